@@ -1,0 +1,31 @@
+"""GET /docs and /openapi.json: the API's own documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from image_api import documentation, http
+
+app = http.resolver()
+document = documentation.load(Path(__file__).with_name("openapi.json"))
+
+
+@app.get("/docs", summary="Swagger UI", tags=["Operations"], responses=http.PAGE)
+def docs() -> Response[Any]:
+    return documentation.swagger_page(document, http.base_url(app))
+
+
+@app.get(
+    "/openapi.json",
+    summary="The OpenAPI document of the whole API",
+    tags=["Operations"],
+    responses=http.documented(dict[str, Any]),
+)
+def openapi() -> Response[Any]:
+    return http.json_response(documentation.located(document, http.base_url(app)))
+
+
+lambda_handler = http.lambda_handler(app)

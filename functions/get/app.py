@@ -1,0 +1,26 @@
+"""GET /image/{image_id}: shows one image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Path
+
+from image_api import http, images, wiring
+
+app = http.resolver(authenticated=True)
+records, links = wiring.image_records(), wiring.links()
+
+
+@app.get(
+    "/image/<image_id>",
+    summary="Show one image",
+    tags=["Images"],
+    responses=http.documented(images.ImageView, 401, 404, 503),
+)
+def get(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
+    return http.json_response(images.get(records, links, http.user_id(app), image_id))
+
+
+lambda_handler = http.lambda_handler(app)

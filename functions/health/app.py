@@ -1,0 +1,29 @@
+"""GET /health: says whether database, broker and storage answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from image_api import health, http, wiring
+
+app = http.resolver()
+database, broker, storage = wiring.database(), wiring.broker(), wiring.storage()
+
+
+@app.get(
+    "/health",
+    summary="Health",
+    description="503 names the part that is down.",
+    tags=["Operations"],
+    responses=http.documented(health.Report, 503),
+)
+def get_health() -> Response[Any]:
+    report = health.examine(database, broker, storage)
+    return http.json_response(
+        report.model_dump(exclude_none=True), status=200 if report.status == "ok" else 503
+    )
+
+
+lambda_handler = http.lambda_handler(app)

@@ -1,0 +1,48 @@
+"""GET /image/get_all_images: lists the images a user may see."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from image_api import http, images, wiring
+
+app = http.resolver(authenticated=True)
+records, links = wiring.image_records(), wiring.links()
+
+
+@app.get(
+    "/image/get_all_images",
+    summary="List images",
+    description="Newest first. X-Total-Count says how many there are in all, Link where the next "
+    "page is.",
+    tags=["Images"],
+    responses=http.documented(list[images.ImageView], 400, 401, 503),
+)
+def get_all_images(
+    limit: Annotated[int, Query(ge=1, le=images.PAGE_MAX)] = images.PAGE_DEFAULT,
+    cursor: Annotated[str | None, Query(description="From the Link of the page before")] = None,
+    owner: Annotated[Literal["me"] | None, Query(description="Only your own images")] = None,
+    status: Annotated[images.Status | None, Query()] = None,
+    title: Annotated[
+        str | None,
+        Query(min_length=1, max_length=255, description="Part of the title, regardless of case"),
+    ] = None,
+) -> Response[Any]:
+    query = images.ListQuery(
+        limit=limit,
+        before_id=images.decode_cursor(cursor) if cursor else None,
+        mine_only=owner == "me",
+        status=status,
+        title=title,
+    )
+    page = images.list_page(records, links, http.user_id(app), query)
+    headers = {"X-Total-Count": str(page.total)}
+    if page.next_cursor is not None:
+        headers["Link"] = http.link_to_next(app, page.next_cursor)
+    return http.json_response(page.images, headers)
+
+
+lambda_handler = http.lambda_handler(app)

@@ -1,0 +1,21 @@
+"""On every deployment: brings the database schema and the broker's queues up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+import image_migrations
+from image_api import deployment, settings, wiring
+
+
+def migrate() -> dict[str, str]:
+    settings.check()
+    revision = image_migrations.upgrade(settings.database_url())
+    wiring.broker().declare_topology()
+    return {"Revision": revision}
+
+
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    return deployment.answer(event, migrate)

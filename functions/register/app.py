@@ -1,0 +1,27 @@
+"""POST /auth/register: creates an account and signs it in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Body
+
+from image_api import accounts, http, settings, wiring
+
+app = http.resolver()
+records = wiring.user_records()
+settings.tokens()
+
+
+@app.post(
+    "/auth/register",
+    summary="Register",
+    description="Creates an account and signs it in.",
+    tags=["Accounts"],
+    responses=http.documented(accounts.Session, 400, 503),
+)
+def register(registration: Annotated[accounts.Registration, Body()]) -> accounts.Session:
+    return accounts.register(records, registration)
+
+
+lambda_handler = http.lambda_handler(app)

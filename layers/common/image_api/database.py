@@ -1,0 +1,165 @@
+"""Postgres: one connection for each execution environment, statements prepared once."""
+
+from __future__ import annotations
+
+import select
+import ssl
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection, PreparedStatement
+
+from image_api.errors import ConfigurationError, ServiceUnavailable
+
+Row = list[Any]
+
+# Shorter than any function's own time-out, so that a silent server ends in an answer.
+SOCKET_TIMEOUT_SECONDS = 8.0
+
+# SQLSTATE classes and codes after which the same statement may work later: connection failures,
+# resources, operator intervention, serialization failure, deadlock.
+_TEMPORARY_CLASSES = ("08", "53", "57")
+_TEMPORARY_CODES = ("40001", "40P01", "25006")
+_UNIQUE_VIOLATION = "23505"
+
+
+class UniqueViolation(Exception):
+    """A row with this key exists; `constraint` names the rule that says so."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class Database:
+    """Runs plain SQL with named parameters. Not for two threads at once: one each.
+
+    A connection that died while the environment was frozen is noticed before it is used and
+    replaced once. A statement that fails on the way raises ServiceUnavailable and is not
+    repeated: whether it took effect cannot be known.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+        self._statements: dict[str, PreparedStatement] = {}
+
+    def rows(self, statement: str, **parameters: Any) -> list[Row]:
+        connection = self._live_connection()
+        try:
+            prepared = self._statements.get(statement)
+            if prepared is None:
+                prepared = self._statements[statement] = connection.prepare(statement)
+            rows: list[Row] | None = prepared.run(**parameters)
+        except DatabaseError as error:
+            raise self._translated(error) from error
+        except (InterfaceError, OSError, struct.error) as error:
+            self.close()
+            raise ServiceUnavailable("The database did not answer; try again") from error
+        return rows or []
+
+    def row(self, statement: str, **parameters: Any) -> Row | None:
+        rows = self.rows(statement, **parameters)
+        return rows[0] if rows else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commits when the block ends, and rolls back on whatever else happens in it."""
+        self.rows("BEGIN")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            # A connection that cannot roll back is dropped: the server rolls back by itself.
+            with suppress(ServiceUnavailable):
+                if self._connection is not None:
+                    self.rows("ROLLBACK")
+            raise
+
+    def check(self) -> None:
+        """Raises ServiceUnavailable when the database does not answer."""
+        self.rows("SELECT 1")
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        self._statements = {}
+        if connection is not None:
+            with suppress(InterfaceError, OSError):
+                connection.close()
+
+    def _live_connection(self) -> Connection:
+        if self._connection is not None and _has_pending_input(self._connection):
+            # Between statements the server speaks only to say goodbye.
+            self.close()
+        if self._connection is None:
+            self._connection = _connect(self._url)
+        return self._connection
+
+    def _translated(self, error: DatabaseError) -> Exception:
+        fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        code = str(fields.get("C", ""))
+        if code == _UNIQUE_VIOLATION:
+            return UniqueViolation(str(fields.get("n", "")))
+        if code.startswith(_TEMPORARY_CLASSES) or code in _TEMPORARY_CODES:
+            if not code.startswith("40"):
+                self.close()
+            return ServiceUnavailable("The database cannot answer just now; try again")
+        unknown: Exception = error
+        return unknown
+
+
+def _has_pending_input(connection: Connection) -> bool:
+    sock = connection._usock
+    if sock is None:
+        return True
+    readable, _, _ = select.select([sock], [], [], 0)
+    return bool(readable)
+
+
+def _connect(url: str) -> Connection:
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
+        raise ConfigurationError("DATABASE_URL must look like postgresql://user:password@host/name")
+    query = parse_qs(parts.query)
+    try:
+        return Connection(
+            user=unquote(parts.username or "postgres"),
+            password=unquote(parts.password) if parts.password else None,
+            host=parts.hostname,
+            port=parts.port or 5432,
+            database=unquote(parts.path.lstrip("/")) or None,
+            timeout=SOCKET_TIMEOUT_SECONDS,
+            ssl_context=_ssl_context(query.get("sslmode", ["prefer"])[-1], parts.hostname),
+            application_name="image-api",
+        )
+    except (DatabaseError, InterfaceError, OSError, struct.error) as error:
+        raise ServiceUnavailable("The database cannot be reached; try again") from error
+
+
+def _ssl_context(sslmode: str, host: str) -> ssl.SSLContext | bool:
+    """libpq's modes. Without a network between (loopback), `prefer` means plain text."""
+    if sslmode == "disable" or (sslmode in ("allow", "prefer") and _is_loopback(host)):
+        return False
+    return _verifying_context() if sslmode.startswith("verify-") else _encrypting_context()
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+@cache
+def _verifying_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@cache
+def _encrypting_context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,85 @@
+"""What can go wrong, in the words of the domain. `http.STATUS_OF` maps each class to a status."""
+
+from __future__ import annotations
+
+
+class ImageApiError(Exception):
+    """An expected failure; `detail` is a sentence a client can act on and holds no secret."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ConfigurationError(ImageApiError):
+    """The deployment is set up wrongly: nothing a client could change."""
+
+
+class InvalidRequest(ImageApiError):
+    """A field breaks a rule; `field` names it as the client wrote it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class UsernameTaken(InvalidRequest):
+    def __init__(self) -> None:
+        super().__init__("username", "This name is taken; choose another one")
+
+
+class Unauthenticated(ImageApiError):
+    """No token, or none that is good."""
+
+
+class WrongCredentials(ImageApiError):
+    def __init__(self) -> None:
+        super().__init__("The username or the password is wrong")
+
+
+class TooManyAttempts(ImageApiError):
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"Too many failed attempts; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ImageNotFound(ImageApiError):
+    """Missing, deleted, or not for this user: one answer, so that nothing is revealed."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such image")
+
+
+class InvalidImage(ImageApiError):
+    """The uploaded bytes are no picture that is accepted here."""
+
+
+class EmptyFile(InvalidImage):
+    pass
+
+
+class NotAnImage(InvalidImage):
+    pass
+
+
+class DamagedImage(InvalidImage):
+    pass
+
+
+class UnsupportedFormat(InvalidImage):
+    """An image, of a format that is not accepted."""
+
+
+class TooManyPixels(InvalidImage):
+    pass
+
+
+class FileTooLarge(ImageApiError):
+    pass
+
+
+class ServiceUnavailable(ImageApiError):
+    """The database, the broker or the storage did not answer; the same request may work later."""
+
+    retry_after_seconds = 5

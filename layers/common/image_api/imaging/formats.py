@@ -1,0 +1,92 @@
+"""Which format bytes are in, whatever their name says, and what their header tells."""
+
+from __future__ import annotations
+
+from image_api.errors import DamagedImage, EmptyFile, NotAnImage, UnsupportedFormat
+from image_api.imaging import bmp, gif, isobmff, jpeg, png, tiff, webp
+from image_api.imaging.container import Container
+from image_api.imaging.model import Header
+
+ACCEPTED = "JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or HEIC"
+
+# (where, what, its name): pictures all the same, so that the refusal can say which.
+_OTHER_IMAGES = (
+    (0, b"8BPS", "Photoshop document"),
+    (0, b"\0\0\1\0", "icon (ICO)"),
+    (0, b"\0\0\2\0", "cursor (CUR)"),
+    (0, b"icns", "icon (ICNS)"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000 image"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000 image"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL image"),
+    (0, b"\xff\x0a", "JPEG XL image"),
+    (0, b"II\xbc", "JPEG XR image"),
+    (0, b"qoif", "QOI image"),
+    (0, b"DDS ", "DDS texture"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR image"),
+    (0, b"#?RADIANCE", "Radiance HDR image"),
+    (0, b"gimp xcf", "GIMP image"),
+    (0, b"\x8aMNG", "MNG animation"),
+    (0, b"\x8bJNG", "JNG image"),
+    (0, b"BPG\xfb", "BPG image"),
+    (0, b"FLIF", "FLIF image"),
+    (0, b"farbfeld", "farbfeld image"),
+    (0, b"AT&TFORM", "DjVu document"),
+    (0, b"\x01\xda", "SGI image"),
+    (0, b"\x59\xa6\x6a\x95", "Sun raster image"),
+    (0, b"\xd7\xcd\xc6\x9a", "Windows metafile"),
+    (0, b"IIRO", "camera raw file"),
+    (0, b"IIRS", "camera raw file"),
+    (0, b"IIU\0", "camera raw file"),
+    (0, b"FUJIFILMCCD-RAW", "camera raw file"),
+    (4, b"ftypcrx ", "camera raw file"),
+    (4, b"ftypavci", "HEIF image coded with H.264"),
+    (4, b"ftypj2ki", "HEIF image coded with JPEG 2000"),
+    *((0, b"P%d%c" % (kind, space), "PNM image") for kind in range(1, 8) for space in b" \n\r\t#"),
+)
+
+
+def identify(data: bytes) -> Header:
+    """Read the header; no pixel is decoded.
+
+    Raises EmptyFile, NotAnImage, UnsupportedFormat, DamagedImage (a broken header, or a file that
+    is plainly cut off) and TooManyPixels.
+    """
+    return inspect(data).header()
+
+
+def inspect(data: bytes) -> Container:
+    """The whole structure; raises as `identify` does."""
+    if not data:
+        raise EmptyFile("The file is empty")
+    if data.startswith(b"\xff\xd8"):
+        return jpeg.inspect(data)
+    if data.startswith(png.SIGNATURE):
+        return png.inspect(data)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return gif.inspect(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return webp.inspect(data)
+    if data.startswith(tiff.SIGNATURES):
+        return tiff.inspect(data)
+    if data.startswith(b"BM"):
+        return bmp.inspect(data)
+    if data[4:8] == b"ftyp" and _brands(data) & isobmff.BRANDS:
+        return isobmff.inspect(data)
+    raise _refusal(data)
+
+
+def _brands(data: bytes) -> set[bytes]:
+    end = min(int.from_bytes(data[:4], "big"), 4096)
+    return {data[8:12], *(data[start : start + 4] for start in range(16, end, 4))}
+
+
+def _refusal(data: bytes) -> UnsupportedFormat | NotAnImage | DamagedImage:
+    for position, magic, name in _OTHER_IMAGES:
+        if data.startswith(magic, position):
+            return UnsupportedFormat(f"The file is a {name}; only {ACCEPTED} is accepted")
+    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<") and b"<svg" in start.lower():
+        return UnsupportedFormat(f"The file is an SVG drawing; only {ACCEPTED} is accepted")
+    if any(magic.startswith(data) for magic in (png.SIGNATURE, b"GIF89a", b"GIF87a")):
+        return DamagedImage("The file is cut off: only the first bytes of an image are there")
+    return NotAnImage(f"The file is not an image; {ACCEPTED} is expected")

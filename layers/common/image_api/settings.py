@@ -1,0 +1,192 @@
+"""Every setting the code reads, from the environment and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+from image_api.errors import ConfigurationError
+
+Visibility = Literal["shared", "private"]
+
+MIN_JWT_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    url: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """`endpoint_url` is the emulator's, or None on AWS; `public_url` is where clients reach it."""
+
+    bucket: str
+    region: str
+    endpoint_url: str | None
+    public_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    secret: str
+    previous_secret: str | None
+    ttl_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleSettings:
+    """How many failed sign-ins in `window_seconds` are allowed before the next has to wait."""
+
+    failures_per_name: int
+    failures_per_address: int
+    window_seconds: int
+
+
+@cache
+def database_url() -> str:
+    """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts."""
+    if url := _optional("DATABASE_URL"):
+        return url
+    if secret := _secret("DATABASE_SECRET_ARN"):
+        host = _optional("DATABASE_HOST") or secret["host"]
+        name = _optional("POSTGRES_DB") or secret.get("dbname", "images")
+        return _database_url(
+            secret["username"], secret["password"], host, secret.get("port", 5432), name, "require"
+        )
+    if user := _optional("POSTGRES_USER"):
+        return _database_url(
+            user,
+            _required("POSTGRES_PASSWORD"),
+            _optional("POSTGRES_HOST") or "localhost",
+            _optional("POSTGRES_PORT") or "5432",
+            _optional("POSTGRES_DB") or user,
+            "prefer",
+        )
+    raise ConfigurationError("Set DATABASE_URL, or POSTGRES_USER and POSTGRES_PASSWORD")
+
+
+@cache
+def broker() -> BrokerSettings:
+    queue = _optional("RABBITMQ_QUEUE") or "image_events"
+    if url := _optional("RABBITMQ_URL"):
+        return BrokerSettings(url, queue)
+    if secret := _secret("RABBITMQ_SECRET_ARN"):
+        endpoint = urlsplit(_required("RABBITMQ_ENDPOINT"))
+        user, password = quote(secret["username"], safe=""), quote(secret["password"], safe="")
+        return BrokerSettings(
+            f"{endpoint.scheme}://{user}:{password}@{endpoint.hostname}:{endpoint.port}/%2F", queue
+        )
+    host, port = _required("RABBITMQ_HOST"), _optional("RABBITMQ_PORT") or "5672"
+    return BrokerSettings(f"amqp://guest:guest@{host}:{port}/%2F", queue)
+
+
+@cache
+def storage() -> StorageSettings:
+    endpoint_url = _optional("AWS_ENDPOINT_URL")
+    return StorageSettings(
+        bucket=_required("IMAGES_BUCKET"),
+        region=_optional("AWS_REGION") or "us-east-1",
+        endpoint_url=endpoint_url,
+        public_url=_optional("STORAGE_PUBLIC_URL") or endpoint_url,
+    )
+
+
+@cache
+def tokens() -> TokenSettings:
+    secret = _optional("JWT_SECRET")
+    previous = _optional("JWT_SECRET_PREVIOUS")
+    if not secret and (stored := _secret("JWT_SECRET_ARN")):
+        secret, previous = stored["current"], stored.get("previous") or None
+    if not secret:
+        raise ConfigurationError("Set JWT_SECRET: at least 32 random bytes that sign the tokens")
+    for name, value in (("JWT_SECRET", secret), ("JWT_SECRET_PREVIOUS", previous)):
+        if value and len(value.encode()) < MIN_JWT_SECRET_BYTES:
+            raise ConfigurationError(
+                f"{name} has {len(value.encode())} bytes; it needs at least "
+                f"{MIN_JWT_SECRET_BYTES} random ones, or tokens could be forged"
+            )
+    return TokenSettings(secret, previous, _number("JWT_EXPIRATION_MINUTES", 30, 1) * 60)
+
+
+@cache
+def throttle() -> ThrottleSettings:
+    return ThrottleSettings(
+        failures_per_name=_number("LOGIN_FAILURES_PER_NAME", 5, 1),
+        failures_per_address=_number("LOGIN_FAILURES_PER_ADDRESS", 5, 1),
+        window_seconds=15 * 60,
+    )
+
+
+@cache
+def default_visibility() -> Visibility:
+    match _optional("DEFAULT_VISIBILITY") or "shared":
+        case "shared":
+            return "shared"
+        case "private":
+            return "private"
+        case other:
+            raise ConfigurationError(f"DEFAULT_VISIBILITY is {other!r}, not shared or private")
+
+
+@cache
+def allowed_origin() -> str:
+    """The browser origin that may call the API; `*` for any (no credentials are ever allowed)."""
+    return _optional("CORS_ALLOWED_ORIGIN") or "*"
+
+
+def check() -> None:
+    """Reads every setting once, so that a wrong one stops a deployment instead of a request."""
+    database_url()
+    broker()
+    storage()
+    tokens()
+    throttle()
+    default_visibility()
+
+
+def _optional(name: str) -> str | None:
+    return os.environ.get(name, "").strip() or None
+
+
+def _required(name: str) -> str:
+    value = _optional(name)
+    if value is None:
+        raise ConfigurationError(f"Set {name}")
+    return value
+
+
+def _number(name: str, default: int, least: int) -> int:
+    text = _optional(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigurationError(f"{name} is {text!r}, not a whole number of at least {least}")
+    return int(text)
+
+
+def _database_url(
+    user: str, password: str, host: str, port: int | str, name: str, sslmode: str
+) -> str:
+    return (
+        f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}"
+        f"@{host}:{port}/{quote(name, safe='')}?sslmode={sslmode}"
+    )
+
+
+def _secret(arn_variable: str) -> dict[str, str] | None:
+    """The JSON object kept in Secrets Manager under the ARN that a variable names."""
+    arn = _optional(arn_variable)
+    if arn is None:
+        return None
+    # Imported here: only a deployment on AWS keeps its secrets there, and boto3 takes long to load.
+    import boto3
+
+    text = boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    secret: dict[str, str] = json.loads(text)
+    return secret

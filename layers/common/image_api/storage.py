@@ -1,0 +1,92 @@
+"""S3: objects in one private bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from image_api.errors import ServiceUnavailable
+from image_api.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+else:
+    S3Client = Any
+
+# Keys are never used again for other bytes.
+_CACHE_CONTROL = "private, max-age=31536000, immutable"
+_DELETE_LIMIT = 1000
+
+
+class ObjectMissing(Exception):
+    """There is no object under this key."""
+
+
+class S3Storage:
+    """Threads may share it."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self._bucket = settings.bucket
+        self._client: S3Client = boto3.client(
+            "s3",
+            region_name=settings.region,
+            endpoint_url=settings.endpoint_url,
+            config=Config(
+                connect_timeout=2,
+                read_timeout=8,
+                retries={"mode": "standard", "total_max_attempts": 2},
+                s3={"addressing_style": "path" if settings.endpoint_url else "virtual"},
+                # The bytes are checked by TLS and by S3 itself where a client does not ask.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Raises ServiceUnavailable."""
+        try:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data,
+                ContentType=content_type,
+                ContentDisposition=f'inline; filename="{key.rsplit("/", 1)[-1]}"',
+                CacheControl=_CACHE_CONTROL,
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise ServiceUnavailable("The storage did not take the file; try again") from error
+
+    def get(self, key: str) -> bytes:
+        """Raises ObjectMissing or ServiceUnavailable."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise ObjectMissing(key) from error
+            raise ServiceUnavailable("The storage did not hand out the file") from error
+        except (BotoCoreError, OSError) as error:
+            raise ServiceUnavailable("The storage did not hand out the file") from error
+
+    def delete(self, keys: list[str]) -> None:
+        """Missing keys are no error; raises ServiceUnavailable."""
+        for start in range(0, len(keys), _DELETE_LIMIT):
+            objects = [{"Key": key} for key in keys[start : start + _DELETE_LIMIT]]
+            try:
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
+                )
+            except (BotoCoreError, ClientError) as error:
+                raise ServiceUnavailable("The storage did not delete the files") from error
+            if answer.get("Errors"):
+                raise ServiceUnavailable("The storage did not delete every file")
+
+    def check(self) -> None:
+        """Raises ServiceUnavailable when the bucket does not answer."""
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except (BotoCoreError, ClientError) as error:
+            raise ServiceUnavailable("The storage did not answer") from error

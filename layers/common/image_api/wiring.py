@@ -1,0 +1,106 @@
+"""Makes each adapter once per execution environment; they connect at first use.
+
+A function asks, while it is loaded, for just what its own path needs: what it does not ask for
+is never imported, and a wrong setting stops it at start instead of at the first request.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+from image_api import settings
+
+if TYPE_CHECKING:
+    from image_api.broker import Broker
+    from image_api.database import Database
+    from image_api.image_records import PostgresImageRecords
+    from image_api.outbox import Outbox
+    from image_api.processing import Processor
+    from image_api.signing import UrlSigner
+    from image_api.storage import S3Storage
+    from image_api.user_records import PostgresUserRecords
+
+
+@cache
+def database() -> Database:
+    from image_api.database import Database
+
+    return Database(settings.database_url())
+
+
+@cache
+def broker() -> Broker:
+    from image_api.broker import Broker
+
+    return Broker(settings.broker())
+
+
+@cache
+def storage() -> S3Storage:
+    from image_api.storage import S3Storage
+
+    return S3Storage(settings.storage())
+
+
+@cache
+def user_records() -> PostgresUserRecords:
+    from image_api.user_records import PostgresUserRecords
+
+    return PostgresUserRecords(database())
+
+
+@cache
+def image_records() -> PostgresImageRecords:
+    from image_api.image_records import PostgresImageRecords
+
+    return PostgresImageRecords(database())
+
+
+@cache
+def outbox() -> Outbox:
+    from image_api.outbox import Outbox
+
+    return Outbox(database(), broker())
+
+
+class SignedLinks:
+    """Links signed with the environment's own credentials, which Lambda hands over and renews."""
+
+    def __init__(self, signer: UrlSigner) -> None:
+        self._signer = signer
+
+    def signed(self, key: str) -> str:
+        from image_api.signing import AwsCredentials
+
+        credentials = AwsCredentials(
+            os.environ["AWS_ACCESS_KEY_ID"],
+            os.environ["AWS_SECRET_ACCESS_KEY"],
+            os.environ.get("AWS_SESSION_TOKEN") or None,
+        )
+        return self._signer.url(key, credentials, time.time())
+
+
+@cache
+def links() -> SignedLinks:
+    from image_api.signing import UrlSigner
+
+    target = settings.storage()
+    return SignedLinks(UrlSigner(target.bucket, target.region, target.public_url))
+
+
+@cache
+def processor() -> Processor:
+    from image_api.database import Database
+    from image_api.processing import Processor
+    from image_api.processing_records import PostgresProcessingRecords
+
+    return Processor(
+        # Each thread of the processor talks to the database over a connection of its own.
+        records=lambda: PostgresProcessingRecords(Database(settings.database_url()), broker()),
+        storage=storage(),
+        publisher=broker(),
+        queue=settings.broker().queue,
+    )

