@@ -56,7 +56,7 @@ _REMAPPED = frozenset(
 )
 _DROPPED = frozenset({"expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
-_VARIABLE = re.compile(r"\$(?:\{)?((?:context|stageVariables)\.[A-Za-z][\w.]*\w|context\.\w+)\}?")
+_VARIABLE = re.compile(r"\$(\{)?((?:context|stageVariables)(?:\.[A-Za-z]\w*)+)(?(1)\})")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Gateway:
         self._takes_bytes = lru_cache(256)(self._matches_binary)
         self._stage_variables = dict(api.stage_variables) or None
 
-    def server(self) -> web.Server[web.BaseRequest]:
+    def server(self) -> web.Server:
         """The aiohttp server that answers for this gateway."""
         return web.Server(
             self.handle,
@@ -340,7 +340,7 @@ class _Call:
 
     def render(self, template: str) -> str:
         """A template with its `$context` variables filled in."""
-        return _VARIABLE.sub(lambda match: self._variable(match.group(1)), template)
+        return _VARIABLE.sub(lambda match: self._variable(match.group(2)), template)
 
     def header_value(self, mapping: str) -> str:
         """A mapped header: a literal in quotes, a context variable, or a request's own value."""

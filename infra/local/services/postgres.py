@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
 from infra.local.services.ports import PortTaken, choose_port
 from infra.local.services.processes import (
     ProcessIdentity,
@@ -99,7 +98,9 @@ class PostgresService:
         try:
             port = choose_port(self._folder / "port.json", self._port)
         except PortTaken as taken:
-            raise self._process.failed(str(taken)) from taken
+            raise self._process.failed(
+                f"{taken}. To use a Postgres that runs there, set DATABASE_URL"
+            ) from taken
         self._make_folder(self._sockets, account)
         settings = {
             **_SETTINGS,

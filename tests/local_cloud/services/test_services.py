@@ -13,8 +13,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ import psutil
 import pytest
 import pytest_asyncio
 from botocore.config import Config
-from botocore.exceptions import ClientError
 from infra.local.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
 
 REPOSITORY = Path(__file__).parents[3]
@@ -71,7 +70,7 @@ def client(storage: S3Service) -> Any:
         region_name=storage.region,
         aws_access_key_id=storage.access_key_id,
         aws_secret_access_key=storage.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}),
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
     )
 
 
@@ -82,6 +81,13 @@ def listening_ports(pids: list[int]) -> set[tuple[str, int]]:
         for connection in psutil.Process(pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+async def becomes_true(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
 
 
 def port_of(service: Service) -> int:
@@ -276,6 +282,9 @@ async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder
         channel = connection.channel()
         channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
         channel.confirm_delivery()
+        # RabbitMQ notes a new quorum queue on disk half a second late; its messages at once.
+        [queues] = folder.rglob("quorum/*/names.dets")
+        await becomes_true(lambda: b"kept" in queues.read_bytes())
         s3 = client(storage)
         s3.create_bucket(Bucket=BUCKET)
         written = psql(postgres, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (42)")
@@ -284,6 +293,8 @@ async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder
         for pid in [*postgres.pids(), *rabbitmq.pids(), *storage.pids()]:
             _kill(pid)
         await asyncio.gather(postgres.wait(), rabbitmq.wait(), storage.wait())
+        with suppress(pika.exceptions.AMQPError):
+            connection.close()
     assert written.returncode == 0, written.stderr
 
     postgres, rabbitmq, storage = services()
@@ -438,7 +449,7 @@ async def test_a_start_that_fails_gives_the_last_words_of_the_log(folder: Path) 
     async with started(postgres_in(folder)):
         pass
     shutil.rmtree(folder / "postgres" / "cluster" / "global")
-    with pytest.raises(ServiceFailed, match="ended while starting: .*global") as failed:
+    with pytest.raises(ServiceFailed, match=r"ended while starting: .*global") as failed:
         await postgres_in(folder).start()
     assert failed.value.log_path.exists()
 
@@ -489,18 +500,10 @@ async def test_a_write_that_was_cut_off_never_becomes_an_object(folder: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_another_secret_key_may_not_sign(storage: S3Service) -> None:
-    s3 = client(storage)
-    with pytest.raises(ClientError):
-        s3.head_object(Bucket="no-such-bucket", Key="x")
-
-
-@pytest.mark.asyncio
 async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -> None:
     rabbitmq = RabbitMQService(folder, folder / "logs", 0)
     starting = asyncio.create_task(rabbitmq.start())
-    while not rabbitmq.pids():
-        await asyncio.sleep(0.01)
+    await becomes_true(lambda: bool(rabbitmq.pids()))
     starting.cancel()
     begun = time.monotonic()
     await rabbitmq.stop()

@@ -64,7 +64,7 @@ class _Items:
 
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
-    kind_positions: dict[int, int] = field(default_factory=dict)
+    entries: dict[int, tuple[int, int]] = field(default_factory=dict)
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     properties: list[_Box] = field(default_factory=list)
     property_numbers: dict[int, list[int]] = field(default_factory=dict)
@@ -118,8 +118,9 @@ def inspect(data: bytes) -> Container:
     for box in unwanted_boxes:
         clean[box.start + 4 : box.start + 8] = b"free"
     for item in unwanted_items:
-        position = items.kind_positions[item]
-        clean[position : position + 4] = b"skip"
+        # Its kind, its name and what else the list says of it.
+        start, stop = items.entries[item]
+        clean[start:stop] = b"skip".ljust(stop - start, b"\0")
     return Container(
         image_format,
         data,
@@ -138,6 +139,9 @@ def _top_level(data: bytes) -> tuple[list[_Box], int]:
     end = 0
     try:
         for box in _boxes(data, 0, len(data)):
+            if box.kind == b"ftyp" and boxes:
+                # Another file behind this one: phones put a video there.
+                break
             boxes.append(box)
             end = box.end
     except DamagedImage:
@@ -204,7 +208,7 @@ def _read_kinds(data: bytes, box: _Box, items: _Items) -> None:
         item = cursor.number(2 if version == 2 else 4)
         cursor.number(2)
         items.kinds[item] = data[cursor.position : cursor.position + 4]
-        items.kind_positions[item] = cursor.position
+        items.entries[item] = (cursor.position, entry.end)
 
 
 def _read_extents(data: bytes, box: _Box, items: _Items, inline_start: int) -> None:

@@ -8,9 +8,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from PIL import GifImagePlugin, Image, ImageChops, JpegImagePlugin, PngImagePlugin
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
 
 from image_api.errors import DamagedImage, UnsupportedFormat
 from image_api.imaging import container as formats
@@ -87,6 +90,8 @@ def _open_heif(clean: bytes) -> Image.Image:
     import pillow_heif
 
     source = pillow_heif.open_heif(clean, convert_hdr_to_8bit=True)
+    if len(source) == 0:
+        raise DamagedImage("The image is damaged: it holds no picture that can be decoded")
     check_size(*source.size)
     image = Image.frombuffer(
         source.mode, source.size, source.data, "raw", source.mode, source.stride, 1
@@ -204,6 +209,8 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 _PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+# XYZ, adapted to D50 as ICC profiles have them.
+_SRGB_PRIMARIES = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
@@ -213,14 +220,26 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if source.profile.xcolor_space.strip() != _PROFILE_SPACES[image.mode]:
             return None
-        if (source.profile.profile_description or "").startswith("sRGB"):
-            # Most profiles are: no need to spend 25 ns on each pixel.
+        if _is_srgb(source):
             return image
         return ImageCms.profileToProfile(
             image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, ValueError, ImageCms.PyCMSError):
         return None
+
+
+def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
+    """Most profiles are, and then there is no need to spend 25 ns on each pixel.
+
+    Neither the name alone nor the primaries alone would tell.
+    """
+    profile = source.profile
+    primaries = (profile.red_colorant, profile.green_colorant, profile.blue_colorant)
+    return (profile.profile_description or "").startswith("sRGB") and all(
+        primary is not None and math.dist(primary[0], srgb) < 0.005
+        for primary, srgb in zip(primaries, _SRGB_PRIMARIES, strict=True)
+    )
 
 
 def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -44,11 +44,9 @@ class _Layout:
     big: bool
 
     def read(self, kind: str, data: bytes, position: int) -> int:
-        try:
-            (value,) = struct.unpack_from(self.order + kind, data, position)
-        except struct.error as error:
-            raise DamagedImage("The TIFF is cut off: its directory is incomplete") from error
-        return int(value)
+        if position + struct.calcsize(self.order + kind) > len(data):
+            raise DamagedImage("The TIFF is cut off: its directory is incomplete")
+        return int(struct.unpack_from(self.order + kind, data, position)[0])
 
     @property
     def offset(self) -> str:
@@ -112,7 +110,7 @@ def _directory(data: bytes, layout: _Layout) -> dict[int, _Entry]:
         readable = 0 < value_bytes <= min(len(data) - values_start, _MAX_VALUE_BYTES)
         if readable and (values == 1 or tag not in _SINGLE):
             entries.setdefault(tag, _Entry(kind, values, raw, values_start))
-        elif tag in (_WIDTH, _LENGTH, _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES):
+        elif tag in _SHAPES_PIXELS and value_bytes > 0 and not readable:
             raise DamagedImage("The TIFF is damaged or cut off: values lie past its end")
     return entries
 

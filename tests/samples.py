@@ -1,0 +1,333 @@
+"""Sample images of every format and oddity, made from the photos in `tests/photos`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pillow_heif
+from PIL import AvifImagePlugin, Image, ImageCms, ImageOps, WebPImagePlugin
+
+PHOTOS = Path(__file__).parent / "photos"
+CAMERA = "Secret Camera Company"
+LATITUDE = (48.0, 51.0, 29.0)
+
+pillow_heif.register_heif_opener()
+assert AvifImagePlugin.SUPPORTED and WebPImagePlugin.SUPPORTED
+
+
+@functools.cache
+def photo(width: int = 96, height: int = 64, name: str = "rocket.jpg") -> Image.Image:
+    """A photo, cropped to this size; shared, so not to be changed."""
+    with Image.open(PHOTOS / name) as image:
+        fitted = ImageOps.fit(image.convert("RGB"), (width, height))
+    # The photo's own comment would be saved again with every sample.
+    fitted.info = {}
+    return fitted
+
+
+def translucent(width: int = 96, height: int = 64) -> Image.Image:
+    """A photo that fades out from the bottom to the top, where nothing is left of it."""
+    image = photo(width, height).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize((width, height)))
+    return image
+
+
+QUARTERS = {
+    "top left": (220, 30, 30),
+    "top right": (30, 200, 40),
+    "bottom left": (30, 40, 210),
+    "bottom right": (230, 220, 40),
+}
+
+
+def quarters(width: int = 96, height: int = 64) -> Image.Image:
+    """Four plain colours, by which one sees how a picture is turned and cut."""
+    image = Image.new("RGB", (width, height))
+    for index, colour in enumerate(QUARTERS.values()):
+        left, top = index % 2 * (width // 2), index // 2 * (height // 2)
+        image.paste(colour, (left, top, left + width - width // 2, top + height - height // 2))
+    return image
+
+
+_AS_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def stored_for(image: Image.Image, orientation: int) -> Image.Image:
+    """The pixels as a camera held that way stores them: applying the orientation undoes it."""
+    transposition = _AS_STORED[orientation]
+    return image if transposition is None else image.transpose(transposition)
+
+
+def saved(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
+    output = BytesIO()
+    image.save(output, pillow_format, **options)
+    return output.getvalue()
+
+
+def exif(orientation: int | None = None) -> bytes:
+    """A camera's name, where it was, and its maker's notes."""
+    tags = Image.Exif()
+    tags[0x010F] = CAMERA
+    if orientation is not None:
+        tags[0x0112] = orientation
+    tags.get_ifd(0x8825).update({1: "N", 2: LATITUDE, 3: "E", 4: (2.0, 17.0, 40.0)})
+    tags.get_ifd(0x8769)[0x927C] = b"maker's notes of the " + CAMERA.encode()
+    return tags.tobytes()
+
+
+XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf>{CAMERA}</rdf></x:xmpmeta>'.encode()
+
+
+def jpeg(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "JPEG", **{"quality": 90, **options})
+
+
+def png(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "PNG", **options)
+
+
+def gif(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "GIF", **options)
+
+
+def webp(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "WEBP", **options)
+
+
+def avif(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "AVIF", **{"speed": 10, "quality": 90, **options})
+
+
+def heic(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "HEIF", **options)
+
+
+def tiff(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "TIFF", **options)
+
+
+def bmp(image: Image.Image | None = None, **options: Any) -> bytes:
+    return saved(image or photo(), "BMP", **options)
+
+
+MAKERS: dict[str, Callable[..., bytes]] = {
+    "image/jpeg": jpeg,
+    "image/png": png,
+    "image/gif": gif,
+    "image/webp": webp,
+    "image/avif": avif,
+    "image/heic": heic,
+    "image/tiff": tiff,
+    "image/bmp": bmp,
+}
+"""How to make one of each accepted format."""
+
+WITH_EXIF = ("image/jpeg", "image/png", "image/webp", "image/avif", "image/heic", "image/tiff")
+EXTENSIONS = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/avif": "avif",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/tiff": "tiff",
+    "image/bmp": "bmp",
+}
+
+FRAME_COLOURS = ((200, 30, 30), (30, 180, 40), (40, 50, 200), (210, 200, 40))
+DURATIONS_MS = (100, 250, 40, 600)
+
+
+def frames(width: int = 80, height: int = 60, *, clear: bool = False) -> list[Image.Image]:
+    """A square that moves to the right and changes its colour, over grey or over nothing."""
+    pictures = []
+    for index, colour in enumerate(FRAME_COLOURS):
+        ground = Image.new("RGBA", (width, height), (0, 0, 0, 0) if clear else (128, 128, 128, 255))
+        left = index * width // 4
+        ground.paste((*colour, 255), (left, height // 4, left + width // 4, height * 3 // 4))
+        pictures.append(ground if clear else ground.convert("RGB"))
+    return pictures
+
+
+def animation(
+    content_type: str, pictures: list[Image.Image] | None = None, **options: Any
+) -> bytes:
+    """An animation of `frames()` with DURATIONS_MS, for ever unless `loop` says otherwise."""
+    first, *others = pictures or frames()
+    settings: dict[str, Any] = {
+        "save_all": True,
+        "append_images": others,
+        "duration": list(DURATIONS_MS),
+        "loop": 0,
+        **options,
+    }
+    if content_type == "image/gif" and first.mode == "RGBA":
+        settings.setdefault("disposal", 2)
+    return MAKERS[content_type](first, **settings)
+
+
+ANIMATED = ("image/gif", "image/webp", "image/png")
+
+
+def opened(data: bytes) -> Image.Image:
+    """What a client sees."""
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def moving_frames(data: bytes) -> Iterator[tuple[Image.Image, float]]:
+    """Each frame as RGBA, with its duration in milliseconds."""
+    image = Image.open(BytesIO(data))
+    for index in itertools.count():
+        try:
+            image.seek(index)
+        except EOFError:
+            return
+        image.load()
+        yield image.convert("RGBA"), image.info["duration"]
+
+
+# --- what encoders do not offer: containers by hand --------------------------------------------
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body).to_bytes(4, "big")
+    return len(body).to_bytes(4, "big") + kind + body + checksum
+
+
+def with_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """The chunk right after the header, which is 33 bytes long."""
+    return data[:33] + png_chunk(kind, body) + data[33:]
+
+
+def png_bomb(width: int = 64_250, height: int = 64_250) -> bytes:
+    """A few bytes that claim to be four gigapixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1_000_000))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", rows)
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def gif_bomb(width: int = 60_000, height: int = 60_000, count: int = 1) -> bytes:
+    frame = b"," + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00"
+    screen = struct.pack("<2H3B", width, height, 0x80, 0, 0) + bytes(6)
+    return b"GIF89a" + screen + frame * count + b";"
+
+
+def jpeg_segment(marker: int, payload: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def with_jpeg_segment(data: bytes, marker: int, payload: bytes) -> bytes:
+    """The segment after the JFIF header, which is 18 bytes long with its marker."""
+    return data[:20] + jpeg_segment(marker, payload) + data[20:]
+
+
+def webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
+
+
+def with_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """The chunk at the end, counted in the file's size."""
+    longer = data[8:] + webp_chunk(kind, body)
+    return b"RIFF" + len(longer).to_bytes(4, "little") + longer
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4, "big") + kind + body
+
+
+def motion_photo() -> bytes:
+    """A JPEG with a video behind its end, as phones take them."""
+    video = box(b"ftyp", b"mp42\0\0\0\0isommp42") + box(b"mdat", CAMERA.encode() * 50)
+    return jpeg(xmp=XMP) + video
+
+
+def multi_picture_jpeg() -> bytes:
+    """An MPO: two pictures, the second behind the first one's end."""
+    return saved(photo(), "MPO", save_all=True, append_images=[photo(name="hubble_deep_field.jpg")])
+
+
+# --- colour profiles ----------------------------------------------------------------------------
+
+
+def srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """A profile whose red is our green, and the other way round; its name still says sRGB."""
+    return (
+        srgb_profile().replace(b"rXYZ", b"keep").replace(b"gXYZ", b"rXYZ").replace(b"keep", b"gXYZ")
+    )
+
+
+def display_p3_profile() -> bytes:
+    """sRGB with the wider primaries of phones and laptops."""
+    primaries = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+    }
+    profile = bytearray(srgb_profile())
+    tags = int.from_bytes(profile[128:132], "big")
+    for entry in range(132, 132 + 12 * tags, 12):
+        name = bytes(profile[entry : entry + 4])
+        if name in primaries:
+            start = int.from_bytes(profile[entry + 4 : entry + 8], "big")
+            numbers = (round(value * 65_536) for value in primaries[name])
+            profile[start + 8 : start + 20] = struct.pack(">3i", *numbers)
+    return bytes(profile)
+
+
+def green_ink_profile() -> bytes:
+    """A CMYK profile for a press whose cyan ink is green: only who reads it gets that right."""
+    lab = {False: (255, 128, 128), True: (150, 60, 190)}
+    table = bytearray()
+    for cyan, magenta, yellow, black in itertools.product((False, True), repeat=4):
+        lightness, a, b = lab[cyan]
+        if black or magenta or yellow:
+            lightness = lightness // 4
+        table += bytes((lightness, a, b))
+    ramp = bytes(range(256))
+    identity = struct.pack(">9i", *(65_536, 0, 0, 0, 65_536, 0, 0, 0, 65_536))
+    lut = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + identity + ramp * 4 + bytes(table) + ramp * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63_190, 65_536, 54_061)
+    tags = {b"A2B0": lut + bytes(-len(lut) % 4), b"wtpt": white}
+    start = 128 + 4 + 12 * len(tags)
+    table_of_tags, bodies = len(tags).to_bytes(4, "big"), b""
+    for name, body in tags.items():
+        table_of_tags += name + struct.pack(">2I", start + len(bodies), len(body))
+        bodies += body
+    header = (
+        (start + len(bodies)).to_bytes(4, "big")
+        + b"lcms\x02\x40\0\0prtrCMYKLab "
+        + bytes(12)
+        + b"acsp"
+        + bytes(28)
+        + struct.pack(">3i", 63_190, 65_536, 54_061)
+        + bytes(48)
+    )
+    return header + table_of_tags + bodies

@@ -1,0 +1,146 @@
+"""Bytes that are no good picture are refused in words, whatever is wrong with them."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import pytest
+from tests import samples
+
+from image_api.errors import DamagedImage, InvalidImage, TooManyPixels
+from image_api.imaging import identify, render
+
+VARIANTS = {
+    "jpeg": samples.jpeg(samples.photo(67, 45), exif=samples.exif(6)),
+    "jpeg with profile": samples.jpeg(
+        samples.photo(67, 45), icc_profile=samples.display_p3_profile()
+    ),
+    "progressive jpeg": samples.jpeg(samples.photo(67, 45), progressive=True),
+    "cmyk jpeg": samples.jpeg(samples.photo(67, 45).convert("CMYK")),
+    "png": samples.png(samples.translucent(67, 45), exif=samples.exif()),
+    "palette png": samples.png(samples.photo(67, 45).quantize(16), transparency=3),
+    "apng": samples.animation("image/png", samples.frames(32, 24)),
+    "gif": samples.gif(samples.photo(67, 45)),
+    "animated gif": samples.animation("image/gif", samples.frames(32, 24)),
+    "webp": samples.webp(samples.photo(67, 45), exif=samples.exif(3)),
+    "lossless webp": samples.webp(samples.translucent(67, 45), lossless=True),
+    "animated webp": samples.animation("image/webp", samples.frames(32, 24)),
+    "avif": samples.avif(samples.translucent(67, 45), exif=samples.exif(8)),
+    "heic": samples.heic(samples.photo(67, 45), exif=samples.exif(6)),
+    "tiff": samples.tiff(samples.photo(67, 45), exif=samples.exif(5)),
+    "lzw tiff": samples.tiff(samples.photo(67, 45), compression="tiff_lzw"),
+    "big tiff": samples.tiff(samples.photo(67, 45), big_tiff=True),
+    "bmp": samples.bmp(samples.photo(67, 45)),
+    "palette bmp": samples.bmp(samples.photo(67, 45).quantize(100)),
+}
+SEEDS = 40
+
+
+def flipped(data: bytes, chance: random.Random) -> bytes:
+    """One to eight bits turned over, mostly in the header, where they do most."""
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 2, 8))):
+        limit = len(changed) if chance.random() < 0.3 else min(len(changed), 400)
+        changed[chance.randrange(limit)] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_flipped_bits_either_render_or_are_refused(name: str) -> None:
+    """No other error may come out, and no warning: the consumer would try again for ever."""
+    for seed in range(SEEDS):
+        chance = random.Random(f"{name} {seed}")
+        size = (20, 30) if seed % 2 else None
+        try:
+            renditions = render(flipped(VARIANTS[name], chance), size=size)
+        except InvalidImage:
+            continue
+        assert len(renditions) == 3
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_file_cut_off_anywhere_is_refused(name: str) -> None:
+    data = VARIANTS[name]
+    chance = random.Random(name)
+    # A GIF may end without its last byte, and some end so; then all of its pixels are there.
+    longest = len(data) - (2 if "gif" in name else 1)
+    for length in [longest, *(chance.randrange(longest) for _ in range(SEEDS))]:
+        with pytest.raises(InvalidImage):
+            render(data[:length])
+
+
+def test_a_gif_that_lacks_only_its_last_byte_is_whole() -> None:
+    assert render(samples.gif()[:-1])[0].data == samples.gif()[:-1]
+
+
+def test_pixels_missing_inside_a_jpeg_are_found_though_it_ends_properly() -> None:
+    data = samples.jpeg(samples.photo(640, 427), quality=95)
+    start = data.index(b"\xff\xda") + 14
+
+    # Pillow asks for more than there is, also when it decodes at a reduced size only.
+    with pytest.raises(DamagedImage):
+        render(data[:start] + data[start : start + 500])
+
+
+def test_pixels_missing_inside_a_png_are_found_though_it_ends_properly() -> None:
+    plain = samples.png_bomb(100, 100)
+    short = samples.png_chunk(b"IDAT", zlib.compress(bytes(500)))
+    start = plain.index(b"IDAT") - 4
+    data = plain[:start] + short + samples.png_chunk(b"IEND", b"")
+    assert identify(data).width == 100
+
+    with pytest.raises(DamagedImage):
+        render(data)
+
+
+def test_a_damaged_later_frame_is_found() -> None:
+    data = bytearray(samples.animation("image/gif", samples.frames()))
+    start = data.rindex(b",", 0, len(data) - 40)
+    # The size of the codes of the last frame, which cannot be this large.
+    flags = data[start + 9]
+    colours = 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+    data[start + 10 + colours] = 200
+
+    with pytest.raises(DamagedImage):
+        render(bytes(data))
+
+
+def test_an_apng_whose_frames_are_missing_is_refused() -> None:
+    data = bytearray(samples.animation("image/png"))
+    control = data.index(b"acTL")
+    body = (9).to_bytes(4, "big") + bytes(4)
+    data[control - 4 : control + 16] = samples.png_chunk(b"acTL", body)
+
+    with pytest.raises(DamagedImage):
+        render(bytes(data))
+
+
+@pytest.mark.parametrize("data", [samples.png_bomb(), samples.gif_bomb()], ids=["png", "gif"])
+def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
+    with pytest.raises(TooManyPixels):
+        render(data)
+
+
+def test_a_png_that_inflates_far_beyond_its_size_is_harmless() -> None:
+    header_says_small = samples.png_bomb(10, 10)
+    inflated = samples.png_chunk(b"IDAT", zlib.compress(bytes(200_000_000), 9))
+    start = header_says_small.index(b"IDAT") - 4
+    data = header_says_small[:start] + inflated + samples.png_chunk(b"IEND", b"")
+
+    assert (render(data)[0].width, render(data)[0].height) == (10, 10)
+
+
+def test_a_requested_size_beyond_the_bound_is_refused() -> None:
+    with pytest.raises(TooManyPixels):
+        render(samples.jpeg(), size=(10_000, 5_001))
+
+
+def test_a_requested_animation_beyond_the_bound_is_refused() -> None:
+    with pytest.raises(TooManyPixels, match="smaller"):
+        render(samples.animation("image/gif"), size=(5_001, 5_000))
+
+
+def test_a_size_without_area_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="0x10"):
+        render(samples.jpeg(), size=(0, 10))
