@@ -1,4 +1,4 @@
-"""GET /docs and /openapi.json: the API's own documentation."""
+"""GET /docs and /openapi.json, and 405 for every method that a path does not have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from image_api import documentation, http
 
@@ -26,6 +27,11 @@ def docs() -> Response[Any]:
 )
 def openapi() -> Response[Any]:
     return http.json_response(documentation.located(document, http.base_url(app)))
+
+
+@app.not_found
+def wrong_method(_: NotFoundError) -> Response[Any]:
+    return documentation.wrong_method(document, app.current_event)
 
 
 lambda_handler = http.lambda_handler(app)

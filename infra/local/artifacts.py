@@ -29,8 +29,14 @@ class Artifacts:
         self._layers = cache_folder / "layers"
         self._python = python
         self._say = say
-        self._lock = asyncio.Lock()
+        self._locks: dict[Path, asyncio.Lock] = {}
         self.bytecode_folder = cache_folder / "bytecode"
+
+    async def install(self, functions: Iterable[Function]) -> None:
+        """Installs what all of these functions need, side by side. Raises InstallFailed."""
+        async with asyncio.TaskGroup() as group:
+            for function in functions:
+                group.create_task(self.python_path(function))
 
     async def python_path(self, function: Function) -> list[Path]:
         """The folders that the function imports from, besides its own. Raises InstallFailed."""
@@ -72,14 +78,15 @@ class Artifacts:
         requirements = folder / REQUIREMENTS
         digest = hashlib.sha256(requirements.read_bytes() + str(self._python).encode()).hexdigest()
         target = self._layers / f"{name}-{digest[:16]}"
-        async with self._lock:
+        async with self._locks.setdefault(target, asyncio.Lock()):
             if not target.is_dir():
                 await self._install_into(target, requirements, name)
         return target
 
     async def _install_into(self, target: Path, requirements: Path, name: str) -> None:
         self._say(f"installing the third-party code of {name} (once)")
-        draft = target.with_name(f"{target.name}.draft")
+        # Two clouds of one project may install the same thing at the same time.
+        draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.parent.mkdir(parents=True, exist_ok=True)
         await self._run(
@@ -87,10 +94,12 @@ class Artifacts:
             *("--root-user-action=ignore", "--no-deps", "--require-hashes", "--no-compile"),
             *("--only-binary", ":all:", "--target", str(draft), "-r", str(requirements)),
         )
-        for outdated in self._layers.glob(f"{name}-*"):
-            if outdated != draft:
-                shutil.rmtree(outdated, ignore_errors=True)
-        draft.rename(target)
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+            shutil.rmtree(draft)
         # Bytecode makes a cold start three to four times faster; what pip installed never changes.
         await self._run(
             *("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),

@@ -12,7 +12,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.local.logs import InvocationRecord, LogStream
@@ -31,6 +31,8 @@ _CONNECT_TIMEOUT_SECONDS = 20.0
 _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
 _MEMORY_AGE_SECONDS = 0.25
+# A crash leaves no report.
+_LOG_TIMEOUT_SECONDS = 0.5
 
 
 class InitFailed(Exception):
@@ -43,12 +45,16 @@ class InitFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a function is invoked with. `payload` is JSON in pieces, sent as they are."""
+    """What a function is invoked with. `payload` is JSON in pieces, sent as they are.
+
+    `wants_log`: the result is to hold what the function wrote.
+    """
 
     payload: Sequence[bytes]
     request_id: str
     trace_id: str | None = None
     client_context: str | None = None
+    wants_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Result:
     payload: bytes
     is_error: bool = False
     is_timeout: bool = False
+    log: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,6 @@ class Environment(asyncio.SubprocessProtocol):
         self._runtime: ProcessIdentity | None = None
         self._exited = asyncio.get_running_loop().create_future()
         self._unfinished_line = {1: b"", 2: b""}
-        self._is_warming_up = True
         self._request_id: str | None = None
         self._unreported: Result | None = None
         self._report: bytes | None = None
@@ -102,7 +108,8 @@ class Environment(asyncio.SubprocessProtocol):
         self._init_ms: float | None = None
         self._memory_mb = 0
         self._memory_read_at = 0.0
-        self._warm_up_output: list[str] = []
+        self._written: list[bytes] = []
+        self._reported = asyncio.Event()
         self.generation = 0
         self.idle_since = 0.0
         self.is_alive = False
@@ -155,6 +162,8 @@ class Environment(asyncio.SubprocessProtocol):
         """Runs the function. After a crash or a time-out the environment is dead."""
         self._request_id = event.request_id
         self._unreported = self._report = None
+        self._written.clear()
+        self._reported.clear()
         headers = b"X-Amzn-RequestId: %b\r\n" % event.request_id.encode()
         if event.trace_id:
             headers += b"X-Amzn-Trace-Id: %b\r\n" % event.trace_id.encode()
@@ -171,6 +180,11 @@ class Environment(asyncio.SubprocessProtocol):
         self._unreported = result
         if self._report is not None or not self.is_alive:
             self._log_invocation()
+        if event.wants_log:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOG_TIMEOUT_SECONDS):
+                    await self._reported.wait()
+            return replace(result, log=b"\n".join([*self._written, b""]))
         return result
 
     async def stop(self) -> None:
@@ -191,16 +205,18 @@ class Environment(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         lines = (self._unfinished_line[fd] + data).split(b"\n")
         self._unfinished_line[fd] = lines.pop()
-        for line in lines:
-            if fd == 1 and line.startswith((b"START RequestId: ", b"END RequestId: ")):
+        # On the second stream the emulator repeats what its answer says already.
+        for line in lines if fd == 1 else ():
+            self._written.append(line)
+            if line.startswith((b"START RequestId: ", b"END RequestId: ")):
                 continue
-            if fd == 1 and line.startswith(b"REPORT RequestId: "):
+            if line.startswith(b"REPORT RequestId: "):
                 self._report = line
+                self._reported.set()
                 if self._unreported is not None:
                     self._log_invocation()
-            elif fd == 1:
+            else:
                 self._log_line(line)
-            # On the second stream the emulator repeats what its answer says already.
 
     def process_exited(self) -> None:
         self.is_alive = False
@@ -247,7 +263,6 @@ class Environment(asyncio.SubprocessProtocol):
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
             self._on_process(self._runtime)
-        self._is_warming_up = False
 
     async def _exchange(self, headers: bytes, event: Event) -> Result:
         if self._connection is None:

@@ -25,12 +25,14 @@ _SHRINK_INTERVAL_SECONDS = 10.0
 class RuntimeSettings:
     """What all functions of a cloud share.
 
-    `variables` are those that Lambda itself sets. `limits` bounds the environments by folder name,
+    `variables` are those that Lambda itself sets; `overrides` replace those of a function's own
+    that have the same name: where the services of this machine are. `limits` bounds the environments by folder name,
     with the bound of all others under "".
     """
 
     python: Path
     variables: Mapping[str, str]
+    overrides: Mapping[str, str]
     limits: Mapping[str, int]
     idle_seconds: float = 300.0
 
@@ -144,6 +146,11 @@ class FunctionService:
     async def _launch(self, function: Function) -> Launch:
         variables = {
             **function.environment,
+            **{
+                name: value
+                for name, value in self._settings.overrides.items()
+                if name in function.environment
+            },
             **self._settings.variables,
             "PYTHONPYCACHEPREFIX": str(self._artifacts.bytecode_folder),
         }

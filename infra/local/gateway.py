@@ -90,7 +90,9 @@ _HEADERS_TOO_LARGE = _Failure(
     f"Request line and headers exceeded {MAX_HEADER_BYTES} bytes",
     "BadRequestException",
 )
-_BAD_REQUEST = _Failure("DEFAULT_4XX", 400, "Bad Request", "BadRequestException")
+_UNSUPPORTED_MEDIA_TYPE = _Failure(
+    "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Media Type", "BadRequestException"
+)
 _FUNCTION_FAILED = _Failure(
     "DEFAULT_5XX", 502, "Internal server error", "InternalServerErrorException"
 )
@@ -112,10 +114,9 @@ Invoke = Callable[[str, Event], Awaitable[Result]]
 class Gateway:
     """Serves one API. `invoke` runs a function, given by its logical id."""
 
-    def __init__(self, api: Api, invoke: Invoke, logs: LogStream, region: str) -> None:
+    def __init__(self, api: Api, invoke: Invoke, logs: LogStream) -> None:
         self._invoke = invoke
         self._logs = logs
-        self._region = region
         self._running: set[asyncio.Task[Result]] = set()
         self.use(api)
 
@@ -210,6 +211,9 @@ class Gateway:
         return web.Response(status=status, headers=headers, body=content)
 
     def _mock(self, call: "_Call", integration: MockIntegration) -> web.Response:
+        media_type = call.content_type.split(";")[0].strip().lower()
+        if integration.content_types is not None and media_type not in integration.content_types:
+            return self._fail(call, _UNSUPPORTED_MEDIA_TYPE)
         for response in integration.responses:
             if response.pattern == "default" or re.fullmatch(
                 response.pattern, str(integration.status)

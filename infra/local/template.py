@@ -77,7 +77,10 @@ class MockResponse:
 
 @dataclass(frozen=True)
 class MockIntegration:
+    """`content_types`: of the requests it takes; None for all."""
+
     status: int
+    content_types: frozenset[str] | None
     responses: tuple[MockResponse, ...]
 
 
@@ -140,8 +143,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Bucket:
+    """`cors_rules` are as the S3 API takes them."""
+
     logical_id: str
     name: str
+    cors_rules: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -298,8 +304,8 @@ class _Reader:
             ),
             schedules=tuple(self._schedules()),
             buckets=tuple(
-                Bucket(logical_id, self._attributes[logical_id, "Ref"])
-                for logical_id, _ in self._of_type("AWS::S3::Bucket")
+                self._bucket(logical_id, properties)
+                for logical_id, properties in self._of_type("AWS::S3::Bucket")
             ),
             custom_resources=tuple(self._custom_resources()),
         )
@@ -595,7 +601,13 @@ class _Reader:
         ]
         # `default` answers what no other pattern matches.
         responses.sort(key=lambda response: response.pattern == "default")
-        return MockIntegration(status, tuple(responses))
+        behaviour = str(integration.get("passthroughBehavior", "when_no_match")).lower()
+        content_types = (
+            None
+            if behaviour == "when_no_match"
+            else frozenset(map(str.lower, integration.get("requestTemplates") or {}))
+        )
+        return MockIntegration(status, content_types, tuple(responses))
 
     def _function_id(self, arn: str) -> str:
         name = arn.split(":function:", 1)[-1].split(":")[0]
@@ -621,6 +633,21 @@ class _Reader:
             )
             for kind, response in declared.items()
         }
+
+    def _bucket(self, logical_id: str, properties: Mapping[str, Any]) -> Bucket:
+        names = {
+            "AllowedHeaders": "AllowedHeaders",
+            "AllowedMethods": "AllowedMethods",
+            "AllowedOrigins": "AllowedOrigins",
+            "ExposedHeaders": "ExposeHeaders",
+            "MaxAge": "MaxAgeSeconds",
+        }
+        cors = self._optional(logical_id, properties, "CorsConfiguration", {})
+        rules = tuple(
+            {names[name]: value for name, value in rule.items() if name in names}
+            for rule in cors.get("CorsRules", ())
+        )
+        return Bucket(logical_id, self._attributes[logical_id, "Ref"], rules)
 
     def _queue_mappings(
         self, logical_id: str, properties: Mapping[str, Any]

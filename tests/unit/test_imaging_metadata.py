@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from PIL import Image
 from tests import samples
 
 from image_api.imaging import Rendition, render
@@ -229,13 +228,3 @@ def test_an_ancillary_png_chunk_with_a_wrong_checksum_is_dropped() -> None:
 def test_the_profile_of_a_preview_is_applied_not_carried() -> None:
     for rendition in render(samples.jpeg(icc_profile=samples.display_p3_profile()))[1:]:
         assert "icc_profile" not in samples.opened(rendition.data).info
-
-
-def test_an_original_is_never_changed_in_place() -> None:
-    original = samples.avif(exif=samples.exif())
-    copy = bytes(bytearray(original))
-
-    render(original)
-
-    assert original == copy
-    assert isinstance(Image.open(samples.BytesIO(original)), Image.Image)

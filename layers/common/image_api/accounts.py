@@ -135,9 +135,11 @@ def sign_in(records: UserRecords, credentials: Credentials, address: str) -> Ses
 
 def _username_key(username: str) -> str:
     """What must be unique: the name without case. Empty for what no user can be called."""
-    name = unicodedata.normalize("NFC", username).strip()
+    name = unicodedata.normalize("NFKC", username).strip()
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         return ""
+    # Composed before as well: the capital of a script or a ligature has a case only once it is
+    # taken apart.
     return unicodedata.normalize("NFKC", name.casefold())
 
 

@@ -154,9 +154,7 @@ class Broker:
             name, durable=True, arguments={"x-queue-type": "quorum", **arguments}
         )
 
-    def _publish(
-        self, exchange: str, routing_key: str, message: Message, mandatory: bool
-    ) -> None:
+    def _publish(self, exchange: str, routing_key: str, message: Message, mandatory: bool) -> None:
         channel = self._open_channel()
         assert self._connection is not None
         # Reads what came meanwhile: a close or missed heartbeats show here, before the message

@@ -51,6 +51,15 @@ class ImageNotFound(ImageApiError):
         super().__init__("There is no such image")
 
 
+class UploadNotFound(ImageApiError):
+    """No file has arrived under this id, or it was used already, or it is somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No uploaded file waits under this id: send the file first, and complete it once"
+        )
+
+
 class InvalidImage(ImageApiError):
     """The uploaded bytes are no picture that is accepted here."""
 

@@ -33,6 +33,7 @@ STATUS_OF: dict[type[errors.ImageApiError], int] = {
     errors.WrongCredentials: 401,
     errors.TooManyAttempts: 429,
     errors.ImageNotFound: 404,
+    errors.UploadNotFound: 404,
     errors.EmptyFile: 400,
     errors.NotAnImage: 400,
     errors.DamagedImage: 400,
@@ -192,7 +193,7 @@ def documented(answer: Any, *statuses: int) -> dict[int, OpenAPIResponse]:
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or not with a token that is good", Problem),
-        404: ("There is no such image for this user", Problem),
+        404: ("There is no such thing for this user", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
         429: ("Too many failed attempts; Retry-After says when to come back", Problem),

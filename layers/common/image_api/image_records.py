@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from image_api import events
-from image_api.database import Database
-from image_api.errors import Unauthenticated
+from image_api.database import Database, UniqueViolation
+from image_api.errors import Unauthenticated, UploadNotFound
 from image_api.events import Event
 from image_api.images import ListQuery, NewImage
 
@@ -154,20 +154,24 @@ class PostgresImageRecords:
             "resolution": f"{image.width}x{image.height}",
             "visibility": image.visibility,
         }
-        row = self._database.row(
-            _ACCEPT_UPLOAD,
-            user_id=user_id,
-            title=image.title,
-            visibility=image.visibility,
-            original_key=image.original_key,
-            content_type=image.content_type,
-            size_bytes=image.size_bytes,
-            width=image.width,
-            height=image.height,
-            event_id=event_id,
-            data=json.dumps(data),
-            correlation_id=correlation_id,
-        )
+        try:
+            row = self._database.row(
+                _ACCEPT_UPLOAD,
+                user_id=user_id,
+                title=image.title,
+                visibility=image.visibility,
+                original_key=image.original_key,
+                content_type=image.content_type,
+                size_bytes=image.size_bytes,
+                width=image.width,
+                height=image.height,
+                event_id=event_id,
+                data=json.dumps(data),
+                correlation_id=correlation_id,
+            )
+        except UniqueViolation as error:
+            # Keys are random, so only a direct upload that is completed twice comes here.
+            raise UploadNotFound from error
         _require(row is not None)
         assert row is not None
         image_id, sequence, occurred_at = row

@@ -6,14 +6,20 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from image_api.errors import FileTooLarge, ImageNotFound, InvalidRequest
+from image_api.errors import (
+    FileTooLarge,
+    ImageNotFound,
+    InvalidImage,
+    InvalidRequest,
+    UploadNotFound,
+)
 from image_api.events import Event
 from image_api.settings import Visibility
 
@@ -27,6 +33,9 @@ MAX_SIDE_PIXELS = 10_000
 MAX_RENDERED_PIXELS = 50_000_000
 # What Lambda's 6 MB leave after base64 and the rest of the event.
 MAX_UPLOAD_BYTES = 4_500_000
+# What the direct upload takes, which the consumer can still hold in memory.
+MAX_DIRECT_UPLOAD_BYTES = 50_000_000
+DIRECT_UPLOAD_TTL_SECONDS = 15 * 60
 
 _RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 
@@ -192,6 +201,28 @@ class NewImage:
     height: int
 
 
+class DirectUploadOffer(BaseModel):
+    """Where to send a file that is too large for the API: a form POST, straight to the storage."""
+
+    upload_id: str
+    url: str
+    fields: Annotated[
+        dict[str, str], Field(description="Send these first, then the file as `file`")
+    ]
+    max_bytes: int
+    expires_in_seconds: int
+
+
+class DirectUploadDetails(BaseModel):
+    """What a multipart upload carries beside its file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Annotated[str | None, Field(max_length=1024)] = None
+    title: Annotated[Title | None, Field(description="The file's name unless given")] = None
+    visibility: Visibility | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """`before_id` is the last id of the page before, or None for the first page."""
@@ -236,6 +267,17 @@ class ObjectStorage(Protocol):
     def put(self, key: str, data: bytes, content_type: str) -> None: ...
 
     def delete(self, keys: list[str]) -> None: ...
+
+
+class IncomingStorage(ObjectStorage, Protocol):
+    """Where files arrive that clients send straight to the storage."""
+
+    def presigned_post(
+        self, key: str, max_bytes: int, ttl_seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        """The form's URL and fields; the storage itself refuses a larger file."""
+
+    def get_if_present(self, key: str) -> bytes | None: ...
 
 
 class Links(Protocol):
@@ -285,6 +327,72 @@ def upload(
     return UploadAccepted(
         detail="Image upload request sent to the processing service", id=event.image_id
     )
+
+
+def offer_direct_upload(
+    records: ImageRecords, storage: IncomingStorage, *, user_id: int
+) -> DirectUploadOffer:
+    records.require_user(user_id)
+    upload_id = uuid4().hex
+    url, fields = storage.presigned_post(
+        _incoming_key(user_id, upload_id), MAX_DIRECT_UPLOAD_BYTES, DIRECT_UPLOAD_TTL_SECONDS
+    )
+    return DirectUploadOffer(
+        upload_id=upload_id,
+        url=url,
+        fields=fields,
+        max_bytes=MAX_DIRECT_UPLOAD_BYTES,
+        expires_in_seconds=DIRECT_UPLOAD_TTL_SECONDS,
+    )
+
+
+def complete_direct_upload(
+    records: ImageRecords,
+    storage: IncomingStorage,
+    delivery: EventDelivery,
+    *,
+    user_id: int,
+    upload_id: str,
+    measure: Callable[[bytes], Measured],
+    details: DirectUploadDetails,
+    default_visibility: Visibility,
+    correlation_id: str,
+) -> UploadAccepted:
+    """Raises UploadNotFound, or what `measure` says of the bytes; then nothing is kept of them.
+
+    The bytes move to a key that clients cannot write to before they are measured for good. The
+    key follows from the upload's id, which makes a second completion collide with the first.
+    """
+    records.require_user(user_id)
+    incoming_key = _incoming_key(user_id, upload_id)
+    data = storage.get_if_present(incoming_key)
+    if data is None:
+        raise UploadNotFound
+    try:
+        measured = measure(data)
+    except InvalidImage:
+        storage.delete([incoming_key])
+        raise
+    image = NewImage(
+        title=details.title or title_from_filename(details.filename, measured.extension),
+        visibility=details.visibility or default_visibility,
+        original_key=f"storage/{upload_id}/original.{measured.extension}",
+        content_type=measured.content_type,
+        size_bytes=len(data),
+        width=measured.width,
+        height=measured.height,
+    )
+    storage.put(image.original_key, data, image.content_type)
+    event = records.accept_upload(user_id, image, correlation_id)
+    delivery.deliver(event)
+    storage.delete([incoming_key])
+    return UploadAccepted(
+        detail="Image upload request sent to the processing service", id=event.image_id
+    )
+
+
+def _incoming_key(user_id: int, upload_id: str) -> str:
+    return f"incoming/{user_id}/{upload_id}"
 
 
 def update(

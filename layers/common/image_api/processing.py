@@ -15,7 +15,8 @@ from image_api import events, images
 from image_api.broker import RETRY_DELAYS_SECONDS, Message, dead_queue, retry_queue
 from image_api.errors import InvalidImage, ServiceUnavailable
 from image_api.events import Event, MalformedEvent
-from image_api.imaging import Rendition, render
+from image_api.imaging import Rendition
+from image_api.imaging.rendering import render
 from image_api.observability import logger
 from image_api.storage import ObjectMissing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -30,20 +31,8 @@ class S3Storage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._bucket = settings.bucket
-        self._client: S3Client = boto3.client(
-            "s3",
-            region_name=settings.region,
-            endpoint_url=settings.endpoint_url,
-            config=Config(
-                connect_timeout=2,
-                read_timeout=8,
-                retries={"mode": "standard", "total_max_attempts": 2},
-                s3={"addressing_style": "path" if settings.endpoint_url else "virtual"},
-                # The bytes are checked by TLS and by S3 itself where a client does not ask.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+        self._settings = settings
+        self._client = _client(settings.region, settings.endpoint_url)
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Raises ServiceUnavailable."""
@@ -70,6 +59,25 @@ class S3Storage:
         except (BotoCoreError, OSError) as error:
             raise ServiceUnavailable("The storage did not hand out the file") from error
 
+    def get_if_present(self, key: str) -> bytes | None:
+        """Raises ServiceUnavailable."""
+        try:
+            return self.get(key)
+        except ObjectMissing:
+            return None
+
+    def presigned_post(
+        self, key: str, max_bytes: int, ttl_seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        """A form's URL and fields, with which anybody may store one object of that size."""
+        form = self._public_client.generate_presigned_post(
+            self._bucket,
+            key,
+            Conditions=[["content-length-range", 1, max_bytes]],
+            ExpiresIn=ttl_seconds,
+        )
+        return form["url"], form["fields"]
+
     def delete(self, keys: list[str]) -> None:
         """Missing keys are no error; raises ServiceUnavailable."""
         for start in range(0, len(keys), _DELETE_LIMIT):
@@ -90,3 +98,28 @@ class S3Storage:
             self._client.head_bucket(Bucket=self._bucket)
         except (BotoCoreError, ClientError) as error:
             raise ServiceUnavailable("The storage did not answer") from error
+
+    @cached_property
+    def _public_client(self) -> S3Client:
+        """Signs for the address under which clients know the storage."""
+        if self._settings.public_url == self._settings.endpoint_url:
+            return self._client
+        return _client(self._settings.region, self._settings.public_url)
+
+
+def _client(region: str, endpoint_url: str | None) -> S3Client:
+    return boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=2,
+            read_timeout=8,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            s3={"addressing_style": "path" if endpoint_url else "virtual"},
+            # The bytes are checked by TLS and by S3 itself where a client does not ask.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )

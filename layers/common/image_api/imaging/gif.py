@@ -47,12 +47,14 @@ def inspect(data: bytes) -> Container:
     kept = Kept(data, [(0, reader.position)])
     control: tuple[int, int] | None = None
     frames = 0
+    ended = False
     largest = (width, height)
     while reader.position < len(data):
         start = reader.position
         kind = reader.take(1)[0]
         if kind == _TRAILER:
             kept.keep(start, reader.position)
+            ended = True
             break
         if kind == _EXTENSION:
             label = reader.take(1)[0]
@@ -90,6 +92,9 @@ def inspect(data: bytes) -> Container:
     if frames == 0:
         check_size(width, height)
         raise DamagedImage("The GIF is damaged or cut off: it holds no picture")
+    if frames > 1 and not ended:
+        # Some writers leave the last byte out; of an animation, frames may be missing too.
+        raise DamagedImage("The GIF is cut off: its end is missing")
     return Container(
         GIF,
         data,

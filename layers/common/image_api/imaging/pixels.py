@@ -222,11 +222,15 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
             return None
         if _is_srgb(source):
             return image
-        return ImageCms.profileToProfile(
+        converted = ImageCms.profileToProfile(
             image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (OSError, ValueError, ImageCms.PyCMSError):
         return None
+    if converted is not None:
+        # Writers would embed the profile that ImageCms leaves here.
+        converted.info = {}
+    return converted
 
 
 def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:

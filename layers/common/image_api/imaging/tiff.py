@@ -10,12 +10,15 @@ from image_api.imaging.container import TIFF, Container
 from image_api.imaging.model import check_size
 
 _WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
+_COMPRESSION, _PHOTOMETRIC = 259, 262
+_UNCOMPRESSED, _YCBCR = 1, 6
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 _SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706
 
 # One value each: with more, Pillow warns and takes the first.
 _SINGLE = {
-    _WIDTH, _LENGTH, 259, 262, 266, 277, 278, 284, 317, 322, 323, 512, 513, 514, 515, 292, 293,
+    _WIDTH, _LENGTH, _COMPRESSION, _PHOTOMETRIC, 266, 277, 278, 284, 292, 293, 317, 322, 323, 512,
+    513, 514, 515,
 }  # fmt: skip
 _SEVERAL = {
     258, _STRIPS, _STRIP_BYTES, 318, 319, 320, _TILES, _TILE_BYTES, 332, 338, 339, 347, 519, 520,
@@ -70,6 +73,13 @@ def inspect(data: bytes) -> Container:
     if data[8:10] == b"CR" or _DNG_VERSION in entries or _is_raw(data, layout, entries):
         raise UnsupportedFormat(
             "Camera raw files are not accepted; export the picture as JPEG or TIFF"
+        )
+    if _integers(data, layout, entries, _PHOTOMETRIC) == (_YCBCR,) and _integers(
+        data, layout, entries, _COMPRESSION
+    ) == (_UNCOMPRESSED,):
+        # Pillow reads these as four bytes a pixel.
+        raise UnsupportedFormat(
+            "TIFFs of uncompressed YCbCr are not accepted; save the picture as RGB"
         )
     width, height = (_integers(data, layout, entries, tag)[:1] for tag in (_WIDTH, _LENGTH))
     if not width or not height:

@@ -1,0 +1,85 @@
+# Everything a developer does here, by name. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+DEV := .venvs/dev/bin
+LOCAL := .venvs/local/bin
+PYTEST := -m pytest -p no:cacheprovider
+# Where the local cloud keeps its data.
+DATA := .local
+
+# The sources that the local cloud's environment can import, and all others.
+LOCAL_SOURCES := infra/local tests/local_cloud
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
+	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+
+.PHONY: help setup run test check lint format types unit local-cloud integration e2e bench invoke \
+	openapi lock reset clean
+
+help: ## list what there is
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup: ## install what is missing: packages of the system, and the virtual environments
+	@infra/setup.sh
+
+run: setup ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
+	@exec $(LOCAL)/python -m infra.local run
+
+test: setup ## everything that must pass: lint, types, then all tests
+	@for stage in lint types unit local-cloud integration e2e; do \
+		printf '\n== %s\n' "$$stage"; $(MAKE) "$$stage"; done
+
+check: lint types ## lint and types
+
+lint: setup ## style and common mistakes
+	@$(DEV)/ruff check .
+	@$(DEV)/ruff format --check .
+
+format: setup ## put the code into the common style
+	@$(DEV)/ruff check --fix .
+	@$(DEV)/ruff format .
+
+types: setup ## type checks, in strict mode
+	@$(DEV)/mypy $(SOURCES)
+	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
+
+unit: setup ## tests of the code alone, without services
+	@$(DEV)/python $(PYTEST) tests/unit $(ARGS)
+
+local-cloud: setup ## tests of the local cloud itself
+	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
+
+integration: setup ## tests against real Postgres, RabbitMQ and S3
+	@$(DEV)/python $(PYTEST) tests/integration $(ARGS)
+
+e2e: setup ## tests of the whole system, over HTTP
+	@$(DEV)/python $(PYTEST) tests/e2e $(ARGS)
+
+bench: setup ## measure a running system of its own
+	@$(DEV)/python -m bench $(ARGS)
+
+invoke: setup ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
+	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
+	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
+
+openapi: setup ## write functions/docs/openapi.json anew from the functions
+	@$(DEV)/python -m infra.openapi
+
+lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
+	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
+	@for input in layers/dependencies/requirements functions/migrate/requirements \
+		infra/local/lambda-requirements infra/local/requirements tests/requirements; do \
+		echo "$$input.txt"; \
+		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
+			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
+			$(UPGRADE) "$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
+
+reset: setup ## stop this clone's local cloud and wipe all its data
+	@$(LOCAL)/python -m infra.local.services.reset --data-folder $(DATA)
+
+clean: ## remove the virtual environments and caches; the data stays
+	@rm -rf .venvs .cache .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.local/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Measures the local cloud: `make bench` prints the table."""

@@ -1,0 +1,304 @@
+"""Runs every measurement and prints one table; the floor stands beside each figure."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import samples
+from bench.cloud import ROOT, LocalCloud
+from bench.load import Answer, Figures, Request, measure
+
+READY_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many requests of each kind; `--quick` takes fewer and says less."""
+
+    fast: int
+    slow: int
+    large: int
+    images: int
+    rows: int
+
+
+FULL = Scale(fast=3000, slow=120, large=60, images=48, rows=1_000_000)
+QUICK = Scale(fast=400, slow=30, large=15, images=12, rows=100_000)
+
+
+class Bench:
+    def __init__(self, cloud: LocalCloud, scale: Scale) -> None:
+        self.cloud = cloud
+        self.scale = scale
+        self.rows: list[tuple[str, Figures, Figures | None]] = []
+        self.token = ""
+        self.username = f"bench-{uuid.uuid4().hex[:8]}"
+
+    async def both(
+        self, name: str, make_request: Any, *, count: int, on_answer: Any = None
+    ) -> Figures:
+        """One connection for the latency, eight for the throughput."""
+        alone = await measure(
+            self.cloud.url, make_request, connections=1, requests=count, on_answer=on_answer
+        )
+        offset = count + 1000
+        together = await measure(
+            self.cloud.url,
+            lambda number: make_request(number + offset),
+            connections=8,
+            requests=count,
+            on_answer=on_answer,
+        )
+        self.rows.append((name, alone, together))
+        _progress(
+            f"{name}: p50 {alone.p50_ms:.2f} ms, p99 {alone.p99_ms:.2f} ms, "
+            f"{together.per_second:.0f}/s at 8 connections"
+        )
+        return alone
+
+    def headers(self, content_type: str | None = None) -> dict[str, str]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if content_type:
+            headers["Content-Type"] = content_type
+        return headers
+
+    def register(self) -> None:
+        answer = self.call(
+            "POST", "/auth/register", {"username": self.username, "password": "bench!mark"}
+        )
+        self.token = answer["access_token"]
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            self.cloud.url + path,
+            None if body is None else json.dumps(body).encode(),
+            {**({} if not self.token else self.headers()), "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def upload_request(self, photo: bytes) -> Request:
+        body, content_type = samples.form(photo)
+        return Request("POST", "/image/upload_image", self.headers(content_type), body)
+
+    async def upload(self, photo: bytes, count: int) -> tuple[list[int], float]:
+        """Ids of `count` uploads, sent side by side, and when the first was sent."""
+        ids: list[int] = []
+        request = self.upload_request(photo)
+        started_at = time.perf_counter()
+
+        def remember(_number: int, answer: Answer) -> None:
+            ids.append(json.loads(answer.body)["id"])
+
+        await measure(
+            self.cloud.url,
+            lambda _number: request,
+            connections=4,
+            requests=count,
+            warm_up=0,
+            on_answer=remember,
+        )
+        return ids, started_at
+
+    def wait_until_settled(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while self.call("GET", "/image/get_all_images?limit=1&owner=me&status=processing"):
+            if time.monotonic() > deadline:
+                raise RuntimeError("images are still processing")
+            time.sleep(0.02)
+
+    async def consumer_rate(self, photo: bytes, count: int) -> float:
+        """Images a second, from the first upload's answer until the last image is ready."""
+        self.wait_until_settled()
+        await self.upload(photo, 4)
+        self.wait_until_settled()
+        _, started_at = await self.upload(photo, count)
+        self.wait_until_settled()
+        return count / (time.perf_counter() - started_at)
+
+    async def time_to_ready(self, photo: bytes, count: int) -> list[float]:
+        """Milliseconds from the answer of an upload until its thumbnail is there."""
+        times = []
+        for _ in range(count):
+            ids, _ = await self.upload(photo, 1)
+            answered_at = time.perf_counter()
+            while self.call("GET", f"/image/{ids[0]}")["thumbnail_url"] is None:
+                time.sleep(0.005)
+            times.append((time.perf_counter() - answered_at) * 1000)
+        return times
+
+
+async def run(scale: Scale, folder: Path) -> None:
+    photo_100kb, photo_3mb = samples.jpeg_of_size(100_000), samples.jpeg_of_size(3_000_000)
+    photo_12mp, photo_1mp = samples.jpeg_12_megapixels(), samples.png_1_megapixel()
+    cloud = LocalCloud(folder)
+    try:
+        first_start_seconds = cloud.start()
+        cloud.stop()
+        second_start_seconds = cloud.start()
+        _progress(f"started in {first_start_seconds:.1f} s, again in {second_start_seconds:.1f} s")
+        time.sleep(5)
+        memory = cloud.memory_bytes()
+        bench = Bench(cloud, scale)
+        bench.register()
+        await _requests(bench, photo_100kb, photo_3mb)
+        rates = {
+            "12-megapixel JPEG": await bench.consumer_rate(photo_12mp, scale.images),
+            "1-megapixel PNG": await bench.consumer_rate(photo_1mp, scale.images),
+        }
+        ready_ms = await bench.time_to_ready(photo_12mp, 5)
+        consumer_peak = _peak_memory_mb(cloud, "Consumer")
+    finally:
+        cloud.stop()
+    _print_report(
+        bench,
+        first_start_seconds,
+        second_start_seconds,
+        memory,
+        rates,
+        ready_ms,
+        consumer_peak,
+    )
+
+
+async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
+    scale = bench.scale
+    hello = Request("GET", "/hello", {})
+    await bench.both("hello (floor)", lambda _: hello, count=scale.fast)
+    await bench.both(
+        "login",
+        lambda _: Request(
+            "POST",
+            "/auth/login",
+            {"Content-Type": "application/json"},
+            json.dumps({"username": bench.username, "password": "bench!mark"}).encode(),
+        ),
+        count=scale.slow,
+    )
+    for photo, name in ((photo_100kb, "upload 100 KB"), (photo_3mb, "upload 3 MB")):
+        request = bench.upload_request(photo)
+        await bench.both(name, lambda _, request=request: request, count=scale.large)
+        bench.wait_until_settled()
+    for rows in (1_000, scale.rows):
+        samples.fill(bench.cloud.environment["DATABASE_URL"], bench.username, rows)
+        page = bench.call("GET", "/image/get_all_images?limit=100")
+        ids = [image["id"] for image in page]
+        await bench.both(
+            f"list of 100, of {rows:,} images",
+            lambda _: Request("GET", "/image/get_all_images?limit=100", bench.headers()),
+            count=scale.fast // 3,
+        )
+        await bench.both(
+            f"get, of {rows:,} images",
+            lambda number, ids=ids: Request(
+                "GET", f"/image/{ids[number % len(ids)]}", bench.headers()
+            ),
+            count=scale.fast,
+        )
+    own = samples.own_images(
+        bench.cloud.environment["DATABASE_URL"], bench.username, 4 * scale.slow + 4000
+    )
+    title = json.dumps({"title": "bench"}).encode()
+    await bench.both(
+        "update (title)",
+        lambda number: Request(
+            "PUT",
+            f"/image/update/{own[number % len(own)]}",
+            bench.headers("application/json"),
+            title,
+        ),
+        count=scale.slow,
+    )
+    bench.wait_until_settled()
+    await bench.both(
+        "delete",
+        lambda number: Request("DELETE", f"/image/delete/{own[number]}", bench.headers()),
+        count=scale.slow,
+    )
+    for name, figures in samples.floors(bench.cloud.environment, photo_100kb, photo_3mb):
+        bench.rows.append((name, figures, None))
+
+
+def _peak_memory_mb(cloud: LocalCloud, function: str) -> float | None:
+    peaks = [
+        line["memory_mb"]
+        for line in cloud.log_lines()
+        if str(line.get("function", "")).startswith(function) and line.get("memory_mb")
+    ]
+    return max(peaks) if peaks else None
+
+
+def _print_report(
+    bench: Bench,
+    first_start_seconds: float,
+    second_start_seconds: float,
+    memory: dict[str, int],
+    rates: dict[str, float],
+    ready_ms: list[float],
+    consumer_peak_mb: float | None,
+) -> None:
+    floor = bench.rows[0][1].p50_ms
+    print("\n| what | p50 ms | p99 ms | times hello | requests/s at 8 |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, alone, together in bench.rows:
+        rate = f"{together.per_second:.0f}" if together else ""
+        print(
+            f"| {name} | {alone.p50_ms:.2f} | {alone.p99_ms:.2f} | "
+            f"{alone.p50_ms / floor:.1f} | {rate} |"
+        )
+    print("\n| what | figure |\n| --- | ---: |")
+    for name, rate in rates.items():
+        print(f"| consumer, {name} | {rate:.1f} images/s |")
+    print(
+        f"| upload answered until thumbnail ready, 12 MP | {statistics.median(ready_ms):.0f} ms |"
+    )
+    if consumer_peak_mb is not None:
+        print(f"| consumer, peak memory | {consumer_peak_mb:.0f} MB |")
+    print(f"| first start until the first answer | {first_start_seconds:.1f} s |")
+    print(f"| second start until the first answer | {second_start_seconds:.1f} s |")
+    print(f"| memory at rest, all processes | {sum(memory.values()) / 1e6:.0f} MB |")
+    for name, size in sorted(memory.items(), key=lambda item: -item[1]):
+        print(f"| memory at rest: {name} | {size / 1e6:.0f} MB |")
+    print("\n| function | init ms (median) |\n| --- | ---: |")
+    for name, init_ms in _init_durations(bench.cloud).items():
+        print(f"| {name} | {init_ms:.0f} |")
+
+
+def _init_durations(cloud: LocalCloud) -> dict[str, float]:
+    durations: dict[str, list[float]] = {}
+    for line in cloud.log_lines():
+        if line.get("init_ms") is not None and line.get("function"):
+            durations.setdefault(str(line["function"]), []).append(float(line["init_ms"]))
+    return {name: statistics.median(values) for name, values in sorted(durations.items())}
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer requests, fewer rows")
+    options = parser.parse_args()
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="bench-", dir=cache, ignore_cleanup_errors=True
+    ) as folder:
+        asyncio.run(run(QUICK if options.quick else FULL, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""A local cloud of the bench's own: private ports, a fresh data folder, one more function."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+START_TIMEOUT_SECONDS = 120.0
+STOP_TIMEOUT_SECONDS = 60.0
+
+_HELLO = """
+  HelloFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: bench/hello
+      Events:
+        Http:
+          Type: Api
+          Properties: {RestApiId: !Ref Api, Path: /hello, Method: get}
+"""
+
+
+@dataclass
+class LocalCloud:
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def start(self) -> float:
+        """Starts it as `make run` does; returns the seconds until the first answered request."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        data_folder = self.folder / "data"
+        state_path = data_folder / "state.json"
+        state_path.unlink(missing_ok=True)
+        started_at = time.perf_counter()
+        log = (self.folder / "cloud.log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                str(_python()),
+                *("-m", "infra.local", "run", "--private", "--json", "--no-watch"),
+                *("--data-folder", str(data_folder)),
+                *("--template", str(_template(self.folder))),
+            ],
+            cwd=ROOT,
+            env={**os.environ, "JWT_EXPIRATION_MINUTES": "600"},
+            stdout=log,
+            stderr=log,
+        )
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not state_path.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the local cloud did not start: see {log.name}")
+            time.sleep(0.02)
+        self.state = json.loads(state_path.read_text())
+        _first_answer(self.url)
+        return time.perf_counter() - started_at
+
+    @property
+    def url(self) -> str:
+        return str(self.state["api_url"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        environment: dict[str, str] = self.state["environment"]
+        return environment
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_TIMEOUT_SECONDS)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        text = (self.folder / "cloud.log").read_text(errors="replace")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def memory_bytes(self) -> dict[str, int]:
+        """Proportional set size of each process below the local cloud, summed by program."""
+        assert self.process is not None
+        sizes: dict[str, int] = {}
+        for pid in _descendants(self.process.pid):
+            size = _pss_bytes(pid)
+            if size is not None:
+                name = _program(pid)
+                sizes[name] = sizes.get(name, 0) + size
+        return sizes
+
+
+def _python() -> Path:
+    return Path(os.environ.get("LOCAL_PYTHON") or ROOT / ".venvs" / "local" / "bin" / "python")
+
+
+def _template(folder: Path) -> Path:
+    """The project's template and the hello function, beside links to the code it names."""
+    base = folder / "project"
+    base.mkdir(exist_ok=True)
+    for name in ("functions", "layers", "infra", "bench"):
+        link = base / name
+        if not link.is_symlink():
+            link.symlink_to(ROOT / name)
+    text = (ROOT / "template.yaml").read_text()
+    path = base / "template.yaml"
+    path.write_text(text.replace("\nOutputs:\n", f"{_HELLO}\nOutputs:\n"))
+    return path
+
+
+def _first_answer(url: str) -> None:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"/health answered {answer.status}")
+
+
+def _descendants(pid: int) -> list[int]:
+    found, waiting = [], [pid]
+    while waiting:
+        current = waiting.pop()
+        found.append(current)
+        try:
+            for task in Path(f"/proc/{current}/task").iterdir():
+                waiting.extend(int(child) for child in (task / "children").read_text().split())
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _pss_bytes(pid: int) -> int | None:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    return None
+
+
+def _program(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except FileNotFoundError:
+        return "ended"
+    for mark, name in (
+        ("awslambdaric", "Lambda runtimes"),
+        ("aws-lambda-rie", "Runtime Interface Emulators"),
+        ("ministack", "S3 (MiniStack)"),
+        ("infra.local", "gateway and supervisor"),
+        ("postgres", "Postgres"),
+        ("beam", "RabbitMQ"),
+        ("rabbit", "RabbitMQ"),
+        ("epmd", "RabbitMQ"),
+        ("erl", "RabbitMQ"),
+    ):
+        if mark in command:
+            return name
+    return "other"

@@ -1,0 +1,156 @@
+"""What the bench sends and fills tables with, and the floors below its figures."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import boto3
+import pg8000.native
+from PIL import Image
+
+from bench.load import Figures
+
+PHOTOS = Path(__file__).parent.parent / "tests" / "photos"
+
+# Statement triggers count these rows as they count any others.
+_FILL = """
+INSERT INTO images (user_id, title, visibility, status, original_key, object_key, content_type,
+                    size_bytes, width, height, rendered_at, applied_sequence)
+SELECT u.id, 'photo ' || n || '.jpg', 'shared', 'ready',
+       'storage/bench-' || :batch || '-' || n || '/original.jpg',
+       'storage/bench-' || :batch || '-' || n || '/original.jpg',
+       'image/jpeg', 204800, 1920, 1080, now(), 1
+FROM users AS u, generate_series(1, :rows::integer) AS n
+WHERE u.username = :username
+"""
+_FILL_RENDITIONS = """
+INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
+                        animated)
+SELECT i.id, 'thumbnail', replace(i.original_key, 'original.jpg', '1/thumbnail.webp'),
+       'image/webp', 8192, 320, 180, false
+FROM images AS i
+WHERE NOT EXISTS (SELECT FROM renditions AS r WHERE r.image_id = i.id AND r.name = 'thumbnail')
+"""
+
+
+@cache
+def _large() -> Image.Image:
+    with Image.open(PHOTOS / "hubble_deep_field.jpg") as photo:
+        return photo.convert("RGB").resize((4000, 3000), Image.Resampling.LANCZOS)
+
+
+def jpeg_12_megapixels() -> bytes:
+    return _jpeg(_large(), 85)
+
+
+def png_1_megapixel() -> bytes:
+    buffer = io.BytesIO()
+    _large().resize((1155, 866)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def jpeg_of_size(size_bytes: int) -> bytes:
+    """A JPEG of about this size: the photo, at the quality and scale that come near."""
+    scale = 1.0 if size_bytes > 1_000_000 else 0.25
+    photo = _large().resize((int(4000 * scale), int(3000 * scale)))
+    candidates = (_jpeg(photo, quality) for quality in range(40, 97, 4))
+    return min(candidates, key=lambda data: abs(len(data) - size_bytes))
+
+
+def form(photo: bytes) -> tuple[bytes, str]:
+    boundary = "bench-boundary"
+    head = (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="image"; filename="bench.jpg"\r\n'
+        "Content-Type: image/jpeg\r\n\r\n"
+    )
+    return (
+        head.encode() + photo + f"\r\n--{boundary}--\r\n".encode(),
+        f"multipart/form-data; boundary={boundary}",
+    )
+
+
+def fill(database_url: str, username: str, rows: int) -> None:
+    """Adds rows of images that are ready, until there are `rows`."""
+    connection = _connect(database_url)
+    present = connection.run("SELECT count(*) FROM images")[0][0]
+    if present < rows:
+        batch = str(time.time_ns())
+        connection.run(_FILL, batch=batch, rows=rows - present, username=username)
+        connection.run(_FILL_RENDITIONS)
+        connection.run("ANALYZE images, renditions")
+    connection.close()
+
+
+def own_images(database_url: str, username: str, count: int) -> list[int]:
+    connection = _connect(database_url)
+    rows = connection.run(
+        "SELECT i.id FROM images AS i JOIN users AS u ON u.id = i.user_id "
+        "WHERE u.username = :username ORDER BY i.id LIMIT :count",
+        username=username,
+        count=count,
+    )
+    connection.close()
+    return [row[0] for row in rows]
+
+
+def floors(
+    environment: dict[str, str], photo_100kb: bytes, photo_3mb: bytes
+) -> Iterator[tuple[str, Figures]]:
+    """A bare query over pg8000 and bare puts over boto3: no gateway, no function."""
+    connection = _connect(environment["DATABASE_URL"])
+    statement = connection.prepare("SELECT id FROM images WHERE id = :id")
+    yield "pg8000, prepared point query (floor)", _timed(lambda: statement.run(id=1), 500)
+    connection.close()
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    bucket = environment["IMAGES_BUCKET"]
+    for name, body in (("100 KB", photo_100kb), ("3 MB", photo_3mb)):
+        yield (
+            f"boto3, put of {name} (floor)",
+            _timed(lambda body=body: client.put_object(Bucket=bucket, Key="bench", Body=body), 30),
+        )
+
+
+def _timed(action: Callable[[], object], count: int) -> Figures:
+    times_ms = []
+    for _ in range(count):
+        started_at = time.perf_counter()
+        action()
+        times_ms.append((time.perf_counter() - started_at) * 1000)
+    ordered = sorted(times_ms)
+    return Figures(
+        statistics.median(ordered),
+        ordered[int(len(ordered) * 0.99)],
+        1000 / statistics.mean(ordered),
+        count,
+    )
+
+
+def _jpeg(photo: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _connect(database_url: str) -> pg8000.native.Connection:
+    parts = urlsplit(database_url)
+    return pg8000.native.Connection(
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        host=parts.hostname or "localhost",
+        port=parts.port or 5432,
+        database=parts.path.lstrip("/"),
+        ssl_context=False,
+    )

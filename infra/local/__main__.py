@@ -1,0 +1,216 @@
+"""The local cloud's command line: `python -m infra.local run | services | invoke`."""
+
+import argparse
+import asyncio
+import base64
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import uvloop
+from rich.console import Console
+
+from infra.local.artifacts import InstallFailed
+from infra.local.cloud import Cloud, CloudFailed
+from infra.local.custom_resources import CustomResourceFailed
+from infra.local.environment import Event
+from infra.local.functions import json_event
+from infra.local.logs import LogStream
+from infra.local.schedules import ScheduleError
+from infra.local.services import ServiceFailed
+from infra.local.services.processes import ProcessIdentity
+from infra.local.services.records import read_record
+from infra.local.settings import Settings, SettingsError, read_settings
+from infra.local.template import TemplateError
+
+_EXPECTED = (
+    CloudFailed,
+    CustomResourceFailed,
+    InstallFailed,
+    ScheduleError,
+    ServiceFailed,
+    SettingsError,
+    TemplateError,
+)
+
+
+def main() -> int:
+    """The exit status: 0, or 1 with the reason on standard error."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.CRITICAL, format="%(message)s"
+    )
+    for name in ("pika", "botocore", "asyncio", "watchfiles"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        settings = read_settings(
+            template=arguments.template,
+            data_folder=arguments.data_folder,
+            port=getattr(arguments, "port", None),
+            is_private=arguments.private,
+            as_json=getattr(arguments, "json", False),
+            is_watching=not getattr(arguments, "no_watch", True),
+        )
+        work: Coroutine[Any, Any, int]
+        match arguments.command:
+            case "run":
+                work = _run(settings, with_functions=True)
+            case "services":
+                work = _run(settings, with_functions=False)
+            case _:
+                work = _invoke(settings, arguments.function, arguments.event)
+        return uvloop.run(work)
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:
+        reasons = _expected_reasons(error)
+        if not reasons:
+            raise
+        for reason in reasons:
+            print(reason, file=sys.stderr)
+        return 1
+
+
+def _expected_reasons(error: BaseException) -> list[str]:
+    """What to tell, when every part of the error is one that has been put into words."""
+    if isinstance(error, BaseExceptionGroup):
+        parts = [_expected_reasons(part) for part in error.exceptions]
+        return [reason for part in parts for reason in part] if all(parts) else []
+    return [str(error)] if isinstance(error, _EXPECTED) else []
+
+
+async def _run(settings: Settings, *, with_functions: bool) -> int:
+    console = Console(stderr=settings.as_json)
+    loop = asyncio.get_running_loop()
+    logs = LogStream(as_json=settings.as_json, call_soon=loop.call_soon)
+    running = loop.create_task(_run_until_cancelled(settings, console, logs, with_functions))
+
+    def stop() -> None:
+        if not settings.as_json:
+            logs.flush()
+            console.print("\n[dim]stopping[/]")
+        # A second Ctrl-C ends the wait for what the first one lets finish.
+        running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        logs.flush()
+    return 0
+
+
+async def _run_until_cancelled(
+    settings: Settings, console: Console, logs: LogStream, with_functions: bool
+) -> None:
+    started_at = time.monotonic()
+    cloud = Cloud(settings, logs, console, with_functions=with_functions)
+    async with cloud.run():
+        seconds = time.monotonic() - started_at
+        ready = f"API ready at {cloud.api_url}" if with_functions else "Services ready"
+        if settings.as_json:
+            logs.event("cloud", ready)
+        else:
+            print(ready, flush=True)
+        if with_functions and not settings.as_json:
+            console.print(
+                f"  documentation   {cloud.api_url}/docs\n"
+                f"  Lambda API      {cloud.invoke_url}\n"
+                f"  [dim]started in {seconds:.1f} s; Ctrl-C stops everything[/]",
+                highlight=False,
+            )
+        await cloud.wait()
+
+
+async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
+    try:
+        payload = event_path.read_bytes()
+        json.loads(payload)
+    except FileNotFoundError as error:
+        raise CloudFailed(f"There is no event at {event_path}") from error
+    except ValueError as error:
+        raise CloudFailed(f"{event_path} is not JSON: {error}") from error
+    state = read_record(settings.state_path) or {}
+    if "invoke_url" in state and ProcessIdentity.of(state["pid"]) is not None:
+        return await _invoke_running(state["invoke_url"], function, payload)
+    return await _invoke_alone(settings, function, payload)
+
+
+async def _invoke_running(invoke_url: str, function: str, payload: bytes) -> int:
+    url = f"{invoke_url}/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=payload, headers={"X-Amz-Log-Type": "Tail"}) as answer,
+    ):
+        body = await answer.read()
+        if answer.status != 200:
+            raise CloudFailed(json.loads(body).get("Message", body.decode()))
+        log = base64.b64decode(answer.headers.get("X-Amz-Log-Result", ""))
+        return _show(body, log, is_error="X-Amz-Function-Error" in answer.headers)
+
+
+async def _invoke_alone(settings: Settings, function: str, payload: bytes) -> int:
+    console = Console(stderr=True)
+    logs = LogStream(sys.stderr)
+    cloud = Cloud(settings, logs, console, with_api=False)
+    async with cloud.run():
+        try:
+            function_id = cloud.functions.template.function(function).logical_id
+        except KeyError as error:
+            raise CloudFailed(str(error.args[0])) from error
+        request = json_event({})
+        result = await cloud.functions.invoke(
+            function_id, Event([payload], request.request_id, wants_log=True)
+        )
+        return _show(result.payload, b"", is_error=result.is_error)
+
+
+def _show(body: bytes, log: bytes, *, is_error: bool) -> int:
+    try:
+        print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
+    except ValueError:
+        print(body.decode(errors="replace"))
+    for line in log.decode(errors="replace").splitlines():
+        if not line.startswith(("START ", "END ")):
+            print(line.replace("\r", "\n").rstrip(), file=sys.stderr)
+    return 1 if is_error else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.local",
+        description="Runs template.yaml on this machine: API Gateway, Lambda, Postgres, RabbitMQ, "
+        "S3, schedules.",
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--template", type=Path, help="another template than ./template.yaml")
+    shared.add_argument("--data-folder", type=Path, help="where all data is kept (.local)")
+    shared.add_argument("--private", action="store_true", help="every port is a free one")
+    shared.add_argument("--verbose", action="store_true", help="say also what is left out")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", parents=[shared], help="everything")
+    run.add_argument("--port", type=int, help="the API's port ($API_PORT, or 8000)")
+    run.add_argument("--json", action="store_true", help="log one JSON object a line")
+    run.add_argument("--no-watch", action="store_true", help="do not reload changed code")
+    services = commands.add_parser(
+        "services", parents=[shared], help="Postgres, RabbitMQ and S3 alone"
+    )
+    services.add_argument("--json", action="store_true", help="log one JSON object a line")
+    invoke = commands.add_parser("invoke", parents=[shared], help="one function, one event")
+    invoke.add_argument("function", help="folder name (upload) or logical id (UploadFunction)")
+    invoke.add_argument("--event", type=Path, required=True, help="a JSON file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""How this run of the local cloud is set up: options, the environment, and `.env`."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from dotenv import dotenv_values
+
+from infra.local.services.records import read_record, write_record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_DEFAULT_API_PORT = 8000
+_DEFAULT_REGION = "us-east-1"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be meant; the text says which."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`variables` are those of the environment, else of `.env`; empty ones count as unset.
+
+    `port` is the API's; None picks a free one.
+    """
+
+    template: Path
+    data_folder: Path
+    cache_folder: Path
+    port: int | None
+    host: str
+    is_private: bool
+    as_json: bool
+    is_watching: bool
+    variables: Mapping[str, str]
+
+    @property
+    def log_folder(self) -> Path:
+        return self.data_folder / "logs"
+
+    @property
+    def state_path(self) -> Path:
+        return self.data_folder / "state.json"
+
+    @property
+    def region(self) -> str:
+        return (
+            self.variables.get("AWS_REGION")
+            or self.variables.get("AWS_DEFAULT_REGION")
+            or _DEFAULT_REGION
+        )
+
+    @property
+    def python(self) -> Path:
+        """The Python that runs the functions."""
+        chosen = self.variables.get("LAMBDA_PYTHON")
+        path = Path(chosen) if chosen else ROOT / ".venvs" / "lambda" / "bin" / "python"
+        if not path.exists():
+            raise SettingsError(f"There is no Python for the functions at {path}: run `make setup`")
+        return path
+
+    @property
+    def database_url(self) -> str | None:
+        """A Postgres that runs already."""
+        return self.variables.get("DATABASE_URL")
+
+    @property
+    def broker_url(self) -> str | None:
+        """A RabbitMQ that runs already."""
+        if url := self.variables.get("RABBITMQ_URL"):
+            return url
+        if host := self.variables.get("RABBITMQ_HOST"):
+            port = self.variables.get("RABBITMQ_PORT", "5672")
+            user = quote(self.variables.get("RABBITMQ_USER", "guest"), safe="")
+            password = quote(self.variables.get("RABBITMQ_PASSWORD", "guest"), safe="")
+            return f"amqp://{user}:{password}@{host}:{port}/%2F"
+        return None
+
+    @property
+    def storage_url(self) -> str | None:
+        """An S3 emulator that runs already."""
+        return self.variables.get("AWS_ENDPOINT_URL")
+
+    def environment_limits(self) -> dict[str, int]:
+        """How many environments a function may have, by folder name; "" is for all others.
+
+        LAMBDA_MAX_ENVIRONMENTS sets all, LAMBDA_MAX_ENVIRONMENTS_UPLOAD that of `upload`.
+        """
+        name = "LAMBDA_MAX_ENVIRONMENTS"
+        limits = {"": max(4, 2 * (os.cpu_count() or 1))}
+        for variable, text in self.variables.items():
+            if variable == name or variable.startswith(f"{name}_"):
+                folder = variable.removeprefix(name).removeprefix("_").lower()
+                limits[folder] = _whole_number(variable, text)
+        return limits
+
+    def secret_variables(self) -> dict[str, str]:
+        """Secrets that nobody set: made once, kept in the data folder."""
+        path = self.data_folder / "secrets.json"
+        record = read_record(path)
+        if record is None:
+            record = {"JWT_SECRET": secrets.token_urlsafe(48)}
+            write_record(path, record)
+        return {name: str(value) for name, value in record.items() if name not in self.variables}
+
+
+def read_settings(
+    *,
+    template: Path | None = None,
+    data_folder: Path | None = None,
+    port: int | None = None,
+    is_private: bool = False,
+    as_json: bool = False,
+    is_watching: bool = True,
+) -> Settings:
+    """Settings from options, the environment and the project's `.env`. Raises SettingsError."""
+    template = (template or ROOT / "template.yaml").resolve()
+    from_file = dotenv_values(template.parent / ".env")
+    merged = {**from_file, **os.environ}
+    variables = {name: value for name, value in merged.items() if value}
+    if port is None and not is_private:
+        port = _whole_number("API_PORT", variables.get("API_PORT", str(_DEFAULT_API_PORT)))
+    return Settings(
+        template=template,
+        data_folder=(data_folder or template.parent / ".local").resolve(),
+        cache_folder=ROOT / ".cache",
+        port=port,
+        host=variables.get("API_HOST", "127.0.0.1"),
+        is_private=is_private,
+        as_json=as_json,
+        is_watching=is_watching,
+        variables=variables,
+    )
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise SettingsError(f"{name} is {text!r}, not a whole number")
+    return int(text)

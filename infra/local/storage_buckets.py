@@ -1,0 +1,37 @@
+"""Creates a template's buckets in the S3 emulator."""
+
+from collections.abc import Mapping, Sequence
+
+from infra.local.template import Bucket
+
+
+def create_buckets(buckets: Sequence[Bucket], aws_variables: Mapping[str, str]) -> None:
+    """Creates what does not exist yet, with its CORS rules. Blocks."""
+    if not buckets:
+        return
+    # boto3 takes long to load, and only a cloud with buckets needs it.
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=aws_variables["AWS_ENDPOINT_URL"],
+        region_name=aws_variables["AWS_REGION"],
+        aws_access_key_id=aws_variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws_variables["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=aws_variables.get("AWS_SESSION_TOKEN"),
+    )
+    existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for bucket in buckets:
+        if bucket.name not in existing:
+            # us-east-1 is the one region that must not be named.
+            if aws_variables["AWS_REGION"] == "us-east-1":
+                client.create_bucket(Bucket=bucket.name)
+            else:
+                client.create_bucket(
+                    Bucket=bucket.name,
+                    CreateBucketConfiguration={"LocationConstraint": aws_variables["AWS_REGION"]},
+                )
+        if bucket.cors_rules:
+            client.put_bucket_cors(
+                Bucket=bucket.name, CORSConfiguration={"CORSRules": list(bucket.cors_rules)}
+            )

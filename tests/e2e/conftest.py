@@ -1,0 +1,97 @@
+"""One local cloud for the whole session, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import boto3
+import pytest
+from pg8000.native import Connection
+
+from tests.e2e.api_client import ApiClient
+from tests.e2e.holding import Processing
+from tests.e2e.running_cloud import RunningCloud
+
+NewClient = Callable[[], ApiClient]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    running = RunningCloud(tmp_path_factory.mktemp("cloud") / "data", "--no-watch")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def new_client(cloud: RunningCloud) -> Iterator[NewClient]:
+    """Makes clients that nobody knows yet."""
+    with ExitStack() as clients:
+        yield lambda: clients.enter_context(ApiClient(cloud.api_url))
+
+
+@pytest.fixture
+def new_user(new_client: NewClient) -> NewClient:
+    """Makes clients with an account, signed in."""
+
+    def make() -> ApiClient:
+        client = new_client()
+        answer = client.register()
+        assert answer.status_code == 200, answer.text
+        client.token = answer.json()["access_token"]
+        return client
+
+    return make
+
+
+@pytest.fixture
+def visitor(new_client: NewClient) -> ApiClient:
+    return new_client()
+
+
+@pytest.fixture
+def ada(new_user: NewClient) -> ApiClient:
+    return new_user()
+
+
+@pytest.fixture
+def bob(new_user: NewClient) -> ApiClient:
+    return new_user()
+
+
+@pytest.fixture
+def database(cloud: RunningCloud) -> Iterator[Connection]:
+    url = urlsplit(cloud.environment["DATABASE_URL"])
+    connection = Connection(
+        unquote(url.username or ""),
+        host=url.hostname or "localhost",
+        port=url.port or 5432,
+        password=unquote(url.password or ""),
+        database=url.path.removeprefix("/"),
+        ssl_context=False,
+    )
+    with closing(connection):
+        yield connection
+
+
+@pytest.fixture
+def processing(database: Connection) -> Processing:
+    return Processing(database)
+
+
+@pytest.fixture(scope="session")
+def bucket(cloud: RunningCloud) -> Iterator[Any]:
+    """The bucket of the images, with boto3's names."""
+    environment = cloud.environment
+    resource = boto3.resource(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    yield resource.Bucket(environment["IMAGES_BUCKET"])
+    resource.meta.client.close()

@@ -1,0 +1,176 @@
+"""The local cloud as its user runs it: a process of its own, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import IO, Any
+
+from tests.e2e.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+
+# The first start on a machine installs the layers' third-party code.
+_START_TIMEOUT_SECONDS = 180.0
+_STOP_TIMEOUT_SECONDS = 40.0
+_LOG_TAIL_LINES = 60
+
+# What would make the cloud use somebody else's services or settings.
+_NOT_INHERITED = frozenset(
+    {
+        "DATABASE_URL",
+        "RABBITMQ_URL",
+        "RABBITMQ_HOST",
+        "RABBITMQ_PORT",
+        "RABBITMQ_QUEUE",
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "IMAGES_BUCKET",
+        "JWT_SECRET",
+        "JWT_EXPIRATION_MINUTES",
+        "DEFAULT_VISIBILITY",
+        "API_PORT",
+    }
+)
+
+
+def local_python() -> str:
+    """The interpreter that runs the local cloud."""
+    return os.environ.get("LOCAL_PYTHON") or str(ROOT / ".venvs" / "local" / "bin" / "python")
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+
+
+class RunningCloud:
+    """`python -m infra.local run` on ports of its own, with a data folder that outlives it."""
+
+    def __init__(self, data_folder: Path, *options: str, project: Path = ROOT) -> None:
+        self.data_folder = data_folder
+        self.project = project
+        self._options = options
+        self._log_path = data_folder.with_name(f"{data_folder.name}.log")
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._state: dict[str, Any] = {}
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def api_url(self) -> str:
+        """By address: a name may stand for several, and clients here choose their own."""
+        return str(self._state["api_url"]).replace("localhost", "127.0.0.1")
+
+    @property
+    def invoke_url(self) -> str:
+        return str(self._state["invoke_url"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where the services are, with the names that the functions know them by."""
+        return dict(self._state["environment"])
+
+    def service_pid(self, name: str) -> int:
+        return int(self._state["services"][name]["pid"])
+
+    @property
+    def state_path(self) -> Path:
+        return self.data_folder / "state.json"
+
+    def log(self) -> str:
+        return self._log_path.read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> None:
+        """Returns when the API is ready."""
+        self._log = self._log_path.open("ab")
+        self._process = subprocess.Popen(
+            [
+                local_python(),
+                *("-m", "infra.local", "run", "--private", "--json"),
+                *("--data-folder", str(self.data_folder), *self._options),
+            ],
+            cwd=self.project,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            eventually(self._ready, "the local cloud is up", timeout_seconds=_START_TIMEOUT_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """As Ctrl-C or a shutdown does; nothing may be left behind."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            status = self._process.wait(_STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise AssertionError(f"The local cloud did not stop:\n{self._log_tail()}") from error
+        self._forget()
+        assert status == 0, f"The local cloud ended with {status}:\n{self._log_tail()}"
+        assert not self.state_path.exists(), "state.json was left behind"
+
+    def kill(self) -> None:
+        """What a crash or `kill -9` does: no last words."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._forget()
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command of the local cloud, on the same data folder."""
+        return subprocess.run(
+            [
+                *(local_python(), "-m", "infra.local", *arguments),
+                *("--data-folder", str(self.data_folder)),
+            ],
+            cwd=self.project,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def refresh(self) -> bool:
+        """Reads state.json again; whether it is this process's."""
+        assert self._process is not None
+        try:
+            state = json.loads(self.state_path.read_bytes())
+        except FileNotFoundError:
+            return False
+        if state["pid"] != self._process.pid:
+            return False
+        self._state = state
+        return True
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(
+                f"The local cloud ended with {self._process.returncode}:\n{self._log_tail()}"
+            )
+        return self.refresh() and "api_url" in self._state
+
+    def _forget(self) -> None:
+        self._state = {}
+        if self._log is not None:
+            self._log.close()
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log().splitlines()[-_LOG_TAIL_LINES:])

@@ -1,0 +1,90 @@
+"""POST /auth/login."""
+
+from __future__ import annotations
+
+from tests.e2e.api_client import PASSWORD, ApiClient, field_messages
+from tests.e2e.conftest import NewClient
+
+
+def test_signing_in_with_json_gives_a_token_that_works(ada: ApiClient) -> None:
+    answer = ada.sign_in()
+
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"access_token", "token_type"}
+    assert answer.json()["token_type"] == "bearer"
+    ada.token = answer.json()["access_token"]
+    assert ada.images().status_code == 200
+
+
+def test_signing_in_with_the_oauth2_form_gives_a_token_that_works(ada: ApiClient) -> None:
+    answer = ada.request(
+        "POST",
+        "/auth/login",
+        data={"grant_type": "password", "username": ada.username, "password": PASSWORD},
+    )
+
+    assert answer.status_code == 200
+    ada.token = answer.json()["access_token"]
+    assert ada.images().status_code == 200
+
+
+def test_the_name_may_be_typed_in_another_case(ada: ApiClient) -> None:
+    assert ada.sign_in(f" {ada.username.upper()} ").status_code == 200
+
+
+def test_an_unknown_name_and_a_wrong_password_get_the_same_answer(
+    ada: ApiClient, visitor: ApiClient
+) -> None:
+    wrong_password = ada.sign_in(password="not this one!")
+    unknown_name = visitor.sign_in()
+
+    assert wrong_password.status_code == unknown_name.status_code == 401
+    assert wrong_password.json() == unknown_name.json()
+    assert wrong_password.json().keys() == {"detail"}
+
+
+def test_a_password_is_compared_to_its_last_character(new_client: NewClient) -> None:
+    client = new_client()
+    password = "ü" * 48 + "!"
+    assert client.register(password=password).status_code == 200
+
+    assert client.sign_in(password=password + "x").status_code == 401
+    assert client.sign_in(password=password).status_code == 200
+
+
+def test_after_five_failures_a_name_has_to_wait_wherever_it_comes_from(
+    ada: ApiClient, new_client: NewClient
+) -> None:
+    for _ in range(5):
+        assert new_client().sign_in(ada.username, "not this one!").status_code == 401
+
+    answer = new_client().sign_in(ada.username)
+
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert answer.headers["Retry-After"] in answer.json()["detail"]
+
+
+def test_after_five_failures_an_address_has_to_wait_whatever_name_it_tries(
+    ada: ApiClient, new_client: NewClient
+) -> None:
+    for _ in range(5):
+        assert ada.sign_in(new_client().username).status_code == 401
+
+    assert ada.sign_in().status_code == 429
+    assert new_client().sign_in(ada.username).status_code == 200
+
+
+def test_a_success_forgets_the_failures_before_it(ada: ApiClient) -> None:
+    for _ in range(2):
+        for _ in range(4):
+            assert ada.sign_in(password="not this one!").status_code == 401
+        assert ada.sign_in().status_code == 200
+
+
+def test_a_body_without_credentials_is_a_validation_error(visitor: ApiClient) -> None:
+    by_json = visitor.request("POST", "/auth/login", json={"username": "ada"})
+    by_form = visitor.request("POST", "/auth/login", data={"password": PASSWORD})
+
+    assert field_messages(by_json) == {"password": "This field is required"}
+    assert field_messages(by_form) == {"username": "This field is required"}

@@ -1,0 +1,334 @@
+"""POST /image/upload_image, and what becomes of an upload."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests import samples
+from tests.e2e.api_client import ApiClient, field_messages
+from tests.e2e.holding import Processing
+
+ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=B"}
+
+# What clients get for each accepted format: browsers show neither HEIC, TIFF nor BMP.
+SERVED_AS = {
+    "image/heic": "image/jpeg",
+    "image/heif": "image/jpeg",
+    "image/tiff": "image/jpeg",
+    "image/bmp": "image/jpeg",
+}
+
+
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def _resolution(image: Image.Image) -> str:
+    return f"{image.width}x{image.height}"
+
+
+def test_an_upload_is_accepted_and_then_ready(ada: ApiClient) -> None:
+    answer = ada.upload(ROCKET)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "detail": "Image upload request sent to the processing service",
+        "id": answer.json()["id"],
+        "status": "processing",
+    }
+    image = ada.settled(answer.json()["id"])
+    assert image["title"] == "rocket.jpg"
+    assert image["resolution"] == "640x427"
+    assert image["size"] == len(ROCKET)
+    assert image["content_type"] == "image/jpeg"
+    assert image["visibility"] == "shared"
+    assert image["error"] is None
+    assert image["file_path"].startswith("storage/")
+    assert MOMENT.fullmatch(image["created_at"]) and MOMENT.fullmatch(image["updated_at"])
+    assert image["created_at"] <= image["updated_at"]
+    # It has nothing that needs removing, so it is served as it came.
+    assert ada.download(image["url"]).content == ROCKET
+
+
+def test_an_image_that_waits_for_processing_is_true_and_has_no_links(
+    ada: ApiClient, processing: Processing
+) -> None:
+    with processing.held():
+        image_id = ada.upload(ROCKET).json()["id"]
+        image = ada.image(image_id).json()
+
+    assert image["status"] == "processing"
+    assert image["resolution"] == "640x427"
+    assert image["size"] == len(ROCKET)
+    assert image["url"] is None
+    assert image["thumbnail_url"] is None
+    ada.settled(image_id)
+
+
+def test_the_links_of_an_image_open_for_whoever_has_them(
+    ada: ApiClient, visitor: ApiClient
+) -> None:
+    image = ada.uploaded(ROCKET)
+
+    served = visitor.download(image["url"])
+    assert served.headers["Content-Type"] == "image/jpeg"
+    assert visitor.get(image["url"].partition("?")[0]).status_code == 403
+    tampered = image["url"].replace(image["file_path"], image["file_path"].replace("o", "0"))
+    assert visitor.get(tampered).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("content_type", sorted(samples.MAKERS))
+def test_what_is_said_of_an_image_of_any_format_is_true_of_what_is_served(
+    ada: ApiClient, content_type: str
+) -> None:
+    image = ada.uploaded(samples.MAKERS[content_type](), "picture")
+
+    served = ada.download(image["url"])
+    picture = _opened(served.content)
+    assert image["content_type"] == SERVED_AS.get(content_type, content_type)
+    assert served.headers["Content-Type"] == image["content_type"]
+    assert Image.MIME[str(picture.format)] == image["content_type"]
+    assert image["size"] == len(served.content)
+    assert image["resolution"] == _resolution(picture) == "96x64"
+
+
+def test_a_thumbnail_is_a_small_webp_without_metadata(ada: ApiClient) -> None:
+    image = ada.uploaded(samples.jpeg(samples.photo(1200, 800), exif=samples.exif(1)))
+
+    served = ada.download(image["thumbnail_url"])
+    thumbnail = _opened(served.content)
+    assert served.headers["Content-Type"] == "image/webp"
+    assert thumbnail.format == "WEBP"
+    assert thumbnail.size == (320, 213)
+    assert not thumbnail.getexif()
+    assert samples.CAMERA.encode() not in served.content
+
+
+def test_a_photo_taken_sideways_is_served_upright_and_without_where_it_was_taken(
+    ada: ApiClient,
+) -> None:
+    upright = samples.quarters(640, 400)
+    data = samples.jpeg(samples.stored_for(upright, 6), exif=samples.exif(6), xmp=samples.XMP)
+    assert _opened(data).size == (400, 640)
+
+    image = ada.uploaded(data)
+
+    assert image["resolution"] == "640x400"
+    for link in ("url", "thumbnail_url"):
+        content = ada.download(image[link]).content
+        picture = _opened(content).convert("RGB")
+        width, height = picture.size
+        corners = {
+            "top left": (width // 8, height // 8),
+            "top right": (width * 7 // 8, height // 8),
+            "bottom left": (width // 8, height * 7 // 8),
+            "bottom right": (width * 7 // 8, height * 7 // 8),
+        }
+        for corner, colour in samples.QUARTERS.items():
+            seen = picture.getpixel(corners[corner])
+            assert isinstance(seen, tuple)
+            assert max(abs(a - b) for a, b in zip(seen, colour, strict=True)) < 25, corner
+        assert not _opened(content).getexif()
+        assert samples.CAMERA.encode() not in content
+        assert b"Exif" not in content
+
+
+def test_the_original_of_a_photo_stays_in_storage_and_private(
+    ada: ApiClient, visitor: ApiClient, bucket: Any
+) -> None:
+    data = samples.jpeg(exif=samples.exif(6))
+    image = ada.uploaded(data)
+    folder = "/".join(image["file_path"].split("/")[:2])
+
+    objects = {item.key: item.get()["Body"].read() for item in bucket.objects.filter(Prefix=folder)}
+
+    (original,) = (key for key, stored in objects.items() if stored == data)
+    assert original not in image["url"]
+    storage_url = image["url"].partition(image["file_path"])[0]
+    assert visitor.get(storage_url + original).status_code == 403
+
+
+def test_a_photo_of_twelve_megapixels_is_processed(ada: ApiClient) -> None:
+    data = samples.jpeg(samples.photo(4000, 3000, "hubble_deep_field.jpg"), quality=85)
+    assert 1_000_000 < len(data) < 4_500_000
+
+    image = ada.uploaded(data, "hubble.jpg")
+
+    assert image["resolution"] == "4000x3000"
+    assert image["size"] == len(data)
+    assert _opened(ada.download(image["thumbnail_url"]).content).size == (320, 240)
+
+
+def test_the_bytes_decide_the_format_and_not_the_name(ada: ApiClient) -> None:
+    image = ada.uploaded(samples.png(), "holiday.jpg")
+
+    assert image["content_type"] == "image/png"
+    assert image["title"] == "holiday.jpg"
+
+
+@pytest.mark.parametrize(
+    ("filename", "title"),
+    [
+        ("../../x.png", "x.png"),
+        ("/etc/passwd", "passwd"),
+        ("C:\\photos\\x.png", "x.png"),
+        ("Kätzchen 🐈.png", "Kätzchen 🐈.png"),
+        ("..", "image.png"),
+        ("a" * 300 + ".png", "a" * 255),
+    ],
+)
+def test_a_title_is_the_base_name_of_the_file(
+    ada: ApiClient, filename: str, title: str
+) -> None:
+    answer = ada.upload(samples.png(), filename)
+
+    assert ada.image(answer.json()["id"]).json()["title"] == title
+
+
+def test_title_and_visibility_may_come_with_the_file(ada: ApiClient) -> None:
+    image = ada.uploaded(ROCKET, title="folder/Lift-off", visibility="private")
+
+    assert image["title"] == "Lift-off"
+    assert image["visibility"] == "private"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"title": "a" * 256}, "title"),
+        ({"title": "folder/"}, "title"),
+        ({"title": "line\nbreak"}, "title"),
+        ({"visibility": "secret"}, "visibility"),
+    ],
+)
+def test_a_field_that_breaks_a_rule_is_refused(
+    ada: ApiClient, fields: dict[str, str], field: str
+) -> None:
+    answer = ada.upload(ROCKET, **fields)
+
+    assert field_messages(answer).keys() == {field}
+    assert ada.images(owner="me").json() == []
+
+
+def test_a_form_without_a_file_is_refused(ada: ApiClient) -> None:
+    other_field = ada.request("POST", "/image/upload_image", files={"photo": ("x.jpg", ROCKET)})
+    text_field = ada.request(
+        "POST",
+        "/image/upload_image",
+        data=b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\nabc\r\n--B--\r\n',
+        headers=MULTIPART,
+    )
+
+    assert field_messages(other_field) == {"image": "This field is required"}
+    assert field_messages(text_field).keys() == {"image"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"{}", {"Content-Type": "application/json"}),
+        (ROCKET, {"Content-Type": "image/jpeg"}),
+        (b"", MULTIPART),
+        (b"no form at all", MULTIPART),
+        (b"--B\r\n", MULTIPART),
+        (ROCKET, {"Content-Type": "multipart/form-data"}),
+    ],
+)
+def test_a_body_that_is_no_form_is_refused(
+    ada: ApiClient, body: bytes, headers: dict[str, str]
+) -> None:
+    answer = ada.request("POST", "/image/upload_image", data=body, headers=headers)
+
+    assert field_messages(answer)
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (b"", 400, "empty"),
+        (b"This is a letter and no picture.", 400, "not an image"),
+        (b"%PDF-1.7\n", 400, "not an image"),
+        (ROCKET[: len(ROCKET) // 2], 400, "damaged"),
+        (samples.png()[:60], 400, "damaged"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "SVG"),
+        (b"\0\0\1\0\1\0\x10\x10", 415, "ICO"),
+        (samples.png_bomb(64_250, 64_250), 413, "50 megapixels"),
+        (samples.png_bomb(8_000, 7_000), 413, "50 megapixels"),
+        (samples.gif_bomb(), 413, "50 megapixels"),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "pdf",
+        "truncated JPEG",
+        "truncated PNG",
+        "SVG",
+        "ICO",
+        "PNG bomb",
+        "56 megapixels",
+        "GIF bomb",
+    ],
+)
+def test_a_file_that_is_not_accepted_is_refused_with_the_reason(
+    ada: ApiClient, data: bytes, status: int, words: str
+) -> None:
+    answer = ada.upload(data, "photo.jpg")
+
+    assert answer.status_code == status
+    assert answer.json().keys() == {"detail"}
+    assert words in answer.json()["detail"]
+    assert ada.images(owner="me").json() == []
+
+
+@pytest.mark.parametrize("size_bytes", [4_500_001, 5_000_000, 10_000_000, 11_000_000])
+def test_a_file_over_the_limit_is_refused_with_the_limit_and_the_way_round_it(
+    ada: ApiClient, size_bytes: int
+) -> None:
+    answer = ada.upload(ROCKET.ljust(size_bytes, b"\0"))
+
+    assert answer.status_code == 413
+    assert answer.json().keys() == {"detail"}
+    assert "4.5 MB" in answer.json()["detail"]
+    assert "direct upload" in answer.json()["detail"]
+
+
+def test_a_file_at_the_limit_is_taken(ada: ApiClient) -> None:
+    # What follows the end of a JPEG is no part of the picture.
+    answer = ada.upload(ROCKET.ljust(4_500_000, b"\0"))
+
+    assert answer.status_code == 200
+    image = ada.settled(answer.json()["id"])
+    assert image["size"] == len(ROCKET)
+
+
+def test_damage_that_only_decoding_finds_makes_the_image_failed(ada: ApiClient) -> None:
+    data = (
+        samples.png()[:33]
+        + samples.png_chunk(b"IDAT", b"no compressed pixels")
+        + samples.png_chunk(b"IEND", b"")
+    )
+
+    answer = ada.upload(data)
+
+    assert answer.status_code == 200
+    image = ada.settled(answer.json()["id"], "failed")
+    assert "damaged" in image["error"]
+    assert image["url"] is None
+    assert image["thumbnail_url"] is None
+
+
+def test_the_same_file_uploaded_twice_is_two_images(ada: ApiClient) -> None:
+    first, second = ada.uploaded(ROCKET), ada.uploaded(ROCKET)
+
+    assert first["id"] != second["id"]
+    assert first["file_path"] != second["file_path"]

@@ -1,0 +1,269 @@
+"""Rules of names and passwords, registering, signing in."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import argon2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from image_api import accounts, tokens
+from image_api.accounts import Credentials, Registration
+from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
+from tests.fakes import FakeUserRecords
+
+PASSWORD = "analytical!engine"
+ADDRESS = "203.0.113.7"
+
+
+class CountingHasher(argon2.PasswordHasher):
+    """The application's hasher, with a record of every hash that was compared."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self.compared: list[str] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
+        self.compared.append(hash if isinstance(hash, str) else hash.decode())
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher(environment: pytest.MonkeyPatch) -> CountingHasher:
+    counting = CountingHasher()
+    environment.setattr(accounts, "_hasher", counting)
+    return counting
+
+
+@pytest.fixture
+def records() -> FakeUserRecords:
+    records = FakeUserRecords()
+    accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    return records
+
+
+def messages(username: str, password: str) -> list[str]:
+    with pytest.raises(ValidationError) as refused:
+        Registration(username=username, password=password)
+    return [problem["msg"].removeprefix("Value error, ") for problem in refused.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("username", "message"),
+    [
+        ("", "The name is empty; it needs 1 to 64 characters"),
+        (" \t\u00a0\u3000", "The name is empty; it needs 1 to 64 characters"),
+        ("a" * 65, "The name has 65 characters; at most 64 are allowed"),
+        ("a\x00da", "The name contains a control character"),
+        ("ada\x1b[31m", "The name contains a control character"),
+        ("a\nb", "The name contains a control character"),
+        ("a\x85b", "The name contains a control character"),
+    ],
+)
+def test_each_rule_of_usernames_has_its_own_message(username: str, message: str) -> None:
+    assert messages(username, PASSWORD) == [message]
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [
+        ("", "The password is too short; it needs 4 to 50 characters"),
+        ("a!b", "The password is too short; it needs 4 to 50 characters"),
+        ("!" + "a" * 50, "The password is too long; it may have at most 50 characters"),
+        ("abcd", f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
+        ("abc-d=e~\"`\\", f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
+    ],
+)
+def test_each_rule_of_passwords_has_its_own_message(password: str, message: str) -> None:
+    assert messages("ada", password) == [message]
+
+
+def test_a_name_and_a_password_that_are_both_wrong_are_both_named() -> None:
+    assert len(messages(" ", "abc")) == 2
+
+
+def test_a_lone_surrogate_is_refused_in_both_fields() -> None:
+    assert len(messages("ada\ud800", "secret!\ud800")) == 2
+
+
+@pytest.mark.parametrize("special", accounts.SPECIAL_CHARACTERS)
+def test_every_special_character_of_the_contract_counts(special: str) -> None:
+    assert Registration(username="ada", password=f"abc{special}").password == f"abc{special}"
+
+
+def test_the_special_characters_are_those_of_the_contract() -> None:
+    assert set(accounts.SPECIAL_CHARACTERS) == set("!@#$%^&*()_+[]{}|;:',.<>/?")
+
+
+@pytest.mark.parametrize("password", ["abc!", "!" + "a" * 49, "!" + "🔑" * 49])
+def test_the_bounds_of_a_password_are_allowed(password: str) -> None:
+    assert Registration(username="ada", password=password).password == password
+
+
+@pytest.mark.parametrize("username", ["a", "a" * 64, "𝒜" * 64, "O'Brien", "李", "a b"])
+def test_the_bounds_of_a_name_are_allowed(username: str) -> None:
+    assert Registration(username=username, password=PASSWORD).username == username
+
+
+def test_a_name_is_trimmed_and_composed() -> None:
+    decomposed = unicodedata.normalize("NFD", "  Zoë ")
+    assert Registration(username=decomposed, password=PASSWORD).username == "Zoë"
+
+
+def test_a_password_is_not_trimmed(records: FakeUserRecords) -> None:
+    accounts.register(records, Registration(username="bob", password=" abc! "))
+    with pytest.raises(WrongCredentials):
+        accounts.sign_in(records, Credentials(username="bob", password="abc!"), ADDRESS)
+
+
+def test_who_registers_is_signed_in() -> None:
+    records = FakeUserRecords()
+    session = accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    assert session.token_type == "bearer"
+    assert tokens.verify(f"Bearer {session.access_token}") == 1
+
+
+def test_the_password_is_kept_as_an_argon2id_hash_of_owasp_strength(
+    records: FakeUserRecords,
+) -> None:
+    ((_, _, password_hash),) = records.users.values()
+    parameters = argon2.extract_parameters(password_hash)
+    assert parameters.type is argon2.Type.ID
+    assert (parameters.memory_cost, parameters.time_cost) == (19 * 1024, 2)
+    assert PASSWORD not in password_hash
+
+
+@pytest.mark.parametrize(
+    "username",
+    ["ADA", "ada", " aDa ", "Ａｄａ", "ＡＤＡ", "ⓐⓓⓐ", "𝔸𝔻𝔸"],  # noqa: RUF001 - wide letters
+)
+def test_a_name_is_taken_in_whatever_case_and_width(
+    records: FakeUserRecords, username: str
+) -> None:
+    with pytest.raises(UsernameTaken):
+        accounts.register(records, Registration(username=username, password=PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Straße", "STRASSE"), ("ﬁnn", "FINN"), ("ΣΊΣΥΦΟΣ", "σίσυφος")]
+)
+def test_names_that_differ_in_case_alone_are_one_name(one: str, other: str) -> None:
+    records = FakeUserRecords()
+    accounts.register(records, Registration(username=one, password=PASSWORD))
+    with pytest.raises(UsernameTaken):
+        accounts.register(records, Registration(username=other, password=PASSWORD))
+
+
+@given(st.text(min_size=1, max_size=20).filter(lambda name: bool(accounts._username_key(name))))
+def test_the_key_of_a_name_is_its_own_key(name: str) -> None:
+    key = accounts._username_key(name)
+    assert accounts._username_key(key) == key
+
+
+def test_names_that_merely_look_alike_are_two_names(records: FakeUserRecords) -> None:
+    cyrillic = "Аda"  # noqa: RUF001 - the point of the test
+    accounts.register(records, Registration(username=cyrillic, password=PASSWORD))
+    assert len(records.users) == 2
+
+
+def test_the_right_pair_signs_in_regardless_of_the_names_case(records: FakeUserRecords) -> None:
+    session = accounts.sign_in(records, Credentials(username=" ADA", password=PASSWORD), ADDRESS)
+    assert tokens.verify(f"Bearer {session.access_token}") == 1
+    assert records.successes == [("ada", ADDRESS, 1, None)]
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("Ada", "analytical!Engine"),
+        ("Ada", ""),
+        ("Ada", PASSWORD + " "),
+        ("Ada", "\ud800"),
+        ("nobody", PASSWORD),
+        ("nobody", "nobody has this password"),
+        ("", PASSWORD),
+        ("a\x00da", PASSWORD),
+        ("\ud800", PASSWORD),
+    ],
+)
+def test_a_wrong_pair_is_refused_in_the_same_words_whatever_is_wrong(
+    records: FakeUserRecords, username: str, password: str
+) -> None:
+    credentials = Credentials.model_construct(username=username, password=password)
+    with pytest.raises(WrongCredentials) as refused:
+        accounts.sign_in(records, credentials, ADDRESS)
+    assert refused.value.detail == "The username or the password is wrong"
+    assert records.successes == []
+
+
+def test_an_unknown_name_costs_the_same_work_as_a_known_one(
+    records: FakeUserRecords, hasher: CountingHasher
+) -> None:
+    for username in ("Ada", "nobody"):
+        with pytest.raises(WrongCredentials):
+            accounts.sign_in(records, Credentials(username=username, password="wrong!"), ADDRESS)
+    known, unknown = hasher.compared
+    assert known != unknown
+    assert argon2.extract_parameters(known) == argon2.extract_parameters(unknown)
+
+
+def test_an_attempt_is_counted_with_its_address_before_the_password_is_looked_at(
+    records: FakeUserRecords, hasher: CountingHasher
+) -> None:
+    records.retry_after_seconds = 60
+    with pytest.raises(TooManyAttempts) as refused:
+        accounts.sign_in(records, Credentials(username="Ada", password=PASSWORD), ADDRESS)
+    assert refused.value.retry_after_seconds == 60
+    assert "60 seconds" in refused.value.detail
+    assert records.attempts == [("ada", ADDRESS)]
+    assert hasher.compared == []
+
+
+def test_a_name_that_does_not_exist_is_throttled_like_one_that_does(
+    records: FakeUserRecords,
+) -> None:
+    records.retry_after_seconds = 60
+    for username in ("Ada", "nobody"):
+        with pytest.raises(TooManyAttempts):
+            accounts.sign_in(records, Credentials(username=username, password=PASSWORD), ADDRESS)
+    assert records.attempts == [("ada", ADDRESS), ("nobody", ADDRESS)]
+
+
+def test_characters_beyond_72_bytes_count(records: FakeUserRecords) -> None:
+    # bcrypt would compare the first 72 bytes only, and cut at a zero byte.
+    password = "!" + "🔑" * 49
+    accounts.register(records, Registration(username="bob", password=password))
+    accounts.sign_in(records, Credentials(username="bob", password=password), ADDRESS)
+    with pytest.raises(WrongCredentials):
+        accounts.sign_in(
+            records, Credentials(username="bob", password=password[:-1] + "🔒"), ADDRESS
+        )
+
+
+def test_characters_after_a_zero_byte_count(records: FakeUserRecords) -> None:
+    accounts.register(records, Registration(username="bob", password="abc!\x00def"))
+    with pytest.raises(WrongCredentials):
+        accounts.sign_in(records, Credentials(username="bob", password="abc!\x00xyz"), ADDRESS)
+
+
+def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in() -> None:
+    records = FakeUserRecords()
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+    records.add("Ada", "ada", weak.hash(PASSWORD))
+    accounts.sign_in(records, Credentials(username="Ada", password=PASSWORD), ADDRESS)
+    ((_, _, _, new_hash),) = records.successes
+    assert new_hash is not None
+    assert argon2.extract_parameters(new_hash).memory_cost == 19 * 1024
+    assert argon2.PasswordHasher().verify(new_hash, PASSWORD)
+
+
+def test_a_hash_that_is_no_hash_lets_nobody_in() -> None:
+    records = FakeUserRecords()
+    records.add("Ada", "ada", "")
+    records.users["bob"] = (2, "bob", "plain text")
+    for username, password in (("ada", ""), ("bob", "plain text")):
+        with pytest.raises(WrongCredentials):
+            accounts.sign_in(records, Credentials(username=username, password=password), ADDRESS)

@@ -1,0 +1,85 @@
+"""The events in events/: complete, current, and what AWS would send."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from image_api import events, processing
+
+from infra import sample_events
+
+ROOT = Path(__file__).parents[2]
+EVENTS = sample_events.sample_events()
+REQUESTS = {name: event for name, event in EVENTS.items() if "httpMethod" in event}
+
+
+def test_every_function_has_a_sample_event() -> None:
+    functions = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+    assert set(EVENTS) == functions
+    assert {path.stem for path in (ROOT / "events").glob("*.json")} == functions
+
+
+@pytest.mark.parametrize("function", sorted(EVENTS))
+def test_generating_a_sample_event_again_gives_what_is_committed(function: str) -> None:
+    committed = (ROOT / "events" / f"{function}.json").read_text(encoding="utf-8")
+
+    assert committed == sample_events.as_text(EVENTS[function])
+
+
+@pytest.mark.parametrize("function", sorted(REQUESTS))
+def test_a_request_goes_to_a_route_of_the_api(function: str) -> None:
+    document = json.loads((ROOT / "functions" / "docs" / "openapi.json").read_bytes())
+    event = REQUESTS[function]
+    path_pattern = re.sub(r"\\\{.+?\\\}", "[^/]+", re.escape(event["resource"]))
+
+    assert event["httpMethod"].lower() in document["paths"][event["resource"]]
+    assert re.fullmatch(path_pattern, event["path"])
+    assert event["requestContext"]["path"] == "/v1" + event["path"]
+
+
+@pytest.mark.parametrize("function", sorted(REQUESTS))
+def test_a_request_has_the_keys_of_a_rest_proxy_event(function: str) -> None:
+    event = REQUESTS[function]
+
+    assert list(event) == [
+        "resource",
+        "path",
+        "httpMethod",
+        "headers",
+        "multiValueHeaders",
+        "queryStringParameters",
+        "multiValueQueryStringParameters",
+        "pathParameters",
+        "stageVariables",
+        "requestContext",
+        "body",
+        "isBase64Encoded",
+    ]
+    assert event["multiValueHeaders"] == {k: [v] for k, v in event["headers"].items()}
+
+
+def test_the_upload_holds_the_photo_byte_for_byte() -> None:
+    body = base64.b64decode(EVENTS["upload"]["body"])
+
+    assert (ROOT / "tests" / "photos" / "rocket.jpg").read_bytes() in body
+    assert EVENTS["upload"]["isBase64Encoded"] is True
+
+
+def test_the_batch_of_messages_is_one_that_the_consumer_understands() -> None:
+    event = EVENTS["consumer"]
+    (delivery,) = processing.messages_of(event)
+    decoded = events.decode(delivery.body)
+    (message,) = event["rmqMessagesByQueue"]["image_events::/"]
+    properties: dict[str, Any] = message["basicProperties"]
+
+    assert event["eventSource"] == "aws:rmq"
+    assert (delivery.message_id, delivery.type) == (decoded.id, events.UPLOAD_REQUESTED)
+    assert delivery.correlation_id == decoded.correlation_id
+    assert properties["bodySize"] == len(delivery.body)
+    assert properties["timestamp"] == "Nov 2, 2026, 06:10:16 PM"

@@ -1,0 +1,195 @@
+"""Settings come from the environment, are checked at start, and say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from image_api import settings
+from image_api.errors import ConfigurationError
+from tests import application
+
+SECRET = "x" * 32
+
+
+@pytest.fixture
+def only(environment: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets exactly the given variables."""
+
+    def set_only(**variables: str) -> None:
+        application.use_environment(environment, variables)
+
+    return set_only
+
+
+def test_database_url_is_taken_as_it_is(only: Callable[..., None]) -> None:
+    only(DATABASE_URL=" postgresql://a:b@c/d ", POSTGRES_USER="other")
+    assert settings.database_url() == "postgresql://a:b@c/d"
+
+
+def test_the_database_can_be_given_in_parts(only: Callable[..., None]) -> None:
+    only(POSTGRES_USER="us er", POSTGRES_PASSWORD="p@ss/w:rd", POSTGRES_DB="im ages")
+    assert settings.database_url() == (
+        "postgresql://us%20er:p%40ss%2Fw%3Ard@localhost:5432/im%20ages?sslmode=prefer"
+    )
+
+
+def test_parts_of_the_database_without_a_password_are_refused(only: Callable[..., None]) -> None:
+    only(POSTGRES_USER="ada")
+    with pytest.raises(ConfigurationError, match="Set POSTGRES_PASSWORD"):
+        settings.database_url()
+
+
+def test_a_missing_database_is_refused_in_words(only: Callable[..., None]) -> None:
+    only()
+    with pytest.raises(ConfigurationError, match="Set DATABASE_URL, or POSTGRES_USER"):
+        settings.database_url()
+
+
+def test_an_empty_variable_counts_as_missing(only: Callable[..., None]) -> None:
+    # The template sets every variable, most of them to "" where a secret holds the value.
+    only(DATABASE_URL="", POSTGRES_USER="  ")
+    with pytest.raises(ConfigurationError):
+        settings.database_url()
+
+
+@mock_aws
+def test_the_database_comes_from_secrets_manager_on_aws(only: Callable[..., None]) -> None:
+    only(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
+    arn = _store('{"username": "ada", "password": "p@ss", "host": "db", "port": 5433}')
+    only(
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_ACCESS_KEY_ID="a",
+        AWS_SECRET_ACCESS_KEY="b",
+        DATABASE_SECRET_ARN=arn,
+        DATABASE_HOST="proxy",
+    )
+    assert settings.database_url() == "postgresql://ada:p%40ss@proxy:5433/images?sslmode=require"
+
+
+@mock_aws
+def test_broker_and_tokens_come_from_secrets_manager_on_aws(only: Callable[..., None]) -> None:
+    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
+    only(**aws, AWS_SECRET_ACCESS_KEY="b")
+    broker_arn = _store('{"username": "ada", "password": "p/ss"}', "broker")
+    jwt_arn = _store(f'{{"current": "{SECRET}", "previous": "{"y" * 32}"}}', "jwt")
+    only(
+        **aws,
+        AWS_SECRET_ACCESS_KEY="b",
+        RABBITMQ_SECRET_ARN=broker_arn,
+        RABBITMQ_ENDPOINT="amqps://b-1.mq.us-east-1.on.aws:5671",
+        JWT_SECRET_ARN=jwt_arn,
+    )
+    assert settings.broker().url == "amqps://ada:p%2Fss@b-1.mq.us-east-1.on.aws:5671/%2F"
+    assert settings.tokens() == settings.TokenSettings(SECRET, "y" * 32, 1800)
+
+
+def _store(text: str, name: str = "secret") -> str:
+    client = boto3.client("secretsmanager")
+    return str(client.create_secret(Name=name, SecretString=text)["ARN"])
+
+
+def test_the_brokers_url_wins_over_host_and_port(only: Callable[..., None]) -> None:
+    only(RABBITMQ_URL="amqp://u:p@h:1/%2F", RABBITMQ_HOST="other", RABBITMQ_PORT="2")
+    assert settings.broker() == settings.BrokerSettings("amqp://u:p@h:1/%2F", "image_events")
+
+
+def test_the_broker_can_be_given_by_host_and_port(only: Callable[..., None]) -> None:
+    only(RABBITMQ_HOST="rabbit", RABBITMQ_QUEUE="other_events")
+    assert settings.broker() == settings.BrokerSettings(
+        "amqp://guest:guest@rabbit:5672/%2F", "other_events"
+    )
+
+
+def test_a_missing_broker_is_refused_in_words(only: Callable[..., None]) -> None:
+    only()
+    with pytest.raises(ConfigurationError, match="Set RABBITMQ_HOST"):
+        settings.broker()
+
+
+def test_storage_on_aws_has_no_endpoint(only: Callable[..., None]) -> None:
+    only(IMAGES_BUCKET="images", AWS_REGION="eu-west-1")
+    assert settings.storage() == settings.StorageSettings("images", "eu-west-1", None, None)
+
+
+def test_clients_may_reach_the_emulator_under_another_name(only: Callable[..., None]) -> None:
+    only(
+        IMAGES_BUCKET="images",
+        AWS_ENDPOINT_URL="http://s3:4566",
+        STORAGE_PUBLIC_URL="http://localhost:4566",
+    )
+    assert settings.storage() == settings.StorageSettings(
+        "images", "us-east-1", "http://s3:4566", "http://localhost:4566"
+    )
+
+
+def test_a_missing_bucket_is_refused_in_words(only: Callable[..., None]) -> None:
+    only()
+    with pytest.raises(ConfigurationError, match="Set IMAGES_BUCKET"):
+        settings.storage()
+
+
+def test_tokens_live_30_minutes_unless_said_otherwise(only: Callable[..., None]) -> None:
+    only(JWT_SECRET=SECRET)
+    assert settings.tokens().ttl_seconds == 30 * 60
+    only(JWT_SECRET=SECRET, JWT_EXPIRATION_MINUTES="5")
+    assert settings.tokens().ttl_seconds == 5 * 60
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "1.5", "soon", "1e3"])
+def test_a_lifetime_that_is_no_number_of_minutes_is_refused(
+    only: Callable[..., None], minutes: str
+) -> None:
+    only(JWT_SECRET=SECRET, JWT_EXPIRATION_MINUTES=minutes)
+    with pytest.raises(ConfigurationError, match="JWT_EXPIRATION_MINUTES is"):
+        settings.tokens()
+
+
+@pytest.mark.parametrize("name", ["JWT_SECRET", "JWT_SECRET_PREVIOUS"])
+def test_a_short_secret_is_refused_and_not_quoted(only: Callable[..., None], name: str) -> None:
+    only(**{"JWT_SECRET": SECRET, name: "short-secret"})
+    with pytest.raises(ConfigurationError, match=f"{name} has 12 bytes") as refused:
+        settings.tokens()
+    assert "short-secret" not in refused.value.detail
+
+
+def test_a_secrets_length_is_counted_in_bytes(only: Callable[..., None]) -> None:
+    only(JWT_SECRET="ä" * 16)
+    assert settings.tokens().secret == "ä" * 16
+
+
+def test_a_missing_secret_is_refused_in_words(only: Callable[..., None]) -> None:
+    only()
+    with pytest.raises(ConfigurationError, match="Set JWT_SECRET: at least 32 random bytes"):
+        settings.tokens()
+
+
+def test_images_are_shared_unless_the_deployment_says_otherwise(only: Callable[..., None]) -> None:
+    only()
+    assert settings.default_visibility() == "shared"
+    only(DEFAULT_VISIBILITY="private")
+    assert settings.default_visibility() == "private"
+    only(DEFAULT_VISIBILITY="hidden")
+    with pytest.raises(ConfigurationError, match="DEFAULT_VISIBILITY is 'hidden'"):
+        settings.default_visibility()
+
+
+def test_the_throttle_can_be_set(only: Callable[..., None]) -> None:
+    only(LOGIN_FAILURES_PER_NAME="3", LOGIN_FAILURES_PER_ADDRESS="50")
+    assert settings.throttle() == settings.ThrottleSettings(3, 50, 900)
+
+
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "RABBITMQ_URL", "IMAGES_BUCKET", "JWT_SECRET"]
+)
+def test_a_deployment_is_checked_for_every_setting_it_needs(
+    only: Callable[..., None], name: str
+) -> None:
+    only(**application.ENVIRONMENT)
+    settings.check()
+    only(**{key: value for key, value in application.ENVIRONMENT.items() if key != name})
+    with pytest.raises(ConfigurationError):
+        settings.check()

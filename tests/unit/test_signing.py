@@ -1,0 +1,148 @@
+"""Presigned URLs equal botocore's, which S3 is known to take."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_api.signing import AwsCredentials, UrlSigner
+
+NOW_SECONDS = 1_760_000_400.0
+PERMANENT = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
+TEMPORARY = AwsCredentials("ASIAEXAMPLE", "another/secret+key", "FwoGZXIvYXdzE//+==:token/&? ä")
+KEYS = [
+    "storage/6f1c0d/original.jpg",
+    "a",
+    "a b+c.png",
+    "ä/日本語/🖼.png",
+    "a//b",
+    "a/./b/../c",
+    "/leading",
+    "trailing/",
+    "100%/50%25.png",
+    "~user/-_.txt",
+    "q?x=1&y=2#z",
+    "!*'();:@&=+$,[]\"<>\\^`{|}",
+    "tab\tand\nnewline",
+    "k" * 900,
+]
+
+
+class BotocoreSigner:
+    """botocore's own presigning of GetObject at a given time."""
+
+    def __init__(
+        self, region: str, endpoint_url: str | None, credentials: AwsCredentials
+    ) -> None:
+        self._client = boto3.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint_url,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
+            config=Config(
+                signature_version="s3v4",
+                s3={
+                    "addressing_style": "path" if endpoint_url else "virtual",
+                    "us_east_1_regional_endpoint": "regional",
+                },
+            ),
+        )
+
+    def url(self, bucket: str, key: str, now_seconds: float, patch: pytest.MonkeyPatch) -> str:
+        now = datetime.fromtimestamp(now_seconds, UTC)
+        for name in ("botocore.auth.get_current_datetime", "botocore.compat.get_current_datetime"):
+            patch.setattr(name, lambda remove_tzinfo=True: now.replace(tzinfo=None))
+        return str(
+            self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=3600
+            )
+        )
+
+
+@pytest.fixture(params=["eu-west-1", "us-east-1"])
+def region(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def parts(url: str) -> tuple[str, str, str, dict[str, str]]:
+    """Everything of a URL; the order of the parameters does not matter to S3."""
+    address = urlsplit(url)
+    return address.scheme, address.netloc, address.path, dict(parse_qsl(address.query))
+
+
+@pytest.mark.parametrize("credentials", [PERMANENT, TEMPORARY], ids=["permanent", "temporary"])
+@pytest.mark.parametrize(
+    "endpoint_url",
+    [None, "http://localhost:4566", "https://s3.example.com", "http://127.0.0.1:9000"],
+)
+def test_a_url_equals_botocores(
+    endpoint_url: str | None,
+    credentials: AwsCredentials,
+    region: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    botocore_signer = BotocoreSigner(region, endpoint_url, credentials)
+    signer = UrlSigner("images-bucket", region, endpoint_url)
+    for key in KEYS:
+        expected = botocore_signer.url("images-bucket", key, NOW_SECONDS, monkeypatch)
+        actual = signer.url(key, credentials, NOW_SECONDS)
+        assert parts(actual) == parts(expected), key
+
+
+def test_without_a_session_token_a_url_equals_botocores_bit_for_bit(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    botocore_signer = BotocoreSigner(region, None, PERMANENT)
+    signer = UrlSigner("images", region, None)
+    for key in KEYS:
+        expected = botocore_signer.url("images", key, NOW_SECONDS, monkeypatch)
+        assert signer.url(key, PERMANENT, NOW_SECONDS) == expected
+
+
+@given(key=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
+def test_any_key_is_signed_as_botocore_signs_it(key: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        expected = _botocore_eu.url("images", key, NOW_SECONDS, patch)
+    assert _signer_eu.url(key, PERMANENT, NOW_SECONDS) == expected
+
+
+_botocore_eu = BotocoreSigner("eu-west-1", None, PERMANENT)
+_signer_eu = UrlSigner("images", "eu-west-1", None)
+
+
+def test_an_image_keeps_its_url_for_a_quarter_of_its_life() -> None:
+    signer = UrlSigner("images", "eu-west-1", None)
+    start = NOW_SECONDS // 900 * 900
+    urls = {signer.url("a.png", PERMANENT, start + second) for second in range(0, 900, 60)}
+    assert len(urls) == 1
+    assert signer.url("a.png", PERMANENT, start + 900) not in urls
+
+
+@given(st.floats(1_700_000_000, 1_900_000_000))
+def test_a_url_is_always_valid_for_at_least_three_quarters_of_its_life(now_seconds: float) -> None:
+    query = parse_qs(urlsplit(_signer_eu.url("a.png", PERMANENT, now_seconds)).query)
+    signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%S%z").timestamp()
+    left_seconds = signed_at + int(query["X-Amz-Expires"][0]) - now_seconds
+    assert 2699 <= left_seconds <= 3600
+
+
+def test_renewed_credentials_are_used_at_once() -> None:
+    signer = UrlSigner("images", "eu-west-1", None)
+    renewed = AwsCredentials("ASIARENEWED", "renewed", "renewed token")
+    before = signer.url("a.png", TEMPORARY, NOW_SECONDS)
+    after = signer.url("a.png", renewed, NOW_SECONDS)
+    assert "ASIARENEWED" in after
+    assert before != after
+
+
+def test_a_url_holds_no_secret_key() -> None:
+    url = UrlSigner("images", "eu-west-1", None).url("a.png", PERMANENT, NOW_SECONDS)
+    assert PERMANENT.secret_access_key not in url

@@ -1,0 +1,198 @@
+"""Which tokens are good."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_api import settings, tokens
+from image_api.errors import ConfigurationError, Unauthenticated
+from tests import application
+
+SECRET = application.ENVIRONMENT["JWT_SECRET"]
+OTHER_SECRET = "another secret of more than thirty-two bytes"
+
+
+def claims(**changed: object) -> dict[str, Any]:
+    now = int(time.time())
+    good = {"sub": "7", "iss": tokens.ISSUER, "iat": now, "exp": now + 60}
+    return {name: value for name, value in {**good, **changed}.items() if value is not None}
+
+
+def signed(secret: str = SECRET, algorithm: str = "HS256", **changed: object) -> str:
+    return jwt.encode(claims(**changed), secret, algorithm=algorithm)
+
+
+def segment(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def refused(token: str) -> str:
+    with pytest.raises(Unauthenticated) as caught:
+        tokens.verify(f"Bearer {token}")
+    return caught.value.detail
+
+
+def test_an_issued_token_is_good_and_says_who_it_is() -> None:
+    assert tokens.verify(f"Bearer {tokens.issue(7)}") == 7
+
+
+def test_an_issued_token_has_the_claims_of_the_contract() -> None:
+    token = tokens.issue(7)
+    content = jwt.decode(token, SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)
+    assert content["sub"] == "7"
+    assert content["exp"] - content["iat"] == 30 * 60
+    assert jwt.get_unverified_header(token)["alg"] == "HS256"
+
+
+def test_the_lifetime_is_the_deployments(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("JWT_EXPIRATION_MINUTES", "2")
+    settings.tokens.cache_clear()
+    content = jwt.decode(tokens.issue(7), SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)
+    assert content["exp"] - content["iat"] == 120
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_read_regardless_of_case(scheme: str) -> None:
+    assert tokens.verify(f"{scheme}  {signed()} ") == 7
+
+
+@pytest.mark.parametrize("header", [None, "", " ", "Bearer", "Bearer ", "Basic YWRhOmE=", "token"])
+def test_without_a_bearer_token_the_answer_says_which_header_to_send(header: str | None) -> None:
+    with pytest.raises(Unauthenticated, match="Authorization: Bearer <token>"):
+        tokens.verify(header)
+
+
+def test_a_token_without_a_signature_is_refused() -> None:
+    for algorithm in ("none", "None", "NONE"):
+        unsigned = f"{segment({'alg': algorithm, 'typ': 'JWT'})}.{segment(claims())}."
+        refused(unsigned)
+    refused(jwt.encode(claims(), None, algorithm="none"))
+    good = signed()
+    refused(good.rpartition(".")[0] + ".")
+
+
+def test_another_algorithm_is_refused_even_with_the_right_secret() -> None:
+    long_secret = SECRET * 4
+    for algorithm in ("HS384", "HS512"):
+        refused(jwt.encode(claims(), long_secret, algorithm=algorithm))
+        refused(jwt.encode(claims(), SECRET.ljust(64, "x"), algorithm=algorithm))
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "x"])
+def test_a_header_that_names_another_algorithm_is_refused(algorithm: str) -> None:
+    _, payload, signature = signed().split(".")
+    refused(f"{segment({'alg': algorithm, 'typ': 'JWT'})}.{payload}.{signature}")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": "another-service"},
+        {"iss": ""},
+        {"exp": int(time.time()) - 1},
+        {"exp": 0},
+        {"exp": "soon"},
+        {"iat": int(time.time()) + 120},
+        {"iat": "now"},
+        {"nbf": int(time.time()) + 120},
+        {"sub": "ada"},
+        {"sub": ""},
+        {"sub": "0"},
+        {"sub": "-1"},
+        {"sub": "1.5"},
+        {"sub": str(2**63)},
+        {"sub": "9" * 5000},
+        {"sub": 7},
+        {"sub": None},
+        {"iss": None},
+        {"iat": None},
+        {"exp": None},
+    ],
+    ids=str,
+)
+def test_a_signed_token_with_a_wrong_or_missing_claim_is_refused(
+    changed: dict[str, object],
+) -> None:
+    assert refused(signed(**changed)) == "The token is missing, expired or not valid: sign in again"
+
+
+def test_an_issuer_that_merely_contains_ours_is_refused() -> None:
+    # PyJWT will not make such a token, but others' libraries do.
+    token = jwt.api_jws.encode(
+        json.dumps(claims(iss=[tokens.ISSUER])).encode(), SECRET, algorithm="HS256"
+    )
+    refused(token)
+
+
+def test_a_token_signed_with_another_secret_is_refused() -> None:
+    refused(signed(OTHER_SECRET))
+
+
+def test_a_changed_payload_is_refused() -> None:
+    header, _, signature = signed().split(".")
+    refused(f"{header}.{segment(claims(sub='8'))}.{signature}")
+
+
+@given(st.text(max_size=200))
+def test_whatever_is_sent_as_a_token_is_refused_and_nothing_else(token: str) -> None:
+    with pytest.raises(Unauthenticated):
+        tokens.verify(f"Bearer {token}")
+    with pytest.raises(Unauthenticated):
+        tokens.verify(f"Bearer {segment(token)}.{segment(token)}.{segment(token)}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["[" * 3000, '{"alg":' * 1500, '{"alg":"HS256","kid":' + "9" * 4400 + "}", "[]", "null", "7"],
+    ids=["deep list", "deep object", "long number", "list", "null", "number"],
+)
+def test_a_header_made_to_break_the_parser_is_refused(header: str) -> None:
+    first = base64.urlsafe_b64encode(header.encode()).decode().rstrip("=")
+    refused(f"{first}.{segment(claims())}.c2lnbmF0dXJl")
+
+
+@pytest.mark.parametrize("kid", [7, None, ["a"], "", "unknown"], ids=str)
+def test_a_strange_key_id_does_not_make_a_wrong_signature_good(kid: object) -> None:
+    header = segment({"alg": "HS256", "typ": "JWT", "kid": kid})
+    refused(f"{header}.{segment(claims())}.c2lnbmF0dXJl")
+
+
+def test_a_rotated_secret_signs_nobody_out(environment: pytest.MonkeyPatch) -> None:
+    before = tokens.issue(7)
+    environment.setenv("JWT_SECRET", OTHER_SECRET)
+    environment.setenv("JWT_SECRET_PREVIOUS", SECRET)
+    settings.tokens.cache_clear()
+    after = tokens.issue(8)
+    assert tokens.verify(f"Bearer {before}") == 7
+    assert tokens.verify(f"Bearer {after}") == 8
+    assert jwt.decode(after, OTHER_SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)["sub"] == "8"
+
+
+def test_a_secret_that_is_no_longer_the_previous_one_is_refused(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    before = tokens.issue(7)
+    environment.setenv("JWT_SECRET", OTHER_SECRET)
+    settings.tokens.cache_clear()
+    refused(before)
+
+
+def test_a_key_id_reveals_nothing_of_the_secret() -> None:
+    key_id = jwt.get_unverified_header(tokens.issue(7))["kid"]
+    assert len(key_id) == 8
+    assert key_id not in SECRET
+
+
+def test_a_short_secret_is_refused_in_words(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("JWT_SECRET", "x" * 31)
+    settings.tokens.cache_clear()
+    with pytest.raises(ConfigurationError, match=r"JWT_SECRET has 31 bytes; it needs at least 32"):
+        tokens.issue(7)
