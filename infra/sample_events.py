@@ -34,6 +34,7 @@ def sample_events() -> dict[str, dict[str, Any]]:
         "register": _request("POST", "/auth/register", body=json.dumps(_ACCOUNT)),
         "login": _request("POST", "/auth/login", body=json.dumps(_ACCOUNT)),
         "upload": _upload(),
+        "direct_upload": _request("POST", "/image/direct_upload", signed_in=True),
         "list": _request("GET", "/image/get_all_images", query={"limit": "10"}, signed_in=True),
         "get": _request("GET", "/image/{image_id}", image_id="1", signed_in=True),
         "update": _request(

@@ -22,23 +22,33 @@ fail() {
 
 # --- the system -------------------------------------------------------------------------------
 
-is_python_311() {
-    "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null
+# Where the candidate really is, if it is Python 3.11: behind a version manager's slow stand-in, too.
+python_311() {
+    "$1" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null
 }
 
 find_python() {
     local candidate
     if [[ -n ${PYTHON:-} ]]; then
-        is_python_311 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11, which Lambda's runtime is."
-        command -v "$PYTHON"
+        python_311 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11, which Lambda's runtime is."
         return
     fi
     for candidate in python3.11 /usr/bin/python3.11 python3 python; do
-        if is_python_311 "$candidate"; then
-            command -v "$candidate"
-            return
-        fi
+        if python_311 "$candidate"; then return; fi
     done
+}
+
+# Which of its own modules the interpreter lacks (Debian packages them apart), and its version.
+inspect_python() {
+    "$1" -c '
+import importlib, platform, sys
+lacking = []
+for name in ("ctypes", "sqlite3", "ssl", "venv", "ensurepip"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        lacking.append(name)
+print(platform.python_build(), sys.version.split()[0], "lacks:", *lacking)'
 }
 
 # Whether the environment or .env names a broker that runs already.
@@ -53,15 +63,14 @@ has_rabbitmq() {
 
 # The missing packages, one a line, each with what it is for.
 missing_packages() {
-    local python
-    python=$(find_python)
     if [[ -z $python ]]; then
         echo "python3.11 the language"
         echo "python3.11-venv virtual environments with pip"
     else
-        # python3.11-minimal lacks most of the standard library.
-        "$python" -c 'import ctypes, sqlite3, ssl, venv' 2>/dev/null || echo "python3.11 the whole standard library"
-        "$python" -c 'import ensurepip' 2>/dev/null || echo "python3.11-venv virtual environments with pip"
+        case ${python_details#*lacks:} in
+            *ssl* | *venv* | *ctypes* | *sqlite3*) echo "python3.11 the whole standard library" ;;&
+            *ensurepip*) echo "python3.11-venv virtual environments with pip" ;;
+        esac
     fi
     command -v setpriv >/dev/null || echo "util-linux setpriv, which starts the services"
     has_broker || has_rabbitmq || echo "rabbitmq-server the message broker (or set RABBITMQ_URL to one that runs)"
@@ -161,7 +170,7 @@ install_packages() {
 
 # What an environment was made of; the folder too, as its scripts carry it.
 recipe_of() {
-    { "$python" -VV; echo "$python $PWD"; cat "$1"; } | sha256sum | cut -d' ' -f1
+    { echo "$python $PWD ${python_details%% lacks:*}"; cat "$1"; } | sha256sum | cut -d' ' -f1
 }
 
 is_made() {
@@ -188,7 +197,11 @@ progress() {
         local wanted got
         wanted=$(grep -cE '^[A-Za-z0-9]' "$requirements")
         got=$(grep -cE '^(Collecting|Processing) ' "$LOGS/$name.log" || true)
-        report+="$name $got of $wanted packages; "
+        if ((got < wanted)); then
+            report+="$name: fetched $got of $wanted packages; "
+        else
+            report+="$name: unpacking $wanted packages; "
+        fi
     done
     say "  ${report%; }"
 }
@@ -230,11 +243,18 @@ make_environments() {
 
 mkdir -p "$LOGS"
 python=$(find_python)
+python_details=
+[[ -z $python ]] || python_details=$(inspect_python "$python")
 mapfile -t missing < <(missing_packages)
-((${#missing[@]} == 0)) || install_packages "${missing[@]}"
-python=$(find_python)
-[[ -n $python ]] || fail "there is no Python 3.11 (Lambda's runtime)." \
-    "Install it, or name it: PYTHON=/path/to/python3.11 make setup"
+if ((${#missing[@]})); then
+    install_packages "${missing[@]}"
+    python=$(find_python)
+    [[ -n $python ]] || fail "there is no Python 3.11 (Lambda's runtime)." \
+        "Install it, or name it: PYTHON=/path/to/python3.11 make setup"
+    python_details=$(inspect_python "$python")
+    [[ $python_details != *" ensurepip"* ]] || fail "$python has no ensurepip, so no pip." \
+        "Use one that has: PYTHON=/path/to/python3.11 make setup"
+fi
 make_environments
 chmod u+x .venvs/local/lib/python3.11/site-packages/samcli/local/rapid/aws-lambda-rie-* 2>/dev/null ||
     fail "the package aws-sam-cli no longer brings the Runtime Interface Emulator." "Repeat after: make clean"

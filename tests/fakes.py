@@ -11,7 +11,12 @@ from typing import Any
 from image_api import events
 from image_api.accounts import SignInAttempt
 from image_api.broker import Message
-from image_api.errors import ServiceUnavailable, Unauthenticated, UsernameTaken
+from image_api.errors import (
+    ServiceUnavailable,
+    Unauthenticated,
+    UploadNotFound,
+    UsernameTaken,
+)
 from image_api.events import Event
 from image_api.images import ListQuery, NewImage
 from image_api.processing import ImageState, StoredRendition
@@ -65,6 +70,15 @@ class FakeStorage:
             raise ObjectMissing(key)
         return self.objects[key][0]
 
+    def get_if_present(self, key: str) -> bytes | None:
+        self._begin("get", key)
+        return self.objects[key][0] if key in self.objects else None
+
+    def presigned_post(
+        self, key: str, max_bytes: int, ttl_seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        return "https://storage.example.com/", {"key": key, "policy": f"{max_bytes} bytes"}
+
     def delete(self, keys: list[str]) -> None:
         for key in keys:
             self._begin("delete", key)
@@ -105,12 +119,15 @@ class FakeImageRecords:
         self.log.append("accept_upload")
         if user_id not in self.users:
             raise Unauthenticated("This account no longer exists")
+        if any(image.original_key == other["original_key"] for other in self.images.values()):
+            raise UploadNotFound
         image_id = len(self.images) + 1
         self.images[image_id] = {
             "id": image_id,
             "user_id": user_id,
             "title": image.title,
             "visibility": image.visibility,
+            "original_key": image.original_key,
             "file_path": image.original_key,
             "content_type": image.content_type,
             "size": image.size_bytes,

@@ -14,8 +14,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from rich.console import Console
-
 from infra.local import schedules
 from infra.local.artifacts import Artifacts, InstallFailed
 from infra.local.custom_resources import CustomResourceFailed, CustomResources
@@ -38,6 +36,7 @@ from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
 from infra.local.template import Api, Bucket, Template, TemplateError, read_template
 from infra.local.watch import Watcher
+from rich.console import Console
 
 _PATIENCE_SECONDS = 30.0
 _LISTEN_BACKLOG = 512
@@ -197,11 +196,18 @@ class Cloud:
     def _aws_variables(self) -> dict[str, str]:
         variables = self._settings.variables
         region = self._settings.region
+        storage = self._services.get("s3")
+        if isinstance(storage, S3Service):
+            # It checks signatures, so that a wrongly signed URL fails here as it does on AWS.
+            key_id, key = storage.access_key_id, storage.secret_access_key
+        else:
+            key_id = variables.get("AWS_ACCESS_KEY_ID", "test")
+            key = variables.get("AWS_SECRET_ACCESS_KEY", "test")
         result = {
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_ACCESS_KEY_ID": variables.get("AWS_ACCESS_KEY_ID", "test"),
-            "AWS_SECRET_ACCESS_KEY": variables.get("AWS_SECRET_ACCESS_KEY", "test"),
+            "AWS_ACCESS_KEY_ID": key_id,
+            "AWS_SECRET_ACCESS_KEY": key,
             "AWS_ENDPOINT_URL": self._service_variables.get("AWS_ENDPOINT_URL", ""),
         }
         if token := variables.get("AWS_SESSION_TOKEN"):
@@ -319,8 +325,15 @@ class Cloud:
             for schedule in template.schedules:
                 schedules.parse(schedule.expression)
             await self._apply(template)
-        except (TemplateError, schedules.ScheduleError, InstallFailed, CustomResourceFailed) as error:
-            self._logs.event("template", f"keeps its last working version: {error}", is_problem=True)
+        except (
+            TemplateError,
+            schedules.ScheduleError,
+            InstallFailed,
+            CustomResourceFailed,
+        ) as error:
+            self._logs.event(
+                "template", f"keeps its last working version: {error}", is_problem=True
+            )
         else:
             self._logs.event("template", "changed: the cloud now runs it")
 

@@ -254,7 +254,7 @@ class Environment(asyncio.SubprocessProtocol):
             # The runtime names the module that it was told to load: ours, around the function's.
             module = self._launch.function.handler.rpartition(".")[0].encode()
             payload = payload.replace(b"'warm_start_handler'", b"'%b'" % module)
-            if payload.startswith(b"Task timed out") or status != 200 and not payload:
+            if payload.startswith(b"Task timed out") or (status != 200 and not payload):
                 payload = _error_payload(
                     "Sandbox.Timedout", "The function took too long to initialise"
                 )

@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pika
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
-
 from infra.local.environment import Event, Result, error_summary
 from infra.local.functions import json_event
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
 from infra.local.template import QueueMapping
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.channel import Channel
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 # Lambda's payload limit, less what stands around the messages.
 _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096
@@ -115,13 +114,9 @@ class QueuePoller:
             if not opened.done():
                 opened.set_exception(_SourceGone(f"cannot reach the broker: {error}"))
 
-        def on_open(connection: AsyncioConnection) -> None:
-            if not opened.done():
-                opened.set_result(connection)
-
         AsyncioConnection(
             pika.URLParameters(self._broker_url),
-            on_open_callback=on_open,
+            on_open_callback=partial(_settle, opened),
             on_open_error_callback=on_error,
             on_close_callback=lambda _connection, _error: None,
             custom_ioloop=loop,
@@ -129,11 +124,11 @@ class QueuePoller:
         return await opened
 
     async def _consume(
-        self, connection: AsyncioConnection, closed: "asyncio.Future[None]"
+        self, connection: AsyncioConnection, closed: asyncio.Future[None]
     ) -> Channel:
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Channel] = loop.create_future()
-        consuming: asyncio.Future[None] = loop.create_future()
+        consuming: asyncio.Future[Any] = loop.create_future()
         self._messages = asyncio.Queue()
         self._left_over = None
         self._last_tag = 0
@@ -148,9 +143,7 @@ class QueuePoller:
             self._messages.put_nowait(None)
 
         connection.add_on_close_callback(lambda _connection, error: end(error))
-        connection.channel(
-            on_open_callback=lambda channel: opened.done() or opened.set_result(channel)
-        )
+        connection.channel(on_open_callback=partial(_settle, opened))
         try:
             channel = await opened
             channel.add_on_close_callback(lambda _channel, error: end(error))
@@ -160,7 +153,7 @@ class QueuePoller:
             channel.basic_consume(
                 self._mapping.queue,
                 self._receive,
-                callback=lambda _frame: consuming.done() or consuming.set_result(None),
+                callback=partial(_settle, consuming),
             )
             await consuming
         finally:
@@ -172,9 +165,7 @@ class QueuePoller:
     def _receive(self, _channel: Channel, deliver: Any, properties: Any, body: bytes) -> None:
         record = message_record(properties, body, is_redelivered=deliver.redelivered)
         self._last_tag = deliver.delivery_tag
-        self._messages.put_nowait(
-            _Message(deliver.delivery_tag, record, len(json.dumps(record)))
-        )
+        self._messages.put_nowait(_Message(deliver.delivery_tag, record, len(json.dumps(record))))
 
     async def _gather(self) -> list[_Message]:
         """The next batch: as many messages as come in time, as Lambda's limits allow."""
@@ -305,7 +296,7 @@ def _header(value: Any) -> Any:
 
 def _moment(moment: datetime) -> str:
     """`Jan 1, 1970, 12:33:41 AM`."""
-    months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     half = "AM" if moment.hour < 12 else "PM"
     return (
         f"{months[moment.month - 1]} {moment.day}, {moment.year}, "
@@ -313,16 +304,19 @@ def _moment(moment: datetime) -> str:
     )
 
 
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
 async def _close(connection: AsyncioConnection) -> None:
     """Closes the connection after everything sent on it, or gives up after a second."""
     if connection.is_closed:
         return
-    closed = asyncio.get_running_loop().create_future()
-    connection.add_on_close_callback(
-        partial(lambda future, *_: future.done() or future.set_result(None), closed)
-    )
+    closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    connection.add_on_close_callback(lambda _connection, error: _settle(closed, error))
     if not connection.is_closing:
-        cast(Any, connection).close()
+        connection.close()
     try:
         async with asyncio.timeout(1.0):
             await closed

@@ -26,8 +26,8 @@ class RuntimeSettings:
     """What all functions of a cloud share.
 
     `variables` are those that Lambda itself sets; `overrides` replace those of a function's own
-    that have the same name: where the services of this machine are. `limits` bounds the environments by folder name,
-    with the bound of all others under "".
+    that have the same name: where the services of this machine are. `limits` bounds the
+    environments by folder name, with the bound of all others under "".
     """
 
     python: Path
@@ -104,9 +104,7 @@ class FunctionService:
         affected = [
             function
             for function in self.template.functions.values()
-            if any(
-                path.is_relative_to(folder) for path in paths for folder in folders_of(function)
-            )
+            if any(path.is_relative_to(folder) for path in paths for folder in folders_of(function))
         ]
         await asyncio.to_thread(
             self._artifacts.compile,
@@ -132,9 +130,7 @@ class FunctionService:
             self._shrinking.cancel()
         for task in self._background:
             task.cancel()
-        await asyncio.gather(
-            *(pool.stop(patience_seconds) for pool in self._pools.values())
-        )
+        await asyncio.gather(*(pool.stop(patience_seconds) for pool in self._pools.values()))
 
     def pids(self) -> dict[str, list[int]]:
         """The processes of each function, by its folder name."""
@@ -212,9 +208,7 @@ def folders_of(function: Function) -> list[Path]:
 
 def own_folders(template: Template) -> set[Path]:
     """The folders of all functions and their layers."""
-    return {
-        folder for function in template.functions.values() for folder in folders_of(function)
-    }
+    return {folder for function in template.functions.values() for folder in folders_of(function)}
 
 
 def triggered_functions(template: Template) -> set[str]:

@@ -7,7 +7,6 @@ is a 500, headers that are too large a 431.
 import asyncio
 import base64
 import binascii
-import contextlib
 import json
 import re
 import time
@@ -20,9 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from multidict import CIMultiDict
-
-from infra.local.environment import MAX_PAYLOAD_BYTES, Event, Result, error_summary
+from infra.local.environment import MAX_PAYLOAD_BYTES, Event, Result
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
 from infra.local.routes import RouteTable
@@ -34,6 +31,7 @@ from infra.local.template import (
     MockIntegration,
     Route,
 )
+from multidict import CIMultiDict
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
@@ -304,7 +302,10 @@ class _Call:
         port = host.rsplit(":", 1)[1] if ":" in host and not host.endswith("]") else "80"
         for name, value in (
             ("X-Amzn-Trace-Id", self.trace_id),
-            ("X-Forwarded-For", f"{forwarded}, {self._source_ip}" if forwarded else self._source_ip),
+            (
+                "X-Forwarded-For",
+                f"{forwarded}, {self._source_ip}" if forwarded else self._source_ip,
+            ),
             ("X-Forwarded-Port", port),
             ("X-Forwarded-Proto", request.scheme),
         ):
@@ -440,12 +441,10 @@ def read_answer(payload: bytes) -> tuple[int, CIMultiDict[str], str, bool]:
 def _status(value: Any) -> int:
     if value is None:
         return 200
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError
-        status = int(value)
-    except ValueError:
-        raise MalformedAnswer(f"statusCode is {value!r}") from None
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and value.isdecimal()):
+        raise MalformedAnswer(f"statusCode is {value!r}")
+    status = int(value)
     if not 100 <= status <= 599:
         raise MalformedAnswer(f"statusCode is {status}")
     return status

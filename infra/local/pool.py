@@ -54,7 +54,8 @@ class FunctionPool:
         self._starting = 0
         self._in_flight = 0
         self._generation = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._starts: set[asyncio.Task[None]] = set()
+        self._stops: set[asyncio.Task[None]] = set()
         self._growth: asyncio.TimerHandle | None = None
         self._drained = asyncio.Event()
         self._drained.set()
@@ -63,8 +64,7 @@ class FunctionPool:
     async def invoke(self, event: Event) -> Result:
         """Runs the function, on an idle environment or the next one. Raises Throttled."""
         if (
-            self._reserved_concurrency is not None
-            and self._in_flight >= self._reserved_concurrency
+            self._reserved_concurrency is not None and self._in_flight >= self._reserved_concurrency
         ) or len(self._waiting) >= _MAX_WAITING:
             raise Throttled(self._name)
         self._in_flight += 1
@@ -119,12 +119,13 @@ class FunctionPool:
             self._growth.cancel()
         for waiter in self._waiting:
             waiter.cancel()
-        for task in list(self._tasks):
+        for task in self._starts:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(environment.stop() for environment in self._environments))
-        self._environments.clear()
+        await asyncio.gather(*self._starts, return_exceptions=True)
         self._idle.clear()
+        for environment in list(self._environments):
+            self._discard(environment)
+        await asyncio.gather(*self._stops)
 
     @property
     def pids(self) -> list[int]:
@@ -172,7 +173,7 @@ class FunctionPool:
 
     def _start_one(self) -> None:
         self._starting += 1
-        self._track(self._start(self._generation))
+        _track(self._start(self._generation), self._starts)
 
     async def _start(self, generation: int) -> None:
         failure: InitFailed | None = None
@@ -217,9 +218,10 @@ class FunctionPool:
 
     def _discard(self, environment: Environment) -> None:
         self._environments.discard(environment)
-        self._track(environment.stop())
+        _track(environment.stop(), self._stops)
 
-    def _track(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _track(work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

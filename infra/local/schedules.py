@@ -92,7 +92,9 @@ def parse(expression: str) -> Rate | Once | Cron:
         try:
             return Once(datetime.fromisoformat(text).replace(tzinfo=UTC))
         except ValueError as error:
-            raise ScheduleError(f"{expression!r} has no date such as 2030-01-31T12:00:00") from error
+            raise ScheduleError(
+                f"{expression!r} has no date such as 2030-01-31T12:00:00"
+            ) from error
     fields = text.upper().split()
     if len(fields) != 6:
         raise ScheduleError(f"{expression!r} has {len(fields)} fields instead of six")
@@ -112,9 +114,7 @@ def parse(expression: str) -> Rate | Once | Cron:
     return cron
 
 
-async def run(
-    schedule: Schedule, region: str, fire: Callable[[str, Event], None]
-) -> None:
+async def run(schedule: Schedule, region: str, fire: Callable[[str, Event], None]) -> None:
     """Fires at each of the schedule's times, for ever. Raises ScheduleError."""
     expression = parse(schedule.expression)
     due = expression.next_after(datetime.now(UTC))

@@ -1,6 +1,7 @@
 """Creates a template's buckets in the S3 emulator."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from infra.local.template import Bucket
 
@@ -12,7 +13,7 @@ def create_buckets(buckets: Sequence[Bucket], aws_variables: Mapping[str, str]) 
     # boto3 takes long to load, and only a cloud with buckets needs it.
     import boto3
 
-    client = boto3.client(
+    client: Any = boto3.client(
         "s3",
         endpoint_url=aws_variables["AWS_ENDPOINT_URL"],
         region_name=aws_variables["AWS_REGION"],

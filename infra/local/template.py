@@ -208,8 +208,11 @@ def read_template(path: Path, variables: Mapping[str, str], region: str) -> Temp
     try:
         translated = Translator(None, Parser(), boto_session=Session(region_name=region)).translate(
             copy.deepcopy(source),
-            parameter_values={name: value for name, value in referenced.items()
-                              if name in (source.get("Parameters") or {})},
+            parameter_values={
+                name: value
+                for name, value in referenced.items()
+                if name in (source.get("Parameters") or {})
+            },
             get_managed_policy_map=dict,
         )
     except InvalidDocumentException as error:
@@ -318,7 +321,12 @@ class _Reader:
         for route in template.api.routes if template.api else ():
             if isinstance(route.integration, FunctionIntegration):
                 yield route.integration.function_id
-        for user in (*template.queue_mappings, *template.schedules, *template.custom_resources):
+        users: list[QueueMapping | Schedule | CustomResource] = [
+            *template.queue_mappings,
+            *template.schedules,
+            *template.custom_resources,
+        ]
+        for user in users:
             yield user.function_id
 
     def _define_parameters(self, parameters: Mapping[str, Any]) -> None:
@@ -501,7 +509,9 @@ class _Reader:
             body = properties.get("Body")
             if not isinstance(body, dict) or not isinstance(body.get("paths"), dict):
                 raise TemplateError(f"{self._path.name}: {logical_id} has no paths")
-            stage: dict[str, Any] = next((p for _, p in self._of_type("AWS::ApiGateway::Stage")), {})
+            stage: dict[str, Any] = next(
+                (p for _, p in self._of_type("AWS::ApiGateway::Stage")), {}
+            )
             binary = {
                 *self._optional(logical_id, properties, "BinaryMediaTypes", []),
                 *self._optional(logical_id, body, "x-amazon-apigateway-binary-media-types", []),
@@ -569,8 +579,10 @@ class _Reader:
                 for content_type, text in (response.get("responseTemplates") or {}).items()
             },
         }
-        if any(re.search(r"#(set|if|foreach|macro|evaluate)\b|\$input|\$util", text)
-               for text in templates.values()):
+        if any(
+            re.search(r"#(set|if|foreach|macro|evaluate)\b|\$input|\$util", text)
+            for text in templates.values()
+        ):
             raise TemplateError(
                 f"{self._path.name}: {where}: the local cloud runs no mapping template language"
             )

@@ -16,7 +16,7 @@ class _TemplateFilter(DefaultFilter):
         super().__init__()
         self._template = template
 
-    def __call__(self, change: Change, path: str) -> bool:
+    def __call__(self, _change: Change, path: str) -> bool:
         return Path(path) == self._template
 
 

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from image_api import events, images
-from image_api.errors import FileTooLarge, ImageNotFound, InvalidRequest, Unauthenticated
+from image_api.errors import (
+    FileTooLarge,
+    ImageNotFound,
+    InvalidRequest,
+    NotAnImage,
+    ServiceUnavailable,
+    Unauthenticated,
+    UploadNotFound,
+)
 from image_api.imaging import Header
-from image_api.images import Changes, ListQuery
+from image_api.images import Changes, DirectUploadDetails, ListQuery
 from tests.fakes import FakeImageRecords, FakeLinks, FakeStorage, RecordingDelivery
 
 ADA, BOB = 1, 2
@@ -340,6 +348,132 @@ def test_a_deleted_image_is_asked_to_be_removed(
     assert accepted.id == image_id
     (event,) = delivery.events
     assert (event.type, event.correlation_id) == (events.DELETE_REQUESTED, "request-3")
+
+
+def offer_and_send(
+    records: FakeImageRecords, storage: FakeStorage, data: bytes, user_id: int = ADA
+) -> images.DirectUploadOffer:
+    """A client that asks where to send a file, and sends it."""
+    offer = images.offer_direct_upload(records, storage, user_id=user_id)
+    storage.objects[offer.fields["key"]] = (data, "")
+    return offer
+
+
+def complete(
+    records: FakeImageRecords,
+    storage: FakeStorage,
+    upload_id: str,
+    *,
+    user_id: int = ADA,
+    measured: Header = PNG,
+    **details: Any,
+) -> images.UploadAccepted:
+    return images.complete_direct_upload(
+        records,
+        storage,
+        RecordingDelivery(),
+        user_id=user_id,
+        upload_id=upload_id,
+        measure=lambda _: measured,
+        details=DirectUploadDetails(**details),
+        default_visibility="private",
+        correlation_id="request-1",
+    )
+
+
+def test_a_direct_upload_becomes_an_image_like_any_other(records: FakeImageRecords) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"a large file")
+    accepted = complete(records, storage, offer.upload_id, filename="../large.png")
+    image = records.images[accepted.id]
+    assert (image["title"], image["visibility"], image["size"]) == ("large.png", "private", 12)
+    assert storage.objects == {image["file_path"]: (b"a large file", "image/png")}
+
+
+def test_the_place_of_a_direct_upload_is_the_users_own(records: FakeImageRecords) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"of ada")
+    with pytest.raises(UploadNotFound):
+        complete(records, storage, offer.upload_id, user_id=BOB)
+    assert complete(records, storage, offer.upload_id).id == 1
+
+
+def test_a_direct_upload_without_a_file_is_not_found(records: FakeImageRecords) -> None:
+    storage = FakeStorage()
+    offer = images.offer_direct_upload(records, storage, user_id=ADA)
+    with pytest.raises(UploadNotFound):
+        complete(records, storage, offer.upload_id)
+
+
+def test_a_direct_upload_is_completed_once(records: FakeImageRecords) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"bytes")
+    complete(records, storage, offer.upload_id)
+    with pytest.raises(UploadNotFound):
+        complete(records, storage, offer.upload_id)
+    assert len(records.images) == 1
+
+
+@pytest.mark.parametrize("second", [PNG, Header("image/jpeg", "jpg", 5, 5)], ids=["png", "jpg"])
+def test_a_file_sent_again_after_completion_changes_nothing_of_the_image(
+    records: FakeImageRecords, second: Header
+) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"first bytes")
+    first = records.images[complete(records, storage, offer.upload_id).id]["file_path"]
+    # The form stays valid for a while: its holder can send another file.
+    storage.objects[offer.fields["key"]] = (b"other bytes", "")
+    try:
+        other = complete(records, storage, offer.upload_id, measured=second)
+    except UploadNotFound:
+        pass
+    else:
+        # What is rendered of an image lies beside its original.
+        folder = records.images[other.id]["file_path"].rpartition("/")[0]
+        assert folder != first.rpartition("/")[0]
+    assert storage.objects[first][0] == b"first bytes"
+
+
+def test_nothing_is_kept_of_a_direct_upload_that_is_no_image(records: FakeImageRecords) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"text")
+
+    def refuse(_: bytes) -> Header:
+        raise NotAnImage("The file is no image")
+
+    with pytest.raises(NotAnImage):
+        images.complete_direct_upload(
+            records,
+            storage,
+            RecordingDelivery(),
+            user_id=ADA,
+            upload_id=offer.upload_id,
+            measure=refuse,
+            details=DirectUploadDetails(),
+            default_visibility="shared",
+            correlation_id="",
+        )
+    assert storage.objects == {}
+    assert records.images == {}
+
+
+def test_an_accepted_direct_upload_does_not_fail_over_its_leftovers(
+    records: FakeImageRecords,
+) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"bytes")
+
+    def away(operation: str, _: str) -> None:
+        if operation == "delete":
+            raise ServiceUnavailable("The storage did not delete the files")
+
+    storage.fault = away
+    assert complete(records, storage, offer.upload_id).status == "processing"
+
+
+def test_no_direct_upload_is_offered_to_a_user_who_is_gone(records: FakeImageRecords) -> None:
+    with pytest.raises(Unauthenticated):
+        images.offer_direct_upload(records, FakeStorage(), user_id=99)
 
 
 def test_links_are_signed_only_where_there_is_something_to_open(

@@ -74,15 +74,6 @@ def test_a_still_gif_that_lacks_only_its_last_byte_is_whole() -> None:
     assert render(samples.gif()[:-1])[0].data == samples.gif()[:-1]
 
 
-def test_pixels_missing_inside_a_jpeg_are_found_though_it_ends_properly() -> None:
-    data = samples.jpeg(samples.photo(640, 427), quality=95)
-    start = data.index(b"\xff\xda") + 14
-
-    # Pillow asks for more than there is, also when it decodes at a reduced size only.
-    with pytest.raises(DamagedImage):
-        render(data[:start] + data[start : start + 500])
-
-
 def test_pixels_missing_inside_a_png_are_found_though_it_ends_properly() -> None:
     plain = samples.png_bomb(100, 100)
     short = samples.png_chunk(b"IDAT", zlib.compress(bytes(500)))
@@ -116,6 +107,17 @@ def test_an_apng_whose_frames_are_missing_is_refused() -> None:
         render(bytes(data))
 
 
+def test_an_avif_whose_clock_stands_still_is_refused() -> None:
+    data = bytearray(samples.animation("image/avif"))
+    times = data.index(b"mdhd") + 8
+    size_bytes = 8 if data[times - 4] else 4
+    timescale = times + 2 * size_bytes
+    data[timescale : timescale + 4] = bytes(4)
+
+    with pytest.raises(DamagedImage):
+        render(bytes(data))
+
+
 @pytest.mark.parametrize("data", [samples.png_bomb(), samples.gif_bomb()], ids=["png", "gif"])
 def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     with pytest.raises(TooManyPixels):
@@ -144,3 +146,8 @@ def test_a_requested_animation_beyond_the_bound_is_refused() -> None:
 def test_a_size_without_area_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="0x10"):
         render(samples.jpeg(), size=(0, 10))
+
+
+def test_an_animation_longer_than_its_format_allows_is_refused() -> None:
+    with pytest.raises(TooManyPixels, match="16383"):
+        render(samples.animation("image/webp"), size=(17_000, 10), fit="stretch")

@@ -218,9 +218,15 @@ def test_the_largest_accepted_picture_is_accepted() -> None:
 
 
 def test_an_animation_counts_the_pixels_of_all_its_frames() -> None:
-    assert identify(samples.gif_bomb(5_000, 5_000, count=20)).width == 5_000
+    assert identify(samples.gif_bomb(4_000, 4_000, count=31)).width == 4_000
     with pytest.raises(TooManyPixels, match="over all frames"):
-        identify(samples.gif_bomb(5_000, 5_000, count=21))
+        identify(samples.gif_bomb(4_000, 4_000, count=32))
+
+
+def test_a_picture_that_moves_may_not_be_as_large_as_a_still_one() -> None:
+    assert identify(samples.gif_bomb(5_000, 5_000, count=1)).width == 5_000
+    with pytest.raises(TooManyPixels, match="one that moves"):
+        identify(samples.gif_bomb(5_000, 5_000, count=2))
 
 
 def test_an_animation_may_not_have_endless_frames() -> None:

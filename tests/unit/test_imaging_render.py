@@ -188,12 +188,21 @@ def test_a_very_long_picture_keeps_at_least_one_pixel() -> None:
     assert (thumbnail.width, thumbnail.height) == (320, 1)
 
 
-def test_what_is_too_long_for_its_format_becomes_a_png() -> None:
-    original = samples.webp(samples.photo(100, 10))
+@pytest.mark.parametrize(
+    ("make", "width"),
+    [(samples.webp, 16_384), (samples.jpeg, 65_501), (samples.gif, 65_536), (samples.avif, 65_536)],
+)
+def test_what_is_too_long_for_its_format_becomes_a_png(
+    make: Callable[..., bytes], width: int
+) -> None:
+    original = make(samples.photo(100, 10))
 
-    image = render(original, size=(17_000, 10), fit="stretch")[0]
+    longer, longest = (
+        render(original, size=(side, 10), fit="stretch")[0] for side in (width, width - 1)
+    )
 
-    assert (image.content_type, image.width) == ("image/png", 17_000)
+    assert (longer.content_type, longer.width) == ("image/png", width)
+    assert longest.content_type == identify(original).content_type
 
 
 # --- colours ------------------------------------------------------------------------------------

@@ -72,6 +72,17 @@ def region(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def signer_at(
+    now_seconds: float,
+    credentials: AwsCredentials = PERMANENT,
+    *,
+    bucket: str = "images",
+    region: str = "eu-west-1",
+    public_url: str | None = None,
+) -> UrlSigner:
+    return UrlSigner(bucket, region, public_url, credentials, now_seconds=lambda: now_seconds)
+
+
 def parts(url: str) -> tuple[str, str, str, dict[str, str]]:
     """Everything of a URL; the order of the parameters does not matter to S3."""
     address = urlsplit(url)
@@ -90,10 +101,12 @@ def test_a_url_equals_botocores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     botocore_signer = BotocoreSigner(region, endpoint_url, credentials)
-    signer = UrlSigner("images-bucket", region, endpoint_url)
+    signer = signer_at(
+        NOW_SECONDS, credentials, bucket="images-bucket", region=region, public_url=endpoint_url
+    )
     for key in KEYS:
         expected = botocore_signer.url("images-bucket", key, NOW_SECONDS, monkeypatch)
-        actual = signer.url(key, credentials, NOW_SECONDS)
+        actual = signer.signed(key)
         assert parts(actual) == parts(expected), key
 
 
@@ -101,48 +114,47 @@ def test_without_a_session_token_a_url_equals_botocores_bit_for_bit(
     region: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     botocore_signer = BotocoreSigner(region, None, PERMANENT)
-    signer = UrlSigner("images", region, None)
+    signer = signer_at(NOW_SECONDS, region=region)
     for key in KEYS:
         expected = botocore_signer.url("images", key, NOW_SECONDS, monkeypatch)
-        assert signer.url(key, PERMANENT, NOW_SECONDS) == expected
+        assert signer.signed(key) == expected
 
 
 @given(key=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_any_key_is_signed_as_botocore_signs_it(key: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         expected = _botocore_eu.url("images", key, NOW_SECONDS, patch)
-    assert _signer_eu.url(key, PERMANENT, NOW_SECONDS) == expected
+    assert _signer_eu.signed(key) == expected
 
 
 _botocore_eu = BotocoreSigner("eu-west-1", None, PERMANENT)
-_signer_eu = UrlSigner("images", "eu-west-1", None)
+_signer_eu = signer_at(NOW_SECONDS)
 
 
 def test_an_image_keeps_its_url_for_a_quarter_of_its_life() -> None:
-    signer = UrlSigner("images", "eu-west-1", None)
     start = NOW_SECONDS // 900 * 900
-    urls = {signer.url("a.png", PERMANENT, start + second) for second in range(0, 900, 60)}
-    assert len(urls) == 1
-    assert signer.url("a.png", PERMANENT, start + 900) not in urls
+    clock = iter([start, start + 450, start + 899.9, start + 900])
+    signer = UrlSigner("images", "eu-west-1", None, PERMANENT, now_seconds=lambda: next(clock))
+    urls = [signer.signed("a.png") for _ in range(4)]
+    assert urls[0] == urls[1] == urls[2]
+    assert urls[3] != urls[0]
 
 
 @given(st.floats(1_700_000_000, 1_900_000_000))
 def test_a_url_is_always_valid_for_at_least_three_quarters_of_its_life(now_seconds: float) -> None:
-    query = parse_qs(urlsplit(_signer_eu.url("a.png", PERMANENT, now_seconds)).query)
+    query = parse_qs(urlsplit(signer_at(now_seconds).signed("a.png")).query)
     signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%S%z").timestamp()
     left_seconds = signed_at + int(query["X-Amz-Expires"][0]) - now_seconds
     assert 2699 <= left_seconds <= 3600
 
 
-def test_renewed_credentials_are_used_at_once() -> None:
-    signer = UrlSigner("images", "eu-west-1", None)
-    renewed = AwsCredentials("ASIARENEWED", "renewed", "renewed token")
-    before = signer.url("a.png", TEMPORARY, NOW_SECONDS)
-    after = signer.url("a.png", renewed, NOW_SECONDS)
-    assert "ASIARENEWED" in after
-    assert before != after
+def test_remembering_urls_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_api.signing._REMEMBERED_URLS", 3)
+    signer, other = signer_at(NOW_SECONDS), signer_at(NOW_SECONDS)
+    for number in range(10):
+        assert signer.signed(f"{number}.png") == other.signed(f"{number}.png")
+    assert len(signer._urls) <= 3
 
 
 def test_a_url_holds_no_secret_key() -> None:
-    url = UrlSigner("images", "eu-west-1", None).url("a.png", PERMANENT, NOW_SECONDS)
-    assert PERMANENT.secret_access_key not in url
+    assert PERMANENT.secret_access_key not in signer_at(NOW_SECONDS).signed("a.png")

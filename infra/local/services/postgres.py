@@ -171,7 +171,13 @@ class PostgresService:
         for name, number in _CAPABILITIES.items():
             if held & (1 << number):
                 capability = f"-all,+{name}"
-                return [*options, f"--inh-caps={capability}", f"--ambient-caps={capability}"]
+                return [
+                    *options,
+                    # initdb asks access(2), which otherwise ignores what an ordinary account may.
+                    "--securebits=+no_setuid_fixup",
+                    f"--inh-caps={capability}",
+                    f"--ambient-caps={capability}",
+                ]
         raise self._process.failed(
             f"PostgreSQL does not run as root, and the account it runs as may not enter "
             f"{self._folder}. Move the project to a folder that is open to others, or start it "

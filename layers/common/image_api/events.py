@@ -66,7 +66,7 @@ def decode(body: bytes) -> Event:
     """Raises MalformedEvent with a reason that quotes nothing of the body."""
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedEvent("The message is no JSON document") from error
     if not isinstance(document, dict) or document.get("specversion") != "1.0":
         raise MalformedEvent("The message is no CloudEvents 1.0 document")

@@ -87,7 +87,13 @@ class _RequestValidation(OpenAPIRequestValidationMiddleware):
         return fields
 
     def _parse_json_data(self, app: EventHandlerInstance) -> dict[str, Any]:
-        body: dict[str, Any] = super()._parse_json_data(app)
+        try:
+            body: dict[str, Any] = super()._parse_json_data(app)
+        except (ValueError, RecursionError) as error:
+            # Nested too deeply, or a number of thousands of digits: Python's parser gives up.
+            raise RequestValidationError(
+                [{"loc": ("body",), "type": "json_invalid", "msg": "The body cannot be read"}]
+            ) from error
         if body is not None and not isinstance(body, dict):
             raise RequestValidationError(
                 [{"loc": ("body",), "type": "object_type", "msg": "The body must be an object"}]

@@ -75,14 +75,13 @@ _IMAGE_JSON = """json_build_object(
     'user_id', i.user_id, 'status', i.status, 'error', i.error,
     'content_type', i.content_type, 'visibility', i.visibility,
     'url', CASE WHEN i.rendered_at IS NOT NULL THEN i.object_key END,
-    'thumbnail_url', t.object_key)"""
-
-_THUMBNAIL = "LEFT JOIN renditions AS t ON t.image_id = i.id AND t.name = 'thumbnail'"
+    'thumbnail_url', (SELECT t.object_key FROM renditions AS t
+                      WHERE t.image_id = i.id AND t.name = 'thumbnail'))"""
 
 _FIND = f"""
 SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
        (SELECT {_IMAGE_JSON}::text
-        FROM images AS i {_THUMBNAIL}
+        FROM images AS i
         WHERE i.id = :image_id AND i.deleted_at IS NULL
           AND (i.visibility = 'shared' OR i.user_id = :user_id))
 """
@@ -127,8 +126,7 @@ def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
 SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
        ({counts})::bigint,
        (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
-        FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i
-        {_THUMBNAIL})
+        FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i)
 """
 
 

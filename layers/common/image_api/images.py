@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 from uuid import uuid4
@@ -18,6 +21,8 @@ from image_api.errors import (
     ImageNotFound,
     InvalidImage,
     InvalidRequest,
+    ServiceUnavailable,
+    Unauthenticated,
     UploadNotFound,
 )
 from image_api.events import Event
@@ -292,7 +297,7 @@ class EventDelivery(Protocol):
 def check_upload_size(size_bytes: int) -> None:
     if size_bytes > MAX_UPLOAD_BYTES:
         raise FileTooLarge(
-            f"The file has {size_bytes / 1e6:.1f} MB; an upload through the API may have at most "
+            f"The file has {math.ceil(size_bytes / 1e5) / 10} MB; an upload through the API may have at most "
             f"{MAX_UPLOAD_BYTES / 1e6:.1f} MB. Send it with the direct upload: "
             "POST /image/direct_upload"
         )
@@ -322,7 +327,12 @@ def upload(
         height=measured.height,
     )
     storage.put(image.original_key, data, image.content_type)
-    event = records.accept_upload(user_id, image, correlation_id)
+    try:
+        event = records.accept_upload(user_id, image, correlation_id)
+    except Unauthenticated:
+        # The account was deleted meanwhile: no row will ever name this file.
+        storage.delete([image.original_key])
+        raise
     delivery.deliver(event)
     return UploadAccepted(
         detail="Image upload request sent to the processing service", id=event.image_id
@@ -360,8 +370,9 @@ def complete_direct_upload(
 ) -> UploadAccepted:
     """Raises UploadNotFound, or what `measure` says of the bytes; then nothing is kept of them.
 
-    The bytes move to a key that clients cannot write to before they are measured for good. The
-    key follows from the upload's id, which makes a second completion collide with the first.
+    The bytes move to a key that clients cannot write to. It follows from the upload's id and the
+    bytes: a second completion collides with the first, and another file, sent with the same form
+    while that is still valid, touches nothing of the first one.
     """
     records.require_user(user_id)
     incoming_key = _incoming_key(user_id, upload_id)
@@ -373,10 +384,11 @@ def complete_direct_upload(
     except InvalidImage:
         storage.delete([incoming_key])
         raise
+    folder = hashlib.sha256(upload_id.encode() + data).hexdigest()[:32]
     image = NewImage(
         title=details.title or title_from_filename(details.filename, measured.extension),
         visibility=details.visibility or default_visibility,
-        original_key=f"storage/{upload_id}/original.{measured.extension}",
+        original_key=f"storage/{folder}/original.{measured.extension}",
         content_type=measured.content_type,
         size_bytes=len(data),
         width=measured.width,
@@ -385,7 +397,9 @@ def complete_direct_upload(
     storage.put(image.original_key, data, image.content_type)
     event = records.accept_upload(user_id, image, correlation_id)
     delivery.deliver(event)
-    storage.delete([incoming_key])
+    # The upload is accepted; what stays behind here the bucket's life cycle removes.
+    with suppress(ServiceUnavailable):
+        storage.delete([incoming_key])
     return UploadAccepted(
         detail="Image upload request sent to the processing service", id=event.image_id
     )

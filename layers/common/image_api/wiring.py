@@ -7,7 +7,6 @@ is never imported, and a wrong setting stops it at start instead of at the first
 from __future__ import annotations
 
 import os
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -66,29 +65,18 @@ def outbox() -> Outbox:
     return Outbox(database(), broker())
 
 
-class SignedLinks:
-    """Links signed with the environment's own credentials, which Lambda hands over and renews."""
-
-    def __init__(self, signer: UrlSigner) -> None:
-        self._signer = signer
-
-    def signed(self, key: str) -> str:
-        from image_api.signing import AwsCredentials
-
-        credentials = AwsCredentials(
-            os.environ["AWS_ACCESS_KEY_ID"],
-            os.environ["AWS_SECRET_ACCESS_KEY"],
-            os.environ.get("AWS_SESSION_TOKEN") or None,
-        )
-        return self._signer.url(key, credentials, time.time())
-
-
 @cache
-def links() -> SignedLinks:
-    from image_api.signing import UrlSigner
+def links() -> UrlSigner:
+    from image_api.signing import AwsCredentials, UrlSigner
 
     target = settings.storage()
-    return SignedLinks(UrlSigner(target.bucket, target.region, target.public_url))
+    # Lambda hands these over for as long as the environment lives.
+    credentials = AwsCredentials(
+        os.environ.get("AWS_ACCESS_KEY_ID", ""),
+        os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
+        os.environ.get("AWS_SESSION_TOKEN") or None,
+    )
+    return UrlSigner(target.bucket, target.region, target.public_url, credentials)
 
 
 @cache

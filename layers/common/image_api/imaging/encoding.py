@@ -23,7 +23,9 @@ _AVIF_SPEED = 9
 # Level 6 takes twice as long for 4 % less.
 _PNG_COMPRESS_LEVEL = 4
 _WEBP_METHOD = 2
-_LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: 65_535}
+LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: 65_535}
+"""In pixels, as the formats' encoders bound it; PNG goes further than we do."""
+
 _GIF_COLOURS = 255
 _GIF_TRANSPARENT = 255
 _GIF_SAMPLE = 128
@@ -59,7 +61,7 @@ def web_format(original: Format, image: Image.Image) -> Format:
     chosen = original
     if original not in (JPEG, PNG, GIF, WEBP, AVIF):
         chosen = PNG if image.mode in ("LA", "RGBA") else JPEG
-    return chosen if max(image.size) <= _LONGEST_SIDE.get(chosen, max(image.size)) else PNG
+    return chosen if max(image.size) <= LONGEST_SIDE.get(chosen, max(image.size)) else PNG
 
 
 def encoded(

@@ -32,10 +32,14 @@ class _Reader:
 
     def skip_sub_blocks(self) -> int:
         """Past the terminator; how many sub-blocks there were."""
-        count = 0
-        while size := self.take(1)[0]:
-            self.take(size)
-            count += 1
+        count, position = 0, self.position
+        try:
+            while size := self.data[position]:
+                position += size + 1
+                count += 1
+        except IndexError as error:
+            raise DamagedImage("The GIF is cut off: its last block is incomplete") from error
+        self.position = position + 1
         return count
 
 

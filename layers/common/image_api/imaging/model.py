@@ -11,6 +11,8 @@ MAX_PIXELS = 50_000_000
 """The largest picture, by its header: at four bytes a pixel, decoding it takes 200 MB."""
 
 MAX_FRAMES = 5_000
+MAX_FRAME_PIXELS = 4096 * 4096
+"""The largest animation: decoders hold four or five whole frames at once."""
 MAX_ANIMATION_PIXELS = 500_000_000
 """The longest animation that is read, width x height x frames: about 10 s of decoding."""
 
@@ -54,6 +56,11 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
         )
     if frames > MAX_FRAMES:
         raise TooManyPixels(f"The animation has {frames} frames; at most {MAX_FRAMES} are accepted")
+    if frames > 1 and width * height > MAX_FRAME_PIXELS:
+        raise TooManyPixels(
+            f"The animation has {width}x{height} pixels; at most "
+            f"{MAX_FRAME_PIXELS // 1_000_000} megapixels are accepted for one that moves"
+        )
     if frames > 1 and width * height * frames > MAX_ANIMATION_PIXELS:
         raise TooManyPixels(
             f"The animation has {frames} frames of {width}x{height} pixels; at most "

@@ -10,22 +10,49 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
-from PIL import GifImagePlugin, Image, ImageChops, JpegImagePlugin, PngImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageChops,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from image_api.errors import DamagedImage, UnsupportedFormat
+from image_api.imaging.container import (
+    AVIF,
+    GIF,
+    HEIC,
+    HEIF,
+    JPEG,
+    PNG,
+    TIFF,
+    WEBP,
+    Container,
+    Format,
+)
+from image_api.imaging.model import Fit, check_size
+from image_api.imaging.png import MAX_PROFILE_BYTES
 
 if TYPE_CHECKING:
     from PIL import ImageCms
-
-from image_api.errors import DamagedImage, UnsupportedFormat
-from image_api.imaging import container as formats
-from image_api.imaging.container import Container
-from image_api.imaging.model import Fit, check_size
-from image_api.imaging.png import MAX_PROFILE_BYTES
 
 # `check_size` has refused more than we decode; Pillow's own bound is higher and only warns.
 Image.MAX_IMAGE_PIXELS = None
 # In what we hand to Pillow, the colour profile is the only compressed chunk left.
 PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
 
+_PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
+    JPEG: JpegImagePlugin.JpegImageFile,
+    PNG: PngImagePlugin.PngImageFile,
+    GIF: GifImagePlugin.GifImageFile,
+    WEBP: WebPImagePlugin.WebPImageFile,
+    AVIF: AvifImagePlugin.AvifImageFile,
+}
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +62,6 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIXTEEN_TO_EIGHT_BITS = [value >> 8 for value in range(65_536)]
 
 
 @contextmanager
@@ -49,6 +75,7 @@ def damage_refused() -> Iterator[None]:
         SyntaxError,
         ValueError,
         RuntimeError,
+        ZeroDivisionError,
         struct.error,
         zlib.error,
     ) as e:
@@ -56,34 +83,24 @@ def damage_refused() -> Iterator[None]:
 
 
 def opened(container: Container) -> Image.Image:
-    """The file without its metadata, opened by the one decoder that it needs; nothing decoded."""
+    """The file without its metadata, opened by the one decoder that it needs.
+
+    Pixels are decoded when they are loaded; those of HEIC at once.
+    """
     with damage_refused():
         image = _open(container)
-    check_size(*image.size, getattr(image, "n_frames", 1))
+        # A decoder may see more in the file than its header said.
+        check_size(*image.size, getattr(image, "n_frames", 1))
     return image
 
 
 def _open(container: Container) -> Image.Image:
     clean = container.clean()
-    match container.format:
-        case formats.JPEG:
-            return JpegImagePlugin.JpegImageFile(BytesIO(clean))
-        case formats.PNG:
-            return PngImagePlugin.PngImageFile(BytesIO(clean))
-        case formats.GIF:
-            return GifImagePlugin.GifImageFile(BytesIO(clean))
-        case formats.WEBP:
-            from PIL import WebPImagePlugin
-
-            return WebPImagePlugin.WebPImageFile(BytesIO(clean))
-        case formats.AVIF:
-            from PIL import AvifImagePlugin
-
-            return AvifImagePlugin.AvifImageFile(BytesIO(clean))
-        case formats.HEIC | formats.HEIF:
-            return _open_heif(clean)
-        case _:
-            return _open_tiff_or_bmp(container, clean)
+    if plugin := _PLUGINS.get(container.format):
+        return plugin(BytesIO(clean))
+    if container.format in (HEIC, HEIF):
+        return _open_heif(clean)
+    return _open_tiff_or_bmp(container, clean)
 
 
 def _open_heif(clean: bytes) -> Image.Image:
@@ -102,12 +119,10 @@ def _open_heif(clean: bytes) -> Image.Image:
 
 def _open_tiff_or_bmp(container: Container, clean: bytes) -> Image.Image:
     try:
-        if container.format is formats.TIFF:
+        if container.format is TIFF:
             from PIL import TiffImagePlugin
 
             return TiffImagePlugin.TiffImageFile(BytesIO(clean))
-        from PIL import BmpImagePlugin
-
         return BmpImagePlugin.BmpImageFile(BytesIO(clean))
     except SyntaxError as error:
         # The structure has been checked: what is left are kinds of pixel that Pillow lacks.
@@ -156,7 +171,7 @@ def in_eight_bits(image: Image.Image, container: Container) -> Image.Image:
 
 def _from_sixteen_bits(image: Image.Image, transparency: object) -> Image.Image:
     numbers = image.convert("I")
-    grey = numbers.point(_SIXTEEN_TO_EIGHT_BITS, "L")
+    grey = numbers.point([value >> 8 for value in range(65_536)], "L")
     if isinstance(transparency, int):
         opaque = [0 if value == transparency else 255 for value in range(65_536)]
         return Image.merge("LA", (grey, numbers.point(opaque, "L")))

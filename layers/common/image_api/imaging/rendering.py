@@ -10,6 +10,7 @@ from image_api.errors import TooManyPixels
 from image_api.imaging import pixels
 from image_api.imaging.container import GIF, JPEG, WEBP, Container, Format
 from image_api.imaging.encoding import (
+    LONGEST_SIDE,
     JpegTables,
     Movie,
     encoded,
@@ -21,6 +22,7 @@ from image_api.imaging.encoding import (
 )
 from image_api.imaging.formats import inspect
 from image_api.imaging.model import (
+    MAX_FRAME_PIXELS,
     MAX_PIXELS,
     MAX_RENDERED_ANIMATION_PIXELS,
     Fit,
@@ -70,7 +72,19 @@ def _check_requested(size: tuple[int, int], container: Container) -> None:
         raise TooManyPixels(
             f"{width}x{height} is too large; at most {MAX_PIXELS // 1_000_000} megapixels are made"
         )
-    if container.frames > 1 and width * height * container.frames > MAX_RENDERED_ANIMATION_PIXELS:
+    if container.frames > 1:
+        _check_requested_movie(width, height, container)
+
+
+def _check_requested_movie(width: int, height: int, container: Container) -> None:
+    longest = LONGEST_SIDE.get(container.format, max(width, height))
+    if max(width, height) > longest:
+        raise TooManyPixels(
+            f"{width}x{height} is too large; a {container.format.name} that moves can be at most "
+            f"{longest} pixels wide and high"
+        )
+    total = width * height * container.frames
+    if width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS:
         raise TooManyPixels(
             f"{container.frames} frames of {width}x{height} pixels are too many; choose a smaller "
             f"size: at most {MAX_RENDERED_ANIMATION_PIXELS // 1_000_000} megapixels over all frames"

@@ -1,0 +1,78 @@
+"""What the tests of the local cloud share."""
+
+import asyncio
+import io
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from infra.local.artifacts import Artifacts
+from infra.local.functions import FunctionService, RuntimeSettings
+from infra.local.logs import LogStream
+from infra.local.settings import ROOT, read_settings
+from infra.local.template import Template, read_template
+
+PROJECT = Path(__file__).parent / "project"
+
+StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
+
+
+async def until(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
+    """Waits for a condition, and fails when it does not come true."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the small project, to be changed at will."""
+    return shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__py*"))
+
+
+@pytest.fixture
+def template(project: Path) -> Template:
+    return read_template(project / "template.yaml", {}, "us-east-1")
+
+
+@pytest.fixture
+def log_text() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def start_functions(log_text: io.StringIO) -> StartFunctions:
+    """Runs a template's functions in real execution environments."""
+
+    @asynccontextmanager
+    async def start(
+        template: Template,
+        *,
+        overrides: dict[str, str] | None = None,
+        limit: int = 4,
+        idle_seconds: float = 300.0,
+    ) -> AsyncIterator[FunctionService]:
+        settings = read_settings(template=template.path)
+        functions = FunctionService(
+            RuntimeSettings(
+                python=settings.python,
+                variables={"AWS_REGION": "us-east-1"},
+                overrides=overrides or {},
+                limits={"": limit},
+                idle_seconds=idle_seconds,
+            ),
+            Artifacts(ROOT / ".cache", settings.python, print),
+            LogStream(log_text),
+            lambda _process: None,
+        )
+        await functions.apply(template)
+        try:
+            yield functions
+        finally:
+            await functions.stop(patience_seconds=5)
+
+    return start

@@ -1,0 +1,261 @@
+"""Execution environments: the real emulator around the real runtime."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from infra.local.functions import FunctionService, json_event
+from infra.local.template import Template, read_template
+
+from tests.local_cloud.conftest import StartFunctions, until
+
+pytestmark = pytest.mark.asyncio
+
+
+async def probe(functions: FunctionService, **event: object) -> Any:
+    result = await functions.invoke("ProbeFunction", json_event(event))
+    assert not result.is_error, result.payload
+    return json.loads(result.payload)
+
+
+async def test_a_function_runs_with_its_layer(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        result = await functions.invoke("HelloFunction", json_event({}))
+    assert json.loads(result.payload) == {"statusCode": 200, "body": "hello"}
+
+
+async def test_a_function_sees_only_what_lambda_would_give_it(
+    template: Template, start_functions: StartFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEAKED", "no")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    overrides = {"DATABASE_URL": "postgresql://here", "RABBITMQ_URL": "amqp://undeclared"}
+    async with start_functions(template, overrides=overrides) as functions:
+        environment = (await probe(functions, do="show"))["environment"]
+    assert environment["DECLARED"] == "from the template"
+    assert environment["DATABASE_URL"] == "postgresql://here"
+    assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "ProbeFunction"
+    assert environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert environment["_HANDLER"] == "app.lambda_handler"
+    assert environment["LAMBDA_TASK_ROOT"].endswith("functions/probe")
+    unwanted = {"LEAKED", "PYTHONDONTWRITEBYTECODE", "RABBITMQ_URL", "LOCAL_CLOUD_HANDLER", "HOME"}
+    assert unwanted & environment.keys() == set()
+
+
+async def test_the_handler_is_not_called_while_the_environment_warms_up(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        functions.warm_up(["ProbeFunction"])
+        await until(lambda: len(functions.pids()["probe"]) == 2)
+        answer = await probe(functions, do="show")
+    assert answer["calls"] == 1
+
+
+async def test_an_environment_is_used_again(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        first, second = await probe(functions, do="show"), await probe(functions, do="show")
+    assert first["pid"] == second["pid"]
+    assert second["calls"] == 2
+    assert first["request_id"] != second["request_id"]
+
+
+async def test_the_context_names_function_and_remaining_time(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        answer = await probe(functions, do="show")
+    assert answer["arn"] == "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction"
+    assert 1000 < answer["remaining_ms"] <= 2000
+
+
+async def test_an_exception_is_a_function_error_and_the_environment_lives_on(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        before = await probe(functions, do="show")
+        result = await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
+        after = await probe(functions, do="show")
+    assert result.is_error
+    error = json.loads(result.payload)
+    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "as asked")
+    assert "lambda_handler" in error["stackTrace"][0]
+    assert before["pid"] == after["pid"]
+
+
+async def test_an_answer_that_looks_like_an_error_is_an_answer(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    (project / "functions/probe/app.py").write_text(
+        "def lambda_handler(event, context):\n"
+        "    return {'errorMessage': 'of the domain', 'errorType': 'Mine', 'requestId': 'another'}\n"
+    )
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    assert not result.is_error
+
+
+async def test_a_crash_fails_its_request_and_the_next_one_gets_a_new_environment(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        before = await probe(functions, do="show")
+        result = await functions.invoke("ProbeFunction", json_event({"do": "exit"}))
+        after = await probe(functions, do="show")
+    assert result.is_error
+    assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
+    assert after["calls"] == 1
+    assert before["pid"] != after["pid"]
+
+
+async def test_a_time_out_kills_the_environment(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        before = await probe(functions, do="show")
+        result = await functions.invoke(
+            "ProbeFunction", json_event({"do": "sleep", "seconds": 60})
+        )
+        assert result.is_error
+        assert result.is_timeout
+        assert "timed out after 2.00 seconds" in json.loads(result.payload)["errorMessage"]
+        await until(lambda: not psutil.pid_exists(before["pid"]))
+        after = await probe(functions, do="show")
+    assert after["calls"] == 1
+
+
+async def test_an_answer_over_six_megabytes_is_refused(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        allowed = await functions.invoke(
+            "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 - 2})
+        )
+        refused = await functions.invoke(
+            "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 + 200})
+        )
+    assert not allowed.is_error
+    assert len(allowed.payload) == 6 * 1024 * 1024
+    assert refused.is_error
+    assert json.loads(refused.payload)["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+async def test_a_large_event_arrives_whole(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    text = "0123456789" * 400_000
+    async with start_functions(template) as functions:
+        answer = await probe(functions, do="show", text=text)
+    assert answer["event"]["text"] == text
+
+
+async def test_code_that_cannot_be_imported_fails_requests_until_it_is_mended(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    source = project / "functions/probe/app.py"
+    good = source.read_text()
+    source.write_text("import a_module_that_does_not_exist\n")
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+        assert result.is_error
+        error = json.loads(result.payload)
+        assert error["errorType"] == "Runtime.ImportModuleError"
+        assert "Unable to import module 'app'" in error["errorMessage"]
+        source.write_text(good)
+        await functions.reload([source])
+        assert (await probe(functions, do="show"))["calls"] == 1
+
+
+async def test_an_edit_in_the_same_second_and_of_the_same_length_is_run(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    source = project / "layers/greetings/greetings.py"
+    async with start_functions(template) as functions:
+        for greeting in ("hallo", "salut", "hello", "howdy"):
+            source.write_text(f'GREETING = "{greeting}"\n')
+            assert await functions.reload([source]) == ["hello"]
+            result = await functions.invoke("HelloFunction", json_event({}))
+            assert json.loads(result.payload)["body"] == greeting
+
+
+async def test_what_a_function_logs_is_passed_on_and_its_report_folded_into_one_line(
+    template: Template, start_functions: StartFunctions, log_text: io.StringIO
+) -> None:
+    async with start_functions(template) as functions:
+        await probe(functions, do="log")
+        await probe(functions, do="show")
+        await until(lambda: log_text.getvalue().count(" ms") == 3)
+    lines = log_text.getvalue().splitlines()
+    assert [line.split(maxsplit=2)[2] for line in lines[:2]] == ["first line", "second line"]
+    first, second = lines[2:]
+    assert "init" in first
+    assert "init" not in second
+    assert "/256 MB" in first
+    used_mb = int(second.split("/256 MB")[0].split()[-1])
+    assert 10 < used_mb < 100
+    assert not any("REPORT" in line or "START" in line for line in lines)
+
+
+async def test_a_traceback_is_logged_line_by_line(
+    template: Template, start_functions: StartFunctions, log_text: io.StringIO
+) -> None:
+    async with start_functions(template) as functions:
+        await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
+        await until(lambda: "ValueError: as asked" in log_text.getvalue().splitlines()[-1])
+    lines = log_text.getvalue().splitlines()
+    assert any(line.endswith('raise ValueError("as asked")') for line in lines)
+    assert any("Traceback" in line for line in lines)
+
+
+async def test_concurrent_requests_get_environments_of_their_own(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template, limit=2) as functions:
+        answers = await asyncio.gather(
+            *(probe(functions, do="sleep", seconds=0.5) for _ in range(4))
+        )
+    assert len({answer["pid"] for answer in answers}) == 2
+
+
+async def test_stopping_lets_a_running_invocation_finish_and_leaves_no_process(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    async with start_functions(template) as functions:
+        await probe(functions, do="show")
+        pids = functions.pids()["probe"]
+        running = asyncio.create_task(probe(functions, do="sleep", seconds=0.5))
+        await asyncio.sleep(0)
+    assert (await running)["calls"] == 2
+    assert len(pids) == 2
+    await until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+async def test_a_function_added_to_the_template_runs(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    (project / "functions/second").mkdir()
+    (project / "functions/second/app.py").write_text(
+        "def lambda_handler(event, context):\n    return 'second'\n"
+    )
+    path = project / "template.yaml"
+    path.write_text(
+        path.read_text()
+        + "  SecondFunction:\n"
+        + "    Type: AWS::Serverless::Function\n"
+        + "    Properties: {CodeUri: functions/second}\n"
+    )
+    async with start_functions(template) as functions:
+        kept = await probe(functions, do="show")
+        await functions.apply(read_template(path, {}, "us-east-1"))
+        result = await functions.invoke("SecondFunction", json_event({}))
+        again = await probe(functions, do="show")
+    assert json.loads(result.payload) == "second"
+    assert kept["pid"] == again["pid"]

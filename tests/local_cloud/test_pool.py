@@ -1,0 +1,309 @@
+"""How many environments a function gets, and who waits for one."""
+
+import asyncio
+import io
+import os
+from collections.abc import Callable
+
+import pytest
+from infra.local.environment import Environment, Event, InitFailed, Result
+from infra.local.logs import LogStream
+from infra.local.pool import FunctionPool, Throttled
+
+from tests.local_cloud.conftest import until
+
+pytestmark = pytest.mark.asyncio
+
+EVENT = Event([b"{}"], "request")
+
+
+class FakeEnvironment(Environment):
+    """Answers when it is told to."""
+
+    def __init__(self, *, init_error: bytes | None = None) -> None:
+        self.generation = 0
+        self.idle_since = 0.0
+        self.is_alive = False
+        self.is_stopped = False
+        self.init_error = init_error
+        self.answers: list[asyncio.Future[Result]] = []
+
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+        if self.init_error is not None:
+            raise InitFailed(self.init_error)
+        self.is_alive = True
+
+    async def invoke(self, event: Event) -> Result:
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.answers.append(answer)
+        return await answer
+
+    async def stop(self) -> None:
+        self.is_alive = False
+        self.is_stopped = True
+
+    def answer(self, payload: bytes = b"null") -> None:
+        self.answers[-1].set_result(Result(payload))
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.answers) and not self.answers[-1].done()
+
+
+class Fakes:
+    """Every environment that a pool made."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeEnvironment] = []
+        self.init_error: bytes | None = None
+
+    def make(self) -> FakeEnvironment:
+        self.made.append(FakeEnvironment(init_error=self.init_error))
+        return self.made[-1]
+
+    def busy(self) -> list[FakeEnvironment]:
+        return [environment for environment in self.made if environment.is_busy]
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    return Fakes()
+
+
+@pytest.fixture
+def make_pool(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FunctionPool]:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def make(
+        *,
+        limit: int = 4,
+        reserved_concurrency: int | None = None,
+        idle_seconds: float = 300.0,
+        keeps_one: bool = True,
+    ) -> FunctionPool:
+        return FunctionPool(
+            "probe",
+            fakes.make,
+            LogStream(io.StringIO()),
+            cold_starts=asyncio.Semaphore(2),
+            limit=limit,
+            reserved_concurrency=reserved_concurrency,
+            idle_seconds=idle_seconds,
+            keeps_one=keeps_one,
+        )
+
+    return make
+
+
+def invoke(pool: FunctionPool) -> asyncio.Task[Result]:
+    return asyncio.create_task(pool.invoke(EVENT))
+
+
+async def test_requests_one_after_the_other_share_an_environment(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool()
+    for _ in range(3):
+        task = invoke(pool)
+        await until(fakes.busy)
+        fakes.busy()[0].answer()
+        await task
+    assert len(fakes.made) == 1
+
+
+async def test_the_pool_grows_to_its_limit_and_further_requests_wait(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(limit=3)
+    tasks = [invoke(pool) for _ in range(5)]
+    await until(lambda: len(fakes.busy()) == 3)
+    assert pool.size == 3
+    fakes.busy()[0].answer(b"1")
+    await until(lambda: sum(task.done() for task in tasks) == 1 and len(fakes.busy()) == 3)
+    while not all(task.done() for task in tasks):
+        for environment in fakes.busy():
+            environment.answer()
+        await asyncio.sleep(0)
+    assert len(fakes.made) == 3
+
+
+async def test_beyond_one_environment_a_core_only_a_request_that_waited_starts_another(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(limit=4)
+    tasks = [invoke(pool) for _ in range(3)]
+    await until(lambda: len(fakes.busy()) == 2)
+    assert len(fakes.made) == 2
+    fakes.busy()[0].answer()
+    await until(lambda: len(fakes.busy()) == 2)
+    for environment in fakes.busy():
+        environment.answer()
+    await asyncio.gather(*tasks)
+    assert len(fakes.made) == 2
+
+
+async def test_waiting_requests_are_served_in_order(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(limit=1)
+    finished: list[int] = []
+
+    async def numbered(number: int) -> None:
+        await pool.invoke(EVENT)
+        finished.append(number)
+
+    tasks = [asyncio.create_task(numbered(number)) for number in range(4)]
+    while not all(task.done() for task in tasks):
+        for environment in fakes.busy():
+            environment.answer()
+        await asyncio.sleep(0)
+    assert finished == [0, 1, 2, 3]
+
+
+async def test_an_idle_pool_shrinks_to_one(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(idle_seconds=-1)
+    tasks = [invoke(pool) for _ in range(2)]
+    await until(lambda: len(fakes.busy()) == 2)
+    for environment in fakes.busy():
+        environment.answer()
+    await asyncio.gather(*tasks)
+    pool.shrink()
+    assert pool.size == 1
+    await until(lambda: sum(environment.is_stopped for environment in fakes.made) == 1)
+
+
+async def test_an_environment_in_recent_use_is_kept(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(idle_seconds=300, keeps_one=False)
+    pool.warm_up()
+    await until(lambda: fakes.made and fakes.made[0].is_alive)
+    pool.shrink()
+    assert pool.size == 1
+
+
+async def test_a_function_that_nothing_triggers_shrinks_to_nothing(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(idle_seconds=-1, keeps_one=False)
+    pool.warm_up()
+    await until(lambda: fakes.made and fakes.made[0].is_alive)
+    await asyncio.sleep(0)
+    pool.shrink()
+    assert pool.size == 0
+
+
+async def test_reserved_concurrency_throttles_instead_of_waiting(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(reserved_concurrency=1)
+    first = invoke(pool)
+    await until(fakes.busy)
+    with pytest.raises(Throttled):
+        await pool.invoke(EVENT)
+    fakes.busy()[0].answer()
+    await first
+
+
+async def test_a_reserved_concurrency_of_zero_switches_the_function_off(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    with pytest.raises(Throttled):
+        await make_pool(reserved_concurrency=0).invoke(EVENT)
+    assert fakes.made == []
+
+
+async def test_a_dead_environment_is_never_used_again(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool()
+    task = invoke(pool)
+    await until(fakes.busy)
+    fakes.made[0].is_alive = False
+    fakes.made[0].answer()
+    await task
+    second = invoke(pool)
+    await until(lambda: len(fakes.made) == 2 and fakes.made[1].is_busy)
+    fakes.made[1].answer()
+    await second
+    assert fakes.made[0].is_stopped
+
+
+async def test_replacing_lets_a_running_invocation_finish_on_the_old_environment(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool()
+    old = invoke(pool)
+    await until(fakes.busy)
+    pool.replace(fakes.make)
+    new = invoke(pool)
+    await until(lambda: len(fakes.busy()) == 2)
+    assert not fakes.made[0].is_stopped
+    fakes.made[0].answer(b"old")
+    assert (await old).payload == b"old"
+    await until(lambda: fakes.made[0].is_stopped)
+    fakes.busy()[0].answer(b"new")
+    assert (await new).payload == b"new"
+
+
+async def test_a_failed_start_fails_one_request_and_the_next_one_tries_again(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(limit=1)
+    fakes.init_error = b'{"errorType": "Runtime.ImportModuleError"}'
+    first, second = invoke(pool), invoke(pool)
+    for task in (first, second):
+        result = await task
+        assert result.is_error
+        assert result.payload == fakes.init_error
+    assert len(fakes.made) == 2
+    fakes.init_error = None
+    third = invoke(pool)
+    await until(fakes.busy)
+    fakes.busy()[0].answer()
+    assert not (await third).is_error
+
+
+async def test_a_request_that_is_given_up_leaves_its_place_to_the_next(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool(limit=1)
+    first = invoke(pool)
+    await until(fakes.busy)
+    given_up, third = invoke(pool), invoke(pool)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    fakes.busy()[0].answer()
+    await first
+    await until(fakes.busy)
+    fakes.busy()[0].answer()
+    assert not (await third).is_error
+
+
+async def test_stopping_waits_for_running_invocations_and_stops_everything(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool()
+    task = invoke(pool)
+    await until(fakes.busy)
+    stopping = asyncio.create_task(pool.stop(patience_seconds=5))
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    fakes.busy()[0].answer()
+    await stopping
+    assert not (await task).is_error
+    assert all(environment.is_stopped for environment in fakes.made)
+
+
+async def test_stopping_does_not_wait_for_ever(
+    make_pool: Callable[..., FunctionPool], fakes: Fakes
+) -> None:
+    pool = make_pool()
+    task = invoke(pool)
+    await until(fakes.busy)
+    await pool.stop(patience_seconds=0.01)
+    assert fakes.made[0].is_stopped
+    task.cancel()

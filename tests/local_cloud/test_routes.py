@@ -1,0 +1,64 @@
+"""Which route answers which path."""
+
+import pytest
+from infra.local.routes import RouteTable
+from infra.local.template import FunctionIntegration, Route
+
+
+def table(*routes: str) -> RouteTable:
+    return RouteTable(
+        Route(path, method, FunctionIntegration(f"{method} {path}", 29.0))
+        for method, path in (route.split() for route in routes)
+    )
+
+
+def match(routes: RouteTable, method: str, path: str) -> tuple[str, dict[str, str]] | None:
+    found = routes.match(method, path)
+    if found is None:
+        return None
+    route, parameters = found
+    return f"{route.method} {route.path}", dict(parameters)
+
+
+IMAGES = table(
+    "GET /",
+    "GET /image/{image_id}",
+    "GET /image/get_all_images",
+    "PUT /image/update/{image_id}",
+    "GET /files/{proxy+}",
+    "ANY /any",
+    "POST /any",
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/", ("GET /", {})),
+        ("GET", "/image/7", ("GET /image/{image_id}", {"image_id": "7"})),
+        ("GET", "/image/get_all_images", ("GET /image/get_all_images", {})),
+        ("GET", "/image/get_all_images/", ("GET /image/get_all_images", {})),
+        ("PUT", "/image/update/7", ("PUT /image/update/{image_id}", {"image_id": "7"})),
+        ("GET", "/image/update", ("GET /image/{image_id}", {"image_id": "update"})),
+        ("GET", "/image/a%2Fb", ("GET /image/{image_id}", {"image_id": "a%2Fb"})),
+        ("GET", "/files/a/b/c", ("GET /files/{proxy+}", {"proxy": "a/b/c"})),
+        ("POST", "/any", ("POST /any", {})),
+        ("DELETE", "/any", ("ANY /any", {})),
+        ("POST", "/image/7", None),
+        ("GET", "/image", None),
+        ("GET", "/image/", None),
+        ("GET", "/image//7", None),
+        ("GET", "//any", None),
+        ("GET", "/files", None),
+        ("GET", "/ANY", None),
+    ],
+)
+def test_the_most_specific_resource_answers(
+    method: str, path: str, expected: tuple[str, dict[str, str]] | None
+) -> None:
+    assert match(IMAGES, method, path) == expected
+
+
+def test_a_resource_without_the_method_is_not_passed_over_for_a_more_general_one() -> None:
+    routes = table("GET /image/all", "DELETE /image/{image_id}")
+    assert match(routes, "DELETE", "/image/all") is None

@@ -1,0 +1,511 @@
+"""What every answer over HTTP has in common, whatever the function."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import (
+    Body,
+    File,
+    Form,
+    Path,
+    Query,
+    UploadFile,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+from image_api import errors, http, settings, tokens
+from tests.application import Handler, LambdaContext
+from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
+
+CONTEXT = LambdaContext()
+
+# What each error is made with, where a sentence is not enough.
+EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
+    errors.InvalidRequest: errors.InvalidRequest("title", "The title is empty"),
+    errors.UsernameTaken: errors.UsernameTaken(),
+    errors.WrongCredentials: errors.WrongCredentials(),
+    errors.TooManyAttempts: errors.TooManyAttempts(60),
+    errors.ImageNotFound: errors.ImageNotFound(),
+    errors.UploadNotFound: errors.UploadNotFound(),
+}
+# A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.
+NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage}
+
+
+class Sizes(BaseModel):
+    name: str
+    width: Annotated[int, Field(ge=1)]
+    tags: list[str] = []
+
+
+def error_classes() -> list[type[errors.ImageApiError]]:
+    return [
+        member
+        for _, member in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(member, errors.ImageApiError) and member is not errors.ImageApiError
+    ]
+
+
+def raising(error: Exception) -> Handler:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing() -> Response[Any]:
+        raise error
+
+    return http.lambda_handler(app)
+
+
+def get(handler: Handler, path: str = "/thing", **arguments: Any) -> dict[str, Any]:
+    return handler(proxy_event("GET", path, **arguments), CONTEXT)
+
+
+@pytest.fixture
+def echo() -> Handler:
+    """Answers a POST with what it was sent."""
+    app = http.resolver()
+
+    @app.post("/thing")
+    def thing(sizes: Annotated[Sizes, Body()]) -> Response[Any]:
+        return http.json_response(sizes.model_dump())
+
+    return http.lambda_handler(app)
+
+
+@pytest.fixture
+def private() -> Handler:
+    """Says who asks; its path, query and body have rules."""
+    app = http.resolver(authenticated=True)
+
+    @app.put("/thing/<thing_id>")
+    def thing(
+        thing_id: Annotated[int, Path(ge=1)],
+        sizes: Annotated[Sizes, Body()],
+        limit: Annotated[int, Query(ge=1)] = 1,
+    ) -> Response[Any]:
+        return http.json_response({"user_id": http.user_id(app), "thing_id": thing_id})
+
+    return http.lambda_handler(app)
+
+
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_that_a_client_can_cause_has_a_status(
+    kind: type[errors.ImageApiError],
+) -> None:
+    mapped = any(ancestor in http.STATUS_OF for ancestor in kind.__mro__)
+    assert mapped == (kind not in NOT_FOR_CLIENTS)
+
+
+@pytest.mark.parametrize("kind", list(http.STATUS_OF), ids=lambda kind: kind.__name__)
+def test_an_error_is_answered_with_its_status_and_its_words(
+    kind: type[errors.ImageApiError],
+) -> None:
+    error = EXAMPLES.get(kind) or kind("What is wrong, in words")
+    response = get(raising(error))
+    assert response["statusCode"] == http.STATUS_OF[kind]
+    if isinstance(error, errors.InvalidRequest):
+        assert body_of(response) == {
+            "detail": "Validation error",
+            "errors": [{"field": "title", "message": "The title is empty"}],
+        }
+    else:
+        assert body_of(response) == {"detail": error.detail}
+    assert header_of(response, "Content-Type") == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (errors.UsernameTaken, 400),
+        (errors.WrongCredentials, 401),
+        (errors.TooManyAttempts, 429),
+        (errors.ImageNotFound, 404),
+        (errors.UploadNotFound, 404),
+        (errors.EmptyFile, 400),
+        (errors.NotAnImage, 400),
+        (errors.DamagedImage, 400),
+        (errors.FileTooLarge, 413),
+        (errors.UnsupportedFormat, 415),
+        (errors.ServiceUnavailable, 503),
+    ],
+)
+def test_the_statuses_are_those_of_the_contract(
+    kind: type[errors.ImageApiError], status: int
+) -> None:
+    error = EXAMPLES.get(kind) or kind("words")
+    assert get(raising(error))["statusCode"] == status
+
+
+def test_too_many_attempts_say_when_to_come_back() -> None:
+    response = get(raising(errors.TooManyAttempts(61)))
+    assert header_of(response, "Retry-After") == "61"
+
+
+def test_an_outage_says_when_to_come_back() -> None:
+    response = get(raising(errors.ServiceUnavailable("The database did not answer")))
+    assert header_of(response, "Retry-After") == "5"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("boom"), KeyError("x"), errors.ConfigurationError("Set JWT_SECRET")]
+)
+def test_an_unknown_error_escapes_so_that_the_gateway_answers_for_it(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        get(raising(error))
+
+
+@pytest.mark.parametrize(
+    ("body", "problems"),
+    [
+        ({}, {"name": "This field is required", "width": "This field is required"}),
+        ({"name": "a", "width": 0}, {"width": "Input should be greater than or equal to 1"}),
+        ({"name": "a", "width": "x"}, {"width": "Input should be a valid integer, unable to parse"}),
+        ({"name": None, "width": 1}, {"name": "Input should be a valid string"}),
+        ({"name": "a", "width": 1, "tags": [1]}, {"tags": "Input should be a valid string"}),
+    ],
+)
+def test_a_broken_rule_names_field_and_rule(
+    echo: Handler, body: dict[str, Any], problems: dict[str, str]
+) -> None:
+    response = echo(proxy_event("POST", "/thing", json_body=body), CONTEXT)
+    assert response["statusCode"] == 400
+    answer = body_of(response)
+    assert set(answer) == {"detail", "errors"}
+    assert answer["detail"] == "Validation error"
+    assert {problem["field"] for problem in answer["errors"]} == set(problems)
+    for problem in answer["errors"]:
+        assert set(problem) == {"field", "message"}
+        assert problem["message"].startswith(problems[problem["field"]])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        '{"name": "a", "width": 1,}',
+        "{'name': 'a'}",
+        "\ufffd",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"name": "a", "width": ' + "9" * 5000 + "}",
+        '{"name": "a", "width": NaN}',
+        '{"name": "a", "width": Infinity}',
+    ],
+    ids=lambda body: body[:30] or "empty",
+)
+def test_a_body_that_cannot_be_read_is_the_clients_mistake(echo: Handler, body: str) -> None:
+    event = proxy_event("POST", "/thing", body=body, content_type="application/json")
+    response = echo(event, CONTEXT)
+    assert response["statusCode"] == 400
+    assert body_of(response)["detail"] == "Validation error"
+    assert body_of(response)["errors"]
+
+
+def test_a_missing_body_is_the_clients_mistake(echo: Handler) -> None:
+    response = echo(proxy_event("POST", "/thing"), CONTEXT)
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"]
+
+
+@given(st.text(max_size=60))
+def test_no_body_crashes_the_function(body: str) -> None:
+    app = http.resolver()
+
+    @app.post("/thing")
+    def thing(sizes: Annotated[Sizes, Body()]) -> Response[Any]:
+        return http.json_response(sizes.model_dump())
+
+    event = proxy_event("POST", "/thing", body=body, content_type="application/json")
+    assert http.lambda_handler(app)(event, CONTEXT)["statusCode"] in (200, 400)
+
+
+def test_an_unknown_content_type_is_the_clients_mistake(echo: Handler) -> None:
+    event = proxy_event("POST", "/thing", body="<a/>", content_type="application/xml")
+    response = echo(event, CONTEXT)
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"][0]["field"] == "Content-Type"
+
+
+def test_a_form_is_read_as_the_same_fields(echo: Handler) -> None:
+    event = proxy_event(
+        "POST",
+        "/thing",
+        body="name=a%20b%21&width=7",
+        content_type="application/x-www-form-urlencoded; charset=utf-8",
+    )
+    assert body_of(echo(event, CONTEXT)) == {"name": "a b!", "width": 7, "tags": []}
+
+
+def test_the_oauth_form_of_swagger_is_read() -> None:
+    app = http.resolver()
+
+    @app.post("/auth/login")
+    def login(fields: Annotated[dict[str, str], Body()]) -> Response[Any]:
+        return http.json_response(fields)
+
+    response = http.lambda_handler(app)(oauth_form_event("ada", "p&ss=w+rd!"), CONTEXT)
+    assert body_of(response)["username"] == "ada"
+    assert body_of(response)["password"] == "p&ss=w+rd!"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data", b"no boundary"),
+        ("multipart/form-data; boundary=B", b""),
+        ("multipart/form-data; boundary=B", b"garbage"),
+        ("multipart/form-data; boundary=B", b"--B\r\n\r\n--B--"),
+        (
+            "multipart/form-data; boundary=B",
+            b'--B\r\nContent-Disposition: form-data; name="other"\r\n\r\nx\r\n--B--',
+        ),
+        (
+            "multipart/form-data; boundary=B",
+            b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\n\xff\xfe\r\n--B--',
+        ),
+        ("application/json", b"{}"),
+        ("image/png", b"\x89PNG"),
+    ],
+)
+def test_a_malformed_upload_is_the_clients_mistake(content_type: str, body: bytes) -> None:
+    app = http.resolver()
+
+    @app.post("/image/upload_image")
+    def upload(
+        image: Annotated[UploadFile, File()], title: Annotated[str | None, Form()] = None
+    ) -> Response[Any]:
+        return http.json_response({"size": len(image.content)})
+
+    event = proxy_event("POST", "/image/upload_image", binary=body, content_type=content_type)
+    response = http.lambda_handler(app)(event, CONTEXT)
+    assert response["statusCode"] == 400
+    assert body_of(response)["detail"] == "Validation error"
+
+
+def test_the_bytes_of_an_upload_arrive_unchanged() -> None:
+    app = http.resolver()
+    data = bytes(range(256)) * 20 + b"\r\n--not-the-boundary\r\n\r\n"
+    received: list[tuple[bytes, str | None, str | None]] = []
+
+    @app.post("/image/upload_image")
+    def upload(
+        image: Annotated[UploadFile, File()], title: Annotated[str | None, Form()] = None
+    ) -> Response[Any]:
+        received.append((image.content, image.filename, title))
+        return http.json_response({})
+
+    event = upload_event(data, token=None, filename="ä 'x'.png", title="Zoë")
+    assert http.lambda_handler(app)(event, CONTEXT)["statusCode"] == 200
+    assert received == [(data, "ä 'x'.png", "Zoë")]
+
+
+@pytest.mark.parametrize("thing_id", ["0", "-1", "abc", "1.5", "1e3", "٣x", "9" * 5000])
+def test_an_id_that_nothing_can_have_is_not_found(private: Handler, thing_id: str) -> None:
+    event = proxy_event(
+        "PUT",
+        f"/thing/{thing_id}",
+        token=tokens.issue(7),
+        json_body={"name": "a", "width": 1},
+    )
+    response = private(event, CONTEXT)
+    assert response["statusCode"] == 404
+    assert set(body_of(response)) == {"detail"}
+
+
+def test_who_asks_is_settled_before_anything_of_the_request_is_read(private: Handler) -> None:
+    for event in (
+        proxy_event("PUT", "/thing/abc", query={"limit": "-1"}, json_body=[]),
+        proxy_event("PUT", "/thing/1", body="{", content_type="application/json"),
+        proxy_event("PUT", "/nowhere"),
+        proxy_event("PUT", "/thing/1", token="forged", json_body={"name": "a", "width": 1}),
+    ):
+        response = private(event, CONTEXT)
+        assert response["statusCode"] == 401
+        assert header_of(response, "WWW-Authenticate") == "Bearer"
+        assert header_of(response, "Content-Type") == "application/json"
+        assert set(body_of(response)) == {"detail"}
+
+
+def test_a_good_token_says_who_asks_whatever_the_headers_case(private: Handler) -> None:
+    for name in ("Authorization", "authorization", "AUTHORIZATION"):
+        event = proxy_event(
+            "PUT",
+            "/thing/3",
+            json_body={"name": "a", "width": 1},
+            headers={name: f"Bearer {tokens.issue(7)}"},
+        )
+        assert body_of(private(event, CONTEXT)) == {"user_id": 7, "thing_id": 3}
+
+
+def test_one_request_leaves_its_user_to_no_other(private: Handler) -> None:
+    body = {"name": "a", "width": 1}
+    private(proxy_event("PUT", "/thing/3", json_body=body, token=tokens.issue(7)), CONTEXT)
+    assert private(proxy_event("PUT", "/thing/3", json_body=body), CONTEXT)["statusCode"] == 401
+    second = proxy_event("PUT", "/thing/3", json_body=body, token=tokens.issue(8))
+    assert body_of(private(second, CONTEXT))["user_id"] == 8
+
+
+def test_a_function_with_tokens_does_not_start_without_a_good_secret(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("JWT_SECRET", "short")
+    settings.tokens.cache_clear()
+    with pytest.raises(errors.ConfigurationError, match="JWT_SECRET has 5 bytes"):
+        http.lambda_handler(http.resolver(authenticated=True))
+
+
+def test_a_path_that_the_function_does_not_know_is_not_found(echo: Handler) -> None:
+    response = echo(proxy_event("GET", "/nowhere"), CONTEXT)
+    assert response["statusCode"] == 404
+    assert set(body_of(response)) == {"detail"}
+
+
+def answers(private: Handler, echo: Handler) -> list[dict[str, Any]]:
+    """One answer of every sort."""
+    return [
+        echo(proxy_event("POST", "/thing", json_body={"name": "a", "width": 1}), CONTEXT),
+        echo(proxy_event("POST", "/thing", json_body={}), CONTEXT),
+        echo(proxy_event("GET", "/nowhere"), CONTEXT),
+        private(proxy_event("PUT", "/thing/1"), CONTEXT),
+        get(raising(errors.ImageNotFound())),
+        get(raising(errors.ServiceUnavailable("away"))),
+    ]
+
+
+def test_no_answer_is_sniffed_or_stored(private: Handler, echo: Handler) -> None:
+    for response in answers(private, echo):
+        assert header_of(response, "X-Content-Type-Options") == "nosniff"
+        assert header_of(response, "Cache-Control") == "no-store"
+
+
+def test_a_browser_of_another_origin_may_read_every_answer(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("CORS_ALLOWED_ORIGIN", "https://gallery.example.com")
+    settings.allowed_origin.cache_clear()
+    app = http.resolver(authenticated=True)
+
+    @app.get("/thing")
+    def thing() -> Response[Any]:
+        return http.json_response({})
+
+    handler = http.lambda_handler(app)
+    for token in (tokens.issue(7), None):
+        response = get(handler, token=token, headers={"Origin": "https://gallery.example.com"})
+        assert header_of(response, "Access-Control-Allow-Origin") == "https://gallery.example.com"
+        exposed = header_of(response, "Access-Control-Expose-Headers") or ""
+        assert {name.strip() for name in exposed.split(",")} >= {
+            "Link",
+            "X-Total-Count",
+            "Retry-After",
+        }
+    other = get(handler, token=tokens.issue(7), headers={"Origin": "https://evil.example.com"})
+    assert header_of(other, "Access-Control-Allow-Origin") != "https://evil.example.com"
+
+
+def test_no_origin_may_send_credentials(private: Handler, echo: Handler) -> None:
+    for response in answers(private, echo):
+        assert header_of(response, "Access-Control-Allow-Credentials") is None
+
+
+@pytest.mark.parametrize("sent", ["request-1", "a.b_c:d=e-F", "x" * 128])
+def test_a_correlation_id_of_the_client_is_kept(echo: Handler, sent: str) -> None:
+    event = proxy_event("POST", "/thing", headers={"x-correlation-id": sent})
+    assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == sent
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "a\r\nSet-Cookie: b", "ä", "x" * 129, "<script>"])
+def test_a_strange_correlation_id_is_replaced_by_the_requests(echo: Handler, sent: str) -> None:
+    event = proxy_event("POST", "/thing", headers={"X-Correlation-Id": sent})
+    expected = event["requestContext"]["requestId"]
+    assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == expected
+
+
+def test_every_answer_carries_a_correlation_id(private: Handler, echo: Handler) -> None:
+    assert all(header_of(response, "X-Correlation-Id") for response in answers(private, echo))
+
+
+@pytest.mark.parametrize(
+    ("headers", "base_url"),
+    [
+        ({"Host": "localhost:8000", "X-Forwarded-Proto": "http"}, "http://localhost:8000"),
+        ({"Host": "api.example.com"}, "https://api.example.com"),
+        (
+            {"Host": "a1b2.execute-api.eu-west-1.amazonaws.com"},
+            "https://a1b2.execute-api.eu-west-1.amazonaws.com/v1",
+        ),
+    ],
+)
+def test_the_link_to_the_next_page_works_where_the_client_is(
+    headers: dict[str, str], base_url: str
+) -> None:
+    app = http.resolver()
+
+    @app.get("/image/get_all_images")
+    def page() -> Response[Any]:
+        return http.json_response([], {"Link": http.link_to_next(app, "aTE")})
+
+    response = get(
+        http.lambda_handler(app),
+        "/image/get_all_images",
+        headers=headers,
+        query={"limit": "2", "title": "a&b=ä", "cursor": "old"},
+    )
+    assert header_of(response, "Link") == (
+        f"<{base_url}/image/get_all_images?limit=2&title=a%26b%3D%C3%A4&cursor=aTE>; rel=\"next\""
+    )
+
+
+def test_the_clients_address_is_the_gateways_not_a_header() -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing() -> Response[Any]:
+        return http.json_response({"address": http.client_address(app)})
+
+    response = get(
+        http.lambda_handler(app),
+        headers={"X-Forwarded-For": "10.0.0.1"},
+        source_ip="203.0.113.9",
+    )
+    assert body_of(response) == {"address": "203.0.113.9"}
+
+
+def test_an_answer_has_only_the_keys_that_the_gateway_takes(
+    private: Handler, echo: Handler
+) -> None:
+    for response in answers(private, echo):
+        allowed = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
+        assert set(response) <= allowed
+        assert isinstance(response["statusCode"], int)
+        json.loads(response["body"])
+
+
+def test_a_log_line_of_an_outage_names_the_cause_and_not_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = errors.ServiceUnavailable("The database did not answer; try again")
+    error.__cause__ = OSError("password=hunter2")
+    get(raising(error))
+    (record,) = caplog.records
+    assert record.__dict__["cause"] == "OSError"
+    assert "hunter2" not in str(record.__dict__)
+
+
+def test_documented_errors_have_the_shape_of_their_answers() -> None:
+    documented: Callable[..., Any] = http.documented
+    statuses = {*http.STATUS_OF.values()}
+    assert set(documented(http.Problem, *statuses)) == {200, *statuses}
