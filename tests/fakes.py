@@ -84,6 +84,10 @@ class FakeStorage:
             self._begin("delete", key)
             self.objects.pop(key, None)
 
+    def delete_folder(self, prefix: str) -> None:
+        assert prefix.endswith("/"), "or a longer name would go as well"
+        self.delete([key for key in self.objects if key.startswith(prefix)])
+
     def _begin(self, operation: str, key: str) -> None:
         self.operations.append((operation, key))
         self.fault(operation, key)
@@ -250,8 +254,9 @@ class FakeProcessingRecords:
 
     def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
         with self.lock:
-            image = self._next(event)
-            if image is None:
+            self._answer()
+            image = self.images.get(event.image_id)
+            if image is None or image.applied_sequence >= event.sequence or event.id in self.inbox:
                 return None
             image.status = self._status(image, event, "failed")
             image.error = reason

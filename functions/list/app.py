@@ -27,8 +27,7 @@ def get_all_images(
     owner: Annotated[Literal["me"] | None, Query(description="Only your own images")] = None,
     status: Annotated[images.Status | None, Query()] = None,
     title: Annotated[
-        str | None,
-        Query(min_length=1, max_length=255, description="Part of the title, regardless of case"),
+        images.TitlePart | None, Query(description="Part of the title, regardless of case")
     ] = None,
 ) -> Response[Any]:
     query = images.ListQuery(

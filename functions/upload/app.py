@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import File, Form, Uploa
 from image_api import http, images, settings, wiring
 from image_api.imaging import identify
 
-app = http.resolver(authenticated=True)
+app = http.resolver(authenticated=True, check_size=images.check_upload_request_size)
 records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()
 
 

@@ -43,11 +43,12 @@ _EXPECTED = (
 def main() -> int:
     """The exit status: 0, or 1 with the reason on standard error."""
     arguments = _parser().parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.CRITICAL, format="%(message)s"
-    )
-    for name in ("pika", "botocore", "asyncio", "watchfiles"):
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # What matters of these is said in our own words.
+    for name in ("pika", "samtranslator"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    if arguments.verbose:
+        logging.getLogger("infra").setLevel(logging.DEBUG)
     try:
         settings = read_settings(
             template=arguments.template,

@@ -132,6 +132,8 @@ class Gateway:
             self.handle,
             access_log=None,
             keepalive_timeout=350.0,
+            # For the rest of a body that was refused, so that its sender gets to read the answer.
+            lingering_time=3.0,
             max_line_size=65_536,
             max_field_size=65_536,
         )

@@ -520,7 +520,7 @@ class _Reader:
                 logical_id=logical_id,
                 stage=str(self._optional(logical_id, stage, "StageName", "Prod")),
                 stage_variables=self._optional(logical_id, stage, "Variables", {}),
-                binary_media_types=tuple(sorted(kind.replace("~1", "/") for kind in binary)),
+                binary_media_types=tuple(sorted({kind.replace("~1", "/") for kind in binary})),
                 routes=tuple(self._routes(logical_id, body)),
                 gateway_responses=self._gateway_responses(logical_id, body),
             )

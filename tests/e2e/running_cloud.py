@@ -6,8 +6,12 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import IO, Any, Literal
+
+import requests
 
 from tests.e2e.waiting import eventually
 
@@ -18,8 +22,8 @@ _START_TIMEOUT_SECONDS = 180.0
 _STOP_TIMEOUT_SECONDS = 40.0
 _LOG_TAIL_LINES = 60
 
-# What would make the cloud use somebody else's services or settings.
-_NOT_INHERITED = frozenset(
+# What would make the cloud use other services than its own, or other settings.
+_OWN = frozenset(
     {
         "DATABASE_URL",
         "RABBITMQ_URL",
@@ -30,7 +34,6 @@ _NOT_INHERITED = frozenset(
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
-        "AWS_PROFILE",
         "IMAGES_BUCKET",
         "JWT_SECRET",
         "JWT_EXPIRATION_MINUTES",
@@ -45,17 +48,28 @@ def local_python() -> str:
     return os.environ.get("LOCAL_PYTHON") or str(ROOT / ".venvs" / "local" / "bin" / "python")
 
 
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-
-
 class RunningCloud:
     """`python -m infra.local run` on ports of its own, with a data folder that outlives it."""
 
-    def __init__(self, data_folder: Path, *options: str, project: Path = ROOT) -> None:
+    def __init__(
+        self,
+        data_folder: Path,
+        *options: str,
+        template: Path = ROOT / "template.yaml",
+        command: Literal["run", "services"] = "run",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.data_folder = data_folder
-        self.project = project
+        self._shared_options = (
+            *("--data-folder", str(data_folder)),
+            *("--template", str(template)),
+            "--private",
+        )
         self._options = options
+        self._command = command
+        # An empty variable counts as unset, also where a developer's .env says otherwise.
+        self._variables = {**os.environ, **dict.fromkeys(_OWN, ""), **variables}
+        self._variables.pop("AWS_PROFILE", None)
         self._log_path = data_folder.with_name(f"{data_folder.name}.log")
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,8 +93,9 @@ class RunningCloud:
         """Where the services are, with the names that the functions know them by."""
         return dict(self._state["environment"])
 
-    def service_pid(self, name: str) -> int:
-        return int(self._state["services"][name]["pid"])
+    @property
+    def service_pids(self) -> set[int]:
+        return {pid for service in self._state["services"].values() for pid in service["pids"]}
 
     @property
     def state_path(self) -> Path:
@@ -94,12 +109,11 @@ class RunningCloud:
         self._log = self._log_path.open("ab")
         self._process = subprocess.Popen(
             [
-                local_python(),
-                *("-m", "infra.local", "run", "--private", "--json"),
-                *("--data-folder", str(self.data_folder), *self._options),
+                *(local_python(), "-m", "infra.local", self._command, "--json"),
+                *(*self._shared_options, *self._options),
             ],
-            cwd=self.project,
-            env=clean_environment(),
+            cwd=ROOT,
+            env=self._variables,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -131,15 +145,25 @@ class RunningCloud:
         self._process.wait()
         self._forget()
 
+    def invoke(self, function: str, event: object) -> Any:
+        """What a function answers through the Lambda API."""
+        answer = requests.post(
+            f"{self.invoke_url}/2015-03-31/functions/{function}/invocations",
+            json=event,
+            timeout=60,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""
         return subprocess.run(
             [
-                *(local_python(), "-m", "infra.local", *arguments),
-                *("--data-folder", str(self.data_folder)),
+                *(local_python(), "-m", "infra.local"),
+                *(*arguments, *self._shared_options),
             ],
-            cwd=self.project,
-            env=clean_environment(),
+            cwd=ROOT,
+            env=self._variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -165,7 +189,7 @@ class RunningCloud:
             raise AssertionError(
                 f"The local cloud ended with {self._process.returncode}:\n{self._log_tail()}"
             )
-        return self.refresh() and "api_url" in self._state
+        return self.refresh()
 
     def _forget(self) -> None:
         self._state = {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPConnectionError, AMQPError
 
 from image_api import events
 from image_api.errors import ServiceUnavailable
@@ -22,6 +22,7 @@ APP_ID = "image-api"
 RETRY_DELAYS_SECONDS = (1, 5, 30, 120, 600)
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
+_CONFIRM_TIMEOUT_SECONDS = 4.0
 _HEARTBEAT_SECONDS = 60
 # After a failed connection the next attempts fail at once for a while, so that a broker that is
 # away costs one request its wait and not every one.
@@ -160,22 +161,23 @@ class Broker:
         # Reads what came meanwhile: a close or missed heartbeats show here, before the message
         # is sent into nowhere.
         self._connection.process_data_events(0)
-        channel.basic_publish(
-            exchange,
-            routing_key,
-            message.body,
-            pika.BasicProperties(
-                content_type=message.content_type,
-                delivery_mode=2,
-                message_id=message.message_id,
-                correlation_id=message.correlation_id,
-                type=message.type,
-                timestamp=message.timestamp,
-                app_id=APP_ID,
-                headers=dict(message.headers) or None,
-            ),
-            mandatory=mandatory,
-        )
+        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+            channel.basic_publish(
+                exchange,
+                routing_key,
+                message.body,
+                pika.BasicProperties(
+                    content_type=message.content_type,
+                    delivery_mode=2,
+                    message_id=message.message_id,
+                    correlation_id=message.correlation_id,
+                    type=message.type,
+                    timestamp=message.timestamp,
+                    app_id=APP_ID,
+                    headers=dict(message.headers) or None,
+                ),
+                mandatory=mandatory,
+            )
 
     def _open_channel(self) -> BlockingChannel:
         if self._channel is not None and self._channel.is_open:
@@ -207,3 +209,21 @@ class Broker:
     @staticmethod
     def _unavailable() -> ServiceUnavailable:
         return ServiceUnavailable("The broker did not take the message; try again")
+
+
+@contextmanager
+def _deadline(connection: BlockingConnection, seconds: float) -> Iterator[None]:
+    """Ends the connection when the block takes longer.
+
+    pika waits for a confirm as long as heartbeats come, which a broker without a quorum sends for
+    ever. Its own heartbeat checker ends a connection by the same two calls.
+    """
+    transport = connection._impl
+    timer = transport._adapter_call_later(
+        seconds,
+        lambda: transport._terminate_stream(AMQPConnectionError("no confirm came in time")),
+    )
+    try:
+        yield
+    finally:
+        transport._adapter_remove_timeout(timer)

@@ -46,7 +46,11 @@ STATUS_OF: dict[type[errors.ImageApiError], int] = {
 _ALWAYS = {
     "X-Content-Type-Options": ["nosniff"],
     "Cache-Control": ["no-store"],
+    # Nothing but the documentation is a page.
+    "Content-Security-Policy": ["default-src 'none'; frame-ancestors 'none'"],
+    "Referrer-Policy": ["no-referrer"],
 }
+MAX_FIELDS_BYTES = 64 * 1024
 PAGE: dict[int, OpenAPIResponse] = {
     200: {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
 }
@@ -104,10 +108,22 @@ class _RequestValidation(OpenAPIRequestValidationMiddleware):
 class Resolver(APIGatewayRestResolver):
     """Powertools' resolver, which knows whether its routes need a signed-in user."""
 
-    authenticated = False
+    authenticated: bool
+    check_size: Callable[[int], None]
 
 
-def resolver(*, authenticated: bool = False) -> Resolver:
+def check_body_size(size_bytes: int) -> None:
+    """What a path takes that expects a few fields."""
+    if size_bytes > MAX_FIELDS_BYTES:
+        raise errors.FileTooLarge(
+            f"The request has {size_bytes} bytes; this path takes at most {MAX_FIELDS_BYTES}"
+        )
+
+
+def resolver(
+    *, authenticated: bool = False, check_size: Callable[[int], None] = check_body_size
+) -> Resolver:
+    """`check_size` gets the size of the body in bytes before any of it is decoded."""
     app = Resolver(
         enable_validation=True,
         cors=CORSConfig(
@@ -118,6 +134,7 @@ def resolver(*, authenticated: bool = False) -> Resolver:
         ),
     )
     app.authenticated = authenticated
+    app.check_size = check_size
     app._request_validation_middleware = _RequestValidation()  # type: ignore[no-untyped-call]
     app.exception_handler(errors.ImageApiError)(_problem)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -138,14 +155,15 @@ def lambda_handler(app: Resolver) -> Handler:
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         correlation_id = _correlation_id(event, headers)
         logger.set_correlation_id(correlation_id)
+        app.context["correlation_id"] = correlation_id
+        try:
+            if verify is not None:
+                app.context["user_id"] = verify(headers.get("authorization"))
+            app.check_size(_body_size_bytes(event))
+        except (errors.Unauthenticated, errors.FileTooLarge) as error:
+            return _finished(_refusal(app, event, error), correlation_id)
         if headers.get("content-type", "").lower().startswith(_FORM):
             _read_form_as_json(event)
-        app.context["correlation_id"] = correlation_id
-        if verify is not None:
-            try:
-                app.context["user_id"] = verify(headers.get("authorization"))
-            except errors.Unauthenticated as error:
-                return _finished(_refusal(app, event, error), correlation_id)
         return _finished(app.resolve(event, context), correlation_id)
 
     return handle
@@ -226,6 +244,11 @@ def _correlation_id(event: dict[str, Any], headers: dict[str, str]) -> str:
     return str((event.get("requestContext") or {}).get("requestId") or "")
 
 
+def _body_size_bytes(event: dict[str, Any]) -> int:
+    body = event.get("body") or ""
+    return len(body) * 3 // 4 if event.get("isBase64Encoded") else len(body)
+
+
 def _read_form_as_json(event: dict[str, Any]) -> None:
     """The OAuth2 form, which Swagger's Authorize button sends, is the same fields otherwise put."""
     fields = dict(parse_qsl(event.get("body") or "", keep_blank_values=True))
@@ -244,25 +267,25 @@ def _finished(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:
     return response
 
 
-def _refusal(app: Resolver, event: dict[str, Any], error: errors.Unauthenticated) -> dict[str, Any]:
+def _refusal(app: Resolver, event: dict[str, Any], error: errors.ImageApiError) -> dict[str, Any]:
     response = _problem(error)
     return {
         "statusCode": response.status_code,
         "multiValueHeaders": {
-            **{
-                name: [value]
-                for name, value in app._cors.to_dict(_origin(event)).items()  # type: ignore[union-attr]
-            },
-            **{name: [str(value)] for name, value in response.headers.items()},
+            name: [str(value)]
+            for name, value in {**_cors_headers(app, event), **response.headers}.items()
         },
         "body": json.dumps(response.body),
         "isBase64Encoded": False,
     }
 
 
-def _origin(event: dict[str, Any]) -> str | None:
+def _cors_headers(app: Resolver, event: dict[str, Any]) -> dict[str, str]:
+    """What Powertools adds to the answers of routes; a refusal comes before any of them."""
     headers = event.get("headers") or {}
-    return next((value for name, value in headers.items() if name.lower() == "origin"), None)
+    origin = next((value for name, value in headers.items() if name.lower() == "origin"), None)
+    allowed = app._cors.allowed_origin(origin) if app._cors and origin else None
+    return app._cors.to_dict(allowed) if app._cors and allowed else {}
 
 
 def _problem(error: errors.ImageApiError) -> Response[dict[str, Any]]:

@@ -38,6 +38,7 @@ MAX_SIDE_PIXELS = 10_000
 MAX_RENDERED_PIXELS = 50_000_000
 # What Lambda's 6 MB leave after base64 and the rest of the event.
 MAX_UPLOAD_BYTES = 4_500_000
+_FORM_OVERHEAD_BYTES = 16 * 1024
 # What the direct upload takes, which the consumer can still hold in memory.
 MAX_DIRECT_UPLOAD_BYTES = 50_000_000
 DIRECT_UPLOAD_TTL_SECONDS = 15 * 60
@@ -88,7 +89,16 @@ def _is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs")
 
 
+def _checked_title_part(value: str) -> str:
+    if any(_is_control(character) for character in value):
+        raise ValueError("A title contains no control character")
+    return value
+
+
 Title = Annotated[str, AfterValidator(checked_title)]
+TitlePart = Annotated[
+    str, Field(min_length=1, max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
+]
 
 
 class Changes(BaseModel):
@@ -211,9 +221,7 @@ class DirectUploadOffer(BaseModel):
 
     upload_id: str
     url: str
-    fields: Annotated[
-        dict[str, str], Field(description="Send these first, then the file as `file`")
-    ]
+    fields: Annotated[dict[str, str], Field(description="Send these, then the file as `file`")]
     max_bytes: int
     expires_in_seconds: int
 
@@ -297,10 +305,15 @@ class EventDelivery(Protocol):
 def check_upload_size(size_bytes: int) -> None:
     if size_bytes > MAX_UPLOAD_BYTES:
         raise FileTooLarge(
-            f"The file has {math.ceil(size_bytes / 1e5) / 10} MB; an upload through the API may have at most "
-            f"{MAX_UPLOAD_BYTES / 1e6:.1f} MB. Send it with the direct upload: "
+            f"The file has {math.ceil(size_bytes / 1e5) / 10} MB; an upload through the API may "
+            f"have at most {MAX_UPLOAD_BYTES / 1e6:.1f} MB. Send it with the direct upload: "
             "POST /image/direct_upload"
         )
+
+
+def check_upload_request_size(size_bytes: int) -> None:
+    """For the whole form, which is a little larger than its file."""
+    check_upload_size(max(0, size_bytes - _FORM_OVERHEAD_BYTES))
 
 
 def upload(

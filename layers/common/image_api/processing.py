@@ -25,6 +25,9 @@ Outcome = Literal["applied", "failed", "duplicate", "waiting", "retried", "dead"
 _ATTEMPT = "x-attempt"
 _WAITS = "x-waits"
 _REASON = "x-reason"
+# What the broker writes down when a delay ends. Lambda hands it over in a form of its own: sent
+# back, it would grow with every round until the message is too large for its queue.
+_BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-")
 # An event that overtook an earlier one of its image comes back soon, then less and less often.
 # The earlier one has 13 minutes for its own retries; after hours it is not coming.
 _WAIT_DELAYS_SECONDS = ((20, 1), (40, 5), (300, 30))
@@ -97,7 +100,8 @@ class ProcessingRecords(Protocol):
         self, event: Event, outcome_type: str, renditions: list[StoredRendition]
     ) -> Event | None: ...
 
-    def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None: ...
+    def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
+        """Gives the event up, and with it those before it that never came."""
 
     def reject(self, event: Event, outcome_type: str | None, reason: str) -> Event | None:
         """For an image that is gone; `outcome_type` is None where nobody is to be told."""
@@ -114,6 +118,9 @@ class ObjectStorage(Protocol):
     def put(self, key: str, data: bytes, content_type: str) -> None: ...
 
     def delete(self, keys: list[str]) -> None: ...
+
+    def delete_folder(self, prefix: str) -> None:
+        """Deletes whatever lies below `prefix`, which ends with a slash."""
 
 
 class MessagePublisher(Protocol):
@@ -232,7 +239,8 @@ class Processor:
         if event.sequence > image.applied_sequence + 1:
             raise _TooEarly
         if event.type == events.DELETE_REQUESTED:
-            self._storage.delete(sorted({image.original_key, *image.rendition_keys}))
+            # The whole folder: a render that was given up may have left files no row names.
+            self._storage.delete_folder(_folder(image))
             return self._finish(self._records.remove(event, _COMPLETED[event.type]), "applied")
         if image.deleted:
             return self._finish(self._records.fail(event, _FAILED[event.type], _DELETED), "failed")
@@ -254,7 +262,7 @@ class Processor:
         if size is None and image.rendered:
             return []
         original = self._storage.get(image.original_key)
-        folder = f"{image.original_key.rsplit('/', 1)[0]}/{event.sequence}"
+        folder = f"{_folder(image)}{event.sequence}"
         return [
             self._store(rendition, folder, original, image.original_key)
             for rendition in render(original, size=size, fit=fit)
@@ -362,7 +370,14 @@ class Processor:
                 correlation_id=delivery.correlation_id,
                 type=delivery.type,
                 timestamp=int(time.time()),
-                headers={**delivery.headers, **headers},
+                headers={
+                    **{
+                        name: value
+                        for name, value in delivery.headers.items()
+                        if not name.startswith(_BROKERS_NOTES)
+                    },
+                    **headers,
+                },
             ),
         )
 
@@ -405,8 +420,15 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
+def _folder(image: ImageState) -> str:
+    """Where everything of one image lies, with a slash at the end."""
+    return image.original_key.rpartition("/")[0] + "/"
+
+
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, images.Fit]:
     changes = event.data.get("changes") or {}
+    if not isinstance(changes, dict):
+        raise _NeverPossible("The requested changes cannot be understood")
     resolution = changes.get("resolution")
     if resolution is None:
         return None, "cover"

@@ -68,6 +68,7 @@ FROM changed AS c
 RETURNING data, rfc3339(created_at)
 """
 
+# Those before it that never came are given up with it: late, they are duplicates.
 _FAIL = """
 WITH changed AS (
     UPDATE images AS i
@@ -75,7 +76,7 @@ WITH changed AS (
         error = :reason,
         updated_at = now(),
         applied_sequence = :sequence
-    WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
+    WHERE i.id = :image_id AND i.applied_sequence < :sequence
     RETURNING i.id, i.user_id
 ), received AS (
     INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM changed

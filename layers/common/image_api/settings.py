@@ -40,6 +40,14 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JanitorSettings:
+    """With `dry_run` it counts and changes nothing."""
+
+    min_age_seconds: int
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ThrottleSettings:
     """How many failed sign-ins in `window_seconds` are allowed before the next has to wait."""
 
@@ -124,6 +132,14 @@ def throttle() -> ThrottleSettings:
 
 
 @cache
+def janitor() -> JanitorSettings:
+    return JanitorSettings(
+        min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
+        dry_run=(_optional("JANITOR_DRY_RUN") or "false").lower() in ("1", "true", "yes"),
+    )
+
+
+@cache
 def default_visibility() -> Visibility:
     match _optional("DEFAULT_VISIBILITY") or "shared":
         case "shared":
@@ -147,6 +163,7 @@ def check() -> None:
     storage()
     tokens()
     throttle()
+    janitor()
     default_visibility()
 
 

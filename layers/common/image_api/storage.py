@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from image_api.errors import ServiceUnavailable
+from image_api.janitor import StoredObject
 from image_api.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -78,6 +81,22 @@ class S3Storage:
         )
         return form["url"], form["fields"]
 
+    def pages(self, prefix: str, start_after: str) -> Iterator[list[StoredObject]]:
+        """Objects in the order of their keys, in pages that are never empty."""
+        now = datetime.now(UTC)
+        paginator = self._client.get_paginator("list_objects_v2")
+        try:
+            for page in paginator.paginate(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=start_after
+            ):
+                if found := page.get("Contents"):
+                    yield [
+                        StoredObject(stored["Key"], (now - stored["LastModified"]).total_seconds())
+                        for stored in found
+                    ]
+        except (BotoCoreError, ClientError) as error:
+            raise ServiceUnavailable("The storage did not list its files") from error
+
     def delete(self, keys: list[str]) -> None:
         """Missing keys are no error; raises ServiceUnavailable."""
         for start in range(0, len(keys), _DELETE_LIMIT):
@@ -91,6 +110,17 @@ class S3Storage:
                 raise ServiceUnavailable("The storage did not delete the files") from error
             if answer.get("Errors"):
                 raise ServiceUnavailable("The storage did not delete every file")
+
+    def delete_folder(self, prefix: str) -> None:
+        """Deletes whatever lies below `prefix`; raises ServiceUnavailable."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
+            keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        except (BotoCoreError, ClientError) as error:
+            raise ServiceUnavailable("The storage did not list the files") from error
+        self.delete(keys)
 
     def check(self) -> None:
         """Raises ServiceUnavailable when the bucket does not answer."""

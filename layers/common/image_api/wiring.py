@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from image_api.broker import Broker
     from image_api.database import Database
     from image_api.image_records import PostgresImageRecords
+    from image_api.janitor_records import PostgresJanitorRecords
     from image_api.outbox import Outbox
     from image_api.processing import Processor
     from image_api.signing import UrlSigner
@@ -56,6 +57,13 @@ def image_records() -> PostgresImageRecords:
     from image_api.image_records import PostgresImageRecords
 
     return PostgresImageRecords(database())
+
+
+@cache
+def janitor_records() -> PostgresJanitorRecords:
+    from image_api.janitor_records import PostgresJanitorRecords
+
+    return PostgresJanitorRecords(database())
 
 
 @cache

@@ -294,8 +294,9 @@ def shrunk(image: Image.Image, longest: int) -> Image.Image:
     target = fitted(image.size, longest)
     if target == image.size:
         return image
-    # The low gap lets whole pixels be averaged first: half the time, and no visible difference.
-    return image.resize(target, Image.Resampling.BICUBIC, reducing_gap=1.2)
+    # Going down, Hamming is as sharp as bicubic and takes two thirds of the time; the low gap lets
+    # whole pixels be averaged first, which halves it again.
+    return image.resize(target, Image.Resampling.HAMMING, reducing_gap=1.2)
 
 
 def letterboxed(image: Image.Image, size: tuple[int, int], *, transparent: bool) -> Image.Image:

@@ -1,0 +1,146 @@
+"""What clients see while the database, the broker or the storage is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.cuttable_proxy import CuttableProxy
+from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.waiting import eventually
+
+PARTS = {
+    "database": "DATABASE_URL",
+    "broker": "RABBITMQ_URL",
+    "storage": "AWS_ENDPOINT_URL",
+}
+
+
+@dataclass(frozen=True)
+class FragileCloud:
+    """A cloud on services that run elsewhere, with the ways to them."""
+
+    cloud: RunningCloud
+    ways: dict[str, CuttableProxy]
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FragileCloud]:
+    services = RunningCloud(tmp_path_factory.mktemp("services") / "data", command="services")
+    services.start()
+    with ExitStack() as stack:
+        stack.callback(services.stop)
+        variables = {
+            name: services.environment[name]
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        }
+        ways: dict[str, CuttableProxy] = {}
+        for part, variable in PARTS.items():
+            url = urlsplit(services.environment[variable])
+            assert url.port is not None
+            ways[part] = stack.enter_context(CuttableProxy(url.port))
+            variables[variable] = url.geturl().replace(f":{url.port}", f":{ways[part].port}")
+        data_folder = tmp_path_factory.mktemp("fragile") / "data"
+        cloud = RunningCloud(data_folder, "--no-watch", variables=variables)
+        cloud.start()
+        stack.callback(cloud.stop)
+        yield FragileCloud(cloud, ways)
+
+
+@pytest.fixture
+def user(fragile: FragileCloud) -> Iterator[ApiClient]:
+    with ApiClient(fragile.cloud.api_url) as client:
+        client.token = client.register().json()["access_token"]
+        yield client
+
+
+def _is_healthy(client: ApiClient) -> bool:
+    return client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_health_names_the_part_that_is_down(
+    fragile: FragileCloud, user: ApiClient, part: str
+) -> None:
+    assert _is_healthy(user)
+
+    fragile.ways[part].cut()
+    answer = user.get("/health")
+    fragile.ways[part].restore()
+
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "unavailable",
+        "detail": f"Down: {part}",
+        **dict.fromkeys(PARTS, "up"),
+        part: "down",
+    }
+    eventually(lambda: _is_healthy(user), "everything is up again")
+
+
+def test_what_is_accepted_while_the_broker_is_away_is_done_when_it_is_back(
+    fragile: FragileCloud, user: ApiClient
+) -> None:
+    before = user.uploaded(samples.png())
+
+    fragile.ways["broker"].cut()
+    uploaded = user.upload(samples.png())
+    updated = user.update(before["id"], resolution="20x20")
+    waiting = user.image(before["id"]).json()
+    fragile.ways["broker"].restore()
+
+    assert uploaded.status_code == updated.status_code == 200
+    assert waiting["status"] == "processing"
+    assert user.download(waiting["url"]).content
+
+    def relay() -> bool:
+        # What the schedule does every minute.
+        fragile.cloud.invoke("relay", {})
+        images = [user.image(image["id"]).json() for image in (before, uploaded.json())]
+        return all(image["status"] == "ready" for image in images)
+
+    eventually(relay, "both changes are applied", timeout_seconds=60)
+    assert user.image(before["id"]).json()["resolution"] == "20x20"
+
+
+def test_while_the_database_is_away_clients_are_told_to_come_back(
+    fragile: FragileCloud, user: ApiClient
+) -> None:
+    fragile.ways["database"].cut()
+    answers = [
+        user.images(),
+        user.image(1),
+        user.upload(samples.gif()),
+        user.update(1, title="x"),
+        user.delete(1),
+        user.register("nobody"),
+        user.sign_in(),
+    ]
+    fragile.ways["database"].restore()
+
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json().keys() == {"detail"}
+        assert int(answer.headers["Retry-After"]) > 0
+    eventually(lambda: user.images().status_code == 200, "the database is back")
+    assert user.images(owner="me").json() == []
+
+
+def test_while_the_storage_is_away_nothing_is_accepted_that_could_be_lost(
+    fragile: FragileCloud, user: ApiClient
+) -> None:
+    fragile.ways["storage"].cut()
+    answer = user.upload(samples.gif())
+    listed = user.images(owner="me")
+    fragile.ways["storage"].restore()
+
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert listed.json() == []
+    assert user.uploaded(samples.gif())["status"] == "ready"

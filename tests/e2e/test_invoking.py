@@ -1,0 +1,121 @@
+"""`python -m infra.local invoke`, and the Lambda API, with the events in events/."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import ROOT, RunningCloud
+
+EVENTS = ROOT / "events"
+
+
+def _event(function: str, client: ApiClient, image_id: int | None = None) -> dict[str, Any]:
+    """The sample event, with a token and an image that exist."""
+    text = (EVENTS / f"{function}.json").read_text(encoding="utf-8")
+    event: dict[str, Any] = json.loads(text.replace("Bearer TOKEN", f"Bearer {client.token}"))
+    if image_id is not None:
+        event["path"] = event["path"].replace("/1", f"/{image_id}")
+        event["pathParameters"] = {"image_id": str(image_id)}
+    return event
+
+
+@pytest.mark.parametrize("name", ["docs", "DocsFunction"])
+def test_a_function_is_invoked_by_its_folder_or_its_name_in_the_template(
+    cloud: RunningCloud, name: str
+) -> None:
+    finished = cloud.run("invoke", name, "--event", str(EVENTS / "docs.json"))
+
+    assert finished.returncode == 0, finished.stderr
+    answer = json.loads(finished.stdout)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["openapi"].startswith("3.1")
+    assert "REPORT" in finished.stderr
+
+
+def test_invoking_what_does_not_exist_says_so(cloud: RunningCloud, tmp_path: Path) -> None:
+    no_function = cloud.run("invoke", "nothing", "--event", str(EVENTS / "docs.json"))
+    no_event = cloud.run("invoke", "docs", "--event", str(tmp_path / "nothing.json"))
+
+    for finished, words in ((no_function, "nothing"), (no_event, "nothing.json")):
+        assert finished.returncode == 1
+        assert words in finished.stderr
+        assert "Traceback" not in finished.stderr
+
+
+def test_the_sample_events_of_a_whole_life_of_an_image_succeed(
+    cloud: RunningCloud, ada: ApiClient
+) -> None:
+    answer = cloud.invoke("upload", _event("upload", ada))
+    assert answer["statusCode"] == 200, answer
+    image_id = json.loads(answer["body"])["id"]
+    assert ada.settled(image_id)["title"] == "A rocket"
+
+    listed = cloud.invoke("list", _event("list", ada))
+    assert listed["statusCode"] == 200
+    assert json.loads(listed["body"])[0]["id"] == image_id
+
+    updated = cloud.invoke("update", _event("update", ada, image_id))
+    assert updated["statusCode"] == 200
+    assert ada.settled(image_id)["resolution"] == "320x200"
+
+    shown = cloud.invoke("get", _event("get", ada, image_id))
+    assert json.loads(shown["body"])["title"] == "Lift-off"
+
+    assert cloud.invoke("delete", _event("delete", ada, image_id))["statusCode"] == 200
+    assert ada.image(image_id).status_code == 404
+
+
+def test_the_sample_events_without_a_token_are_answered_with_401(
+    cloud: RunningCloud, visitor: ApiClient
+) -> None:
+    for function in ("upload", "direct_upload", "list", "get", "update", "delete"):
+        event = json.loads((EVENTS / f"{function}.json").read_bytes())
+
+        assert cloud.invoke(function, event)["statusCode"] == 401, function
+
+
+def test_the_sample_events_of_accounts_and_operations_succeed(
+    cloud: RunningCloud, ada: ApiClient
+) -> None:
+    for function in ("register", "login", "direct_upload", "health", "docs"):
+        answer = cloud.invoke(function, _event(function, ada))
+
+        assert answer["statusCode"] == 200, (function, answer)
+
+
+def test_the_sample_events_of_the_background_succeed(
+    cloud: RunningCloud, visitor: ApiClient
+) -> None:
+    consumed = cloud.invoke("consumer", _event("consumer", visitor))
+    relayed = cloud.invoke("relay", _event("relay", visitor))
+    migrated = cloud.invoke("migrate", _event("migrate", visitor))
+
+    assert sum(consumed.values()) == 1
+    assert consumed.keys() <= {"failed", "duplicate"}
+    assert relayed.keys() == {"published"}
+    assert migrated["Revision"]
+
+
+def test_the_aws_sdk_invokes_a_function(cloud: RunningCloud) -> None:
+    client = boto3.client(
+        "lambda",
+        endpoint_url=cloud.invoke_url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+
+    answer = client.invoke(
+        FunctionName="HealthFunction", Payload=(EVENTS / "health.json").read_bytes()
+    )
+
+    assert answer["StatusCode"] == 200
+    assert "FunctionError" not in answer
+    assert json.loads(answer["Payload"].read())["statusCode"] == 200
+    client.close()

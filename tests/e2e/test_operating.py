@@ -1,0 +1,217 @@
+"""Stopping, crashing and changing the local cloud, as whoever works with it does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import ROOT, RunningCloud
+from tests.e2e.waiting import eventually
+
+ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+LINKS = {"url", "thumbnail_url"}
+
+HELLO = """
+def lambda_handler(event, context):
+    return {"statusCode": 200, "body": "hello " + event["pathParameters"]["name"]}
+"""
+
+HELLO_IN_TEMPLATE = """
+  HelloFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: functions/hello
+      Events:
+        Http:
+          Type: Api
+          Properties: {RestApiId: !Ref Api, Path: '/hello/{name}', Method: get}
+
+Outputs:"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of what the cloud runs, to be edited."""
+    folder = tmp_path_factory.mktemp("project")
+    ignore = shutil.ignore_patterns("__pycache__")
+    for part in ("functions", "layers", "infra/migrations"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+    shutil.copy(ROOT / "template.yaml", folder)
+    yield folder
+    bytecode = ROOT.joinpath(".cache", "bytecode", *folder.parts[1:])
+    shutil.rmtree(bytecode, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def lasting_cloud(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator[RunningCloud]:
+    data_folder = tmp_path_factory.mktemp("operated") / "data"
+    cloud = RunningCloud(data_folder, template=project / "template.yaml")
+    yield cloud
+    if cloud.is_running:
+        cloud.stop()
+
+
+@pytest.fixture
+def operated(lasting_cloud: RunningCloud) -> RunningCloud:
+    """A cloud of these tests alone; each of them may leave it stopped."""
+    if not lasting_cloud.is_running:
+        lasting_cloud.start()
+    return lasting_cloud
+
+
+@pytest.fixture
+def user(operated: RunningCloud) -> Iterator[ApiClient]:
+    with ApiClient(operated.api_url) as client:
+        client.token = client.register().json()["access_token"]
+        yield client
+
+
+def test_users_images_and_files_outlive_a_stop_and_a_start(
+    operated: RunningCloud, user: ApiClient
+) -> None:
+    before = user.uploaded(ROCKET, visibility="private")
+
+    operated.stop()
+    operated.start()
+
+    user.api_url = operated.api_url
+    after = user.image(before["id"]).json()
+    assert {k: v for k, v in after.items() if k not in LINKS} == {
+        k: v for k, v in before.items() if k not in LINKS
+    }
+    assert user.download(after["url"]).content == ROCKET
+    assert user.download(after["thumbnail_url"]).content
+    assert user.sign_in().status_code == 200
+    assert user.updated(before["id"], resolution="50x50")["resolution"] == "50x50"
+
+
+def test_what_was_accepted_before_a_crash_is_processed_after_it(
+    operated: RunningCloud, user: ApiClient
+) -> None:
+    image_id = user.upload(ROCKET).json()["id"]
+    leftovers = operated.service_pids
+
+    operated.kill()
+    operated.start()
+
+    user.api_url = operated.api_url
+    image = user.settled(image_id, timeout_seconds=60)
+    assert user.download(image["url"]).content == ROCKET
+    assert not [pid for pid in leftovers if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_function_can_be_invoked_while_nothing_runs(
+    operated: RunningCloud, user: ApiClient, tmp_path: Path
+) -> None:
+    image = user.uploaded(samples.gif())
+    event = json.loads((ROOT / "events" / "get.json").read_bytes())
+    event["headers"]["Authorization"] = f"Bearer {user.token}"
+    event["pathParameters"] = {"image_id": str(image["id"])}
+    event["path"] = f"/image/{image['id']}"
+    (tmp_path / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    operated.stop()
+
+    finished = operated.run("invoke", "get", "--event", str(tmp_path / "event.json"))
+
+    assert finished.returncode == 0, finished.stderr
+    answer = json.loads(finished.stdout)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["title"] == image["title"]
+
+
+def test_an_edited_handler_answers_the_next_request(
+    operated: RunningCloud, user: ApiClient, project: Path
+) -> None:
+    handler = project / "functions" / "health" / "app.py"
+    original = handler.read_text(encoding="utf-8")
+    assert user.get("/health").status_code == 200
+
+    handler.write_text(original.replace("health.Report, 503", "dict, 503").replace(
+        "report.model_dump(exclude_none=True)", '{"edited": True}'
+    ))
+
+    def edited() -> bool:
+        answer = user.get("/health")
+        assert answer.status_code == 200, answer.text
+        return bool(answer.json() == {"edited": True})
+
+    eventually(edited, "the new handler answers")
+    handler.write_text(original)
+    eventually(lambda: user.get("/health").json().get("status"), "the old handler answers again")
+
+
+def test_an_edited_layer_changes_every_function(
+    operated: RunningCloud, user: ApiClient, project: Path
+) -> None:
+    module = project / "layers" / "common" / "image_api" / "errors.py"
+    original = module.read_text(encoding="utf-8")
+
+    module.write_text(original.replace("There is no such image", "No image, nowhere"))
+
+    def answers() -> set[str]:
+        return {
+            answer.json()["detail"]
+            for answer in (user.image(0), user.delete(0), user.update(0, title="x"))
+        }
+
+    eventually(lambda: answers() == {"No image, nowhere"}, "the new layer is used")
+    module.write_text(original)
+    eventually(lambda: answers() == {"There is no such image"}, "the old layer is used again")
+
+
+def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
+    operated: RunningCloud, user: ApiClient, project: Path
+) -> None:
+    handler = project / "functions" / "get" / "app.py"
+    original = handler.read_text(encoding="utf-8")
+
+    handler.write_text("this is no Python\n")
+    failed = eventually(
+        lambda: answer if (answer := user.image(0)).status_code == 502 else None, "it fails"
+    )
+
+    assert failed.json() == {"detail": "Something went wrong here; try again later"}
+    assert "SyntaxError" in operated.log()
+    assert user.images().status_code == 200
+    handler.write_text(original)
+    eventually(lambda: user.image(0).status_code == 404, "it works again")
+
+
+def test_a_function_and_a_route_added_while_it_runs_are_served(
+    operated: RunningCloud, user: ApiClient, project: Path
+) -> None:
+    template = project / "template.yaml"
+    original = template.read_text(encoding="utf-8")
+    assert user.get("/hello/ada").status_code == 404
+
+    (project / "functions" / "hello").mkdir()
+    (project / "functions" / "hello" / "app.py").write_text(HELLO)
+    template.write_text(original.replace("\nOutputs:", HELLO_IN_TEMPLATE))
+
+    answer = eventually(
+        lambda: answer if (answer := user.get("/hello/ada")).status_code == 200 else None,
+        "the new route answers",
+    )
+    assert answer.text == "hello ada"
+    assert user.images().status_code == 200
+    template.write_text(original)
+    eventually(lambda: user.get("/hello/ada").status_code == 404, "the route is gone again")
+
+
+def test_a_template_with_an_error_leaves_the_last_one_running(
+    operated: RunningCloud, user: ApiClient, project: Path
+) -> None:
+    template = project / "template.yaml"
+    original = template.read_text(encoding="utf-8")
+
+    template.write_text(original.replace("CodeUri: functions/get", "CodeUri: functions/nowhere"))
+
+    eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
+    assert user.image(0).status_code == 404
+    template.write_text(original)

@@ -1,0 +1,247 @@
+"""What the local cloud reads from a template."""
+
+from pathlib import Path
+
+import pytest
+from infra.local.template import (
+    FunctionIntegration,
+    MockIntegration,
+    Route,
+    Template,
+    TemplateError,
+    read_template,
+)
+
+HEAD = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  QueueName: {Type: String, Default: image_events}
+  Origin: {Type: String, Default: "*"}
+  SecretArn: {Type: String}
+Conditions:
+  Never: !Equals [!Ref QueueName, never]
+Globals:
+  Function: {Runtime: python3.11, Handler: app.lambda_handler, CodeUri: code, Timeout: 9}
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      ReservedConcurrentExecutions: 3
+      Environment:
+        Variables:
+          RABBITMQ_QUEUE: !Ref QueueName
+          CORS_ALLOWED_ORIGIN: !Ref Origin
+          IMAGES_BUCKET: !Ref Images
+          SECRET: !Ref SecretArn
+          DATABASE: !GetAtt Database.Endpoint.Address
+          PASSWORD: "{{resolve:secretsmanager:x}}"
+          COUNT: 5
+          FLAG: true
+      Events:
+        Get:
+          Type: Api
+          Properties: {RestApiId: !Ref Api, Path: /items, Method: get}
+        Queue:
+          Type: MQ
+          Properties:
+            Broker: !Sub "arn:aws:mq:${AWS::Region}:1:broker:x:b-1"
+            Queues: [!Ref QueueName]
+            BatchSize: 7
+            SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: !Ref SecretArn}]
+        Tick:
+          Type: Schedule
+          Properties: {Schedule: rate(1 minute), Enabled: false}
+        Tock:
+          Type: Schedule
+          Properties: {Schedule: "cron(0 1 * * ? *)", Input: '{"a": 1}'}
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: v1
+      BinaryMediaTypes: [multipart~1form-data]
+      Cors: {AllowOrigin: !Sub "'${Origin}'", AllowMethods: "'GET'"}
+      GatewayResponses:
+        MISSING_AUTHENTICATION_TOKEN:
+          StatusCode: 404
+          ResponseParameters: {Headers: {X-Why: "'because'"}}
+          ResponseTemplates: {application/json: '{"detail": "no"}'}
+  Images:
+    Type: AWS::S3::Bucket
+    Properties:
+      CorsConfiguration:
+        CorsRules: [{AllowedMethods: [POST], AllowedOrigins: ["*"], MaxAge: 60, Id: x}]
+  Unused:
+    Type: AWS::S3::Bucket
+    Condition: Never
+  Database:
+    Type: AWS::RDS::DBInstance
+  Schema:
+    Type: Custom::Schema
+    Properties: {ServiceToken: !GetAtt Function.Arn, Revision: 4}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    return tmp_path
+
+
+def read(folder: Path, text: str = HEAD, **variables: str) -> Template:
+    path = folder / "template.yaml"
+    path.write_text(text)
+    return read_template(path, variables, "eu-west-1")
+
+
+def test_a_function_has_its_globals_and_its_own_properties(folder: Path) -> None:
+    function = read(folder).functions["Function"]
+    assert function.handler == "app.lambda_handler"
+    assert function.code_path == folder / "code"
+    assert function.timeout_seconds == 9
+    assert function.memory_mb == 128
+    assert function.reserved_concurrency == 3
+
+
+def test_a_variable_that_names_what_is_not_here_is_not_set(folder: Path) -> None:
+    assert read(folder).functions["Function"].environment == {
+        "RABBITMQ_QUEUE": "image_events",
+        "CORS_ALLOWED_ORIGIN": "*",
+        "IMAGES_BUCKET": "local-images",
+        "COUNT": "5",
+        "FLAG": "true",
+    }
+
+
+def test_a_variable_of_this_machine_wins_over_the_template(folder: Path) -> None:
+    template = read(folder, PASSWORD="local", UNDECLARED="no", COUNT="6")
+    environment = template.functions["Function"].environment
+    assert environment["PASSWORD"] == "local"
+    assert environment["COUNT"] == "6"
+    assert "UNDECLARED" not in environment
+
+
+def test_a_variable_that_is_a_reference_sets_what_it_refers_to_everywhere(folder: Path) -> None:
+    template = read(
+        folder, RABBITMQ_QUEUE="other", IMAGES_BUCKET="pictures", CORS_ALLOWED_ORIGIN="https://me"
+    )
+    assert template.queue_mappings[0].queue == "other"
+    assert template.buckets[0].name == "pictures"
+    assert template.api is not None
+    preflight = next(route for route in template.api.routes if route.method == "OPTIONS")
+    assert isinstance(preflight.integration, MockIntegration)
+    headers = preflight.integration.responses[0].headers
+    assert headers["Access-Control-Allow-Origin"] == "'https://me'"
+
+
+def test_the_api_has_its_routes_types_and_gateway_responses(folder: Path) -> None:
+    api = read(folder).api
+    assert api is not None
+    assert api.stage == "v1"
+    assert api.binary_media_types == ("multipart/form-data",)
+    assert Route("/items", "GET", FunctionIntegration("Function", 29.0)) in api.routes
+    response = api.gateway_responses["MISSING_AUTHENTICATION_TOKEN"]
+    assert response.status == 404
+    assert response.headers == {"X-Why": "'because'"}
+    assert response.templates == {"application/json": '{"detail": "no"}'}
+
+
+def test_an_event_source_mapping_has_awss_defaults(folder: Path) -> None:
+    (mapping,) = read(folder).queue_mappings
+    assert mapping.function_id == "Function"
+    assert mapping.queue == "image_events"
+    assert mapping.batch_size == 7
+    assert mapping.window_seconds == 0.5
+    assert mapping.broker_arn == "arn:aws:mq:eu-west-1:1:broker:x:b-1"
+    assert mapping.enabled
+
+
+def test_a_batching_window_of_zero_is_honoured(folder: Path) -> None:
+    text = HEAD.replace("BatchSize: 7", "BatchSize: 7\n            MaximumBatchingWindowInSeconds: 0")
+    assert read(folder, text).queue_mappings[0].window_seconds == 0
+
+
+def test_schedules_say_whether_they_are_switched_on(folder: Path) -> None:
+    tick, tock = read(folder).schedules
+    assert (tick.expression, tick.enabled, tick.payload) == ("rate(1 minute)", False, None)
+    assert (tock.expression, tock.enabled, tock.payload) == ("cron(0 1 * * ? *)", True, '{"a": 1}')
+
+
+def test_buckets_have_their_cors_rules_and_conditions_are_kept(folder: Path) -> None:
+    (bucket,) = read(folder).buckets
+    assert bucket.cors_rules == (
+        {"AllowedMethods": ["POST"], "AllowedOrigins": ["*"], "MaxAgeSeconds": 60},
+    )
+
+
+def test_a_custom_resource_names_its_function(folder: Path) -> None:
+    (resource,) = read(folder).custom_resources
+    assert (resource.logical_id, resource.function_id) == ("Schema", "Function")
+    assert resource.resource_type == "Custom::Schema"
+    assert resource.properties["Revision"] == 4
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "Function",
+        "code",
+        "arn:aws:lambda:eu-west-1:012345678912:function:Function",
+        "arn:aws:lambda:eu-west-1:012345678912:function:Function:live",
+        "012345678912:function:Function",
+        "function:Function",
+        "Function:$LATEST",
+    ],
+)
+def test_a_function_is_found_by_every_name_it_has(folder: Path, reference: str) -> None:
+    assert read(folder).function(reference).logical_id == "Function"
+
+
+def test_an_unknown_function_is_told_with_those_that_exist(folder: Path) -> None:
+    with pytest.raises(KeyError, match="there are: code"):
+        read(folder).function("another")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("Runtime: python3.11", "Runtime: nodejs20.x", "runs Python functions"),
+        ("CodeUri: code", "CodeUri: missing", "there is no folder"),
+        ("CodeUri: code", "CodeUri: s3://bucket/key", "not a folder on this machine"),
+        ("Handler: app.lambda_handler,", "", "Handler"),
+        ("Type: AWS::RDS::DBInstance", "Type: AWS::ApiGatewayV2::Api", "does not run HTTP"),
+        ("{Type: String, Default: image_events}", "{Type: String}", "QueueName does not exist"),
+        ("Condition: Never", "Condition: Missing", "no condition Missing"),
+        ("!GetAtt Function.Arn", "!Ref SecretArn", "SecretArn does not exist"),
+        ("Type: AWS::Serverless::Function", "Type: AWS::Serverless::Function\n    Properties: [", "YAML"),
+    ],
+)  # fmt: skip
+def test_what_cannot_run_here_is_refused_in_words(
+    folder: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(TemplateError, match=words):
+        read(folder, HEAD.replace(old, new, 1))
+
+
+def test_a_template_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match="There is no template at"):
+        read_template(tmp_path / "none.yaml", {}, "us-east-1")
+
+
+def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
+    text = HEAD.replace(
+        "      StageName: v1\n",
+        "      StageName: v1\n      Auth:\n        DefaultAuthorizer: AWS_IAM\n",
+    )
+    with pytest.raises(TemplateError, match="authorizers"):
+        read(folder, text)
+
+
+def test_the_projects_own_template_can_be_run() -> None:
+    path = Path(__file__).parents[2] / "template.yaml"
+    template = read_template(path, {}, "us-east-1")
+    assert template.api is not None
+    assert {route.path for route in template.api.routes} >= {"/auth/login", "/image/{image_id}"}
+    assert [mapping.queue for mapping in template.queue_mappings] == ["image_events"]
+    assert template.buckets
+    assert template.schedules
+    assert template.custom_resources
