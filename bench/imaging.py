@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -111,8 +112,13 @@ def import_ms(module: str) -> float:
         f"import time; start = time.perf_counter(); import {module}; "
         "print((time.perf_counter() - start) * 1e3)"
     )
-    runs = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(7)]
-    return statistics.median(float(run) for run in runs)
+    return statistics.median(float(output_of("-c", code)) for _ in range(7))
+
+
+def output_of(*arguments: str) -> str:
+    """What a fresh interpreter prints, which finds the same modules as this one."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.check_output([sys.executable, *arguments], env=environment, text=True)
 
 
 def main() -> None:
@@ -132,8 +138,7 @@ def main() -> None:
                 continue
             path.write_bytes(case.make())
             job = json.dumps([str(path), case.rounds, case.size, case.threads])
-            command = [sys.executable, "-m", "bench.imaging", "--measure", job]
-            result = json.loads(subprocess.check_output(command, text=True))
+            result = json.loads(output_of("-m", "bench.imaging", "--measure", job))
             megabytes = path.stat().st_size / 1e6
             print(
                 f"{case.name:<38}{megabytes:>6.1f} MB{result['p50_ms']:>7.0f} ms"

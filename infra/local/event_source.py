@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pika
@@ -31,6 +31,8 @@ _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096
 _MAX_RECONNECT_SECONDS = 5.0
 _MAX_RETRY_SECONDS = 10.0
 _QUEUE_MISSING = 404
+
+_Awaited = TypeVar("_Awaited")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class QueuePoller:
 
     async def _poll(self) -> None:
         connection = await self._connect()
-        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        closed: asyncio.Future[_SourceGone] = asyncio.get_running_loop().create_future()
         try:
             channel = await self._consume(connection, closed)
             self._last_problem = ""
@@ -97,13 +99,10 @@ class QueuePoller:
                 if batch:
                     await self._deliver(channel, batch)
             if closed.done():
-                closed.result()
+                raise closed.result()
         except AMQPError as error:
             raise _SourceGone(f"the broker closed the channel: {error!r}") from error
         finally:
-            if closed.done() and not closed.cancelled():
-                # Read, so that asyncio does not complain about an exception nobody looked at.
-                closed.exception()
             await _close(connection)
 
     async def _connect(self) -> AsyncioConnection:
@@ -124,7 +123,7 @@ class QueuePoller:
         return await opened
 
     async def _consume(
-        self, connection: AsyncioConnection, closed: asyncio.Future[None]
+        self, connection: AsyncioConnection, closed: asyncio.Future[_SourceGone]
     ) -> Channel:
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Channel] = loop.create_future()
@@ -134,32 +133,23 @@ class QueuePoller:
         self._last_tag = 0
 
         def end(reason: BaseException | str) -> None:
-            problem = _SourceGone(f"lost the queue: {reason}")
+            problem = f"lost the queue: {reason}"
             if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == _QUEUE_MISSING:
-                problem = _SourceGone(f"waits for the queue {self._mapping.queue} to exist")
-            for future in (opened, consuming, closed):
-                if not future.done():
-                    future.set_exception(problem)
+                problem = f"waits for the queue {self._mapping.queue} to exist"
+            _settle(closed, _SourceGone(problem))
             self._messages.put_nowait(None)
 
         connection.add_on_close_callback(lambda _connection, error: end(error))
         connection.channel(on_open_callback=partial(_settle, opened))
-        try:
-            channel = await opened
-            channel.add_on_close_callback(lambda _channel, error: end(error))
-            channel.add_on_cancel_callback(lambda _frame: end("it was deleted"))
-            # Later messages wait in the broker, where they are safe, until this batch is settled.
-            channel.basic_qos(prefetch_count=min(self._mapping.batch_size, 65_535))
-            channel.basic_consume(
-                self._mapping.queue,
-                self._receive,
-                callback=partial(_settle, consuming),
-            )
-            await consuming
-        finally:
-            for future in (opened, consuming):
-                if future.done() and not future.cancelled():
-                    future.exception()
+        channel = await _unless_closed(opened, closed)
+        channel.add_on_close_callback(lambda _channel, error: end(error))
+        channel.add_on_cancel_callback(lambda _frame: end("it was deleted"))
+        # Later messages wait in the broker, where they are safe, until this batch is settled.
+        channel.basic_qos(prefetch_count=min(self._mapping.batch_size, 65_535))
+        channel.basic_consume(
+            self._mapping.queue, self._receive, callback=partial(_settle, consuming)
+        )
+        await _unless_closed(consuming, closed)
         return channel
 
     def _receive(self, _channel: Channel, deliver: Any, properties: Any, body: bytes) -> None:
@@ -307,6 +297,16 @@ def _moment(moment: datetime) -> str:
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
+
+
+async def _unless_closed(
+    awaited: asyncio.Future[_Awaited], closed: asyncio.Future[_SourceGone]
+) -> _Awaited:
+    either: set[asyncio.Future[Any]] = {awaited, closed}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if awaited.done():
+        return awaited.result()
+    raise closed.result()
 
 
 async def _close(connection: AsyncioConnection) -> None:

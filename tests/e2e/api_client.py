@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import requests
 from requests.adapters import HTTPAdapter
-
 from tests.e2e.waiting import eventually
 
 PASSWORD = "analytical!engine"
@@ -86,9 +85,7 @@ class ApiClient:
             json={"username": username or self.username, "password": password},
         )
 
-    def upload(
-        self, data: bytes, filename: str = "rocket.jpg", **fields: str
-    ) -> requests.Response:
+    def upload(self, data: bytes, filename: str = "rocket.jpg", **fields: str) -> requests.Response:
         return self.request(
             "POST", "/image/upload_image", files={"image": (filename, data)}, data=fields
         )
@@ -128,9 +125,7 @@ class ApiClient:
             image: Image = answer.json()
             return image if image["status"] != "processing" else None
 
-        image = eventually(
-            look, f"image {image_id} is processed", timeout_seconds=timeout_seconds
-        )
+        image = eventually(look, f"image {image_id} is processed", timeout_seconds=timeout_seconds)
         assert image["status"] == status, image
         return image
 

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 import requests
-
 from tests.e2e.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

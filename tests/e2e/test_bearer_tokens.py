@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from pg8000.native import Connection
-
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
@@ -119,9 +118,7 @@ def test_a_token_signed_with_another_secret_is_refused(
     assert _status(ada, f"Bearer {_token(claims, hashlib.sha256(b'guess').hexdigest())}") == 401
 
 
-def test_a_token_whose_claims_were_exchanged_is_refused(
-    ada: ApiClient, bob: ApiClient
-) -> None:
+def test_a_token_whose_claims_were_exchanged_is_refused(ada: ApiClient, bob: ApiClient) -> None:
     assert ada.token is not None and bob.token is not None
     header, _, signature = ada.token.split(".")
     forged = f"{header}.{bob.token.split('.')[1]}.{signature}"
@@ -141,9 +138,7 @@ def test_a_token_whose_claims_were_exchanged_is_refused(
         "Basic YWRhOmFkYQ==",
     ],
 )
-def test_what_is_no_bearer_token_is_refused(
-    visitor: ApiClient, authorization: str | None
-) -> None:
+def test_what_is_no_bearer_token_is_refused(visitor: ApiClient, authorization: str | None) -> None:
     assert _status(visitor, authorization) == 401
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from pg8000.native import Connection
-
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.holding import Processing
@@ -47,9 +46,7 @@ def test_in_the_end_nothing_of_a_deleted_image_is_left(
 
     ada.delete(image["id"])
 
-    eventually(
-        lambda: not list(bucket.objects.filter(Prefix=folder)), "the files are removed"
-    )
+    eventually(lambda: not list(bucket.objects.filter(Prefix=folder)), "the files are removed")
     eventually(
         lambda: not database.run("SELECT FROM images WHERE id = :id", id=image["id"]),
         "the row is removed",

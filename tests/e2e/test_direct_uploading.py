@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 
@@ -56,7 +55,8 @@ def test_what_was_sent_waits_nowhere_once_it_is_an_image(ada: ApiClient, bucket:
     ada.settled(_complete(ada, offer["upload_id"], title="Lift-off").json()["id"])
 
     assert not [
-        item.key for item in bucket.objects.filter(Prefix="incoming/")
+        item.key
+        for item in bucket.objects.filter(Prefix="incoming/")
         if offer["upload_id"] in item.key
     ]
     assert _complete(ada, offer["upload_id"]).status_code == 404

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import yaml
-
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.cuttable_proxy import CuttableProxy

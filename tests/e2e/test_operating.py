@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT, RunningCloud
@@ -49,7 +49,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def lasting_cloud(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Iterator[RunningCloud]:
+def lasting_cloud(
+    tmp_path_factory: pytest.TempPathFactory, project: Path
+) -> Iterator[RunningCloud]:
     data_folder = tmp_path_factory.mktemp("operated") / "data"
     cloud = RunningCloud(data_folder, template=project / "template.yaml")
     yield cloud
@@ -128,90 +130,92 @@ def test_a_function_can_be_invoked_while_nothing_runs(
 def test_an_edited_handler_answers_the_next_request(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
-    handler = project / "functions" / "health" / "app.py"
-    original = handler.read_text(encoding="utf-8")
-    assert user.get("/health").status_code == 200
+    assert user.get("/health").json()["status"] == "ok"
 
-    handler.write_text(original.replace("health.Report, 503", "dict, 503").replace(
-        "report.model_dump(exclude_none=True)", '{"edited": True}'
-    ))
-
-    def edited() -> bool:
+    def is_new() -> bool:
         answer = user.get("/health")
         assert answer.status_code == 200, answer.text
         return bool(answer.json() == {"edited": True})
 
-    eventually(edited, "the new handler answers")
-    handler.write_text(original)
-    eventually(lambda: user.get("/health").json().get("status"), "the old handler answers again")
+    with _edited(
+        project / "functions" / "health" / "app.py",
+        "report.model_dump(exclude_none=True)",
+        '{"edited": True}',
+    ):
+        eventually(is_new, "the new handler answers")
+    eventually(lambda: not is_new(), "the old handler answers again")
 
 
-def test_an_edited_layer_changes_every_function(
+def test_an_edited_layer_changes_every_function_that_uses_it(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
-    module = project / "layers" / "common" / "image_api" / "errors.py"
-    original = module.read_text(encoding="utf-8")
+    def details() -> set[str]:
+        answers = (user.image(0), user.delete(0), user.update(0, title="x"))
+        return {answer.json()["detail"] for answer in answers}
 
-    module.write_text(original.replace("There is no such image", "No image, nowhere"))
+    assert details() == {"There is no such image"}
 
-    def answers() -> set[str]:
-        return {
-            answer.json()["detail"]
-            for answer in (user.image(0), user.delete(0), user.update(0, title="x"))
-        }
-
-    eventually(lambda: answers() == {"No image, nowhere"}, "the new layer is used")
-    module.write_text(original)
-    eventually(lambda: answers() == {"There is no such image"}, "the old layer is used again")
+    with _edited(
+        project / "layers" / "common" / "image_api" / "errors.py",
+        "There is no such image",
+        "No such image anywhere",
+    ):
+        eventually(lambda: details() == {"No such image anywhere"}, "the new layer is used")
 
 
 def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
-    handler = project / "functions" / "get" / "app.py"
-    original = handler.read_text(encoding="utf-8")
+    with _edited(project / "functions" / "get" / "app.py", "@app.get(", "this is no Python"):
+        failed = eventually(
+            lambda: answer if (answer := user.image(0)).status_code == 502 else None, "it fails"
+        )
+        assert failed.json() == {"detail": "Something went wrong here; try again later"}
+        assert "SyntaxError" in operated.log()
+        assert user.images().status_code == 200
 
-    handler.write_text("this is no Python\n")
-    failed = eventually(
-        lambda: answer if (answer := user.image(0)).status_code == 502 else None, "it fails"
-    )
-
-    assert failed.json() == {"detail": "Something went wrong here; try again later"}
-    assert "SyntaxError" in operated.log()
-    assert user.images().status_code == 200
-    handler.write_text(original)
     eventually(lambda: user.image(0).status_code == 404, "it works again")
 
 
 def test_a_function_and_a_route_added_while_it_runs_are_served(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
-    template = project / "template.yaml"
-    original = template.read_text(encoding="utf-8")
     assert user.get("/hello/ada").status_code == 404
-
     (project / "functions" / "hello").mkdir()
-    (project / "functions" / "hello" / "app.py").write_text(HELLO)
-    template.write_text(original.replace("\nOutputs:", HELLO_IN_TEMPLATE))
+    (project / "functions" / "hello" / "app.py").write_text(HELLO, encoding="utf-8")
 
-    answer = eventually(
-        lambda: answer if (answer := user.get("/hello/ada")).status_code == 200 else None,
-        "the new route answers",
-    )
-    assert answer.text == "hello ada"
-    assert user.images().status_code == 200
-    template.write_text(original)
+    with _edited(project / "template.yaml", "\nOutputs:", HELLO_IN_TEMPLATE):
+        answer = eventually(
+            lambda: answer if (answer := user.get("/hello/ada")).status_code == 200 else None,
+            "the new route answers",
+        )
+        assert answer.text == "hello ada"
+        assert user.images().status_code == 200
+
     eventually(lambda: user.get("/hello/ada").status_code == 404, "the route is gone again")
 
 
 def test_a_template_with_an_error_leaves_the_last_one_running(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
-    template = project / "template.yaml"
-    original = template.read_text(encoding="utf-8")
+    with _edited(project / "template.yaml", "CodeUri: functions/get", "CodeUri: functions/none"):
+        eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
+        assert user.image(0).status_code == 404
 
-    template.write_text(original.replace("CodeUri: functions/get", "CodeUri: functions/nowhere"))
 
-    eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
-    assert user.image(0).status_code == 404
-    template.write_text(original)
+@contextmanager
+def _edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """The file with other contents inside, saved as editors do: replaced at once."""
+    original = path.read_text(encoding="utf-8")
+    assert old in original
+    try:
+        _save(path, original.replace(old, new))
+        yield
+    finally:
+        _save(path, original)
+
+
+def _save(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
-
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
@@ -61,7 +60,6 @@ def channel(cloud: RunningCloud) -> Iterator[BlockingChannel]:
 @pytest.fixture
 def listener(channel: BlockingChannel) -> Listener:
     return Listener(channel)
-
 
 
 def test_an_upload_is_announced_and_then_confirmed(ada: ApiClient, listener: Listener) -> None:
@@ -144,9 +142,7 @@ def test_a_failure_is_announced_with_its_reason(ada: ApiClient, listener: Listen
     assert heard[1].document["data"]["error"] == ada.settled(image_id, "failed")["error"]
 
 
-def test_a_correlation_id_that_the_client_sends_is_kept(
-    ada: ApiClient, listener: Listener
-) -> None:
+def test_a_correlation_id_that_the_client_sends_is_kept(ada: ApiClient, listener: Listener) -> None:
     image_id = ada.uploaded(samples.gif())["id"]
     mine = uuid4().hex
 

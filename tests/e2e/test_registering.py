@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e.api_client import PASSWORD, ApiClient, field_messages
 from tests.e2e.conftest import NewClient
 
@@ -96,7 +95,8 @@ def test_a_name_is_taken_regardless_of_case_and_of_spaces_around_it(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'"ada"', b"null", b'{"username": 7, "password": ["!"]}', b"\xff\xfe"]
+    "body",
+    [b"", b"{", b"[]", b'"ada"', b"null", b'{"username": 7, "password": ["!"]}', b"\xff\xfe"],
 )
 def test_a_body_that_is_no_registration_is_a_validation_error(
     visitor: ApiClient, body: bytes

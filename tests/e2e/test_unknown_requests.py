@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e.api_client import ApiClient
 
 TAKEN_METHODS = {

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from PIL import Image as Pillow
-
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing
@@ -92,9 +91,7 @@ def test_repeated_changes_of_size_lose_nothing(ada: ApiClient) -> None:
     there_and_back = ada.updated(image["id"], resolution="600x400")
     directly = ada.updated(directly["id"], resolution="600x400")
 
-    assert (
-        ada.download(there_and_back["url"]).content == ada.download(directly["url"]).content
-    )
+    assert ada.download(there_and_back["url"]).content == ada.download(directly["url"]).content
 
 
 def test_the_files_of_an_earlier_size_are_removed(ada: ApiClient, bucket: Any) -> None:
@@ -189,7 +186,7 @@ def test_a_change_that_cannot_be_made_fails_and_leaves_the_image_as_it_was(
         ({"resolution": "-5x5"}, "resolution"),
         ({"resolution": "10001x1"}, "resolution"),
         ({"resolution": "10000x10000"}, "resolution"),
-        ({"resolution": "１0x10"}, "resolution"),
+        ({"resolution": "\N{FULLWIDTH DIGIT ONE}0x10"}, "resolution"),
         ({"resolution": "10x10", "fit": "squeeze"}, "fit"),
         ({"fit": "cover"}, "body"),
         ({"visibility": "public"}, "visibility"),

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.holding import Processing
@@ -189,9 +188,7 @@ def test_the_bytes_decide_the_format_and_not_the_name(ada: ApiClient) -> None:
         ("a" * 300 + ".png", "a" * 255),
     ],
 )
-def test_a_title_is_the_base_name_of_the_file(
-    ada: ApiClient, filename: str, title: str
-) -> None:
+def test_a_title_is_the_base_name_of_the_file(ada: ApiClient, filename: str, title: str) -> None:
     answer = ada.upload(samples.png(), filename)
 
     assert ada.image(answer.json()["id"]).json()["title"] == title

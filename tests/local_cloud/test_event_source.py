@@ -315,6 +315,7 @@ async def test_a_queue_that_is_deleted_and_made_again_is_polled_again(
         publish(channel, "1")
         await until(lambda: function.received == ["1"])
         channel.queue_delete(QUEUE)
+        await until(lambda: "it was deleted" in log.getvalue())
         declare(channel)
         publish(channel, "2")
         await until(lambda: function.received == ["1", "2"])

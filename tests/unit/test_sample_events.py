@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from image_api import events, processing
-
 from infra import sample_events
+
+from image_api import events, processing
 
 ROOT = Path(__file__).parents[2]
 EVENTS = sample_events.sample_events()

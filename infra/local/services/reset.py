@@ -1,6 +1,6 @@
 """Stop the local cloud of a data folder, if it runs, and wipe the folder.
 
-    python -m infra.local.services.reset --data-folder .local
+python -m infra.local.services.reset --data-folder .local
 """
 
 import argparse

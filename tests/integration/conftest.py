@@ -1,0 +1,228 @@
+"""Real services, started once; every test finds empty tables, empty queues and a new bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import image_migrations
+import pika
+import pytest
+from botocore.config import Config
+from hypothesis import settings as hypothesis_settings
+from pg8000.native import Connection
+from pika.adapters.blocking_connection import BlockingChannel
+
+from image_api import events, wiring
+from image_api.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
+from image_api.database import Database
+from image_api.image_records import PostgresImageRecords
+from image_api.settings import BrokerSettings, StorageSettings
+from image_api.storage import S3Storage
+from image_api.user_records import PostgresUserRecords
+from tests import application
+from tests.integration.real_services import RealServices, connect, running_services
+
+hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis_settings.load_profile("suite")
+
+TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]:
+    with running_services(tmp_path_factory.mktemp("services")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def migrated_database_url(services: RealServices) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    services.administer(f"CREATE DATABASE {name} OWNER {services.owner}")
+    url = services.with_database(name)
+    image_migrations.upgrade(url)
+    yield url
+    services.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(migrated_database_url: str) -> str:
+    """A database with the schema and no row. Emptying one is ten times as fast as making one."""
+    connection = connect(migrated_database_url)
+    connection.run(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
+    connection.close()
+    return migrated_database_url
+
+
+@pytest.fixture
+def empty_database_url(services: RealServices) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"empty_{uuid4().hex}"
+    services.administer(f"CREATE DATABASE {name} OWNER {services.owner}")
+    yield services.with_database(name)
+    services.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def make_database(database_url: str) -> Iterator[Callable[[], Database]]:
+    """Further connections to the test's database, as further execution environments have them."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(Database(database_url))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.close()
+
+
+@pytest.fixture
+def database(make_database: Callable[[], Database]) -> Database:
+    return make_database()
+
+
+@pytest.fixture
+def sql(database_url: str) -> Iterator[Connection]:
+    """A connection of the test's own, to look and to prepare."""
+    connection = connect(database_url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def image_records(database: Database) -> PostgresImageRecords:
+    return PostgresImageRecords(database)
+
+
+@pytest.fixture
+def add_user(database: Database) -> Callable[[str], int]:
+    def add(name: str) -> int:
+        return PostgresUserRecords(database).add(name, name.casefold(), "no hash")
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def exchange(services: RealServices) -> Iterator[str]:
+    """An exchange and queues that no other run hears; declaring quorum queues takes a while."""
+    name = f"test.{uuid4().hex}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "EXCHANGE", name)
+        broker = Broker(BrokerSettings(services.rabbitmq_url, _queue_of(name)))
+        broker.declare_topology()
+        broker.close()
+    yield name
+    connection = pika.BlockingConnection(pika.URLParameters(services.rabbitmq_url))
+    channel = connection.channel()
+    for queue in all_queues(_queue_of(name)):
+        channel.queue_delete(queue)
+    channel.exchange_delete(name)
+    connection.close()
+
+
+def _queue_of(exchange: str) -> str:
+    return f"{exchange}.events"
+
+
+def all_queues(queue: str) -> list[str]:
+    delays = [retry_queue(queue, delay_seconds) for delay_seconds in RETRY_DELAYS_SECONDS]
+    return [queue, *delays, dead_queue(queue)]
+
+
+@pytest.fixture
+def channel(services: RealServices) -> Iterator[BlockingChannel]:
+    """A channel of the test's own, to look and to prepare."""
+    connection = pika.BlockingConnection(pika.URLParameters(services.rabbitmq_url))
+    yield connection.channel()
+    connection.close()
+
+
+@pytest.fixture
+def queue(exchange: str, channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The consumer's queue, empty like its delay queues and its dead letters."""
+    monkeypatch.setattr(events, "EXCHANGE", exchange)
+    name = _queue_of(exchange)
+    for each in all_queues(name):
+        channel.queue_purge(each)
+    return name
+
+
+@pytest.fixture
+def broker(services: RealServices, queue: str) -> Iterator[Broker]:
+    made = Broker(BrokerSettings(services.rabbitmq_url, queue))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def s3_client(services: RealServices) -> Iterator[Any]:
+    client = boto3.client(
+        "s3",
+        endpoint_url=services.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=services.access_key_id,
+        aws_secret_access_key=services.secret_access_key,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3_client: Any) -> Iterator[str]:
+    name = f"test-{uuid4().hex}"
+    s3_client.create_bucket(Bucket=name)
+    yield name
+    for stored in s3_client.list_objects_v2(Bucket=name).get("Contents", []):
+        s3_client.delete_object(Bucket=name, Key=stored["Key"])
+    s3_client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def environment(
+    services: RealServices, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.MonkeyPatch]:
+    """The settings of a deployment on the services; a test may change them before it loads a
+    function. What the functions connected is closed at the end.
+    """
+    databases: list[Database] = []
+
+    class ClosedAtTheEnd(Database):
+        def __init__(self, url: str) -> None:
+            super().__init__(url)
+            databases.append(self)
+
+    monkeypatch.setattr("image_api.database.Database", ClosedAtTheEnd)
+    application.use_environment(
+        monkeypatch,
+        {
+            **application.ENVIRONMENT,
+            "AWS_ACCESS_KEY_ID": services.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": services.secret_access_key,
+            "AWS_ENDPOINT_URL": services.endpoint_url,
+            "RABBITMQ_URL": services.rabbitmq_url,
+        },
+    )
+    yield monkeypatch
+    if wiring.broker.cache_info().currsize:
+        wiring.broker().close()
+    if wiring.storage.cache_info().currsize:
+        wiring.storage()._client.close()
+    for database in databases:
+        database.close()
+    application.forget()
+
+
+@pytest.fixture
+def storage(
+    services: RealServices, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[S3Storage]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", services.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", services.secret_access_key)
+    made = S3Storage(
+        StorageSettings(bucket, "us-east-1", services.endpoint_url, services.endpoint_url)
+    )
+    yield made
+    made._client.close()

@@ -1,0 +1,131 @@
+"""Postgres, RabbitMQ and S3 as the local cloud runs them, for the time of the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pg8000.native import Connection
+
+from tests.application import ROOT, SETTINGS
+from tests.e2e.waiting import eventually
+
+_START_TIMEOUT_SECONDS = 90.0
+_STOP_TIMEOUT_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class RealServices:
+    """Where they answer; `administrator_url` is of a role that may create databases."""
+
+    database_url: str
+    administrator_url: str
+    rabbitmq_url: str
+    endpoint_url: str
+    access_key_id: str
+    secret_access_key: str
+
+    def with_database(self, name: str) -> str:
+        return _with_database(self.database_url, name)
+
+    @property
+    def owner(self) -> str:
+        return str(urlsplit(self.database_url).username)
+
+    def administer(self, *statements: str, database: str = "postgres") -> None:
+        connection = connect(_with_database(self.administrator_url, database))
+        try:
+            for statement in statements:
+                connection.run(statement)
+        finally:
+            connection.close()
+
+
+def connect(url: str) -> Connection:
+    """A connection of the test's own, beside those of the application."""
+    parts = urlsplit(url)
+    return Connection(
+        parts.username or "",
+        host=parts.hostname,
+        port=parts.port or 5432,
+        password=parts.password,
+        database=parts.path.removeprefix("/"),
+        ssl_context=False,
+        timeout=30,
+    )
+
+
+@contextmanager
+def running_services(data_folder: Path) -> Iterator[RealServices]:
+    """Starts them, or uses those that SERVICES_STATE (a state.json) tells of: quicker to repeat."""
+    running = os.environ.get("SERVICES_STATE")
+    if running:
+        yield _services(Path(running))
+        return
+    log_path = data_folder.with_name(f"{data_folder.name}.log")
+    python = os.environ.get("LOCAL_PYTHON") or str(ROOT / ".venvs" / "local" / "bin" / "python")
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(python, "-m", "infra.local", "services"),
+                *("--data-folder", str(data_folder), "--private"),
+            ],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name not in SETTINGS},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    state_path = data_folder / "state.json"
+
+    def is_ready() -> bool:
+        assert process.poll() is None, f"the services ended: {log_path.read_text()}"
+        return state_path.exists()
+
+    try:
+        eventually(is_ready, "the services are up", timeout_seconds=_START_TIMEOUT_SECONDS)
+        yield _services(state_path)
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def _services(state_path: Path) -> RealServices:
+    environment: dict[str, str] = json.loads(state_path.read_bytes())["environment"]
+    database_url = environment["DATABASE_URL"]
+    return RealServices(
+        database_url=database_url,
+        administrator_url=_administrator_url(state_path.parent, database_url),
+        rabbitmq_url=environment["RABBITMQ_URL"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def _administrator_url(data_folder: Path, database_url: str) -> str:
+    """The application's own role owns its database and may create no other."""
+    path = data_folder / "postgres" / "superuser.json"
+    record: dict[str, Any] = json.loads(path.read_bytes())
+    parts = urlsplit(database_url)
+    return urlunsplit(
+        parts._replace(
+            netloc=f"{record['user']}:{record['password']}@{parts.hostname}:{parts.port}"
+        )
+    )
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -1,0 +1,240 @@
+"""The schema: up, again, down, and two deployments at once; and the totals it keeps."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import image_migrations
+import pytest
+from alembic import command
+from alembic.config import Config
+from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
+from sqlalchemy import create_engine, pool
+
+from tests.integration.conftest import TABLES
+from tests.integration.real_services import connect
+
+EVERY_TABLE = {*TABLES, "alembic_version"}
+
+
+def schema_of(url: str) -> tuple[set[str], list[Any]]:
+    """Tables, and everything about columns, constraints, indexes, triggers and functions."""
+    connection = connect(url)
+    try:
+        tables = {
+            row[0]
+            for row in connection.run(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+            )
+        }
+        details: list[Any] = [
+            connection.run(statement)
+            for statement in (
+                "SELECT table_name, column_name, data_type, is_nullable, column_default "
+                "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2",
+                "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) "
+                "FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2",
+                "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+                "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger "
+                "WHERE NOT tgisinternal ORDER BY 1",
+                "SELECT proname, prosrc FROM pg_proc "
+                "WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
+            )
+        ]
+    finally:
+        connection.close()
+    return tables, details
+
+
+def downgrade(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(image_migrations.__file__).parent))
+    engine = create_engine(
+        url.replace("postgresql://", "postgresql+pg8000://"), poolclass=pool.NullPool
+    )
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
+def test_an_empty_database_gets_the_whole_schema(empty_database_url: str) -> None:
+    revision = image_migrations.upgrade(empty_database_url)
+    tables, _ = schema_of(empty_database_url)
+    assert tables == EVERY_TABLE
+    assert revision != "none"
+
+
+def test_upgrading_again_changes_nothing(empty_database_url: str) -> None:
+    revision = image_migrations.upgrade(empty_database_url)
+    before = schema_of(empty_database_url)
+    assert image_migrations.upgrade(empty_database_url) == revision
+    assert schema_of(empty_database_url) == before
+
+
+def test_down_and_up_again_ends_where_it_began(empty_database_url: str) -> None:
+    image_migrations.upgrade(empty_database_url)
+    before = schema_of(empty_database_url)
+    downgrade(empty_database_url, "base")
+    tables, details = schema_of(empty_database_url)
+    assert tables == {"alembic_version"}
+    assert details[-1] == []
+    image_migrations.upgrade(empty_database_url)
+    assert schema_of(empty_database_url) == before
+
+
+def test_two_deployments_at_once_do_not_meet(empty_database_url: str) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        revisions = list(threads.map(image_migrations.upgrade, [empty_database_url] * 2))
+    assert len(set(revisions)) == 1
+    assert schema_of(empty_database_url)[0] == EVERY_TABLE
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
+    connection = connect(empty_database_url)
+    # In the way of a table that comes late in the first revision.
+    connection.run("CREATE TABLE inbox (in_the_way integer)")
+    connection.close()
+    with pytest.raises(Exception, match='relation "inbox" already exists'):
+        image_migrations.upgrade(empty_database_url)
+    assert schema_of(empty_database_url)[0] == {"inbox"}
+
+
+def totals(sql: Connection) -> dict[tuple[int, str, str], int]:
+    """What the triggers kept."""
+    return {
+        (user_id, visibility, status): int(images)
+        for user_id, visibility, status, images in sql.run(
+            "SELECT user_id, visibility, status, sum(images) FROM image_totals "
+            "GROUP BY 1, 2, 3 HAVING sum(images) <> 0"
+        )
+    }
+
+
+def counted(sql: Connection) -> dict[tuple[int, str, str], int]:
+    """What is true: each user's own images, and under 0 everybody's shared ones."""
+    return {
+        (user_id, visibility, status): int(images)
+        for user_id, visibility, status, images in sql.run(
+            "SELECT user_id, visibility, status, count(*) FROM images "
+            "WHERE deleted_at IS NULL GROUP BY 1, 2, 3 "
+            "UNION ALL SELECT 0, visibility, status, count(*) FROM images "
+            "WHERE deleted_at IS NULL AND visibility = 'shared' GROUP BY 2, 3"
+        )
+    }
+
+
+def insert(sql: Connection, user_id: int, visibility: str, count: int = 1) -> None:
+    sql.run(
+        "INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, "
+        "size_bytes, width, height) SELECT :user_id, 't', :visibility, gen_random_uuid(), 'k', "
+        "'image/png', 1, 1, 1 FROM generate_series(1, :count)",
+        user_id=user_id,
+        visibility=visibility,
+        count=count,
+    )
+
+
+def add_users(sql: Connection, count: int) -> list[int]:
+    return [
+        row[0]
+        for row in sql.run(
+            "INSERT INTO users (username, username_key, password_hash) "
+            "SELECT 'u' || n, 'u' || n, 'h' FROM generate_series(1, :count) AS n RETURNING id",
+            count=count,
+        )
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_totals_are_true_after_any_changes(sql: Connection, seed: int) -> None:
+    chance = random.Random(seed)
+    # More users than slots, so that some share one.
+    users = add_users(sql, 20)
+    changes = (
+        "status = 'ready'",
+        "status = 'failed'",
+        "visibility = 'private'",
+        "visibility = 'shared', status = 'processing'",
+        "deleted_at = now()",
+        "deleted_at = NULL",
+        "title = 'other'",
+    )
+    for _ in range(60):
+        user_id = chance.choice(users)
+        match chance.randrange(4):
+            case 0:
+                insert(sql, user_id, chance.choice(["shared", "private"]), chance.randint(1, 4))
+            case 1:
+                sql.run(
+                    f"UPDATE images SET {chance.choice(changes)} WHERE id % 3 = :rest",
+                    rest=chance.randrange(3),
+                )
+            case 2:
+                sql.run(
+                    f"UPDATE images SET {chance.choice(changes)} WHERE user_id = :user_id",
+                    user_id=user_id,
+                )
+            case _:
+                sql.run("DELETE FROM images WHERE id % 7 = :rest", rest=chance.randrange(7))
+        assert totals(sql) == counted(sql)
+
+
+def test_the_totals_of_a_rolled_back_change_are_rolled_back(sql: Connection) -> None:
+    (user_id,) = add_users(sql, 1)
+    insert(sql, user_id, "shared")
+    sql.run("BEGIN")
+    insert(sql, user_id, "shared", 5)
+    sql.run("ROLLBACK")
+    assert totals(sql) == counted(sql)
+    assert totals(sql)[user_id, "shared", "processing"] == 1
+
+
+def test_users_who_add_images_side_by_side_neither_lose_counts_nor_deadlock(
+    sql: Connection, database_url: str
+) -> None:
+    users = add_users(sql, 8)
+
+    def work(user_id: int) -> None:
+        connection = connect(database_url)
+        try:
+            for _ in range(10):
+                insert(connection, user_id, "shared", 2)
+                connection.run(
+                    "UPDATE images SET status = 'ready' WHERE user_id = :user_id", user_id=user_id
+                )
+                # Everybody's at once, in an order of the planner's choice.
+                connection.run(
+                    "UPDATE images SET visibility = 'private' WHERE id IN (SELECT id FROM images "
+                    "WHERE user_id = :user_id ORDER BY id LIMIT 1)",
+                    user_id=user_id,
+                )
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(users)) as threads:
+        list(threads.map(work, users))
+    assert totals(sql) == counted(sql)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "visibility = 'public'",
+        "status = 'done'",
+        "size_bytes = 0",
+        "width = 0",
+        "title = ''",
+        "title = repeat('x', 256)",
+        "applied_sequence = 99",
+        "user_id = 0",
+    ],
+)
+def test_the_schema_itself_refuses_what_can_never_be(sql: Connection, column: str) -> None:
+    (user_id,) = add_users(sql, 1)
+    insert(sql, user_id, "shared")
+    with pytest.raises(DatabaseError):
+        sql.run(f"UPDATE images SET {column}")

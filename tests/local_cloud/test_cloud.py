@@ -1,0 +1,348 @@
+"""The whole local cloud as a command, over the small project.
+
+The services are said to run elsewhere: this project uses none of them.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from infra.local.settings import ROOT
+
+ELSEWHERE = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:1/%2F",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+}
+SECOND = """  SecondFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: functions/second
+      Events:
+        Get:
+          Type: Api
+          Properties: {Path: /second, Method: get}
+"""
+
+
+def until(condition: Callable[[], object], timeout_seconds: float = 20.0) -> None:
+    """Waits for a condition, and fails when it does not come true."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+@dataclass
+class RunningCloud:
+    process: subprocess.Popen[str]
+    data_folder: Path
+    output_path: Path
+
+    @property
+    def output(self) -> str:
+        return self.output_path.read_text()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.data_folder / "state.json").read_text())
+        return state
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.state["api_url"] + path, timeout=30) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def command(project: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "infra.local",
+        *arguments,
+        "--template",
+        str(project / "template.yaml"),
+        "--data-folder",
+        str(project / "data"),
+    ]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
+    return {**kept, **ELSEWHERE, **variables}
+
+
+@contextlib.contextmanager
+def running(project: Path, *arguments: str, **variables: str) -> Iterator[RunningCloud]:
+    output_path = project / "output"
+    with output_path.open("w") as output:
+        process = subprocess.Popen(
+            command(project, "run", "--private", *arguments),
+            cwd=ROOT,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    cloud = RunningCloud(process, project / "data", output_path)
+    try:
+        until(lambda: "API ready at" in cloud.output or process.poll() is not None)
+        assert process.poll() is None, cloud.output
+        yield cloud
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def refused(project: Path, *arguments: str, **variables: str) -> str:
+    """What a command says that must fail in words, without a traceback."""
+    done = subprocess.run(
+        command(project, *arguments),
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_it_serves_the_template_and_stops_without_a_trace(project: Path) -> None:
+    with running(project) as cloud:
+        assert cloud.get("/hello") == (200, "hello")
+        state_path = cloud.data_folder / "state.json"
+        assert stat.S_IMODE(state_path.stat().st_mode) == 0o600
+        state = cloud.state
+        children = cloud.descendants()
+        assert cloud.stop() == 0
+    assert state["pid"] == cloud.process.pid
+    assert f"API ready at {state['api_url']}\n" in cloud.output
+    assert state["functions"]["hello"] == {"logical_id": "HelloFunction", "name": "HelloFunction"}
+    assert state["environment"] | ELSEWHERE == state["environment"]
+    assert state["environment"]["DECLARED"] == "from the template"
+    assert len(state["environment"]["JWT_SECRET"]) >= 32
+    assert not state_path.exists()
+    assert children
+    assert not any(child.is_running() for child in children)
+    assert "Traceback" not in cloud.output
+
+
+def test_a_generated_secret_is_kept(project: Path) -> None:
+    secrets = []
+    for _ in range(2):
+        with running(project) as cloud:
+            secrets.append(cloud.state["environment"]["JWT_SECRET"])
+    assert secrets[0] == secrets[1]
+
+
+def test_ctrl_c_lets_a_request_finish(project: Path) -> None:
+    answers: list[tuple[int, str]] = []
+    with running(project) as cloud:
+        cloud.get("/do/show")
+        client = threading.Thread(target=lambda: answers.append(cloud.get("/do/sleep?s=1")))
+        client.start()
+        until(lambda: any(child.name() == "python" for child in cloud.descendants()))
+        time_before = time.monotonic()
+        until(lambda: time.monotonic() - time_before > 0.3)
+        assert cloud.stop(signal.SIGINT) == 0
+        client.join()
+    assert [status for status, _ in answers] == [200]
+    assert "Traceback" not in cloud.output
+
+
+def test_edited_code_runs_with_the_next_request(project: Path) -> None:
+    with running(project) as cloud:
+        assert cloud.get("/hello") == (200, "hello")
+        (project / "layers/greetings/greetings.py").write_text('GREETING = "howdy"\n')
+        until(lambda: cloud.get("/hello") == (200, "howdy"))
+        source = project / "functions/hello/app.py"
+        good = source.read_text()
+        source.write_text("this is no Python\n")
+        until(lambda: cloud.get("/hello")[0] == 502)
+        source.write_text(good)
+        until(lambda: cloud.get("/hello") == (200, "howdy"))
+        assert "new code: hello" in cloud.output
+
+
+def test_a_function_and_its_route_are_added_while_it_runs(project: Path) -> None:
+    path = project / "template.yaml"
+    original = path.read_text()
+    with running(project) as cloud:
+        assert cloud.get("/second")[0] == 403
+        (project / "functions/second").mkdir()
+        source = project / "functions/second/app.py"
+        source.write_text(
+            "def lambda_handler(event, context):\n    return {'body': event['resource']}\n"
+        )
+        path.write_text(original + SECOND)
+        until(lambda: cloud.get("/second") == (200, "/second"))
+        source.write_text("def lambda_handler(event, context):\n    return {'body': 'edited'}\n")
+        until(lambda: cloud.get("/second") == (200, "edited"))
+        path.write_text(original)
+        until(lambda: cloud.get("/second")[0] == 403)
+
+
+def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -> None:
+    path = project / "template.yaml"
+    original = path.read_text()
+    with running(project) as cloud:
+        path.write_text(original.replace("functions/hello", "functions/missing"))
+        until(lambda: "keeps its last working version" in cloud.output)
+        assert cloud.get("/hello") == (200, "hello")
+        path.write_text(original + "  Broken: [\n")
+        until(lambda: "not valid YAML" in cloud.output)
+        assert cloud.get("/hello") == (200, "hello")
+
+
+def test_after_a_kill_nothing_is_left_and_it_starts_again(project: Path) -> None:
+    with running(project) as cloud:
+        cloud.get("/hello")
+        children = cloud.descendants()
+        cloud.process.kill()
+        cloud.process.wait()
+        until(lambda: not any(child.is_running() for child in children))
+    with running(project) as cloud:
+        assert cloud.get("/hello") == (200, "hello")
+
+
+def test_a_second_cloud_on_the_same_data_is_refused(project: Path) -> None:
+    with running(project) as cloud:
+        words = refused(project, "run", "--private")
+        assert f"process {cloud.process.pid}" in words
+        assert "--data-folder" in words
+        assert cloud.get("/hello") == (200, "hello")
+
+
+def test_a_port_in_use_is_told_with_the_way_out(project: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = refused(project, "run", API_PORT=str(port))
+    assert f"Port {port} is already in use" in words
+    assert "API_PORT=" in words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("functions/hello", "functions/missing", "there is no folder"),
+        ("python3.11", "java21", "runs Python functions"),
+        ("Resources:", "Resources: [", "not valid YAML"),
+    ],
+)
+def test_a_template_that_cannot_run_is_refused_in_words(
+    project: Path, old: str, new: str, words: str
+) -> None:
+    path = project / "template.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    assert words in refused(project, "run", "--private")
+
+
+def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
+    event = project / "event.json"
+    event.write_text('{"do": "log"}')
+    with running(project):
+        done = subprocess.run(
+            command(project, "invoke", "probe", "--event", str(event)),
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert json.loads(done.stdout)["event"] == {"do": "log"}
+    assert "first line" in done.stderr
+    assert "REPORT" in done.stderr
+
+
+def test_a_function_is_invoked_without_a_running_cloud(project: Path) -> None:
+    event = project / "event.json"
+    event.write_text('{"do": "raise"}')
+    done = subprocess.run(
+        command(project, "invoke", "ProbeFunction", "--event", str(event), "--private"),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errorType"] == "ValueError"
+    assert "ValueError: as asked" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "words"),
+    [
+        ("nothing", "{}", "There is no function nothing; there are: hello, probe"),
+        ("probe", "{", "is not JSON"),
+        ("probe", None, "There is no event at"),
+    ],
+)
+def test_an_invocation_that_makes_no_sense_is_refused_in_words(
+    project: Path, function: str, event: str | None, words: str
+) -> None:
+    path = project / "event.json"
+    if event is not None:
+        path.write_text(event)
+    assert words in refused(project, "invoke", function, "--event", str(path), "--private")
+
+
+def test_the_log_can_be_read_by_a_program(project: Path) -> None:
+    with running(project, "--json") as cloud:
+        cloud.get("/hello")
+        cloud.get("/do/log")
+        until(lambda: cloud.output.count('"kind": "invocation"') == 2)
+        lines = [json.loads(line) for line in cloud.output.splitlines()]
+    assert {line["kind"] for line in lines} == {"event", "invocation", "application"}
+    written = [line["line"] for line in lines if line["kind"] == "application"]
+    assert written == ["first line", "second line"]
+
+
+def test_an_env_file_next_to_the_template_is_read(project: Path) -> None:
+    (project / ".env").write_text("DECLARED=from the file\n")
+    with running(project) as cloud:
+        answer = json.loads(cloud.get("/do/show")[1])
+    assert answer["environment"]["DECLARED"] == "from the file"
+
+
+def test_a_crash_and_a_time_out_are_answered_and_survived(project: Path) -> None:
+    with running(project) as cloud:
+        assert cloud.get("/do/exit")[0] == 502
+        assert cloud.get("/do/sleep?s=30")[0] == 502
+        assert cloud.get("/do/show")[0] == 200
+    assert "Task timed out after 2.00 seconds" in cloud.output
+    assert "Runtime.ExitError" in cloud.output
