@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 DEV := .venvs/dev/bin
 LOCAL := .venvs/local/bin
 PYTEST := -m pytest -p no:cacheprovider
+# What hangs is a failure too, and says where it hung.
+PYTEST_DEV := $(PYTEST) --timeout 300
 # Where the local cloud keeps its data.
 DATA := .local
 
@@ -47,16 +49,16 @@ types: setup ## type checks, in strict mode
 	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
 
 unit: setup ## tests of the code alone, without services
-	@$(DEV)/python $(PYTEST) tests/unit $(ARGS)
+	@$(DEV)/python $(PYTEST_DEV) tests/unit $(ARGS)
 
 local-cloud: setup ## tests of the local cloud itself
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
 
 integration: setup ## tests against real Postgres, RabbitMQ and S3
-	@$(DEV)/python $(PYTEST) tests/integration $(ARGS)
+	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
 
 e2e: setup ## tests of the whole system, over HTTP
-	@$(DEV)/python $(PYTEST) tests/e2e $(ARGS)
+	@$(DEV)/python $(PYTEST_DEV) tests/e2e $(ARGS)
 
 bench: setup ## measure a running system of its own
 	@$(DEV)/python -m bench $(ARGS)

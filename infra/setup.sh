@@ -206,15 +206,25 @@ progress() {
     say "  ${report%; }"
 }
 
+declare -A pids=()
+
+abandon_environments() {
+    local pid
+    for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+}
+
 make_environments() {
     local entry name requirements recipe failed='' last_report=$SECONDS
-    declare -gA pids=()
+    trap abandon_environments EXIT
     for entry in "${ENVIRONMENTS[@]}"; do
         read -r name requirements <<<"$entry"
         recipe=$(recipe_of "$requirements")
         is_made "$name" "$recipe" && continue
         say "making .venvs/$name from $requirements"
+        # Job control gives each its own process group, which can be stopped as a whole.
+        set -m
         make_environment "$name" "$requirements" "$recipe" >"$LOGS/$name.log" 2>&1 &
+        set +m
         pids[$name]=$!
     done
     while ((${#pids[@]})); do

@@ -12,7 +12,8 @@ from image_api import deployment, settings, wiring
 
 def migrate() -> dict[str, str]:
     settings.check()
-    revision = image_migrations.upgrade(settings.database_url())
+    revision = image_migrations.upgrade(settings.database_admin_url())
+    image_migrations.grant(settings.database_admin_url(), settings.database_url())
     wiring.broker().declare_topology()
     return {"Revision": revision}
 

@@ -86,7 +86,7 @@ class Cloud:
         self._custom_resources: CustomResources | None = None
         self._functions: FunctionService | None = None
         self._gateway: Gateway | None = None
-        self._watcher: Watcher | None = None
+        self._watcher = Watcher(settings.template, self._template_changed, self._code_changed)
         self._problem: asyncio.Future[str] | None = None
         self.api_url = ""
         self.invoke_url = ""
@@ -104,11 +104,17 @@ class Cloud:
             stack.callback(self._records.clear)
             stack.callback(settings.state_path.unlink, missing_ok=True)
             self._problem = asyncio.get_running_loop().create_future()
-            await self._start(stack, api_socket)
             try:
+                if self._with_api and settings.is_watching:
+                    # From before the first reading, so that no change falls in between.
+                    self._watching.append(asyncio.create_task(self._watcher.watch_template()))
+                    await asyncio.sleep(0)
+                async with self._watcher.busy:
+                    await self._start(stack, api_socket)
                 yield
             finally:
-                await self._stop_triggers()
+                for task in self._watching:
+                    task.cancel()
 
     async def wait(self) -> None:
         """Returns never; raises CloudFailed when a service ends by itself."""
@@ -152,6 +158,7 @@ class Cloud:
         async with self._progress.part("template"):
             template = await self._read_template()
         if self._with_functions:
+            self._watch_code(template)
             async with self._progress.part("code"):
                 await self._artifacts.install(template.functions.values())
         return template
@@ -262,25 +269,20 @@ class Cloud:
     async def _serve_api(
         self, stack: AsyncExitStack, template: Template, api_socket: socket.socket
     ) -> None:
+        stack.push_async_callback(self._stop_triggers)
         async with self._progress.part("triggers"):
             self._start_triggers(template)
         gateway = self._gateway = Gateway(
             template.api or _NO_API, self.functions.invoke, self._logs
         )
         await _serve(stack, gateway.server(), api_socket)
-        if self._settings.is_watching:
-            self._watcher = Watcher(template.path, self._template_changed, self._code_changed)
-            self._watch(template)
 
-    def _watch(self, template: Template) -> None:
-        assert self._watcher is not None
+    def _watch_code(self, template: Template) -> None:
         for task in self._watching[1:]:
             task.cancel()
-        if not self._watching:
-            self._watching.append(asyncio.create_task(self._watcher.watch_template()))
         del self._watching[1:]
         folders = own_folders(template)
-        if folders:
+        if self._watching and folders:
             self._watching.append(asyncio.create_task(self._watcher.watch_code(folders)))
 
     def _start_triggers(self, template: Template) -> None:
@@ -307,8 +309,8 @@ class Cloud:
         ]
 
     async def _stop_triggers(self) -> None:
-        for task in (*self._watching, *self._clocks):
-            task.cancel()
+        for clock in self._clocks:
+            clock.cancel()
         for poller, _ in self._pollers.values():
             poller.stop()
         running = [task for _, task in self._pollers.values()]
@@ -352,9 +354,8 @@ class Cloud:
         self.functions.warm_up(triggered_functions(template) - triggered_functions(previous))
         self._gateway.use(template.api or _NO_API)
         self._start_triggers(template)
-        if self._watcher is not None and own_folders(template) != own_folders(previous):
-            # Not from inside the watching task: that would cancel what runs this.
-            asyncio.get_running_loop().call_soon(self._watch, template)
+        if own_folders(template) != own_folders(previous):
+            self._watch_code(template)
         self._write_state()
 
     async def _code_changed(self, paths: Iterable[Path]) -> None:

@@ -33,6 +33,7 @@ _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 _MEMORY_AGE_SECONDS = 0.25
 # A crash leaves no report.
 _LOG_TIMEOUT_SECONDS = 0.5
+_STOP_PATIENCE_SECONDS = 2.0
 
 
 class InitFailed(Exception):
@@ -188,11 +189,17 @@ class Environment(asyncio.SubprocessProtocol):
         return result
 
     async def stop(self) -> None:
-        """Kills the processes, as Lambda does with an environment that it no longer needs."""
+        """Ends the processes, as Lambda does with an environment that it no longer needs."""
         self._die()
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        try:
+            async with asyncio.timeout(_STOP_PATIENCE_SECONDS):
+                await asyncio.shield(self._exited)
+        except TimeoutError:
+            self._signal_emulator(signal.SIGKILL)
             await self._exited
-            self._transport.close()
+        self._transport.close()
 
     @property
     def pids(self) -> list[int]:
@@ -307,9 +314,14 @@ class Environment(asyncio.SubprocessProtocol):
         if self._runtime is not None and self._runtime.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._runtime.pid, signal.SIGKILL)
-        if self._transport is not None and self._transport.get_returncode() is None:
+        # The emulator ends by itself then, and takes what is left of the runtime with it: killed,
+        # it would leave a zombie behind wherever process 1 does not collect them.
+        self._signal_emulator(signal.SIGTERM)
+
+    def _signal_emulator(self, number: signal.Signals) -> None:
+        if self._transport is not None and not self._exited.done():
             with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
+                self._transport.send_signal(number)
 
     def _log_line(self, line: bytes) -> None:
         # The runtime writes a traceback's line ends as carriage returns, to keep it one record.

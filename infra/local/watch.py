@@ -21,7 +21,10 @@ class _TemplateFilter(DefaultFilter):
 
 
 class Watcher:
-    """Calls back, one call at a time, until its task is cancelled."""
+    """Calls back, one call at a time, until its task is cancelled.
+
+    While somebody else holds `busy`, changes wait.
+    """
 
     def __init__(
         self,
@@ -32,18 +35,18 @@ class Watcher:
         self._template = template
         self._on_template = on_template
         self._on_code = on_code
-        self._busy = asyncio.Lock()
+        self.busy = asyncio.Lock()
 
     async def watch_template(self) -> None:
         """The folder is watched, because editors replace a file rather than write into it."""
         async for _ in _changes([self._template.parent], _TemplateFilter(self._template), False):
-            async with self._busy:
+            async with self.busy:
                 await self._on_template()
 
     async def watch_code(self, folders: Iterable[Path]) -> None:
         """Everything below these folders, but what Python and editors leave there."""
         async for paths in _changes(list(folders), DefaultFilter(), True):
-            async with self._busy:
+            async with self.busy:
                 await self._on_code(paths)
 
 

@@ -23,12 +23,10 @@ from image_api.settings import BrokerSettings, StorageSettings
 from image_api.storage import S3Storage
 from image_api.user_records import PostgresUserRecords
 from tests import application
-from tests.integration.real_services import RealServices, connect, running_services
+from tests.integration.real_services import TABLES, RealServices, connect, running_services
 
 hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("suite")
-
-TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]:

@@ -17,6 +17,7 @@ from pg8000.native import Connection
 from tests.application import ROOT, SETTINGS
 from tests.e2e.waiting import eventually
 
+TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
 _START_TIMEOUT_SECONDS = 90.0
 _STOP_TIMEOUT_SECONDS = 40.0
 

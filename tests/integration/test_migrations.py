@@ -15,8 +15,7 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
-from tests.integration.conftest import TABLES
-from tests.integration.real_services import connect
+from tests.integration.real_services import TABLES, connect
 
 EVERY_TABLE = {*TABLES, "alembic_version"}
 

@@ -10,7 +10,6 @@ import psutil
 import pytest
 from infra.local.functions import FunctionService, json_event
 from infra.local.template import Template, read_template
-
 from tests.local_cloud.conftest import StartFunctions, until
 
 pytestmark = pytest.mark.asyncio
@@ -121,9 +120,7 @@ async def test_a_time_out_kills_the_environment(
 ) -> None:
     async with start_functions(template) as functions:
         before = await probe(functions, do="show")
-        result = await functions.invoke(
-            "ProbeFunction", json_event({"do": "sleep", "seconds": 60})
-        )
+        result = await functions.invoke("ProbeFunction", json_event({"do": "sleep", "seconds": 60}))
         assert result.is_error
         assert result.is_timeout
         assert "timed out after 2.00 seconds" in json.loads(result.payload)["errorMessage"]

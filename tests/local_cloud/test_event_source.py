@@ -21,7 +21,6 @@ from infra.local.pool import Throttled
 from infra.local.services import RabbitMQService
 from infra.local.template import QueueMapping
 from pika.adapters.blocking_connection import BlockingChannel
-
 from tests.local_cloud.conftest import until
 
 QUEUE = "events under test"

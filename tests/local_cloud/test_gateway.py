@@ -24,7 +24,6 @@ from infra.local.template import (
     MockResponse,
     Route,
 )
-
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio
@@ -114,7 +113,9 @@ class Site:
             async with asyncio.timeout(10):
                 head = await reader.readuntil(b"\r\n\r\n")
                 first, *rest = head.decode().split("\r\n")
-                headers = [(line.split(": ", 1)[0], line.split(": ", 1)[1]) for line in rest if line]
+                headers = [
+                    (line.split(": ", 1)[0], line.split(": ", 1)[1]) for line in rest if line
+                ]
                 length = dict((name.lower(), value) for name, value in headers)["content-length"]
                 body = await reader.readexactly(int(length))
         finally:
@@ -570,5 +571,3 @@ async def test_requests_on_one_connection_are_answered_in_turn(serve: Serve) -> 
         writer.close()
         await writer.wait_closed()
     assert [event["pathParameters"]["item_id"] for event in site.events] == ["0", "1", "2"]
-
-

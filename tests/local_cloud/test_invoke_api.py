@@ -17,7 +17,6 @@ from infra.local.functions import FunctionService
 from infra.local.invoke_api import InvokeApi
 from infra.local.services.ports import free_port
 from infra.local.template import CustomResource, Template, read_template
-
 from tests.local_cloud.conftest import StartFunctions
 
 pytestmark = pytest.mark.asyncio

@@ -9,7 +9,6 @@ import pytest
 from infra.local.environment import Environment, Event, InitFailed, Result
 from infra.local.logs import LogStream
 from infra.local.pool import FunctionPool, Throttled
-
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio

@@ -9,7 +9,6 @@ from infra.local import schedules
 from infra.local.environment import Event
 from infra.local.schedules import ScheduleError, parse
 from infra.local.template import Schedule
-
 from tests.local_cloud.conftest import until
 
 
@@ -39,9 +38,7 @@ from tests.local_cloud.conftest import until
         ("at(2026-05-01T10:00:00)", "2026-06-01 00:00:00", None),
     ],
 )
-def test_the_next_time_of_an_expression(
-    expression: str, after: str, expected: str | None
-) -> None:
+def test_the_next_time_of_an_expression(expression: str, after: str, expected: str | None) -> None:
     found = parse(expression).next_after(datetime.fromisoformat(after).replace(tzinfo=UTC))
     assert (found and f"{found:%Y-%m-%d %H:%M:%S}") == expected
 

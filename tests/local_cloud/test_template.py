@@ -156,7 +156,9 @@ def test_an_event_source_mapping_has_awss_defaults(folder: Path) -> None:
 
 
 def test_a_batching_window_of_zero_is_honoured(folder: Path) -> None:
-    text = HEAD.replace("BatchSize: 7", "BatchSize: 7\n            MaximumBatchingWindowInSeconds: 0")
+    text = HEAD.replace(
+        "BatchSize: 7", "BatchSize: 7\n            MaximumBatchingWindowInSeconds: 0"
+    )
     assert read(folder, text).queue_mappings[0].window_seconds == 0
 
 

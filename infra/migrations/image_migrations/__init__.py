@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
+
+# Reading and writing rows, and nothing that changes the schema.
+_GRANTS = """
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    users, sign_in_failures, images, renditions, image_totals, outbox, inbox TO {role};
+"""
 
 
 def upgrade(database_url: str, revision: str = "head") -> str:
@@ -19,14 +29,42 @@ def upgrade(database_url: str, revision: str = "head") -> str:
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
+    with _transaction(database_url) as connection:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7314201986)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        reached = MigrationContext.configure(connection).get_current_revision()
+    return reached or "none"
+
+
+def grant(admin_url: str, api_url: str) -> None:
+    """Makes the API's role, which `api_url` names with its password, and lets it use the tables.
+
+    Does nothing where the API connects as the owner of the schema.
+    """
+    admin, api = make_url(admin_url), make_url(api_url)
+    if api.username is None or api.username == admin.username:
+        return
+    with _transaction(admin_url) as connection:
+        role = connection.dialect.identifier_preparer.quote_identifier(api.username)
+        exists = connection.execute(
+            text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": api.username}
+        ).scalar()
+        verb = "ALTER" if exists else "CREATE"
+        # A password cannot be a parameter of this statement, so Postgres itself quotes it.
+        quoted = connection.execute(
+            text("SELECT quote_literal(:password)"), {"password": api.password or ""}
+        ).scalar_one()
+        connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD {quoted}")
+        connection.exec_driver_sql(_GRANTS.format(role=role))
+
+
+@contextmanager
+def _transaction(database_url: str) -> Iterator[Connection]:
     url = make_url(database_url).set(drivername="postgresql+pg8000")
     sslmode = url.query.get("sslmode", "prefer")
     url = url.difference_update_query(["sslmode"])
     connect_args = {} if sslmode in ("disable", "allow", "prefer") else {"ssl_context": True}
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
     with engine.begin() as connection:
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7314201986)")
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        reached = MigrationContext.configure(connection).get_current_revision()
-    return reached or "none"
+        yield connection

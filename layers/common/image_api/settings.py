@@ -80,6 +80,23 @@ def database_url() -> str:
 
 
 @cache
+def database_admin_url() -> str:
+    """The owner of the schema, for migrations; the API's own role where there is no other."""
+    if url := _optional("DATABASE_ADMIN_URL"):
+        return url
+    if secret := _secret("DATABASE_ADMIN_SECRET_ARN"):
+        return _database_url(
+            secret["username"],
+            secret["password"],
+            secret["host"],
+            secret.get("port", 5432),
+            _optional("POSTGRES_DB") or secret.get("dbname", "images"),
+            "require",
+        )
+    return database_url()
+
+
+@cache
 def broker() -> BrokerSettings:
     queue = _optional("RABBITMQ_QUEUE") or "image_events"
     if url := _optional("RABBITMQ_URL"):

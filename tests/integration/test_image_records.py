@@ -1,0 +1,388 @@
+"""Which images whom concerns, and how pages of them are found, in real Postgres."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from pg8000.native import Connection
+
+from image_api import events, image_records, images
+from image_api.database import Database
+from image_api.errors import Unauthenticated, UploadNotFound
+from image_api.events import Event
+from image_api.image_records import PostgresImageRecords
+from image_api.images import ListQuery, NewImage
+from image_api.settings import Visibility
+
+
+class Keys:
+    number = 0
+
+
+def new_image(title: str = "photo.png", visibility: Visibility = "shared") -> NewImage:
+    Keys.number += 1
+    return NewImage(
+        title=title,
+        visibility=visibility,
+        original_key=f"storage/{Keys.number:032x}/original.png",
+        content_type="image/png",
+        size_bytes=1234,
+        width=640,
+        height=480,
+    )
+
+
+@pytest.fixture
+def users(add_user: Callable[[str], int]) -> tuple[int, int]:
+    return add_user("Ada"), add_user("Bob")
+
+
+def add(
+    records: PostgresImageRecords,
+    user_id: int,
+    title: str = "photo.png",
+    visibility: Visibility = "shared",
+) -> int:
+    return records.accept_upload(user_id, new_image(title, visibility), "request-1").image_id
+
+
+def outbox(sql: Connection) -> list[list[Any]]:
+    rows: list[list[Any]] = sql.run(
+        "SELECT event_id::text, type, image_id, sequence, data, correlation_id "
+        "FROM outbox ORDER BY id"
+    )
+    return rows
+
+
+def ids(found: list[dict[str, Any]]) -> list[int]:
+    return [image["id"] for image in found]
+
+
+def all_pages(
+    records: PostgresImageRecords, user_id: int, limit: int, **filters: Any
+) -> list[int]:
+    seen: list[int] = []
+    before_id: int | None = None
+    while True:
+        found, _ = records.page(user_id, ListQuery(limit=limit, before_id=before_id, **filters))
+        seen += ids(found[:limit])
+        if len(found) <= limit:
+            return seen
+        before_id = seen[-1]
+
+
+def test_row_and_event_of_an_upload_appear_together(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    event = image_records.accept_upload(users[0], new_image("a.png", "private"), "request-1")
+    assert (event.type, event.sequence) == (events.UPLOAD_REQUESTED, 1)
+    assert outbox(sql) == [
+        [event.id, event.type, event.image_id, 1, event.data, "request-1"],
+    ]
+    assert event.data["resolution"] == "640x480"
+
+
+def test_an_image_has_the_fields_of_the_contract_in_their_order(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    image = image_records.find(users[0], add(image_records, users[0], "a.png"))
+    assert image is not None
+    assert list(image) == list(images.ImageView.model_fields)
+    images.ImageView.model_validate(image)
+    assert (image["status"], image["error"], image["url"], image["thumbnail_url"]) == (
+        "processing",
+        None,
+        None,
+        None,
+    )
+    assert (image["resolution"], image["size"], image["user_id"]) == ("640x480", 1234, users[0])
+    assert image["created_at"] == image["updated_at"]
+    assert len(image["created_at"]) == len("2024-11-02T18:10:16.510939Z")
+    assert image["created_at"].endswith("Z")
+
+
+def test_a_list_shows_an_image_as_it_shows_itself(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    image_id = add(image_records, users[0], "Zoë 'x' \"y\" \\ 🖼.png")
+    found, total = image_records.page(users[0], ListQuery())
+    assert found == [image_records.find(users[0], image_id)]
+    assert total == 1
+
+
+def test_nobody_else_sees_a_private_image(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    ada, bob = users
+    shared, private = add(image_records, ada), add(image_records, ada, visibility="private")
+    assert image_records.find(bob, shared) is not None
+    assert image_records.find(bob, private) is None
+    assert image_records.find(ada, private) is not None
+    assert ids(image_records.page(bob, ListQuery())[0]) == [shared]
+    assert ids(image_records.page(ada, ListQuery())[0]) == [private, shared]
+    assert image_records.page(bob, ListQuery())[1] == 1
+    assert image_records.page(ada, ListQuery())[1] == 2
+
+
+@pytest.mark.parametrize("visibility", ["shared", "private"])
+def test_only_the_owner_changes_or_deletes(
+    image_records: PostgresImageRecords,
+    users: tuple[int, int],
+    sql: Connection,
+    visibility: Visibility,
+) -> None:
+    ada, bob = users
+    image_id = add(image_records, ada, visibility=visibility)
+    before = outbox(sql)
+    assert image_records.accept_update(bob, image_id, {"title": "mine"}, "") is None
+    assert image_records.accept_delete(bob, image_id, "") is None
+    assert outbox(sql) == before
+    assert image_records.find(ada, image_id) is not None
+
+
+@pytest.mark.parametrize("image_id", [0, 99, 2**63 - 1])
+def test_an_image_that_does_not_exist_is_none(
+    image_records: PostgresImageRecords, users: tuple[int, int], image_id: int
+) -> None:
+    assert image_records.find(users[0], image_id) is None
+    assert image_records.accept_update(users[0], image_id, {"title": "x"}, "") is None
+    assert image_records.accept_delete(users[0], image_id, "") is None
+
+
+def test_an_accepted_change_is_the_next_of_its_image(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    image_id = add(image_records, users[0])
+    accepted: list[Event] = []
+    for changes in ({"title": "a"}, {"resolution": "10x10", "fit": "contain"}):
+        event = image_records.accept_update(users[0], image_id, changes, "request-2")
+        assert event is not None
+        assert event.data["changes"] == changes
+        accepted.append(event)
+    removal = image_records.accept_delete(users[0], image_id, "request-3")
+    assert removal is not None
+    assert [event.sequence for event in [*accepted, removal]] == [2, 3, 4]
+    assert [row[0] for row in outbox(sql)][1:] == [event.id for event in [*accepted, removal]]
+
+
+def test_during_a_change_the_last_good_version_stays_readable(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    image_id = add(image_records, users[0])
+    sql.run("UPDATE images SET status = 'ready', rendered_at = now(), applied_sequence = 1")
+    image_records.accept_update(users[0], image_id, {"title": "new"}, "")
+    image = image_records.find(users[0], image_id)
+    assert image is not None
+    assert (image["status"], image["title"]) == ("processing", "photo.png")
+    assert image["url"] == image["file_path"]
+
+
+def test_a_deleted_image_is_gone_at_once_and_for_ever(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    ada, bob = users
+    image_id = add(image_records, ada)
+    assert image_records.accept_delete(ada, image_id, "") is not None
+    for user_id in users:
+        assert image_records.find(user_id, image_id) is None
+        assert image_records.page(user_id, ListQuery()) == ([], 0)
+    assert image_records.accept_delete(ada, image_id, "") is None
+    assert image_records.accept_update(ada, image_id, {"title": "x"}, "") is None
+
+
+def test_a_user_who_was_deleted_is_not_signed_in_any_more(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    gone = users[1]
+    sql.run("DELETE FROM users WHERE id = :gone", gone=gone)
+    image_id = add(image_records, users[0])
+    asks: list[Callable[[], object]] = [
+        lambda: image_records.require_user(gone),
+        lambda: image_records.accept_upload(gone, new_image(), ""),
+        lambda: image_records.accept_update(gone, image_id, {"title": "x"}, ""),
+        lambda: image_records.accept_delete(gone, image_id, ""),
+        lambda: image_records.find(gone, image_id),
+        lambda: image_records.page(gone, ListQuery()),
+    ]
+    for ask in asks:
+        with pytest.raises(Unauthenticated):
+            ask()
+    assert sql.run("SELECT count(*) FROM images") == [[1]]
+
+
+def test_one_stored_file_becomes_one_image(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    image = new_image()
+    image_records.accept_upload(users[0], image, "")
+    with pytest.raises(UploadNotFound):
+        image_records.accept_upload(users[0], image, "")
+    assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM outbox)") == [[1, 1]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 10, 11, 100])
+def test_the_pages_together_are_the_whole_list(
+    image_records: PostgresImageRecords, users: tuple[int, int], limit: int
+) -> None:
+    ada, bob = users
+    visible = []
+    for number in range(11):
+        owner, visibility = (ada, bob)[number % 2], ("shared", "private")[number % 3 == 0]
+        image_id = add(image_records, owner, visibility=visibility)  # type: ignore[arg-type]
+        if visibility == "shared" or owner == ada:
+            visible.append(image_id)
+    assert all_pages(image_records, ada, limit) == visible[::-1]
+
+
+def test_pages_stay_the_same_while_images_come_and_go(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    old = [add(image_records, users[0]) for _ in range(9)]
+    seen: list[int] = []
+    before_id: int | None = None
+    while True:
+        found, _ = image_records.page(users[1], ListQuery(limit=3, before_id=before_id))
+        seen += ids(found[:3])
+        if len(found) <= 3:
+            break
+        before_id = seen[-1]
+        add(image_records, users[0])
+        # One that was shown already: an OFFSET would now skip the next one.
+        image_records.accept_delete(users[0], seen[0], "")
+    assert seen == old[::-1]
+
+
+def test_the_filters_select_and_their_totals_are_right(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    ada, bob = users
+    of_ada = add(image_records, ada, "holiday.png")
+    private = add(image_records, ada, "Holiday at home.png", "private")
+    of_bob = add(image_records, bob, "work.png")
+    sql.run("UPDATE images SET status = 'ready' WHERE id = :id", id=of_ada)
+    sql.run("UPDATE images SET status = 'failed' WHERE id = :id", id=of_bob)
+
+    def found(user_id: int, **filters: Any) -> list[int]:
+        page, total = image_records.page(user_id, ListQuery(**filters))
+        assert total == len(page), filters
+        return ids(page)
+
+    assert found(ada) == [of_bob, private, of_ada]
+    assert found(ada, mine_only=True) == [private, of_ada]
+    assert found(bob, mine_only=True) == [of_bob]
+    assert found(ada, status="ready") == [of_ada]
+    assert found(ada, status="processing") == [private]
+    assert found(bob, status="processing") == []
+    assert found(bob, status="failed") == [of_bob]
+    assert found(ada, title="HOLIDAY") == [private, of_ada]
+    assert found(bob, title="holiday") == [of_ada]
+    assert found(ada, title="holiday", status="processing", mine_only=True) == [private]
+    assert found(ada, title="nothing like it") == []
+
+
+@pytest.mark.parametrize(
+    ("part", "matching"),
+    [
+        ("%", "100%.png"),
+        ("_", "a_b.png"),
+        ("\\", "back\\slash"),
+        ("\\%", None),
+        ("0%.", "100%.png"),
+        ("a_", "a_b.png"),
+        ("'", "o'clock"),
+        ("🖼", "🖼.png"),
+    ],
+)
+def test_a_title_is_searched_for_as_it_is_written(
+    image_records: PostgresImageRecords,
+    users: tuple[int, int],
+    part: str,
+    matching: str | None,
+) -> None:
+    for title in ("100%.png", "a_b.png", "axb.png", "back\\slash", "o'clock", "🖼.png"):
+        add(image_records, users[0], title)
+    found, total = image_records.page(users[0], ListQuery(title=part))
+    assert [image["title"] for image in found] == ([matching] if matching else [])
+    assert total == len(found)
+
+
+def test_a_total_is_of_the_whole_list_and_not_of_the_page(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    for _ in range(5):
+        add(image_records, users[0])
+    found, total = image_records.page(users[1], ListQuery(limit=2))
+    assert (len(found), total) == (3, 5)
+    found, total = image_records.page(users[1], ListQuery(limit=2, before_id=2))
+    assert (len(found), total) == (1, 5)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"mine_only": True},
+    {"status": "processing"},
+    {"mine_only": True, "status": "ready"},
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+def test_a_page_is_read_from_an_index_and_not_from_the_whole_table(
+    database: Database, users: tuple[int, int], sql: Connection, filters: dict[str, Any]
+) -> None:
+    sql.run(
+        "INSERT INTO images (user_id, title, visibility, status, original_key, object_key, "
+        "content_type, size_bytes, width, height) "
+        "SELECT CASE WHEN n % 50 = 0 THEN :ada ELSE :bob END, 'title ' || n, "
+        "CASE WHEN n % 3 = 0 THEN 'private' ELSE 'shared' END, "
+        "CASE WHEN n % 100 = 1 THEN 'processing' ELSE 'ready' END, "
+        "'storage/' || n, 'k', 'image/png', 1, 1, 1 FROM generate_series(1, 6000) AS n",
+        ada=users[0],
+        bob=users[1],
+    )
+    sql.run("ANALYZE images, image_totals, renditions, users")
+    query = ListQuery(**filters)
+    statement = image_records._page_statement(
+        query.mine_only, query.status is not None, query.title is not None
+    )
+    parameters: dict[str, Any] = {"status": query.status} if query.status else {}
+    row = database.row(
+        f"EXPLAIN (FORMAT JSON) {statement}",
+        user_id=users[0],
+        before_id=3000,
+        scan_limit=101,
+        **parameters,
+    )
+    assert row is not None
+    plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    scans = [
+        (node["Node Type"], node["Relation Name"])
+        for node in nodes_of(plan[0]["Plan"])
+        if "Relation Name" in node
+    ]
+    assert ("Seq Scan", "images") not in scans
+    assert [kind for kind, relation in scans if relation == "images"]
+
+
+def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for inner in plan.get("Plans", []) for node in nodes_of(inner))]
+
+
+def test_changes_of_one_image_that_are_accepted_side_by_side_get_numbers_of_their_own(
+    make_database: Callable[[], Database],
+    image_records: PostgresImageRecords,
+    users: tuple[int, int],
+) -> None:
+    image_id = add(image_records, users[0])
+    others = [PostgresImageRecords(make_database()) for _ in range(8)]
+
+    def update(records: PostgresImageRecords) -> int:
+        event = records.accept_update(users[0], image_id, {"title": "x"}, "")
+        assert event is not None
+        return event.sequence
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(update, others)) == list(range(2, 10))

@@ -1,0 +1,226 @@
+"""Users and the throttle of sign-ins, in real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pg8000.native import Connection
+
+from image_api import accounts, settings
+from image_api.accounts import Credentials, Registration
+from image_api.database import Database
+from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
+from image_api.user_records import PostgresUserRecords
+from tests import application
+
+HOME, OFFICE = "203.0.113.7", "198.51.100.9"
+PASSWORD = "analytical!engine"
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Five failures a name; an address may fail more often unless a test says otherwise."""
+    application.use_environment(
+        monkeypatch, {**application.ENVIRONMENT, "LOGIN_FAILURES_PER_ADDRESS": "1000"}
+    )
+    return monkeypatch
+
+
+@pytest.fixture
+def records(database: Database) -> PostgresUserRecords:
+    return PostgresUserRecords(database)
+
+
+def fail(records: PostgresUserRecords, name: str = "ada", address: str = HOME) -> int:
+    """One wrong guess; the seconds to wait, or 0 when the password was looked at."""
+    try:
+        accounts.sign_in(records, Credentials(username=name, password="wrong"), address)
+    except WrongCredentials:
+        return 0
+    except TooManyAttempts as refused:
+        return refused.retry_after_seconds
+    raise AssertionError("the wrong password was let in")
+
+
+def let_time_pass(sql: Connection, minutes: int) -> None:
+    """Sets what was written down back in time."""
+    sql.run(
+        "UPDATE sign_in_failures SET "
+        "window_started_at = window_started_at - make_interval(mins => :minutes), "
+        "blocked_until = blocked_until - make_interval(mins => :minutes)",
+        minutes=minutes,
+    )
+
+
+def test_a_registered_user_signs_in(records: PostgresUserRecords) -> None:
+    accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    assert accounts.sign_in(records, Credentials(username="ADA", password=PASSWORD), HOME)
+
+
+def test_a_name_is_kept_as_it_was_given(records: PostgresUserRecords, sql: Connection) -> None:
+    accounts.register(records, Registration(username=" Zoë ", password=PASSWORD))
+    assert sql.run("SELECT username, username_key FROM users") == [["Zoë", "zoë"]]
+
+
+def test_a_name_is_taken_once_however_many_ask_at_once(
+    make_database: Callable[[], Database], sql: Connection
+) -> None:
+    def register(database: Database) -> bool:
+        try:
+            PostgresUserRecords(database).add("Ada", "ada", "hash")
+        except UsernameTaken:
+            return False
+        return True
+
+    databases = [make_database() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(register, databases)) == 1
+    assert sql.run("SELECT count(*) FROM users") == [[1]]
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_five_failures_are_looked_at_and_then_each_wait_is_longer(
+    records: PostgresUserRecords, sql: Connection, name: str
+) -> None:
+    records.add("Ada", "ada", accounts._hasher.hash(PASSWORD))
+    assert [fail(records, name) for _ in range(5)] == [0] * 5
+    waits = []
+    for _ in range(9):
+        waits.append(fail(records, name))
+        # The wait is over, the window is not.
+        sql.run("UPDATE sign_in_failures SET blocked_until = least(blocked_until, now())")
+        assert fail(records, name) == 0
+    minutes = [round(seconds / 60) for seconds in waits]
+    assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_while_it_lasts_a_wait_is_neither_counted_nor_prolonged(
+    records: PostgresUserRecords,
+) -> None:
+    for _ in range(5):
+        fail(records)
+    first = fail(records)
+    assert 0 < first <= 60
+    assert all(0 < fail(records) <= first for _ in range(10))
+
+
+def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
+    accounts.register(records, Registration(username="ada", password=PASSWORD))
+    for _ in range(5):
+        fail(records)
+    with pytest.raises(TooManyAttempts):
+        accounts.sign_in(records, Credentials(username="ada", password=PASSWORD), HOME)
+
+
+def test_the_last_allowed_attempt_may_be_the_right_one(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
+    accounts.register(records, Registration(username="ada", password=PASSWORD))
+    for _ in range(4):
+        fail(records)
+    assert accounts.sign_in(records, Credentials(username="ada", password=PASSWORD), HOME)
+    # And clears what was counted.
+    assert sql.run("SELECT count(*) FROM sign_in_failures") == [[0]]
+    assert [fail(records) for _ in range(5)] == [0] * 5
+
+
+def test_after_the_window_counting_starts_anew(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
+    for _ in range(4):
+        fail(records)
+    let_time_pass(sql, 16)
+    assert [fail(records) for _ in range(5)] == [0] * 5
+    assert fail(records) > 0
+
+
+def test_within_the_window_failures_add_up(records: PostgresUserRecords, sql: Connection) -> None:
+    for _ in range(4):
+        fail(records)
+    let_time_pass(sql, 14)
+    assert fail(records) == 0
+    assert fail(records) > 0
+
+
+def test_another_name_and_another_address_are_not_blocked(records: PostgresUserRecords) -> None:
+    for _ in range(6):
+        fail(records, "ada")
+    assert fail(records, "ada", OFFICE) > 0
+    assert fail(records, "bob", HOME) == 0
+
+
+def test_an_address_that_tries_many_names_has_to_wait(
+    records: PostgresUserRecords, limits: pytest.MonkeyPatch
+) -> None:
+    limits.setenv("LOGIN_FAILURES_PER_ADDRESS", "5")
+    settings.throttle.cache_clear()
+    assert [fail(records, f"user{number}") for number in range(5)] == [0] * 5
+    assert fail(records, "somebody else") > 0
+    assert fail(records, "somebody else", OFFICE) == 0
+
+
+def test_of_twenty_guesses_at_once_at_most_five_are_looked_at(
+    make_database: Callable[[], Database],
+) -> None:
+    databases = [make_database() for _ in range(20)]
+    for database in databases:
+        database.check()
+
+    def guess(database: Database) -> bool:
+        attempt = PostgresUserRecords(database).begin_sign_in("ada", HOME)
+        return attempt.retry_after_seconds == 0
+
+    with ThreadPoolExecutor(20) as threads:
+        looked_at = sum(threads.map(guess, databases))
+    assert looked_at == 5
+
+
+def test_guesses_from_everywhere_at_once_do_not_deadlock(
+    make_database: Callable[[], Database],
+) -> None:
+    databases = [make_database() for _ in range(8)]
+
+    def guess(numbered: tuple[int, Database]) -> None:
+        number, database = numbered
+        records = PostgresUserRecords(database)
+        for turn in range(10):
+            # The same two keys in every combination.
+            records.begin_sign_in(f"user{(number + turn) % 2}", f"address{turn % 2}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(guess, enumerate(databases)))
+
+
+def test_what_was_typed_as_a_name_is_not_kept(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
+    fail(records, "hunter2 (a password in the wrong field)")
+    ((text,), *_) = sql.run("SELECT string_agg(f::text, ' ') FROM sign_in_failures AS f")
+    assert "hunter2" not in text
+    assert b"hunter2".hex() not in text
+    assert HOME not in text
+
+
+@pytest.mark.parametrize("name", ["", "a\x00b", "\ud800", "x" * 1024, "'; DROP TABLE users; --"])
+def test_any_text_can_be_tried_as_a_name(records: PostgresUserRecords, name: str) -> None:
+    assert fail(records, name) == 0
+
+
+def test_old_failures_are_forgotten_and_young_ones_are_not(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
+    fail(records, "ada", HOME)
+    let_time_pass(sql, 25 * 60)
+    fail(records, "bob", OFFICE)
+    records.forget_old_failures()
+    assert sql.run("SELECT count(*) FROM sign_in_failures") == [[2]]
+
+
+def test_a_better_hash_replaces_the_old_one(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
+    user_id = records.add("Ada", "ada", "old")
+    records.sign_in_succeeded("ada", HOME, user_id, "new")
+    assert sql.run("SELECT password_hash FROM users") == [["new"]]
