@@ -48,6 +48,7 @@ def merged_document() -> dict[str, Any]:
         title="Image Management API",
         version="1.0.0",
         description=_DESCRIPTION,
+        tags=["Accounts", "Images", "Operations"],
         security_schemes={
             "bearer": HTTPBearer(bearerFormat="JWT"),
             "password": OAuth2(

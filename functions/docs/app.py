@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from image_api import documentation, http
 
@@ -15,7 +16,14 @@ document = documentation.load(Path(__file__).with_name("openapi.json"))
 
 
 @app.get("/docs", summary="Swagger UI", tags=["Operations"], responses=http.PAGE)
-def docs() -> Response[Any]:
+def docs(
+    form: Annotated[
+        Literal["json"] | None,
+        Query(alias="format", description="The page's own link to the document"),
+    ] = None,
+) -> Response[Any]:
+    if form == "json":
+        return openapi()
     return documentation.swagger_page(document, http.base_url(app))
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from infra.local.artifacts import Artifacts
 from infra.local.environment import Environment, Event, Launch, Result, emulator_path
 from infra.local.logs import LogStream
-from infra.local.pool import FunctionPool, Throttled
+from infra.local.pool import ColdStarts, FunctionPool, Throttled
 from infra.local.services.processes import ProcessIdentity
 from infra.local.template import Function, FunctionIntegration, Template
 
@@ -52,7 +52,7 @@ class FunctionService:
         self._logs = logs
         self._on_process = on_process
         self._emulator = emulator_path()
-        self._cold_starts = asyncio.Semaphore(os.cpu_count() or 1)
+        self._cold_starts = ColdStarts(os.cpu_count() or 1)
         self._pools: dict[str, FunctionPool] = {}
         self._launches: dict[str, Launch] = {}
         self._template: Template | None = None

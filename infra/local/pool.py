@@ -5,7 +5,8 @@ import contextlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 
 from infra.local.environment import Environment, Event, InitFailed, Result, error_summary
 from infra.local.logs import LogStream
@@ -17,6 +18,46 @@ _MAX_WAITING = 1000
 
 class Throttled(Exception):
     """Lambda's 429: the function runs as often as it may."""
+
+
+class ColdStarts:
+    """Bounds how many environments start at the same time, over all pools.
+
+    A start that a request waits for goes before one that is made ahead of time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._queue: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, is_awaited: Callable[[], bool]) -> AsyncIterator[None]:
+        """Waits for its turn; `is_awaited` is asked again whenever a place becomes free."""
+        if self._free:
+            self._free -= 1
+        else:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append((is_awaited, turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._pass_on()
+                raise
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._queue = [entry for entry in self._queue if not entry[1].done()]
+        chosen = next((entry for entry in self._queue if entry[0]()), None)
+        if chosen is None and self._queue:
+            chosen = self._queue[0]
+        if chosen is None:
+            self._free += 1
+        else:
+            chosen[1].set_result(None)
 
 
 class FunctionPool:
@@ -33,7 +74,7 @@ class FunctionPool:
         make_environment: Callable[[], Environment],
         logs: LogStream,
         *,
-        cold_starts: asyncio.Semaphore,
+        cold_starts: ColdStarts,
         limit: int,
         reserved_concurrency: int | None = None,
         idle_seconds: float = 300.0,
@@ -178,7 +219,7 @@ class FunctionPool:
     async def _start(self, generation: int) -> None:
         failure: InitFailed | None = None
         try:
-            async with self._cold_starts:
+            async with self._cold_starts.turn(lambda: bool(self._waiting)):
                 environment = self._make_environment()
                 environment.generation = generation
                 await environment.start()

@@ -20,6 +20,7 @@ class CuttableProxy:
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._flowing = threading.Event()
         self._listener: socket.socket | None = None
         self.port = 0
 
@@ -36,13 +37,20 @@ class CuttableProxy:
         self.cut()
 
     def restore(self) -> None:
-        """Takes connections, on the same port as before."""
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
-        self._run(self._accept, self._listener)
+        """Takes connections, on the same port as before, and lets everything through."""
+        self._flowing.set()
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self.port = self._listener.getsockname()[1]
+            self._run(self._accept, self._listener)
+
+    def stall(self) -> None:
+        """Lets nothing through any more, while every connection stays and new ones are taken."""
+        self._flowing.clear()
 
     def cut(self) -> None:
         """Ends every connection and refuses new ones."""
+        self._flowing.set()
         if self._listener is not None:
             # Wakes the thread that accepts; closing alone does not.
             with suppress(OSError):
@@ -79,6 +87,7 @@ class CuttableProxy:
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK_BYTES):
+                self._flowing.wait()
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)

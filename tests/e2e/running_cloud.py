@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import requests
 from tests.e2e.waiting import eventually
@@ -70,7 +70,6 @@ class RunningCloud:
         self._variables = {**os.environ, **dict.fromkeys(_OWN, ""), **variables}
         self._variables.pop("AWS_PROFILE", None)
         self._log_path = data_folder.with_name(f"{data_folder.name}.log")
-        self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._state: dict[str, Any] = {}
 
@@ -105,18 +104,18 @@ class RunningCloud:
 
     def start(self) -> None:
         """Returns when the API is ready."""
-        self._log = self._log_path.open("ab")
-        self._process = subprocess.Popen(
-            [
-                *(local_python(), "-m", "infra.local", self._command, "--json"),
-                *(*self._shared_options, *self._options),
-            ],
-            cwd=ROOT,
-            env=self._variables,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        with self._log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(local_python(), "-m", "infra.local", self._command, "--json"),
+                    *(*self._shared_options, *self._options),
+                ],
+                cwd=ROOT,
+                env=self._variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         try:
             eventually(self._ready, "the local cloud is up", timeout_seconds=_START_TIMEOUT_SECONDS)
         except BaseException:
@@ -132,7 +131,7 @@ class RunningCloud:
         except subprocess.TimeoutExpired as error:
             self.kill()
             raise AssertionError(f"The local cloud did not stop:\n{self._log_tail()}") from error
-        self._forget()
+        self._state = {}
         assert status == 0, f"The local cloud ended with {status}:\n{self._log_tail()}"
         assert not self.state_path.exists(), "state.json was left behind"
 
@@ -142,7 +141,7 @@ class RunningCloud:
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._forget()
+        self._state = {}
 
     def invoke(self, function: str, event: object) -> Any:
         """What a function answers through the Lambda API."""
@@ -189,11 +188,6 @@ class RunningCloud:
                 f"The local cloud ended with {self._process.returncode}:\n{self._log_tail()}"
             )
         return self.refresh()
-
-    def _forget(self) -> None:
-        self._state = {}
-        if self._log is not None:
-            self._log.close()
 
     def _log_tail(self) -> str:
         return "\n".join(self.log().splitlines()[-_LOG_TAIL_LINES:])

@@ -108,6 +108,22 @@ def test_what_is_accepted_while_the_broker_is_away_is_done_when_it_is_back(
     assert user.image(before["id"]).json()["resolution"] == "20x20"
 
 
+def test_a_broker_that_takes_connections_and_says_nothing_is_as_good_as_away(
+    fragile: FragileCloud, user: ApiClient
+) -> None:
+    assert user.uploaded(samples.gif())["status"] == "ready"
+
+    fragile.ways["broker"].stall()
+    uploaded = user.upload(samples.gif())
+    health = user.get("/health")
+    fragile.ways["broker"].restore()
+
+    assert uploaded.status_code == 200
+    assert health.status_code == 503
+    assert health.json()["detail"] == "Down: broker"
+    eventually(lambda: _is_healthy(user), "everything is up again")
+
+
 def test_while_the_database_is_away_clients_are_told_to_come_back(
     fragile: FragileCloud, user: ApiClient
 ) -> None:

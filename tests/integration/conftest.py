@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import boto3
@@ -35,22 +36,32 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]
 
 
 @pytest.fixture(scope="session")
-def migrated_database_url(services: RealServices) -> Iterator[str]:
+def migrated_database(services: RealServices) -> Iterator[tuple[str, str]]:
+    """Two URLs of one database: of who may do everything, and of the API's own role."""
     name = f"test_{uuid4().hex}"
     services.administer(f"CREATE DATABASE {name} OWNER {services.owner}")
-    url = services.with_database(name)
-    image_migrations.upgrade(url)
-    yield url
-    services.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    image_migrations.upgrade(services.with_database(name))
+    administrator_url = services.administrator_of(name)
+    # Two characters that quoting must get right in SQL, and one that has a meaning in URLs.
+    api_url = services.with_role(name, f"api_{name}", quote("it's 100%", safe=""))
+    image_migrations.grant(administrator_url, api_url)
+    yield administrator_url, api_url
+    services.administer(f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE api_{name}")
 
 
 @pytest.fixture
-def database_url(migrated_database_url: str) -> str:
+def administrator_url(migrated_database: tuple[str, str]) -> str:
+    return migrated_database[0]
+
+
+@pytest.fixture
+def database_url(migrated_database: tuple[str, str]) -> str:
     """A database with the schema and no row. Emptying one is ten times as fast as making one."""
-    connection = connect(migrated_database_url)
+    administrator_url, api_url = migrated_database
+    connection = connect(administrator_url)
     connection.run(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
     connection.close()
-    return migrated_database_url
+    return api_url
 
 
 @pytest.fixture
@@ -82,9 +93,9 @@ def database(make_database: Callable[[], Database]) -> Database:
 
 
 @pytest.fixture
-def sql(database_url: str) -> Iterator[Connection]:
+def sql(database_url: str, administrator_url: str) -> Iterator[Connection]:
     """A connection of the test's own, to look and to prepare."""
-    connection = connect(database_url)
+    connection = connect(administrator_url)
     yield connection
     connection.close()
 

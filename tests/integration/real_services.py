@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pg8000.native import Connection
 
@@ -34,14 +34,24 @@ class RealServices:
     secret_access_key: str
 
     def with_database(self, name: str) -> str:
+        """The URL of the role that owns the schema."""
         return _with_database(self.database_url, name)
+
+    def administrator_of(self, database: str) -> str:
+        return _with_database(self.administrator_url, database)
+
+    def with_role(self, database: str, role: str, password: str) -> str:
+        parts = urlsplit(self.with_database(database))
+        return urlunsplit(
+            parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}")
+        )
 
     @property
     def owner(self) -> str:
         return str(urlsplit(self.database_url).username)
 
     def administer(self, *statements: str, database: str = "postgres") -> None:
-        connection = connect(_with_database(self.administrator_url, database))
+        connection = connect(self.administrator_of(database))
         try:
             for statement in statements:
                 connection.run(statement)
@@ -53,10 +63,10 @@ def connect(url: str) -> Connection:
     """A connection of the test's own, beside those of the application."""
     parts = urlsplit(url)
     return Connection(
-        parts.username or "",
+        unquote(parts.username or ""),
         host=parts.hostname,
         port=parts.port or 5432,
-        password=parts.password,
+        password=unquote(parts.password or ""),
         database=parts.path.removeprefix("/"),
         ssl_context=False,
         timeout=30,

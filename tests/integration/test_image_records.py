@@ -336,7 +336,7 @@ def test_a_page_is_read_from_an_index_and_not_from_the_whole_table(
     sql.run(
         "INSERT INTO images (user_id, title, visibility, status, original_key, object_key, "
         "content_type, size_bytes, width, height) "
-        "SELECT CASE WHEN n % 50 = 0 THEN :ada ELSE :bob END, 'title ' || n, "
+        "SELECT CASE WHEN n % 50 = 0 THEN :ada::bigint ELSE :bob::bigint END, 'title ' || n, "
         "CASE WHEN n % 3 = 0 THEN 'private' ELSE 'shared' END, "
         "CASE WHEN n % 100 = 1 THEN 'processing' ELSE 'ready' END, "
         "'storage/' || n, 'k', 'image/png', 1, 1, 1 FROM generate_series(1, 6000) AS n",

@@ -15,7 +15,8 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
-from tests.integration.real_services import TABLES, connect
+from image_api.database import Database
+from tests.integration.real_services import TABLES, RealServices, connect
 
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
@@ -100,6 +101,36 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -
     with pytest.raises(Exception, match='relation "inbox" already exists'):
         image_migrations.upgrade(empty_database_url)
     assert schema_of(empty_database_url)[0] == {"inbox"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id integer)",
+        "ALTER TABLE images ADD COLUMN mine integer",
+        "DROP TABLE outbox",
+        "TRUNCATE images",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql RETURN 1",
+        "SELECT * FROM alembic_version",
+        "CREATE ROLE mine",
+    ],
+)
+def test_the_apis_role_changes_rows_and_nothing_else(database: Database, statement: str) -> None:
+    with pytest.raises(DatabaseError) as refused:
+        database.rows(statement)
+    assert refused.value.args[0]["C"] in ("42501", "42P01")
+
+
+def test_granting_again_sets_the_password_anew(
+    services: RealServices, administrator_url: str, database_url: str
+) -> None:
+    image_migrations.grant(administrator_url, database_url)
+    Database(database_url).check()
+
+
+def test_nothing_is_granted_where_the_api_owns_the_schema(empty_database_url: str) -> None:
+    image_migrations.upgrade(empty_database_url)
+    image_migrations.grant(empty_database_url, empty_database_url)
 
 
 def totals(sql: Connection) -> dict[tuple[int, str, str], int]:

@@ -76,7 +76,8 @@ class RunningCloud:
         return self.process.wait(timeout=30)
 
     def descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return children
 
 
 def any_runs(processes: list[psutil.Process]) -> bool:

@@ -95,7 +95,7 @@ async def test_an_answer_that_looks_like_an_error_is_an_answer(
 ) -> None:
     (project / "functions/probe/app.py").write_text(
         "def lambda_handler(event, context):\n"
-        "    return {'errorMessage': 'of the domain', 'errorType': 'Mine', 'requestId': 'another'}\n"
+        "    return {'errorMessage': 'mine', 'errorType': 'Mine', 'requestId': 'another'}\n"
     )
     async with start_functions(template) as functions:
         result = await functions.invoke("ProbeFunction", json_event({}))

@@ -116,7 +116,7 @@ class Site:
                 headers = [
                     (line.split(": ", 1)[0], line.split(": ", 1)[1]) for line in rest if line
                 ]
-                length = dict((name.lower(), value) for name, value in headers)["content-length"]
+                length = {name.lower(): value for name, value in headers}["content-length"]
                 body = await reader.readexactly(int(length))
         finally:
             writer.close()
@@ -311,7 +311,8 @@ async def test_a_client_that_waits_for_100_continue_is_told_to_go_on(serve: Serv
     async with serve() as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
         writer.write(
-            b"POST /items/7 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+            b"POST /items/7 HTTP/1.1\r\nHost: x\r\n"
+            b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
         )
         assert (await reader.readline()) == b"HTTP/1.1 100 Continue\r\n"
         writer.write(b"abc")

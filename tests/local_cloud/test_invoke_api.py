@@ -161,7 +161,12 @@ async def test_a_custom_resource_is_created_as_cloudformation_does(
     async with serve(template) as (_, custom_resources):
         received: list[bytes] = []
         answer = custom_resources.answer
-        custom_resources.answer = lambda path, body: (received.append(body), answer(path, body))
+
+        def record(path: str, body: bytes) -> None:
+            received.append(body)
+            answer(path, body)
+
+        custom_resources.answer = record
         await custom_resources.create(RESOURCE)
     event = json.loads(json.loads(received[0])["Reason"])
     assert event["RequestType"] == "Create"

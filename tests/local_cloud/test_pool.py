@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from infra.local.environment import Environment, Event, InitFailed, Result
 from infra.local.logs import LogStream
-from infra.local.pool import FunctionPool, Throttled
+from infra.local.pool import ColdStarts, FunctionPool, Throttled
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio
@@ -85,7 +85,7 @@ def make_pool(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fu
             "probe",
             fakes.make,
             LogStream(io.StringIO()),
-            cold_starts=asyncio.Semaphore(2),
+            cold_starts=ColdStarts(2),
             limit=limit,
             reserved_concurrency=reserved_concurrency,
             idle_seconds=idle_seconds,
@@ -306,3 +306,37 @@ async def test_stopping_does_not_wait_for_ever(
     await pool.stop(patience_seconds=0.01)
     assert fakes.made[0].is_stopped
     task.cancel()
+
+
+async def test_a_start_that_a_request_waits_for_goes_first() -> None:
+    cold_starts = ColdStarts(1)
+    order: list[str] = []
+    awaited = {"second"}
+
+    async def start(name: str) -> None:
+        async with cold_starts.turn(lambda: name in awaited):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(start(name)) for name in ("running", "first", "second", "third")]
+    await asyncio.sleep(0)
+    awaited.add("third")
+    await asyncio.gather(*tasks)
+    assert order == ["running", "second", "third", "first"]
+
+
+async def test_a_start_that_is_given_up_does_not_keep_its_turn() -> None:
+    cold_starts = ColdStarts(1)
+    release = asyncio.Event()
+
+    async def start() -> None:
+        async with cold_starts.turn(lambda: False):
+            await release.wait()
+
+    running, given_up, waiting = (asyncio.create_task(start()) for _ in range(3))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    release.set()
+    await asyncio.gather(running, waiting)
+    async with asyncio.timeout(1), cold_starts.turn(lambda: False):
+        pass

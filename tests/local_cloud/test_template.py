@@ -214,7 +214,7 @@ def test_an_unknown_function_is_told_with_those_that_exist(folder: Path) -> None
         ("{Type: String, Default: image_events}", "{Type: String}", "QueueName does not exist"),
         ("Condition: Never", "Condition: Missing", "no condition Missing"),
         ("!GetAtt Function.Arn", "!Ref SecretArn", "SecretArn does not exist"),
-        ("Type: AWS::Serverless::Function", "Type: AWS::Serverless::Function\n    Properties: [", "YAML"),
+        ("Resources:", "Resources: [", "not valid YAML"),
     ],
 )  # fmt: skip
 def test_what_cannot_run_here_is_refused_in_words(

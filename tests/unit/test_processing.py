@@ -290,6 +290,7 @@ def test_a_retry_does_not_carry_the_brokers_own_account_of_earlier_delays(bench:
         "x-last-death-queue": "events.retry.1s",
         "x-last-death-reason": "expired",
         "x-last-death-exchange": "",
+        "x-delivery-count": 1,
         "x-attempt": 1,
     }
     bench.process(delivery(upload, **headers))

@@ -212,10 +212,11 @@ async def end_process(
 ) -> None:
     """Stop a process that is not our child, the hard way once patience runs out."""
     for attempt, seconds in ((stop_signal, patience_seconds), (signal.SIGKILL, 10.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, attempt)
         deadline = time.monotonic() + seconds
         while process.is_alive() and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-        if not process.is_alive():
-            return
+            # Again every second: RabbitMQ loses a signal that comes while it is starting.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, attempt)
+            repeat = min(time.monotonic() + 1, deadline)
+            while process.is_alive() and time.monotonic() < repeat:
+                await asyncio.sleep(_POLL_SECONDS)

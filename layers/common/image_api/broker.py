@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError
 
 from image_api import events
@@ -27,6 +28,9 @@ _HEARTBEAT_SECONDS = 60
 # After a failed connection the next attempts fail at once for a while, so that a broker that is
 # away costs one request its wait and not every one.
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
+
+# pika's connector has a family of its own: a handshake that nobody answers ends in one of these.
+_FAILURES = (AMQPError, AMQPConnectorException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +93,13 @@ class Broker:
 
         A mandatory message that no queue takes counts as not taken.
         """
-        with self._lock:
-            was_connected = self._channel is not None
-            try:
-                self._publish(exchange, routing_key, message, mandatory)
-            except (AMQPError, OSError) as error:
-                self._drop()
-                if not was_connected:
-                    raise self._unavailable() from error
-                # The connection may have died long ago, unnoticed: a fresh one decides. At worst
-                # the message is published twice, which every consumer expects.
-                try:
-                    self._publish(exchange, routing_key, message, mandatory)
-                except (AMQPError, OSError) as second_error:
-                    self._drop()
-                    raise self._unavailable() from second_error
+        self._on_a_live_connection(
+            lambda: self._publish(exchange, routing_key, message, mandatory)
+        )
 
     def check(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer."""
-        with self._lock:
-            try:
-                self._open_channel()
-                assert self._connection is not None
-                self._connection.process_data_events(0)
-            except (AMQPError, OSError) as error:
-                self._drop()
-                raise self._unavailable() from error
+        self._on_a_live_connection(self._ask)
 
     def declare_topology(self) -> None:
         """Exchange, work queue, delay queues and dead letters; safe to repeat.
@@ -142,13 +127,39 @@ class Broker:
                         },
                     )
                 self._declare_queue(dead_queue(queue), {})
-            except (AMQPError, OSError) as error:
+            except _FAILURES as error:
                 self._drop()
                 raise self._unavailable() from error
 
     def close(self) -> None:
         with self._lock:
             self._drop()
+
+    def _on_a_live_connection(self, act: Callable[[], None]) -> None:
+        """An old connection may have died long ago, unnoticed: then a fresh one decides.
+
+        At worst a message is published twice, which every consumer expects.
+        """
+        with self._lock:
+            was_connected = self._channel is not None
+            try:
+                act()
+            except _FAILURES as error:
+                self._drop()
+                if not was_connected:
+                    raise self._unavailable() from error
+                try:
+                    act()
+                except _FAILURES as second_error:
+                    self._drop()
+                    raise self._unavailable() from second_error
+
+    def _ask(self) -> None:
+        channel = self._open_channel()
+        assert self._connection is not None
+        # Changes nothing, but has an answer: an open connection alone proves little.
+        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+            channel.basic_qos(prefetch_count=0)
 
     def _declare_queue(self, name: str, arguments: Mapping[str, Any]) -> None:
         self._open_channel().queue_declare(
@@ -195,7 +206,7 @@ class Broker:
             self._connection = BlockingConnection(parameters)
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
-        except (AMQPError, OSError):
+        except _FAILURES:
             self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
             raise
         return self._channel
@@ -203,7 +214,7 @@ class Broker:
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None and connection.is_open:
-            with suppress(AMQPError, OSError):
+            with suppress(*_FAILURES):
                 connection.close()
 
     @staticmethod

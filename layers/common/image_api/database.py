@@ -48,6 +48,7 @@ class Database:
         self._url = url
         self._connection: Connection | None = None
         self._statements: dict[str, PreparedStatement] = {}
+        self._in_transaction = False
 
     def rows(self, statement: str, **parameters: Any) -> list[Row]:
         connection = self._live_connection()
@@ -71,6 +72,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Commits when the block ends, and rolls back on whatever else happens in it."""
         self.rows("BEGIN")
+        self._in_transaction = True
         try:
             yield
             self.rows("COMMIT")
@@ -80,6 +82,8 @@ class Database:
                 if self._connection is not None:
                     self.rows("ROLLBACK")
             raise
+        finally:
+            self._in_transaction = False
 
     def check(self) -> None:
         """Raises ServiceUnavailable when the database does not answer."""
@@ -97,6 +101,9 @@ class Database:
             # Between statements the server speaks only to say goodbye.
             self.close()
         if self._connection is None:
+            if self._in_transaction:
+                # What came before is rolled back: the rest must not be applied without it.
+                raise ServiceUnavailable("The connection to the database was lost; try again")
             self._connection = _connect(self._url)
         return self._connection
 

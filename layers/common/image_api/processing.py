@@ -27,7 +27,7 @@ _WAITS = "x-waits"
 _REASON = "x-reason"
 # What the broker writes down when a delay ends. Lambda hands it over in a form of its own: sent
 # back, it would grow with every round until the message is too large for its queue.
-_BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-")
+_BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 # An event that overtook an earlier one of its image comes back soon, then less and less often.
 # The earlier one has 13 minutes for its own retries; after hours it is not coming.
 _WAIT_DELAYS_SECONDS = ((20, 1), (40, 5), (300, 30))

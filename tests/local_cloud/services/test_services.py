@@ -335,9 +335,27 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def _supervisor(folder: Path) -> subprocess.Popen[str]:
+SUPERVISOR_OF_A_STARTING_BROKER = """
+import asyncio, sys
+from pathlib import Path
+from infra.local.services import RabbitMQService
+
+async def main(folder):
+    rabbitmq = RabbitMQService(folder, folder / "logs", 0)
+    starting = asyncio.create_task(rabbitmq.start())
+    while not rabbitmq.pids():
+        await asyncio.sleep(0.01)
+    # The kernel's half of a start is done here, and Erlang's has hardly begun.
+    print(*rabbitmq.pids(), flush=True)
+    await starting
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def _supervisor(folder: Path, program: str = SUPERVISOR) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR, str(folder)],
+        [sys.executable, "-c", program, str(folder)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
@@ -364,6 +382,20 @@ async def test_services_end_with_a_killed_supervisor_and_start_again_under_the_n
     )
     async with started(*services):
         assert all(service.pids() for service in services)
+
+
+@pytest.mark.asyncio
+async def test_a_broker_whose_supervisor_died_during_its_start_is_replaced(folder: Path) -> None:
+    with _supervisor(folder, SUPERVISOR_OF_A_STARTING_BROKER) as supervisor:
+        assert supervisor.stdout is not None
+        left_behind = int(supervisor.stdout.readline().split()[0])
+        await becomes_true((folder / "rabbitmq" / "process.json").exists)
+        supervisor.kill()
+    rabbitmq = RabbitMQService(folder, folder / "logs", 0)
+    async with started(rabbitmq):
+        assert rabbitmq.pids()
+        assert left_behind not in rabbitmq.pids()
+        assert not psutil.pid_exists(left_behind)
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,354 @@
+"""RabbitMQ: topology, confirms, delays, dead letters, and connections that die."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from image_api import broker as broker_module
+from image_api import events
+from image_api.broker import RETRY_DELAYS_SECONDS, Broker, Message, dead_queue, retry_queue
+from image_api.errors import ServiceUnavailable
+from image_api.events import Event
+from image_api.settings import BrokerSettings
+from tests.e2e.cuttable_proxy import CuttableProxy
+from tests.e2e.waiting import eventually
+from tests.integration.real_services import RealServices
+
+
+def event(event_type: str = events.UPLOAD_REQUESTED, image_id: int = 7) -> Event:
+    return Event(
+        events.new_id(), event_type, image_id, 1, {"a": 1}, "request-1", "2026-01-02T03:04:05Z"
+    )
+
+
+def message(body: bytes = b"{}", **headers: Any) -> Message:
+    return Message(
+        body=body,
+        message_id=events.new_id(),
+        correlation_id="request-1",
+        type=events.UPLOAD_REQUESTED,
+        timestamp=1_700_000_000,
+        headers=headers,
+    )
+
+
+Received = tuple[Any, pika.BasicProperties, bytes]
+
+
+def received(channel: BlockingChannel, queue: str) -> Received:
+    """The next message of a queue, as soon as it is there."""
+
+    def get() -> Received | None:
+        method, properties, body = channel.basic_get(queue, auto_ack=True)
+        return None if method is None else (method, properties, body)
+
+    return eventually(get, f"a message in {queue}")
+
+
+def is_empty(channel: BlockingChannel, queue: str) -> bool:
+    method, _, _ = channel.basic_get(queue, auto_ack=True)
+    return method is None
+
+
+def proxied(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{port}"))
+
+
+@contextmanager
+def broker_at(url: str, queue: str) -> Iterator[Broker]:
+    made = Broker(BrokerSettings(url, queue))
+    yield made
+    made.close()
+
+
+class FreezableProxy(CuttableProxy):
+    """Keeps its connections, and from some moment on lets nothing through any more."""
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(target_port)
+        self._open = threading.Event()
+        self._open.set()
+
+    def freeze(self) -> None:
+        self._open.clear()
+
+    def cut(self) -> None:
+        self._open.set()
+        super().cut()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        super()._forward(source, _Gate(target, self._open))  # type: ignore[arg-type]
+
+
+class _Gate:
+    """The sending half of a socket, behind a gate."""
+
+    def __init__(self, target: socket.socket, is_open: threading.Event) -> None:
+        self._target = target
+        self._is_open = is_open
+
+    def sendall(self, data: bytes) -> None:
+        self._is_open.wait()
+        self._target.sendall(data)
+
+    def shutdown(self, how: int) -> None:
+        self._target.shutdown(how)
+
+
+@pytest.fixture
+def proxy(services: RealServices) -> Iterator[CuttableProxy]:
+    with CuttableProxy(urlsplit(services.rabbitmq_url).port or 5672) as made:
+        yield made
+
+
+@pytest.fixture
+def listener(channel: BlockingChannel, queue: str) -> str:
+    """Another service's queue, bound to every outcome."""
+    name = channel.queue_declare("", exclusive=True).method.queue
+    for outcome in ("completed", "failed"):
+        channel.queue_bind(name, events.EXCHANGE, f"image.*.{outcome}")
+    return str(name)
+
+
+def test_a_published_event_carries_what_the_contract_says(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    sent = event()
+    before = int(time.time())
+    broker.publish_event(sent)
+    method, properties, body = received(channel, queue)
+    assert events.decode(body) == sent
+    assert (method.exchange, method.routing_key) == (events.EXCHANGE, "image.upload.requested")
+    assert properties.message_id == sent.id
+    assert properties.correlation_id == "request-1"
+    assert properties.content_type == "application/cloudevents+json"
+    assert properties.delivery_mode == 2
+    assert properties.type == "image.upload.requested"
+    assert properties.app_id == "image-api"
+    assert before <= properties.timestamp <= time.time()
+    # What a quorum queue counts by itself.
+    assert set(properties.headers or {}) <= {"x-delivery-count"}
+
+
+@pytest.mark.parametrize("event_type", sorted(events.REQUESTS))
+def test_every_request_reaches_the_consumers_queue(
+    broker: Broker, queue: str, channel: BlockingChannel, event_type: str
+) -> None:
+    broker.publish_event(event(event_type))
+    _, properties, _ = received(channel, queue)
+    assert properties.type == event_type
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    [
+        events.UPLOAD_COMPLETED,
+        events.UPLOAD_FAILED,
+        events.UPDATE_COMPLETED,
+        events.UPDATE_FAILED,
+        events.DELETE_COMPLETED,
+    ],
+)
+def test_an_outcome_reaches_who_listens_and_not_the_consumer(
+    broker: Broker, queue: str, listener: str, channel: BlockingChannel, event_type: str
+) -> None:
+    broker.publish_event(event(event_type))
+    _, properties, _ = received(channel, listener)
+    assert properties.type == event_type
+    assert is_empty(channel, queue)
+
+
+def test_messages_keep_their_order(broker: Broker, queue: str, channel: BlockingChannel) -> None:
+    for number in range(1, 21):
+        broker.publish_event(event(image_id=number))
+    assert [
+        events.decode(received(channel, queue)[2]).image_id for _ in range(20)
+    ] == list(range(1, 21))
+
+
+def test_an_outcome_that_nobody_listens_to_is_fine(broker: Broker, queue: str) -> None:
+    broker.publish_event(event(events.UPLOAD_COMPLETED))
+
+
+def test_a_request_that_no_queue_takes_is_not_taken(
+    services: RealServices, channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lonely = f"test.{uuid4().hex}"
+    channel.exchange_declare(lonely, "topic")
+    monkeypatch.setattr(events, "EXCHANGE", lonely)
+    with broker_at(services.rabbitmq_url, "unused") as broker:
+        with pytest.raises(ServiceUnavailable):
+            broker.publish_event(event())
+        broker.publish_event(event(events.UPLOAD_COMPLETED))
+    channel.exchange_delete(lonely)
+
+
+def test_a_queue_that_is_missing_takes_nothing(broker: Broker, queue: str) -> None:
+    with pytest.raises(ServiceUnavailable):
+        broker.publish("", f"{queue}.of.nobody", message())
+    broker.check()
+
+
+def test_declaring_the_topology_again_changes_nothing(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    broker.publish_event(event())
+    broker.declare_topology()
+    broker.declare_topology()
+    received(channel, queue)
+
+
+def test_the_queues_outlive_a_node(channel: BlockingChannel, queue: str) -> None:
+    for name in (queue, retry_queue(queue, 1), dead_queue(queue)):
+        # Declaring with other properties than it has is refused; these are the same.
+        arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+        if name == retry_queue(queue, 1):
+            arguments |= {
+                "x-message-ttl": 1000,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": queue,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            }
+        channel.queue_declare(name, durable=True, arguments=arguments)
+
+
+def test_there_is_a_queue_for_every_delay(channel: BlockingChannel, queue: str) -> None:
+    for delay_seconds in RETRY_DELAYS_SECONDS:
+        channel.queue_declare(retry_queue(queue, delay_seconds), passive=True)
+
+
+def test_a_delay_queue_brings_its_message_back_unchanged(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    sent = message(b'{"a": 1}', **{"x-attempt": 1, "x-reason": "away"})
+    started = time.monotonic()
+    broker.publish("", retry_queue(queue, 1), sent)
+    assert is_empty(channel, queue)
+    _, properties, body = received(channel, queue)
+    assert time.monotonic() - started >= 0.9
+    assert body == sent.body
+    assert properties.message_id == sent.message_id
+    assert properties.correlation_id == sent.correlation_id
+    assert properties.type == sent.type
+    assert properties.headers["x-attempt"] == 1
+    assert properties.headers["x-reason"] == "away"
+
+
+def test_a_dead_letter_keeps_its_reason(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    broker.publish("", dead_queue(queue), message(b"bad", **{"x-reason": "no JSON"}))
+    _, properties, body = received(channel, dead_queue(queue))
+    assert (body, properties.headers["x-reason"]) == (b"bad", "no JSON")
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed(
+    services: RealServices, queue: str, proxy: CuttableProxy, channel: BlockingChannel
+) -> None:
+    with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
+        broker.publish_event(event(image_id=1))
+        proxy.cut()
+        proxy.restore()
+        broker.publish_event(event(image_id=2))
+        assert [events.decode(received(channel, queue)[2]).image_id for _ in range(2)] == [1, 2]
+        proxy.cut()
+        proxy.restore()
+        broker.check()
+
+
+def test_a_broker_that_is_away_is_asked_again_after_a_pause(
+    services: RealServices,
+    queue: str,
+    proxy: CuttableProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
+        broker.check()
+        proxy.cut()
+        monkeypatch.setattr(broker_module.time, "monotonic", lambda: clock[0])
+        with pytest.raises(ServiceUnavailable):
+            broker.publish_event(event())
+        proxy.restore()
+        clock[0] += 4.9
+        # During the pause no request waits for a broker that may still be away.
+        with pytest.raises(ServiceUnavailable, match="a moment ago"):
+            broker.publish_event(event())
+        clock[0] += 0.2
+        broker.publish_event(event())
+
+
+@pytest.mark.parametrize("url", ["amqp://images:wrong@127.0.0.1:{port}/%2F", "amqp://a:b@127.0.0.1:1"])
+def test_a_broker_that_does_not_let_in_is_an_outage_that_reveals_nothing(
+    services: RealServices, queue: str, url: str
+) -> None:
+    port = urlsplit(services.rabbitmq_url).port
+    with broker_at(url.format(port=port), queue) as broker:
+        for ask in (broker.check, broker.declare_topology, lambda: broker.publish_event(event())):
+            with pytest.raises(ServiceUnavailable) as refused:
+                ask()
+            assert "127.0.0.1" not in refused.value.detail
+            assert "wrong" not in refused.value.detail
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_is_given_up(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        broker_at(f"amqp://a:b@127.0.0.1:{silent.getsockname()[1]}/%2F", queue) as broker,
+    ):
+        started = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            broker.publish_event(event())
+        assert time.monotonic() - started < 5
+
+
+def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
+    services: RealServices, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", 0.3)
+    port = urlsplit(services.rabbitmq_url).port or 5672
+    with FreezableProxy(port) as proxy:
+        with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
+            broker.check()
+            proxy.freeze()
+            monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
+            started = time.monotonic()
+            with pytest.raises(ServiceUnavailable):
+                broker.publish_event(event())
+            assert time.monotonic() - started < 5
+            proxy.cut()
+
+
+def test_threads_may_share_a_broker(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    sent = [event(image_id=number) for number in range(1, 41)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(broker.publish_event, sent))
+    got = {events.decode(received(channel, queue)[2]).id for _ in sent}
+    assert got == {each.id for each in sent}
+
+
+def test_closing_twice_and_using_again_is_fine(broker: Broker, queue: str) -> None:
+    broker.check()
+    broker.close()
+    broker.close()
+    broker.check()

@@ -1,0 +1,247 @@
+"""The connection: reused, renewed, rolled back, and never waited for without end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
+
+from image_api import database as database_module
+from image_api.database import Database, UniqueViolation
+from image_api.errors import ConfigurationError, ServiceUnavailable
+from tests.e2e.cuttable_proxy import CuttableProxy
+
+
+@contextmanager
+def through(proxy_port: int, url: str) -> Iterator[Database]:
+    """A database that is reached over a port that the test controls."""
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0]
+    database = Database(
+        urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{proxy_port}"))
+    )
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[CuttableProxy]:
+    with CuttableProxy(urlsplit(database_url).port or 5432) as made:
+        yield made
+
+
+def backend(database: Database) -> int:
+    row = database.row("SELECT pg_backend_pid()")
+    assert row is not None
+    return int(row[0])
+
+
+def users(sql: Connection) -> int:
+    return int(sql.run("SELECT count(*) FROM users")[0][0])
+
+
+ADD_USER = "INSERT INTO users (username, username_key, password_hash) VALUES (:n, :n, 'h')"
+
+
+def test_one_connection_is_used_again_and_again(database: Database) -> None:
+    assert len({backend(database) for _ in range(5)}) == 1
+
+
+def test_a_statement_is_prepared_once(database: Database, sql: Connection) -> None:
+    for number in range(5):
+        assert database.rows("SELECT :number::integer + 1", number=number) == [[number + 1]]
+    row = database.row(
+        "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE :pattern",
+        pattern="%::integer + 1",
+    )
+    assert row == [1]
+
+
+def test_a_connection_that_the_server_ended_is_replaced_unnoticed(
+    database: Database, sql: Connection
+) -> None:
+    before = backend(database)
+    sql.run("SELECT pg_terminate_backend(:pid, 5000)", pid=before)
+    assert database.rows("SELECT 1") == [[1]]
+    assert backend(database) != before
+
+
+def test_a_connection_that_died_without_a_word_is_replaced_unnoticed(
+    proxy: CuttableProxy, database_url: str
+) -> None:
+    with through(proxy.port, database_url) as database:
+        before = backend(database)
+        proxy.cut()
+        proxy.restore()
+        assert backend(database) != before
+
+
+def test_while_the_server_is_away_every_statement_says_so_and_later_ones_work(
+    proxy: CuttableProxy, database_url: str
+) -> None:
+    with through(proxy.port, database_url) as database:
+        database.check()
+        proxy.cut()
+        for _ in range(3):
+            with pytest.raises(ServiceUnavailable):
+                database.check()
+        proxy.restore()
+        database.check()
+
+
+def test_a_statement_that_is_cut_off_is_not_repeated(
+    database: Database, sql: Connection, make_database: Callable[[], Database]
+) -> None:
+    pid = backend(database)
+    with pytest.raises(ServiceUnavailable):
+        database.rows("SELECT pg_terminate_backend(:pid::integer)", pid=pid)
+    assert backend(database) != pid
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_without_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "SOCKET_TIMEOUT_SECONDS", 0.3)
+    before = backend(database)
+    with pytest.raises(ServiceUnavailable, match="did not answer"):
+        database.rows("SELECT pg_sleep(20)")
+    # The answer to the statement before must not be taken for that of the next.
+    assert database.rows("SELECT 7") == [[7]]
+    assert backend(database) != before
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_module, "SOCKET_TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        database = Database(f"postgresql://ada:secret@127.0.0.1:{port}/images")
+        with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+            database.check()
+
+
+@pytest.mark.parametrize("part", ["password", "database", "port"])
+def test_a_server_that_does_not_let_in_is_an_outage_that_reveals_nothing(
+    database_url: str, part: str
+) -> None:
+    parts = urlsplit(database_url)
+    wrong = {
+        "password": parts._replace(netloc=f"{parts.username}:wrong@{parts.netloc.split('@')[1]}"),
+        "database": parts._replace(path="/nowhere"),
+        "port": parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:1"),
+    }[part]
+    with pytest.raises(ServiceUnavailable) as refused:
+        Database(urlunsplit(wrong)).check()
+    assert refused.value.detail == "The database cannot be reached; try again"
+
+
+@pytest.mark.parametrize("url", ["mysql://a@b/c", "postgresql:///images", "images"])
+def test_a_url_of_another_kind_is_refused_in_words(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL must look like"):
+        Database(url).check()
+
+
+def test_a_transaction_commits_when_its_block_ends(database: Database, sql: Connection) -> None:
+    with database.transaction():
+        database.rows(ADD_USER, n="ada")
+        assert users(sql) == 0
+    assert users(sql) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_transaction_rolls_back_whatever_ends_its_block(
+    database: Database, sql: Connection, error: type[BaseException]
+) -> None:
+    def interrupted() -> None:
+        with database.transaction():
+            database.rows(ADD_USER, n="ada")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert users(sql) == 0
+    # And the connection is good for the next.
+    database.rows(ADD_USER, n="bob")
+    assert users(sql) == 1
+
+
+def test_a_failed_statement_rolls_its_transaction_back(
+    database: Database, sql: Connection
+) -> None:
+    def conflicting() -> None:
+        with database.transaction():
+            database.rows(ADD_USER, n="ada")
+            database.rows(ADD_USER, n="ada")
+
+    with pytest.raises(UniqueViolation):
+        conflicting()
+    assert users(sql) == 0
+
+
+def test_a_transaction_whose_connection_dies_leaves_nothing(
+    database: Database, sql: Connection
+) -> None:
+    def cut_off() -> None:
+        with database.transaction():
+            database.rows(ADD_USER, n="ada")
+            sql.run("SELECT pg_terminate_backend(:pid, 5000)", pid=backend(database))
+            database.rows(ADD_USER, n="bob")
+
+    with pytest.raises(ServiceUnavailable):
+        cut_off()
+    assert users(sql) == 0
+
+
+def test_a_broken_unique_rule_is_named(database: Database) -> None:
+    database.rows(ADD_USER, n="ada")
+    with pytest.raises(UniqueViolation) as refused:
+        database.rows(ADD_USER, n="ada")
+    assert refused.value.constraint == "users_username_key_unique"
+
+
+def test_another_broken_rule_is_nobodys_fault_and_escapes(database: Database) -> None:
+    with pytest.raises(DatabaseError):
+        database.rows(ADD_USER, n="")
+    assert database.rows("SELECT 1") == [[1]]
+
+
+def test_a_server_that_shuts_down_is_an_outage(database: Database, sql: Connection) -> None:
+    # 57014: the administrator, or a time-out, cancelled the statement.
+    database.rows("SET statement_timeout = '50ms'")
+    with pytest.raises(ServiceUnavailable, match="cannot answer just now"):
+        database.rows("SELECT pg_sleep(20)")
+
+
+def test_what_is_no_text_for_postgres_does_not_break_the_connection(database: Database) -> None:
+    with pytest.raises(DatabaseError):
+        database.rows("SELECT :text::text", text="a\x00b")
+    assert database.rows("SELECT 1") == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("query", "host", "encrypted"),
+    [
+        ("prefer", "localhost", False),
+        ("prefer", "127.0.0.1", False),
+        ("disable", "db.example.com", False),
+        ("prefer", "db.example.com", True),
+        ("require", "localhost", True),
+        ("require", "db.example.com", True),
+        ("verify-full", "db.example.com", True),
+    ],
+)
+def test_what_crosses_a_network_is_encrypted(query: str, host: str, encrypted: bool) -> None:
+    assert bool(database_module._ssl_context(query, host)) is encrypted
+
+
+def test_verify_full_checks_certificate_and_name() -> None:
+    context = database_module._ssl_context("verify-full", "db.example.com")
+    assert not isinstance(context, bool)
+    assert context.check_hostname
+    assert context.verify_mode.name == "CERT_REQUIRED"
