@@ -192,7 +192,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         await bench.both(name, lambda _, request=request: request, count=scale.large)
         bench.wait_until_settled()
     for rows in (1_000, scale.rows):
-        samples.fill(bench.cloud.environment["DATABASE_URL"], bench.username, rows)
+        samples.fill(bench.cloud.database_url, bench.username, rows)
         page = bench.call("GET", "/image/get_all_images?limit=100")
         ids = [image["id"] for image in page]
         await bench.both(
@@ -207,9 +207,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
             ),
             count=scale.fast,
         )
-    own = samples.own_images(
-        bench.cloud.environment["DATABASE_URL"], bench.username, 4 * scale.slow + 4000
-    )
+    own = samples.own_images(bench.cloud.database_url, bench.username, 4 * scale.slow + 4000)
     title = json.dumps({"title": "bench"}).encode()
     await bench.both(
         "update (title)",
@@ -259,8 +257,8 @@ def _print_report(
             f"{alone.p50_ms / floor:.1f} | {rate} |"
         )
     print("\n| what | figure |\n| --- | ---: |")
-    for name, rate in rates.items():
-        print(f"| consumer, {name} | {rate:.1f} images/s |")
+    for name, images_per_second in rates.items():
+        print(f"| consumer, {name} | {images_per_second:.1f} images/s |")
     print(
         f"| upload answered until thumbnail ready, 12 MP | {statistics.median(ready_ms):.0f} ms |"
     )

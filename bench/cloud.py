@@ -71,6 +71,11 @@ class LocalCloud:
         environment: dict[str, str] = self.state["environment"]
         return environment
 
+    @property
+    def database_url(self) -> str:
+        """The owner's: the API's role may not ANALYZE what the bench fills in."""
+        return self.environment.get("DATABASE_ADMIN_URL") or self.environment["DATABASE_URL"]
+
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:
             return

@@ -30,6 +30,7 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     from PIL import Image
+
     from tests import samples
 
     def photo(width: int, height: int) -> Image.Image:

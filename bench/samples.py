@@ -6,7 +6,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -117,10 +117,8 @@ def floors(
     )
     bucket = environment["IMAGES_BUCKET"]
     for name, body in (("100 KB", photo_100kb), ("3 MB", photo_3mb)):
-        yield (
-            f"boto3, put of {name} (floor)",
-            _timed(lambda body=body: client.put_object(Bucket=bucket, Key="bench", Body=body), 30),
-        )
+        put = partial(client.put_object, Bucket=bucket, Key="bench", Body=body)
+        yield f"boto3, put of {name} (floor)", _timed(put, 30)
 
 
 def _timed(action: Callable[[], object], count: int) -> Figures:

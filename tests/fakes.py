@@ -315,6 +315,4 @@ class FakeProcessingRecords:
 def _event(
     event_type: str, image_id: int, sequence: int, data: dict[str, Any], correlation_id: str
 ) -> Event:
-    return Event(
-        events.new_id(), event_type, image_id, sequence, data, correlation_id, OCCURRED_AT
-    )
+    return Event(events.new_id(), event_type, image_id, sequence, data, correlation_id, OCCURRED_AT)

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import aiohttp
 import uvloop
+from rich.console import Console
+
 from infra.local.artifacts import InstallFailed
 from infra.local.cloud import Cloud, CloudFailed
 from infra.local.custom_resources import CustomResourceFailed
@@ -27,7 +29,6 @@ from infra.local.services.processes import ProcessIdentity
 from infra.local.services.records import read_record
 from infra.local.settings import Settings, SettingsError, read_settings
 from infra.local.template import TemplateError
-from rich.console import Console
 
 _EXPECTED = (
     CloudFailed,

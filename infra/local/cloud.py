@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from rich.console import Console
+
 from infra.local import schedules
 from infra.local.artifacts import Artifacts, InstallFailed
 from infra.local.custom_resources import CustomResourceFailed, CustomResources
@@ -36,7 +38,6 @@ from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
 from infra.local.template import Api, Bucket, Template, TemplateError, read_template
 from infra.local.watch import Watcher
-from rich.console import Console
 
 _PATIENCE_SECONDS = 30.0
 _LISTEN_BACKLOG = 512
@@ -191,6 +192,10 @@ class Cloud:
             else:
                 details.append("[dim]as set by the environment:[/]")
             self._service_variables[variable] = url or service.url
+            if isinstance(service, PostgresService) and url is None and self._with_functions:
+                # Migrations run as the owner of the schema and let the other role in.
+                self._service_variables["DATABASE_ADMIN_URL"] = service.url
+                self._service_variables[variable] = service.api_url
             details.append(_without_password(self._service_variables[variable]))
 
     async def _notice_end(self, name: str, service: Service) -> None:

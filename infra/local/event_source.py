@@ -17,14 +17,15 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pika
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.channel import Channel
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
 from infra.local.environment import Event, Result, error_summary
 from infra.local.functions import json_event
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
 from infra.local.template import QueueMapping
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
-from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 # Lambda's payload limit, less what stands around the messages.
 _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096

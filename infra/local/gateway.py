@@ -19,6 +19,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from multidict import CIMultiDict
+
 from infra.local.environment import MAX_PAYLOAD_BYTES, Event, Result
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
@@ -31,7 +33,6 @@ from infra.local.template import (
     MockIntegration,
     Route,
 )
-from multidict import CIMultiDict
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from aiohttp import web
+
 from infra.local.custom_resources import CustomResources
 from infra.local.environment import MAX_PAYLOAD_BYTES, Event
 from infra.local.functions import FunctionService

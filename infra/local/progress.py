@@ -4,9 +4,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from infra.local.logs import LogStream
 from rich.console import Console
 from rich.status import Status
+
+from infra.local.logs import LogStream
 
 
 class Progress:

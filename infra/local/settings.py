@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dotenv import dotenv_values
+
 from infra.local.services.records import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import requests
 from requests.adapters import HTTPAdapter
+
 from tests.e2e.waiting import eventually
 
 PASSWORD = "analytical!engine"

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import boto3
 import pytest
 from pg8000.native import Connection
+
 from tests.e2e.api_client import ApiClient
 from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud

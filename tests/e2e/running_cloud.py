@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import requests
+
 from tests.e2e.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

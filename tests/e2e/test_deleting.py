@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pg8000.native import Connection
+
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.holding import Processing

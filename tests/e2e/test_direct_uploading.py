@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 

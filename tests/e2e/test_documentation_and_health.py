@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import yaml
+
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT
 

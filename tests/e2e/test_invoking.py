@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT, RunningCloud
 

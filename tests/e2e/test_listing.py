@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT, RunningCloud

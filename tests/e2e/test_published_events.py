@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
+
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.e2e.api_client import PASSWORD, ApiClient, field_messages
 from tests.e2e.conftest import NewClient
 

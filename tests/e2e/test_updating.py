@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image as Pillow
+
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing

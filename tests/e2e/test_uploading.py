@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.holding import Processing

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import boto3
-import image_migrations
 import pika
 import pytest
 from botocore.config import Config
@@ -16,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
+import image_migrations
 from image_api import events, wiring
 from image_api.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
 from image_api.database import Database
@@ -28,6 +28,7 @@ from tests.integration.real_services import TABLES, RealServices, connect, runni
 
 hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("suite")
+
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]:

@@ -42,9 +42,7 @@ class RealServices:
 
     def with_role(self, database: str, role: str, password: str) -> str:
         parts = urlsplit(self.with_database(database))
-        return urlunsplit(
-            parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}")
-        )
+        return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.hostname}:{parts.port}"))
 
     @property
     def owner(self) -> str:

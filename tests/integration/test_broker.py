@@ -175,9 +175,9 @@ def test_an_outcome_reaches_who_listens_and_not_the_consumer(
 def test_messages_keep_their_order(broker: Broker, queue: str, channel: BlockingChannel) -> None:
     for number in range(1, 21):
         broker.publish_event(event(image_id=number))
-    assert [
-        events.decode(received(channel, queue)[2]).image_id for _ in range(20)
-    ] == list(range(1, 21))
+    assert [events.decode(received(channel, queue)[2]).image_id for _ in range(20)] == list(
+        range(1, 21)
+    )
 
 
 def test_an_outcome_that_nobody_listens_to_is_fine(broker: Broker, queue: str) -> None:
@@ -293,7 +293,9 @@ def test_a_broker_that_is_away_is_asked_again_after_a_pause(
         broker.publish_event(event())
 
 
-@pytest.mark.parametrize("url", ["amqp://images:wrong@127.0.0.1:{port}/%2F", "amqp://a:b@127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url", ["amqp://images:wrong@127.0.0.1:{port}/%2F", "amqp://a:b@127.0.0.1:1"]
+)
 def test_a_broker_that_does_not_let_in_is_an_outage_that_reveals_nothing(
     services: RealServices, queue: str, url: str
 ) -> None:
@@ -337,9 +339,7 @@ def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
             proxy.cut()
 
 
-def test_threads_may_share_a_broker(
-    broker: Broker, queue: str, channel: BlockingChannel
-) -> None:
+def test_threads_may_share_a_broker(broker: Broker, queue: str, channel: BlockingChannel) -> None:
     sent = [event(image_id=number) for number in range(1, 41)]
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(broker.publish_event, sent))

@@ -22,9 +22,7 @@ def through(proxy_port: int, url: str) -> Iterator[Database]:
     """A database that is reached over a port that the test controls."""
     parts = urlsplit(url)
     credentials = parts.netloc.rpartition("@")[0]
-    database = Database(
-        urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{proxy_port}"))
-    )
+    database = Database(urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{proxy_port}")))
     yield database
     database.close()
 
@@ -171,9 +169,7 @@ def test_a_transaction_rolls_back_whatever_ends_its_block(
     assert users(sql) == 1
 
 
-def test_a_failed_statement_rolls_its_transaction_back(
-    database: Database, sql: Connection
-) -> None:
+def test_a_failed_statement_rolls_its_transaction_back(database: Database, sql: Connection) -> None:
     def conflicting() -> None:
         with database.transaction():
             database.rows(ADD_USER, n="ada")

@@ -62,9 +62,7 @@ def ids(found: list[dict[str, Any]]) -> list[int]:
     return [image["id"] for image in found]
 
 
-def all_pages(
-    records: PostgresImageRecords, user_id: int, limit: int, **filters: Any
-) -> list[int]:
+def all_pages(records: PostgresImageRecords, user_id: int, limit: int, **filters: Any) -> list[int]:
     seen: list[int] = []
     before_id: int | None = None
     while True:
@@ -221,7 +219,9 @@ def test_one_stored_file_becomes_one_image(
     image_records.accept_upload(users[0], image, "")
     with pytest.raises(UploadNotFound):
         image_records.accept_upload(users[0], image, "")
-    assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM outbox)") == [[1, 1]]
+    assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM outbox)") == [
+        [1, 1]
+    ]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 10, 11, 100])

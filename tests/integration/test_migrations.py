@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import image_migrations
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -15,8 +14,9 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
+import image_migrations
 from image_api.database import Database
-from tests.integration.real_services import TABLES, RealServices, connect
+from tests.integration.real_services import TABLES, connect
 
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
@@ -122,10 +122,10 @@ def test_the_apis_role_changes_rows_and_nothing_else(database: Database, stateme
 
 
 def test_granting_again_sets_the_password_anew(
-    services: RealServices, administrator_url: str, database_url: str
+    administrator_url: str, database_url: str, database: Database
 ) -> None:
     image_migrations.grant(administrator_url, database_url)
-    Database(database_url).check()
+    database.check()
 
 
 def test_nothing_is_granted_where_the_api_owns_the_schema(empty_database_url: str) -> None:

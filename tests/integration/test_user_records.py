@@ -218,9 +218,7 @@ def test_old_failures_are_forgotten_and_young_ones_are_not(
     assert sql.run("SELECT count(*) FROM sign_in_failures") == [[2]]
 
 
-def test_a_better_hash_replaces_the_old_one(
-    records: PostgresUserRecords, sql: Connection
-) -> None:
+def test_a_better_hash_replaces_the_old_one(records: PostgresUserRecords, sql: Connection) -> None:
     user_id = records.add("Ada", "ada", "old")
     records.sign_in_succeeded("ada", HOME, user_id, "new")
     assert sql.run("SELECT password_hash FROM users") == [["new"]]

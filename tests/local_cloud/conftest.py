@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from infra.local.artifacts import Artifacts
 from infra.local.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from infra.local.settings import ROOT
 
 ELSEWHERE = {

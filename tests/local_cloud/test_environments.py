@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from infra.local.functions import FunctionService, json_event
 from infra.local.template import Template, read_template
 from tests.local_cloud.conftest import StartFunctions, until

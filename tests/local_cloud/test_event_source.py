@@ -14,13 +14,14 @@ from typing import Any
 import pika
 import pytest
 import pytest_asyncio
+from pika.adapters.blocking_connection import BlockingChannel
+
 from infra.local.environment import Event, Result
 from infra.local.event_source import QueuePoller, message_record
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
 from infra.local.services import RabbitMQService
 from infra.local.template import QueueMapping
-from pika.adapters.blocking_connection import BlockingChannel
 from tests.local_cloud.conftest import until
 
 QUEUE = "events under test"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from infra.local.environment import Event, Result
 from infra.local.gateway import MAX_BODY_BYTES, Gateway
 from infra.local.logs import LogStream

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from infra.local.intrinsics import Resolver, Unresolved
 
 DOCUMENT: dict[str, Any] = {

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from aiohttp import web
 from botocore.exceptions import ClientError
+
 from infra.local.custom_resources import CustomResourceFailed, CustomResources
 from infra.local.functions import FunctionService
 from infra.local.invoke_api import InvokeApi

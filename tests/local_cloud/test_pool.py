@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+
 from infra.local.environment import Environment, Event, InitFailed, Result
 from infra.local.logs import LogStream
 from infra.local.pool import ColdStarts, FunctionPool, Throttled

@@ -1,6 +1,7 @@
 """Which route answers which path."""
 
 import pytest
+
 from infra.local.routes import RouteTable
 from infra.local.template import FunctionIntegration, Route
 

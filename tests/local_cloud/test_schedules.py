@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
 from infra.local import schedules
 from infra.local.environment import Event
 from infra.local.schedules import ScheduleError, parse

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from infra.local.template import (
     FunctionIntegration,
     MockIntegration,

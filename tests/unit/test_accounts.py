@@ -74,7 +74,7 @@ def test_each_rule_of_usernames_has_its_own_message(username: str, message: str)
         ("a!b", "The password is too short; it needs 4 to 50 characters"),
         ("!" + "a" * 50, "The password is too long; it may have at most 50 characters"),
         ("abcd", f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
-        ("abc-d=e~\"`\\", f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
+        ('abc-d=e~"`\\', f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
     ],
 )
 def test_each_rule_of_passwords_has_its_own_message(password: str, message: str) -> None:

@@ -77,7 +77,7 @@ def test_success_is_told_with_its_data(cloudformation: ResponseServer) -> None:
 
 def test_an_update_keeps_the_resources_name(cloudformation: ResponseServer) -> None:
     event = request(cloudformation.url, "Update", PhysicalResourceId="the-schema")
-    deployment.answer(event, lambda: {})
+    deployment.answer(event, dict)
     assert cloudformation.received[0][2]["PhysicalResourceId"] == "the-schema"
 
 

@@ -193,7 +193,8 @@ def test_the_page_holds_document_and_swagger_ui_and_loads_nothing_from_elsewhere
 
 def test_a_text_of_the_document_cannot_end_the_script_it_stands_in() -> None:
     page = documentation.swagger_page(
-        {"openapi": "3.1.0", "info": {"title": "</script><script>alert(1)"}, "paths": {}}, "https://x"
+        {"openapi": "3.1.0", "info": {"title": "</script><script>alert(1)"}, "paths": {}},
+        "https://x",
     )
     assert "</script><script>alert(1)" not in str(page.body)
 

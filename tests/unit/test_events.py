@@ -155,7 +155,7 @@ def test_an_event_with_a_wrong_or_missing_attribute_is_refused(
 
 
 def test_a_refusal_quotes_nothing_of_the_message() -> None:
-    secret = "hunter2"  # noqa: S105
+    secret = "hunter2"
     for changed in ({"id": secret}, {"type": [secret]}, {"specversion": secret}):
         assert secret not in reason(json.dumps(document(**changed)).encode())
     assert secret not in reason(secret.encode())

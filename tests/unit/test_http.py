@@ -167,7 +167,10 @@ def test_an_unknown_error_escapes_so_that_the_gateway_answers_for_it(error: Exce
     [
         ({}, {"name": "This field is required", "width": "This field is required"}),
         ({"name": "a", "width": 0}, {"width": "Input should be greater than or equal to 1"}),
-        ({"name": "a", "width": "x"}, {"width": "Input should be a valid integer, unable to parse"}),
+        (
+            {"name": "a", "width": "x"},
+            {"width": "Input should be a valid integer, unable to parse"},
+        ),
         ({"name": None, "width": 1}, {"name": "Input should be a valid string"}),
         ({"name": "a", "width": 1, "tags": [1]}, {"tags": "Input should be a valid string"}),
     ],
@@ -465,7 +468,7 @@ def test_the_link_to_the_next_page_works_where_the_client_is(
         query={"limit": "2", "title": "a&b=ä", "cursor": "old"},
     )
     assert header_of(response, "Link") == (
-        f"<{base_url}/image/get_all_images?limit=2&title=a%26b%3D%C3%A4&cursor=aTE>; rel=\"next\""
+        f'<{base_url}/image/get_all_images?limit=2&title=a%26b%3D%C3%A4&cursor=aTE>; rel="next"'
     )
 
 

@@ -20,8 +20,8 @@ from image_api.errors import (
     Unauthenticated,
     UploadNotFound,
 )
-from image_api.imaging import Header
 from image_api.images import Changes, DirectUploadDetails, ListQuery
+from image_api.imaging import Header
 from tests.fakes import FakeImageRecords, FakeLinks, FakeStorage, RecordingDelivery
 
 ADA, BOB = 1, 2

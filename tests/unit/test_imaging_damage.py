@@ -6,10 +6,10 @@ import random
 import zlib
 
 import pytest
-from tests import samples
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels
 from image_api.imaging import identify, render
+from tests import samples
 
 VARIANTS = {
     "jpeg": samples.jpeg(samples.photo(67, 45), exif=samples.exif(6)),

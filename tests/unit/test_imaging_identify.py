@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from tests import samples
 
 from image_api.errors import (
     DamagedImage,
@@ -17,6 +16,7 @@ from image_api.errors import (
     UnsupportedFormat,
 )
 from image_api.imaging import MAX_PIXELS, identify
+from tests import samples
 
 
 @pytest.mark.parametrize("content_type", samples.MAKERS)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests import samples
 
 from image_api.imaging import Rendition, render
+from tests import samples
 
 SECRETS = (samples.CAMERA.encode(), b"Exif\0\0", b"maker's notes", b"<x:xmpmeta", b"GPS")
 

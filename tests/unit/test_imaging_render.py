@@ -9,9 +9,9 @@ from typing import cast
 
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from tests import samples
 
 from image_api.imaging import Fit, Rendition, identify, render
+from tests import samples
 
 SERVED_AS = {
     "image/jpeg": "image/jpeg",

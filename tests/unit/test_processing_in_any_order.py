@@ -149,9 +149,7 @@ class AnyOrder(RuleBasedStateMachine):
     def the_changes_of_an_image_are_settled_in_order(self) -> None:
         for image_id in self.accepted:
             sequences = [
-                event.sequence
-                for event, _ in self.records.outcomes
-                if event.image_id == image_id
+                event.sequence for event, _ in self.records.outcomes if event.image_id == image_id
             ]
             assert sequences == list(range(1, len(sequences) + 1))
 

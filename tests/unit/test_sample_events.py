@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra import sample_events
 
 from image_api import events, processing
+from infra import sample_events
 
 ROOT = Path(__file__).parents[2]
 EVENTS = sample_events.sample_events()

@@ -182,9 +182,7 @@ def test_the_throttle_can_be_set(only: Callable[..., None]) -> None:
     assert settings.throttle() == settings.ThrottleSettings(3, 50, 900)
 
 
-@pytest.mark.parametrize(
-    "name", ["DATABASE_URL", "RABBITMQ_URL", "IMAGES_BUCKET", "JWT_SECRET"]
-)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "RABBITMQ_URL", "IMAGES_BUCKET", "JWT_SECRET"])
 def test_a_deployment_is_checked_for_every_setting_it_needs(
     only: Callable[..., None], name: str
 ) -> None:

@@ -37,9 +37,7 @@ KEYS = [
 class BotocoreSigner:
     """botocore's own presigning of GetObject at a given time."""
 
-    def __init__(
-        self, region: str, endpoint_url: str | None, credentials: AwsCredentials
-    ) -> None:
+    def __init__(self, region: str, endpoint_url: str | None, credentials: AwsCredentials) -> None:
         self._client = boto3.client(
             "s3",
             region_name=region,

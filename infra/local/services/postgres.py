@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
 from infra.local.services.ports import PortTaken, choose_port
 from infra.local.services.processes import (
     ProcessIdentity,
@@ -27,6 +28,7 @@ from infra.local.services.processes import (
 from infra.local.services.records import credentials, write_record
 
 _DATABASE = "images"
+_API_ROLE = "images_api"
 # A crash of the whole machine may leave this much write-ahead log to read again, and more.
 _START_TIMEOUT_SECONDS = 120.0
 _STOP_PATIENCE_SECONDS = 20.0
@@ -63,7 +65,10 @@ class _Account:
 
 
 class PostgresService:
-    """One PostgreSQL cluster with one database, owned by one role that is no superuser."""
+    """One PostgreSQL cluster with one database, owned by one role that is no superuser.
+
+    `url` is the owner's. `api_url` names a role with fewer rights, which the owner may create.
+    """
 
     def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
         """`port`: None keeps last time's port while it is free; 0 takes any free one."""
@@ -79,6 +84,7 @@ class PostgresService:
             signal.SIGINT,
         )
         self.url = ""
+        self.api_url = ""
 
     async def start(self) -> None:
         """Return when the server accepts connections. Raises `ServiceFailed`."""
@@ -118,7 +124,10 @@ class PostgresService:
             privileges,
         )
         await self._process.wait_until(self._is_ready, _START_TIMEOUT_SECONDS)
-        self.url = f"postgresql://{user}:{password}@127.0.0.1:{port}/{_DATABASE}"
+        address = f"127.0.0.1:{port}/{_DATABASE}"
+        self.url = f"postgresql://{user}:{password}@{address}"
+        api_user, api_password = credentials(self._folder / "api.json", user=_API_ROLE)
+        self.api_url = f"postgresql://{api_user}:{api_password}@{address}"
 
     async def stop(self) -> None:
         await self._process.stop(_STOP_PATIENCE_SECONDS)
@@ -233,7 +242,7 @@ class PostgresService:
             [*as_account, str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"],
             self._environment(),
             stdin=(
-                f"CREATE ROLE {user} LOGIN PASSWORD '{password}'\n"
+                f"CREATE ROLE {user} LOGIN CREATEROLE CREATEDB PASSWORD '{password}'\n"
                 f"CREATE DATABASE {_DATABASE} OWNER {user}\n"
             ),
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import psutil
+
 from infra.local.services.records import read_record, write_record
 
 _POLL_SECONDS = 0.02

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pika
 import pika.exceptions
+
 from infra.local.services.ports import PortTaken, choose_port
 from infra.local.services.processes import ServiceProcess
 from infra.local.services.records import credentials

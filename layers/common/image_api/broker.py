@@ -93,9 +93,7 @@ class Broker:
 
         A mandatory message that no queue takes counts as not taken.
         """
-        self._on_a_live_connection(
-            lambda: self._publish(exchange, routing_key, message, mandatory)
-        )
+        self._on_a_live_connection(lambda: self._publish(exchange, routing_key, message, mandatory))
 
     def check(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer."""

@@ -25,6 +25,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from botocore.config import Config
+
 from infra.local.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
 
 REPOSITORY = Path(__file__).parents[3]
