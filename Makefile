@@ -19,7 +19,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types unit local-cloud integration e2e bench invoke \
-	openapi lock reset clean
+	openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -69,6 +69,9 @@ invoke: setup ## run one function on one event: make invoke FN=upload EVENT=even
 
 openapi: setup ## write functions/docs/openapi.json anew from the functions
 	@$(DEV)/python -m infra.openapi
+
+events: setup ## write events/*.json anew, a sample event for each function
+	@$(DEV)/python -m infra.sample_events
 
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }

@@ -48,7 +48,8 @@ def sample_events() -> dict[str, dict[str, Any]]:
         "docs": _request("GET", "/openapi.json"),
         "health": _request("GET", "/health"),
         "consumer": _messages(),
-        "relay": _schedule(),
+        "relay": _schedule("RelayFunctionEveryMinute"),
+        "janitor": _schedule("JanitorFunctionEveryHour"),
         "migrate": _custom_resource(),
     }
 
@@ -203,7 +204,7 @@ def _messages() -> dict[str, Any]:
     }
 
 
-def _schedule() -> dict[str, Any]:
+def _schedule(rule: str) -> dict[str, Any]:
     return {
         "version": "0",
         "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
@@ -212,9 +213,7 @@ def _schedule() -> dict[str, Any]:
         "account": _ACCOUNT_ID,
         "time": _MOMENT.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "region": _REGION,
-        "resources": [
-            f"arn:aws:events:{_REGION}:{_ACCOUNT_ID}:rule/image-api-RelayFunctionEveryMinute"
-        ],
+        "resources": [f"arn:aws:events:{_REGION}:{_ACCOUNT_ID}:rule/image-api-{rule}"],
         "detail": {},
     }
 

@@ -182,9 +182,10 @@ make_environment() {
     rm -rf "$folder"
     "$python" -m venv "$folder"
     # Every package is pinned with its hash, so pip has nothing to resolve; wheels only, so no
-    # package's build runs code here.
+    # package's build runs code here, except for the one that has no wheel.
     "$folder/bin/python" -m pip install --no-input --disable-pip-version-check \
-        --no-deps --require-hashes --only-binary :all: --requirement "$requirements"
+        --no-deps --require-hashes --only-binary :all: --no-binary localstack-client \
+        --requirement "$requirements"
     "$folder/bin/python" -m pip check --disable-pip-version-check
     echo "$recipe" >"$folder/recipe"
 }

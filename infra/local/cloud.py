@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -108,7 +108,7 @@ class Cloud:
             try:
                 if self._with_api and settings.is_watching:
                     # From before the first reading, so that no change falls in between.
-                    self._watching.append(asyncio.create_task(self._watcher.watch_template()))
+                    self._watching.append(self._supervise(self._watcher.watch_template()))
                     await asyncio.sleep(0)
                 async with self._watcher.busy:
                     await self._start(stack, api_socket)
@@ -166,9 +166,12 @@ class Cloud:
 
     async def _read_template(self) -> Template:
         settings = self._settings
-        return await asyncio.to_thread(
+        template = await asyncio.to_thread(
             read_template, settings.template, settings.variables, settings.region
         )
+        for schedule in template.schedules:
+            schedules.parse(schedule.expression)
+        return template
 
     def _chosen_services(self) -> Iterable[tuple[str, str, str | None, Service]]:
         settings = self._settings
@@ -205,6 +208,19 @@ class Cloud:
                 f"{name} ended by itself with {status}; its log is in {self._settings.log_folder}"
             )
 
+    def _supervise(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that runs as long as the cloud: what it cannot handle ends the cloud."""
+
+        def escalate(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or self._problem is None or self._problem.done():
+                return
+            if error := task.exception():
+                self._problem.set_exception(error)
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(escalate)
+        return task
+
     def _aws_variables(self) -> dict[str, str]:
         variables = self._settings.variables
         region = self._settings.region
@@ -240,7 +256,7 @@ class Cloud:
             ),
             self._artifacts,
             self._logs,
-            self._on_process,
+            self._records.add,
         )
         stack.push_async_callback(functions.stop, _PATIENCE_SECONDS)
         async with self._progress.part("functions") as details:
@@ -288,7 +304,7 @@ class Cloud:
         del self._watching[1:]
         folders = own_folders(template)
         if self._watching and folders:
-            self._watching.append(asyncio.create_task(self._watcher.watch_code(folders)))
+            self._watching.append(self._supervise(self._watcher.watch_code(folders)))
 
     def _start_triggers(self, template: Template) -> None:
         wanted = {str(mapping): mapping for mapping in template.queue_mappings if mapping.enabled}
@@ -302,11 +318,11 @@ class Cloud:
                     self.functions.invoke,
                     self._logs,
                 )
-                self._pollers[key] = poller, asyncio.create_task(poller.run())
+                self._pollers[key] = poller, self._supervise(poller.run())
         for clock in self._clocks:
             clock.cancel()
         self._clocks = [
-            asyncio.create_task(
+            self._supervise(
                 schedules.run(schedule, self._settings.region, self.functions.invoke_later)
             )
             for schedule in template.schedules
@@ -329,8 +345,6 @@ class Cloud:
             template = await self._read_template()
             if template == self._template:
                 return
-            for schedule in template.schedules:
-                schedules.parse(schedule.expression)
             await self._apply(template)
         except (
             TemplateError,
@@ -372,9 +386,6 @@ class Cloud:
         if names:
             shown = ", ".join(names) if len(names) < 6 else f"all {len(names)}"
             self._logs.event("functions", f"new code: {shown}")
-
-    def _on_process(self, process: ProcessIdentity) -> None:
-        self._records.add(process)
 
     def _write_state(self) -> None:
         state: dict[str, Any] = {

@@ -149,7 +149,7 @@ class Environment(asyncio.SubprocessProtocol):
         try:
             self._connection = await connect(emulator_port, _CONNECT_TIMEOUT_SECONDS)
             await self._warm_up()
-        except (ConnectionError, TimeoutError) as error:
+        except OSError as error:  # TimeoutError is one
             await self.stop()
             raise InitFailed(
                 _error_payload("Runtime.ExitError", f"The runtime did not start: {error}")

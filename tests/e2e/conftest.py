@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import boto3
+import localstack_client.session
 import pytest
 from pg8000.native import Connection
 
@@ -86,12 +86,11 @@ def processing(database: Connection) -> Processing:
 def bucket(cloud: RunningCloud) -> Iterator[Any]:
     """The bucket of the images, with boto3's names."""
     environment = cloud.environment
-    resource = boto3.resource(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
+    resource = localstack_client.session.Session(
+        localstack_host=urlsplit(environment["AWS_ENDPOINT_URL"]).netloc,
         region_name=environment["AWS_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    ).resource("s3")
     yield resource.Bucket(environment["IMAGES_BUCKET"])
     resource.meta.client.close()

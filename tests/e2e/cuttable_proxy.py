@@ -79,6 +79,9 @@ class CuttableProxy:
             except OSError:
                 client.close()
                 continue
+            for connection in (client, target):
+                # Small answers must not wait for an acknowledgement of what went before.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._connections += [client, target]
             self._run(self._forward, client, target)

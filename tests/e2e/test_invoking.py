@@ -94,11 +94,13 @@ def test_the_sample_events_of_the_background_succeed(
 ) -> None:
     consumed = cloud.invoke("consumer", _event("consumer", visitor))
     relayed = cloud.invoke("relay", _event("relay", visitor))
+    swept = cloud.invoke("janitor", _event("janitor", visitor))
     migrated = cloud.invoke("migrate", _event("migrate", visitor))
 
     assert sum(consumed.values()) == 1
     assert consumed.keys() <= {"failed", "duplicate"}
     assert relayed.keys() == {"published"}
+    assert swept["finished"] is True
     assert migrated["Revision"]
 
 

@@ -109,25 +109,6 @@ def test_what_was_accepted_before_a_crash_is_processed_after_it(
     assert not [pid for pid in leftovers if Path(f"/proc/{pid}").exists()]
 
 
-def test_a_function_can_be_invoked_while_nothing_runs(
-    operated: RunningCloud, user: ApiClient, tmp_path: Path
-) -> None:
-    image = user.uploaded(samples.gif())
-    event = json.loads((ROOT / "events" / "get.json").read_bytes())
-    event["headers"]["Authorization"] = f"Bearer {user.token}"
-    event["pathParameters"] = {"image_id": str(image["id"])}
-    event["path"] = f"/image/{image['id']}"
-    (tmp_path / "event.json").write_text(json.dumps(event), encoding="utf-8")
-    operated.stop()
-
-    finished = operated.run("invoke", "get", "--event", str(tmp_path / "event.json"))
-
-    assert finished.returncode == 0, finished.stderr
-    answer = json.loads(finished.stdout)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"])["title"] == image["title"]
-
-
 def test_an_edited_handler_answers_the_next_request(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
@@ -202,6 +183,25 @@ def test_a_template_with_an_error_leaves_the_last_one_running(
     with _edited(project / "template.yaml", "CodeUri: functions/get", "CodeUri: functions/none"):
         eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
         assert user.image(0).status_code == 404
+
+
+def test_a_function_can_be_invoked_while_nothing_runs(
+    operated: RunningCloud, user: ApiClient, tmp_path: Path
+) -> None:
+    image = user.uploaded(samples.gif())
+    event = json.loads((ROOT / "events" / "get.json").read_bytes())
+    event["headers"]["Authorization"] = f"Bearer {user.token}"
+    event["pathParameters"] = {"image_id": str(image["id"])}
+    event["path"] = f"/image/{image['id']}"
+    (tmp_path / "event.json").write_text(json.dumps(event), encoding="utf-8")
+    operated.stop()
+
+    finished = operated.run("invoke", "get", "--event", str(tmp_path / "event.json"))
+
+    assert finished.returncode == 0, finished.stderr
+    answer = json.loads(finished.stdout)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["title"] == image["title"]
 
 
 @contextmanager

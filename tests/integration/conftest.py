@@ -16,7 +16,7 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 import image_migrations
-from image_api import events, wiring
+from image_api import events
 from image_api.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
 from image_api.database import Database
 from image_api.image_records import PostgresImageRecords
@@ -197,14 +197,26 @@ def environment(
     """The settings of a deployment on the services; a test may change them before it loads a
     function. What the functions connected is closed at the end.
     """
-    databases: list[Database] = []
+    made: list[Callable[[], None]] = []
 
-    class ClosedAtTheEnd(Database):
+    class ClosedDatabase(Database):
         def __init__(self, url: str) -> None:
             super().__init__(url)
-            databases.append(self)
+            made.append(self.close)
 
-    monkeypatch.setattr("image_api.database.Database", ClosedAtTheEnd)
+    class ClosedBroker(Broker):
+        def __init__(self, settings: BrokerSettings) -> None:
+            super().__init__(settings)
+            made.append(self.close)
+
+    class ClosedStorage(S3Storage):
+        def __init__(self, settings: StorageSettings) -> None:
+            super().__init__(settings)
+            made.append(self._client.close)
+
+    monkeypatch.setattr("image_api.database.Database", ClosedDatabase)
+    monkeypatch.setattr("image_api.broker.Broker", ClosedBroker)
+    monkeypatch.setattr("image_api.storage.S3Storage", ClosedStorage)
     application.use_environment(
         monkeypatch,
         {
@@ -216,12 +228,8 @@ def environment(
         },
     )
     yield monkeypatch
-    if wiring.broker.cache_info().currsize:
-        wiring.broker().close()
-    if wiring.storage.cache_info().currsize:
-        wiring.storage()._client.close()
-    for database in databases:
-        database.close()
+    for close in made:
+        close()
     application.forget()
 
 

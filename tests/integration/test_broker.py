@@ -281,7 +281,7 @@ def test_a_broker_that_is_away_is_asked_again_after_a_pause(
     with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
         broker.check()
         proxy.cut()
-        monkeypatch.setattr(broker_module.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr("image_api.broker.time.monotonic", lambda: clock[0])
         with pytest.raises(ServiceUnavailable):
             broker.publish_event(event())
         proxy.restore()
@@ -327,16 +327,18 @@ def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", 0.3)
     port = urlsplit(services.rabbitmq_url).port or 5672
-    with FreezableProxy(port) as proxy:
-        with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
-            broker.check()
-            proxy.freeze()
-            monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
-            started = time.monotonic()
-            with pytest.raises(ServiceUnavailable):
-                broker.publish_event(event())
-            assert time.monotonic() - started < 5
-            proxy.cut()
+    with (
+        FreezableProxy(port) as proxy,
+        broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker,
+    ):
+        broker.check()
+        proxy.freeze()
+        monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
+        started = time.monotonic()
+        with pytest.raises(ServiceUnavailable):
+            broker.publish_event(event())
+        assert time.monotonic() - started < 5
+        proxy.cut()
 
 
 def test_threads_may_share_a_broker(broker: Broker, queue: str, channel: BlockingChannel) -> None:

@@ -182,7 +182,7 @@ def test_during_a_change_the_last_good_version_stays_readable(
 def test_a_deleted_image_is_gone_at_once_and_for_ever(
     image_records: PostgresImageRecords, users: tuple[int, int]
 ) -> None:
-    ada, bob = users
+    ada, _ = users
     image_id = add(image_records, ada)
     assert image_records.accept_delete(ada, image_id, "") is not None
     for user_id in users:

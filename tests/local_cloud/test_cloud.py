@@ -270,6 +270,11 @@ def test_a_port_in_use_is_told_with_the_way_out(project: Path) -> None:
         ("functions/hello", "functions/missing", "there is no folder"),
         ("python3.11", "java21", "runs Python functions"),
         ("Resources:", "Resources: [", "not valid YAML"),
+        (
+            "Type: Api\n          Properties: {Path: /hello, Method: get}",
+            "Type: Schedule\n          Properties: {Schedule: always}",
+            "'always' is neither rate",
+        ),
     ],
 )
 def test_a_template_that_cannot_run_is_refused_in_words(

@@ -103,7 +103,7 @@ def test_the_bounds_of_a_password_are_allowed(password: str) -> None:
     assert Registration(username="ada", password=password).password == password
 
 
-@pytest.mark.parametrize("username", ["a", "a" * 64, "𝒜" * 64, "O'Brien", "李", "a b"])
+@pytest.mark.parametrize("username", ["a", "a" * 64, "🔑" * 64, "O'Brien", "李", "a b"])
 def test_the_bounds_of_a_name_are_allowed(username: str) -> None:
     assert Registration(username=username, password=PASSWORD).username == username
 

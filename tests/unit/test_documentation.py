@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -189,6 +192,18 @@ def test_the_page_holds_document_and_swagger_ui_and_loads_nothing_from_elsewhere
     assert "SwaggerUIBundle" in page
     for loaded in ('src="http', "src='http", 'href="http', "href='http", "@import"):
         assert loaded not in page
+
+
+def test_the_page_may_run_its_own_scripts_and_no_others() -> None:
+    handler = load_function("docs").lambda_handler
+    response = handler(proxy_event("GET", "/docs"), CONTEXT)
+    policy = header_of(response, "Content-Security-Policy") or ""
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", response["body"], re.DOTALL)
+    assert scripts
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
 
 
 def test_a_text_of_the_document_cannot_end_the_script_it_stands_in() -> None:

@@ -515,5 +515,5 @@ def test_an_empty_list_is_one_empty_page(records: FakeImageRecords) -> None:
 def test_control_characters_are_those_of_unicode() -> None:
     for code in [*range(0x20), *range(0x7F, 0xA0)]:
         assert unicodedata.category(chr(code)) == "Cc"
-        with pytest.raises(ValueError, match="control character|empty"):
+        with pytest.raises(ValueError, match=r"control character|empty"):
             images.checked_title(f"a{chr(code)}b")

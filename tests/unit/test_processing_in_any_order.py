@@ -236,4 +236,4 @@ def _keys(image: ProcessedImage) -> set[str]:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)
+TestAnyOrder.settings = hypothesis_settings(max_examples=80, stateful_step_count=40)

@@ -57,7 +57,7 @@ class BotocoreSigner:
     def url(self, bucket: str, key: str, now_seconds: float, patch: pytest.MonkeyPatch) -> str:
         now = datetime.fromtimestamp(now_seconds, UTC)
         for name in ("botocore.auth.get_current_datetime", "botocore.compat.get_current_datetime"):
-            patch.setattr(name, lambda remove_tzinfo=True: now.replace(tzinfo=None))
+            patch.setattr(name, lambda **_: now.replace(tzinfo=None))
         return str(
             self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=3600

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
@@ -191,7 +192,7 @@ def json_response(
     Powertools would walk through a list of 100 images in Python, which takes longer than the query.
     """
     return Response(
-        status, "application/json", json.dumps(body, separators=(",", ":")), dict(headers or {})
+        status, "application/json", orjson.dumps(body).decode(), dict(headers or {})
     )
 
 

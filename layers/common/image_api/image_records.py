@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import orjson
+
 from image_api import events
 from image_api.database import Database, UniqueViolation
 from image_api.errors import Unauthenticated, UploadNotFound
@@ -207,7 +209,7 @@ class PostgresImageRecords:
         _require(row[0])
         if row[1] is None:
             return None
-        image: dict[str, Any] = json.loads(row[1])
+        image: dict[str, Any] = orjson.loads(row[1])
         return image
 
     def page(self, user_id: int, query: ListQuery) -> tuple[list[dict[str, Any]], int]:
@@ -226,7 +228,7 @@ class PostgresImageRecords:
         assert row is not None
         exists, total, images = row
         _require(exists)
-        return json.loads(images), int(total)
+        return orjson.loads(images), int(total)
 
     def _accept(
         self,

@@ -1,0 +1,551 @@
+"""Each function as Lambda invokes it: events in, answers out, real services behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from pg8000.native import Connection
+from pika.adapters.blocking_connection import BlockingChannel
+
+from image_api import events
+from image_api.broker import dead_queue
+from tests import samples
+from tests.application import Handler, LambdaContext, forget, load_function
+from tests.e2e.waiting import eventually
+from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
+
+PASSWORD = "analytical!engine"
+BATCH_SIZE = 20
+
+
+@dataclass
+class Api:
+    """The functions, loaded when they are first called, and the event source of the consumer."""
+
+    channel: BlockingChannel
+    queue: str
+    bucket: str
+    handlers: dict[str, Handler] = field(default_factory=dict)
+
+    def call(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
+        if function not in self.handlers:
+            self.handlers[function] = load_function(function).lambda_handler
+        # What crosses the wire is JSON.
+        return json.loads(  # type: ignore[no-any-return]
+            json.dumps(self.handlers[function](json.loads(json.dumps(event)), LambdaContext()))
+        )
+
+    def register(self, username: str) -> str:
+        event = proxy_event(
+            "POST", "/auth/register", json_body={"username": username, "password": PASSWORD}
+        )
+        response = self.call("register", event)
+        assert response["statusCode"] == 200, response
+        return str(body_of(response)["access_token"])
+
+    def upload(self, token: str, data: bytes | None = None, **fields: Any) -> int:
+        response = self.call("upload", upload_event(data or samples.png(), token=token, **fields))
+        assert response["statusCode"] == 200, response
+        return int(body_of(response)["id"])
+
+    def get(self, token: str, image_id: int) -> dict[str, Any]:
+        response = self.call("get", proxy_event("GET", f"/image/{image_id}", token=token))
+        assert response["statusCode"] == 200, response
+        image: dict[str, Any] = body_of(response)
+        return image
+
+    def update(self, token: str, image_id: int, **changes: str) -> dict[str, Any]:
+        path = f"/image/update/{image_id}"
+        return self.call("update", proxy_event("PUT", path, token=token, json_body=changes))
+
+    def delete(self, token: str, image_id: int) -> dict[str, Any]:
+        return self.call("delete", proxy_event("DELETE", f"/image/delete/{image_id}", token=token))
+
+    def list_images(self, token: str, **query: str) -> dict[str, Any]:
+        return self.call(
+            "list", proxy_event("GET", "/image/get_all_images", token=token, query=query)
+        )
+
+    def waiting_messages(self) -> list[dict[str, Any]]:
+        """What the queue holds, as the event source mapping hands it over."""
+        found: list[dict[str, Any]] = []
+        while len(found) < BATCH_SIZE:
+            method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
+            if method is None:
+                break
+            found.append(
+                {
+                    "basicProperties": {
+                        "contentType": properties.content_type,
+                        "contentEncoding": None,
+                        "headers": _lambda_headers(properties.headers),
+                        "deliveryMode": properties.delivery_mode,
+                        "priority": None,
+                        "correlationId": properties.correlation_id,
+                        "replyTo": None,
+                        "expiration": None,
+                        "messageId": properties.message_id,
+                        "timestamp": "Jan 1, 1970, 12:33:41 AM",
+                        "type": properties.type,
+                        "userId": None,
+                        "appId": properties.app_id,
+                        "clusterId": None,
+                        "bodySize": len(body),
+                    },
+                    "redelivered": method.redelivered,
+                    "data": base64.b64encode(body).decode(),
+                }
+            )
+        return found
+
+    def consume(self) -> dict[str, int]:
+        """One batch, as soon as there is a message."""
+        messages = eventually(lambda: self.waiting_messages() or None, "a message")
+        return self.deliver(messages)
+
+    def deliver(self, messages: list[dict[str, Any]]) -> dict[str, int]:
+        event = {
+            "eventSource": "aws:rmq",
+            "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:images:b-1",
+            "rmqMessagesByQueue": {f"{self.queue}::/": messages},
+        }
+        return self.call("consumer", event)
+
+
+def _lambda_headers(headers: Any) -> Any:
+    """A string is handed over as its bytes, also inside of lists and tables."""
+    if headers is None:
+        return None
+
+    def converted(value: Any) -> Any:
+        if isinstance(value, str):
+            return {"bytes": list(value.encode())}
+        if isinstance(value, dict):
+            return {name: converted(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [converted(inner) for inner in value]
+        return value if isinstance(value, int | float | bool | None) else str(value)
+
+    return {name: converted(value) for name, value in headers.items()}
+
+
+@pytest.fixture
+def api(
+    environment: pytest.MonkeyPatch,
+    database_url: str,
+    bucket: str,
+    queue: str,
+    channel: BlockingChannel,
+) -> Api:
+    environment.setenv("DATABASE_URL", database_url)
+    environment.setenv("IMAGES_BUCKET", bucket)
+    environment.setenv("RABBITMQ_QUEUE", queue)
+    forget()
+    return Api(channel, queue, bucket)
+
+
+@pytest.fixture
+def ada(api: Api) -> str:
+    return api.register("Ada")
+
+
+@pytest.fixture
+def bob(api: Api) -> str:
+    return api.register("Bob")
+
+
+def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> None:
+    image_id = api.upload(ada, samples.png(samples.photo(640, 480)), filename="../rocket.png")
+    accepted = api.get(ada, image_id)
+    assert (accepted["status"], accepted["title"], accepted["url"]) == (
+        "processing",
+        "rocket.png",
+        None,
+    )
+    assert api.consume() == {"applied": 1}
+    ready = api.get(bob, image_id)
+    assert (ready["status"], ready["resolution"], ready["content_type"]) == (
+        "ready",
+        "640x480",
+        "image/png",
+    )
+    served = requests.get(ready["url"], timeout=10)
+    assert served.headers["Content-Type"] == "image/png"
+    assert len(served.content) == ready["size"]
+    assert samples.opened(served.content).size == (640, 480)
+    thumbnail = samples.opened(requests.get(ready["thumbnail_url"], timeout=10).content)
+    assert max(thumbnail.size) == 320
+
+    answer = api.update(ada, image_id, title="Lift-off", resolution="100X50", fit="stretch")
+    assert answer["statusCode"] == 200
+    assert body_of(answer) == {
+        "detail": "Image update request sent to the processing service",
+        "id": image_id,
+    }
+    assert api.get(ada, image_id)["url"].split("?")[0] == ready["url"].split("?")[0]
+    assert api.consume() == {"applied": 1}
+    changed = api.get(ada, image_id)
+    assert (changed["title"], changed["resolution"], changed["status"]) == (
+        "Lift-off",
+        "100x50",
+        "ready",
+    )
+    served = requests.get(changed["url"], timeout=10)
+    assert samples.opened(served.content).size == (100, 50)
+    assert len(served.content) == changed["size"]
+
+    answer = api.delete(ada, image_id)
+    assert body_of(answer)["detail"] == "Image deletion request sent to the processing service"
+    assert body_of(api.list_images(ada)) == []
+    assert api.consume() == {"applied": 1}
+    assert "Contents" not in s3_client.list_objects_v2(Bucket=api.bucket)
+
+
+def test_the_correlation_id_leads_from_the_request_to_the_outcome(
+    api: Api, ada: str, channel: BlockingChannel
+) -> None:
+    listener = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(listener, events.EXCHANGE, "image.#")
+    event = upload_event(samples.png(), token=ada, headers={"X-Correlation-Id": "from-the-client"})
+    api.call("upload", event)
+    api.consume()
+    types = []
+    for _ in range(2):
+        _, properties, _ = eventually(
+            lambda: found if (found := channel.basic_get(listener, auto_ack=True))[0] else None,
+            "an event",
+        )
+        assert properties.correlation_id == "from-the-client"
+        types.append(properties.type)
+    assert types == [events.UPLOAD_REQUESTED, events.UPLOAD_COMPLETED]
+
+
+def test_registering_a_name_twice_is_refused_in_words(api: Api, ada: str) -> None:
+    event = proxy_event(
+        "POST", "/auth/register", json_body={"username": "ADA", "password": PASSWORD}
+    )
+    response = api.call("register", event)
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"] == [
+        {"field": "username", "message": "This name is taken; choose another one"}
+    ]
+
+
+def test_both_broken_rules_of_a_registration_are_named(api: Api) -> None:
+    event = proxy_event("POST", "/auth/register", json_body={"username": " ", "password": "abc"})
+    response = api.call("register", event)
+    assert response["statusCode"] == 400
+    assert [problem["field"] for problem in body_of(response)["errors"]] == ["username", "password"]
+
+
+def test_signing_in_takes_json_and_the_oauth_form(api: Api, ada: str) -> None:
+    json_event = proxy_event(
+        "POST", "/auth/login", json_body={"username": "ada", "password": PASSWORD}
+    )
+    for event in (json_event, oauth_form_event("ada", PASSWORD)):
+        response = api.call("login", event)
+        assert response["statusCode"] == 200
+        assert body_of(response)["token_type"] == "bearer"
+        assert body_of(api.list_images(body_of(response)["access_token"])) == []
+
+
+def test_failed_sign_ins_are_refused_alike_and_then_throttled(api: Api, ada: str) -> None:
+    def guess(username: str, address: str) -> dict[str, Any]:
+        credentials = {"username": username, "password": "wrong"}
+        event = proxy_event("POST", "/auth/login", json_body=credentials, source_ip=address)
+        return api.call("login", event)
+
+    for username, address in (("ada", "203.0.113.1"), ("nobody", "203.0.113.2")):
+        refused = [guess(username, address) for _ in range(5)]
+        assert {response["statusCode"] for response in refused} == {401}
+        assert {response["body"] for response in refused} == {
+            '{"detail":"The username or the password is wrong"}'
+        }
+        throttled = guess(username, address)
+        assert throttled["statusCode"] == 429
+        assert 0 < int(header_of(throttled, "Retry-After") or "0") <= 60
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"", 400),
+        (b"hello, I am a text", 400),
+        (samples.png()[:40], 400),
+        (b"8BPS\x00\x01" + bytes(100), 415),
+        (samples.png_bomb(), 413),
+    ],
+    ids=["empty", "text", "cut off", "photoshop", "bomb"],
+)
+def test_what_is_no_picture_is_refused_and_nothing_is_kept(
+    api: Api, ada: str, s3_client: Any, sql: Connection, data: bytes, status: int
+) -> None:
+    response = api.call("upload", upload_event(data, token=ada))
+    assert response["statusCode"] == status
+    assert body_of(response)["detail"]
+    assert sql.run("SELECT count(*) FROM images") == [[0]]
+    assert "Contents" not in s3_client.list_objects_v2(Bucket=api.bucket)
+
+
+def test_the_format_is_what_the_bytes_are(api: Api, ada: str) -> None:
+    image_id = api.upload(ada, samples.gif(), filename="liar.png")
+    assert api.get(ada, image_id)["content_type"] == "image/gif"
+
+
+def test_a_form_without_the_file_names_the_field(api: Api, ada: str) -> None:
+    response = api.call("upload", upload_event(samples.png(), token=ada, field="file"))
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"] == [{"field": "image", "message": "This field is required"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"title": ""}, "title"),
+        ({"title": "x" * 256}, "title"),
+        ({"visibility": "x"}, "visibility"),
+    ],
+)
+def test_a_broken_rule_of_an_upload_names_the_field(
+    api: Api, ada: str, fields: dict[str, Any], field: str
+) -> None:
+    response = api.call("upload", upload_event(samples.png(), token=ada, **fields))
+    assert response["statusCode"] == 400
+    assert [problem["field"] for problem in body_of(response)["errors"]] == [field]
+
+
+def test_a_file_over_the_limit_is_told_the_limit(api: Api, ada: str) -> None:
+    response = api.call("upload", upload_event(bytes(4_600_000), token=ada))
+    assert response["statusCode"] == 413
+    assert "4.5 MB" in body_of(response)["detail"]
+
+
+def test_a_direct_upload_becomes_an_image(api: Api, ada: str) -> None:
+    offer = body_of(
+        api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=ada))
+    )
+    data = samples.jpeg(samples.photo(800, 600))
+    sent = requests.post(offer["url"], offer["fields"], files={"file": ("x", data)}, timeout=10)
+    assert sent.ok
+    complete = proxy_event(
+        "POST",
+        f"/image/direct_upload/{offer['upload_id']}",
+        token=ada,
+        json_body={"filename": "large.jpg"},
+    )
+    response = api.call("direct_upload", complete)
+    assert response["statusCode"] == 200, response
+    assert api.consume() == {"applied": 1}
+    image = api.get(ada, body_of(response)["id"])
+    assert (image["title"], image["status"], image["resolution"]) == (
+        "large.jpg",
+        "ready",
+        "800x600",
+    )
+    assert api.call("direct_upload", complete)["statusCode"] == 404
+
+
+def test_a_private_image_is_not_there_for_others(api: Api, ada: str, bob: str) -> None:
+    image_id = api.upload(ada, visibility="private")
+    asked = [
+        api.call("get", proxy_event("GET", f"/image/{image_id}", token=bob)),
+        api.update(bob, image_id, title="mine"),
+        api.delete(bob, image_id),
+        api.call("get", proxy_event("GET", "/image/999999", token=bob)),
+    ]
+    assert {response["statusCode"] for response in asked} == {404}
+    assert {response["body"] for response in asked} == {'{"detail":"There is no such image"}'}
+    assert body_of(api.list_images(bob)) == []
+    assert [image["id"] for image in body_of(api.list_images(ada))] == [image_id]
+
+
+def test_a_deployment_may_keep_images_private_by_default(
+    api: Api, ada: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("DEFAULT_VISIBILITY", "private")
+    forget()
+    assert api.get(ada, api.upload(ada))["visibility"] == "private"
+    assert api.get(ada, api.upload(ada, visibility="shared"))["visibility"] == "shared"
+
+
+def test_the_link_of_each_page_leads_through_the_whole_list(api: Api, ada: str) -> None:
+    ids = [api.upload(ada) for _ in range(5)]
+    seen: list[int] = []
+    query = {"limit": "2", "owner": "me"}
+    while True:
+        response = api.list_images(ada, **query)
+        assert header_of(response, "X-Total-Count") == "5"
+        seen += [image["id"] for image in body_of(response)]
+        link = header_of(response, "Link")
+        if link is None:
+            break
+        address, _, relation = link.partition("; ")
+        assert relation == 'rel="next"'
+        parameters = address.strip("<>").partition("?")[2]
+        query = dict(part.split("=") for part in parameters.split("&"))
+    assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "x"},
+        {"cursor": "abc"},
+        {"owner": "you"},
+        {"status": "done"},
+        {"title": ""},
+        {"title": "a\x00b"},
+    ],
+    ids=str,
+)
+def test_a_broken_rule_of_a_list_names_the_parameter(
+    api: Api, ada: str, query: dict[str, str]
+) -> None:
+    response = api.list_images(ada, **query)
+    assert response["statusCode"] == 400
+    assert [problem["field"] for problem in body_of(response)["errors"]] == list(query)
+
+
+def test_a_deleted_users_token_is_not_good_any_more(api: Api, ada: str, sql: Connection) -> None:
+    sql.run("DELETE FROM users")
+    responses = [
+        api.list_images(ada),
+        api.call("get", proxy_event("GET", "/image/1", token=ada)),
+        api.update(ada, 1, title="x"),
+        api.delete(ada, 1),
+        api.call("upload", upload_event(samples.png(), token=ada)),
+        api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=ada)),
+    ]
+    assert {response["statusCode"] for response in responses} == {401}
+
+
+@pytest.mark.parametrize(
+    ("function", "method", "path"),
+    [
+        ("upload", "POST", "/image/upload_image"),
+        ("direct_upload", "POST", "/image/direct_upload"),
+        ("list", "GET", "/image/get_all_images"),
+        ("get", "GET", "/image/1"),
+        ("update", "PUT", "/image/update/1"),
+        ("delete", "DELETE", "/image/delete/1"),
+    ],
+)
+def test_what_concerns_images_needs_a_token(
+    api: Api, function: str, method: str, path: str
+) -> None:
+    for token in (None, "forged"):
+        response = api.call(function, proxy_event(method, path, token=token))
+        assert response["statusCode"] == 401
+        assert header_of(response, "WWW-Authenticate") == "Bearer"
+
+
+def test_an_accepted_change_outlives_a_broker_that_is_away(
+    api: Api, ada: str, environment: pytest.MonkeyPatch, sql: Connection, services: Any
+) -> None:
+    environment.setenv("RABBITMQ_URL", "amqp://nobody:nothing@127.0.0.1:1/%2F")
+    forget()
+    image_id = api.upload(ada)
+    assert api.update(ada, image_id, title="while it was away")["statusCode"] == 200
+    assert sql.run("SELECT count(*) FROM outbox") == [[2]]
+    environment.setenv("RABBITMQ_URL", services.rabbitmq_url)
+    forget()
+    sql.run("UPDATE outbox SET created_at = now() - interval '1 minute'")
+    assert api.call("relay", {}) == {"published": 2}
+    assert api.consume() == {"applied": 2}
+    assert api.get(ada, image_id)["title"] == "while it was away"
+
+
+def test_a_damaged_picture_fails_and_says_why(api: Api, ada: str, channel: BlockingChannel) -> None:
+    # Whole to whoever does not inflate the pixels, and those are none.
+    header = samples.png()[:33]
+    pixels = samples.png_chunk(b"IDAT", b"no pixels" * 20)
+    image_id = api.upload(ada, header + pixels + samples.png_chunk(b"IEND", b""))
+    assert api.consume() == {"dead": 1}
+    image = api.get(ada, image_id)
+    assert image["status"] == "failed"
+    assert image["error"]
+    _, properties, _ = eventually(
+        lambda: (
+            found if (found := channel.basic_get(dead_queue(api.queue), auto_ack=True))[0] else None
+        ),
+        "a dead letter",
+    )
+    assert properties.headers["x-reason"] == image["error"]
+
+
+def test_a_batch_with_a_bad_message_and_a_duplicate_does_what_can_be_done(
+    api: Api, ada: str
+) -> None:
+    ids = [api.upload(ada) for _ in range(3)]
+    messages = eventually(
+        lambda: found if len(found := api.waiting_messages()) == 3 else None, "three messages"
+    )
+    bad = {**messages[0], "data": base64.b64encode(b"\xff").decode()}
+    assert api.deliver([bad, *messages, messages[0]]) == {"dead": 1, "applied": 3, "duplicate": 1}
+    assert {api.get(ada, image_id)["status"] for image_id in ids} == {"ready"}
+
+
+def test_a_retry_comes_back_through_the_delay_and_succeeds(
+    api: Api, ada: str, s3_client: Any
+) -> None:
+    image_id = api.upload(ada)
+    second = api.update(ada, image_id, title="second")
+    assert second["statusCode"] == 200
+    first, overtaking = eventually(
+        lambda: found if len(found := api.waiting_messages()) == 2 else None, "two messages"
+    )
+    assert api.deliver([overtaking]) == {"waiting": 1}
+    assert api.deliver([first]) == {"applied": 1}
+    # Two rounds through the delay, with what the broker adds to the headers on the way.
+    returned = eventually(lambda: api.waiting_messages() or None, "the delayed message")
+    assert returned[0]["basicProperties"]["headers"]["x-waits"] == 1
+    assert api.deliver(returned) == {"applied": 1}
+    assert api.get(ada, image_id)["title"] == "second"
+
+
+def test_health_says_what_is_up_and_names_what_is_down(
+    api: Api, environment: pytest.MonkeyPatch
+) -> None:
+    healthy = api.call("health", proxy_event("GET", "/health"))
+    assert healthy["statusCode"] == 200
+    assert body_of(healthy) == {
+        "status": "ok",
+        "database": "up",
+        "broker": "up",
+        "storage": "up",
+    }
+    environment.setenv("RABBITMQ_URL", "amqp://nobody:nothing@127.0.0.1:1/%2F")
+    environment.setenv("IMAGES_BUCKET", "no-such-bucket")
+    forget()
+    api.handlers.clear()
+    response = api.call("health", proxy_event("GET", "/health"))
+    assert response["statusCode"] == 503
+    assert body_of(response)["detail"] == "Down: broker, storage"
+    assert body_of(response)["database"] == "up"
+
+
+def test_an_outage_of_the_database_is_an_answer(
+    api: Api, ada: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("DATABASE_URL", "postgresql://ada:hunter2@127.0.0.1:1/images")
+    forget()
+    api.handlers.clear()
+    response = api.list_images(ada)
+    assert response["statusCode"] == 503
+    assert header_of(response, "Retry-After") == "5"
+    assert "hunter2" not in json.dumps(response)
+
+
+def test_migrating_again_is_a_success(
+    api: Api, environment: pytest.MonkeyPatch, administrator_url: str
+) -> None:
+    environment.setenv("DATABASE_ADMIN_URL", administrator_url)
+    forget()
+    assert api.call("migrate", {})["Revision"]

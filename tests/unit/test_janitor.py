@@ -1,0 +1,164 @@
+"""The janitor removes what nothing speaks of, fails what lacks a file, and touches nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_api import janitor
+from image_api.janitor import StoredObject
+
+DAY_SECONDS = 24 * 3600
+OLD, YOUNG = 2.0 * DAY_SECONDS, 60.0
+
+
+@dataclass
+class Rows:
+    """Keys with their image's id, None where the row is not to be judged."""
+
+    expected: dict[str, int | None] = field(default_factory=dict)
+    failed: list[int] = field(default_factory=list)
+    overdue: int = 0
+    forgotten: int = 0
+
+    def expected_keys(self, after: str, until: str, min_age_seconds: int) -> dict[str, int | None]:
+        return {key: row for key, row in self.expected.items() if after < key <= until}
+
+    def fail_for_missing_file(self, image_id: int) -> None:
+        self.failed.append(image_id)
+
+    def resume_removals(self, min_age_seconds: int, dry_run: bool) -> int:
+        found = self.overdue
+        if not dry_run:
+            self.overdue = 0
+        return found
+
+    def forget_old_events(self) -> int:
+        self.forgotten += 1
+        return 1
+
+
+@dataclass
+class Bucket:
+    """Objects with their ages in seconds, listed as S3 lists them."""
+
+    ages: dict[str, float]
+    page_size: int = 1000
+
+    def pages(self, prefix: str, start_after: str) -> Iterator[list[StoredObject]]:
+        keys = sorted(key for key in self.ages if key.startswith(prefix) and key > start_after)
+        for start in range(0, len(keys), self.page_size):
+            yield [
+                StoredObject(key, self.ages[key]) for key in keys[start : start + self.page_size]
+            ]
+
+    def delete(self, keys: list[str]) -> None:
+        for key in keys:
+            del self.ages[key]
+
+
+def sweep(
+    rows: Rows,
+    bucket: Bucket,
+    *,
+    start: float = 0.0,
+    dry_run: bool = False,
+    remaining_milliseconds: int = 60_000,
+) -> dict[str, int | bool]:
+    return janitor.sweep(
+        rows,
+        bucket,
+        start=start,
+        min_age_seconds=DAY_SECONDS,
+        dry_run=dry_run,
+        remaining_milliseconds=lambda: remaining_milliseconds,
+    )
+
+
+KEYS = st.builds(
+    "storage/{}/{}".format,
+    st.integers(0, 2**128 - 1).map("{:032x}".format),
+    st.sampled_from(["original.png", "1/image.png", "1/preview.webp", "2/thumbnail.webp"]),
+)
+
+
+@given(
+    objects=st.dictionaries(KEYS, st.sampled_from([OLD, YOUNG]), max_size=12),
+    spoken_of=st.lists(KEYS, max_size=4),
+    data=st.data(),
+    page_size=st.integers(1, 5),
+    start=st.floats(0, 0.999),
+)
+def test_a_whole_round_settles_exactly_what_disagrees(
+    objects: dict[str, float],
+    spoken_of: list[str],
+    data: st.DataObject,
+    page_size: int,
+    start: float,
+) -> None:
+    with_row = data.draw(st.sets(st.sampled_from(sorted(objects)))) if objects else set()
+    keys = sorted({*with_row, *spoken_of})
+    rows = Rows(
+        {key: data.draw(st.sampled_from([None, number])) for number, key in enumerate(keys)}
+    )
+    bucket = Bucket(dict(objects), page_size)
+    elsewhere = {"incoming/1/a": OLD, "other": OLD}
+    bucket.ages |= elsewhere
+    report = sweep(rows, bucket, start=start)
+    orphans = {key for key, age in objects.items() if age == OLD and key not in rows.expected}
+    missing = {row for key, row in rows.expected.items() if key not in objects and row is not None}
+    assert set(bucket.ages) == (set(objects) - orphans) | set(elsewhere)
+    assert set(rows.failed) == missing
+    assert report["finished"]
+    assert report["objects_seen"] == len(objects)
+    assert report["objects_without_row"] == len(orphans)
+
+
+def test_a_dry_run_counts_and_changes_nothing() -> None:
+    rows = Rows({"storage/b": 7}, overdue=3)
+    bucket = Bucket({"storage/a": OLD})
+    report = sweep(rows, bucket, dry_run=True)
+    assert (report["objects_without_row"], report["rows_without_object"]) == (1, 1)
+    assert report["removals_resumed"] == 3
+    assert (bucket.ages, rows.failed, rows.overdue, rows.forgotten) == (
+        {"storage/a": OLD},
+        [],
+        3,
+        0,
+    )
+
+
+def test_a_run_stops_in_time_and_says_that_it_did_not_finish() -> None:
+    bucket = Bucket({f"storage/{number:04}": OLD for number in range(10)}, page_size=2)
+    report = sweep(Rows(), bucket, remaining_milliseconds=5_000)
+    assert not report["finished"]
+    # What it had begun it settled.
+    assert 0 < len(bucket.ages) < 10
+
+
+def test_an_image_that_lacks_two_files_is_failed_once() -> None:
+    rows = Rows({"storage/a/original.png": 7, "storage/a/1/thumbnail.webp": 7})
+    sweep(rows, Bucket({}))
+    assert rows.failed == [7]
+
+
+def test_runs_begin_a_little_further_on_each_hour_and_come_everywhere() -> None:
+    starts = {
+        janitor.position(f"2026-01-{1 + hour // 24:02}T{hour % 24:02}:00:00Z")
+        for hour in range(256)
+    }
+    assert len(starts) == 256
+    assert all(0 <= start < 1 for start in starts)
+    assert janitor.position("") == 0
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5, 255 / 256])
+def test_wherever_a_run_begins_it_goes_all_the_way_around(start: float) -> None:
+    bucket = Bucket({f"storage/{number:02x}/x": OLD for number in range(256)}, page_size=7)
+    report = sweep(Rows(), bucket, start=start)
+    assert report["objects_without_row"] == 256
+    assert bucket.ages == {}
