@@ -68,7 +68,22 @@ def merged_document() -> dict[str, Any]:
     # A route takes one content type in Powertools; http.lambda_handler reads the form as well.
     content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
     content["application/x-www-form-urlencoded"] = content["application/json"]
+    _without_null_in_forms(document)
     return document
+
+
+def _without_null_in_forms(document: dict[str, Any]) -> None:
+    """A form's field is there or not: it cannot be null, as its Python type has it."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+            if form is None:
+                continue
+            name = form["schema"]["$ref"].rpartition("/")[2]
+            for field in document["components"]["schemas"][name]["properties"].values():
+                if "anyOf" in field:
+                    (choice,) = [one for one in field.pop("anyOf") if one != {"type": "null"}]
+                    field.update(choice)
 
 
 def _schema(path: Path) -> dict[str, Any]:

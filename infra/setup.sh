@@ -253,6 +253,9 @@ make_environments() {
 # --- all of it --------------------------------------------------------------------------------
 
 mkdir -p "$LOGS"
+# Two at once (make run in one terminal, make test in another) would tear the environments apart.
+exec 9>"$LOGS/lock"
+flock --nonblock 9 || { say "waiting for another set-up in this folder"; flock 9; }
 python=$(find_python)
 python_details=
 [[ -z $python ]] || python_details=$(inspect_python "$python")

@@ -27,12 +27,17 @@ OCCURRED_AT = "2026-01-02T03:04:05.000006Z"
 
 @dataclass
 class FakeUserRecords:
-    """`retry_after_seconds` is what the throttle answers next."""
+    """`retry_after_seconds` is what the throttles answer next."""
 
     retry_after_seconds: int = 0
     users: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    registering: list[str] = field(default_factory=list)
     attempts: list[tuple[str, str]] = field(default_factory=list)
     successes: list[tuple[str, str, int, str | None]] = field(default_factory=list)
+
+    def begin_registration(self, address: str) -> int:
+        self.registering.append(address)
+        return self.retry_after_seconds
 
     def add(self, username: str, username_key: str, password_hash: str) -> int:
         if username_key in self.users:
@@ -232,15 +237,21 @@ class FakeProcessingRecords:
                 original_key=image.original_key,
                 applied_sequence=image.applied_sequence,
                 rendered=image.rendered,
+                failed=image.status == "failed",
                 deleted=image.deleted,
                 rendition_keys=tuple(r.object_key for r in image.renditions.values()),
             )
 
     def complete(
-        self, event: Event, outcome_type: str, renditions: list[StoredRendition]
+        self,
+        event: Event,
+        outcome_type: str,
+        renditions: list[StoredRendition],
+        *,
+        after_failure: bool = False,
     ) -> Event | None:
         with self.lock:
-            image = self._next(event)
+            image = self._next(event) or (self._failed_by(event) if after_failure else None)
             if image is None:
                 return None
             changes = event.data.get("changes") or {}
@@ -295,6 +306,14 @@ class FakeProcessingRecords:
         if image is None or image.applied_sequence != event.sequence - 1:
             return None
         return None if event.id in self.inbox else image
+
+    def _failed_by(self, event: Event) -> ProcessedImage | None:
+        """The image, when this event was given up and nothing was applied since."""
+        self._answer()
+        image = self.images.get(event.image_id)
+        if image is None or image.deleted or image.status != "failed":
+            return None
+        return image if image.applied_sequence == event.sequence else None
 
     def _applied(self, event: Event, outcome_type: str, data: dict[str, Any]) -> Event:
         if event.image_id in self.images:

@@ -10,6 +10,8 @@ from image_api import health, http, wiring
 
 app = http.resolver()
 database, broker, storage = wiring.database(), wiring.broker(), wiring.storage()
+responses = http.documented(health.Report, 503)
+responses[503]["content"] = responses[200]["content"]
 
 
 @app.get(
@@ -17,7 +19,7 @@ database, broker, storage = wiring.database(), wiring.broker(), wiring.storage()
     summary="Health",
     description="503 names the part that is down.",
     tags=["Operations"],
-    responses=http.documented(health.Report, 503),
+    responses=responses,
 )
 def get_health() -> Response[Any]:
     report = health.examine(database, broker, storage)

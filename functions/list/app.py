@@ -19,7 +19,14 @@ records, links = wiring.image_records(), wiring.links()
     description="Newest first. X-Total-Count says how many there are in all, Link where the next "
     "page is.",
     tags=["Images"],
-    responses=http.documented(list[images.ImageView], 400, 401, 503),
+    responses=http.documented(
+        list[images.ImageView],
+        *(400, 401, 503),
+        headers={
+            "Link": "Where the next page is, if there is one",
+            "X-Total-Count": "How many there are in all",
+        },
+    ),
 )
 def get_all_images(
     limit: Annotated[int, Query(ge=1, le=images.PAGE_MAX)] = images.PAGE_DEFAULT,

@@ -19,7 +19,7 @@ settings.tokens()
     description="Takes JSON or the OAuth2 password form. The same answer, after the same time, "
     "whether the name or the password is wrong.",
     tags=["Accounts"],
-    responses=http.documented(accounts.Session, 400, 401, 429, 503),
+    responses=http.documented(accounts.Session, 400, 401, 413, 429, 503),
 )
 def login(credentials: Annotated[accounts.Credentials, Body()]) -> accounts.Session:
     return accounts.sign_in(records, credentials, http.client_address(app))

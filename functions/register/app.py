@@ -16,12 +16,12 @@ settings.tokens()
 @app.post(
     "/auth/register",
     summary="Register",
-    description="Creates an account and signs it in.",
+    description="Creates an account and signs it in. An address can do so only so often.",
     tags=["Accounts"],
-    responses=http.documented(accounts.Session, 400, 503),
+    responses=http.documented(accounts.Session, 400, 413, 429, 503),
 )
 def register(registration: Annotated[accounts.Registration, Body()]) -> accounts.Session:
-    return accounts.register(records, registration)
+    return accounts.register(records, registration, http.client_address(app))
 
 
 lambda_handler = http.lambda_handler(app)

@@ -18,7 +18,7 @@ records, outbox = wiring.image_records(), wiring.outbox()
     description="Title and visibility, or a new resolution, rendered from the untouched original. "
     "The last good version stays readable meanwhile.",
     tags=["Images"],
-    responses=http.documented(images.Accepted, 400, 401, 404, 503),
+    responses=http.documented(images.Accepted, 400, 401, 404, 413, 503),
 )
 def update(
     image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],

@@ -16,12 +16,14 @@ class CuttableProxy:
     """Forwards TCP connections from a port of its own to another port on this machine."""
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port
         self._connections: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._flowing = threading.Event()
+        self._swallows_answers = False
         self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -39,24 +41,42 @@ class CuttableProxy:
     def restore(self) -> None:
         """Takes connections, on the same port as before, and lets everything through."""
         self._flowing.set()
+        if self._swallows_answers:
+            # What was lost of these streams makes the rest unreadable.
+            self._swallows_answers = False
+            self.drop()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self.port = self._listener.getsockname()[1]
-            self._run(self._accept, self._listener)
+            self._acceptor = threading.Thread(
+                target=self._accept, args=(self._listener,), daemon=True
+            )
+            self._acceptor.start()
 
     def stall(self) -> None:
         """Lets nothing through any more, while every connection stays and new ones are taken."""
         self._flowing.clear()
 
+    def swallow_answers(self) -> None:
+        """Lets through what clients send, and loses what they are answered."""
+        self._swallows_answers = True
+
     def cut(self) -> None:
         """Ends every connection and refuses new ones."""
+        self._swallows_answers = False
         self._flowing.set()
-        if self._listener is not None:
+        if self._listener is not None and self._acceptor is not None:
             # Wakes the thread that accepts; closing alone does not.
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
+            self._acceptor.join()
             self._listener.close()
             self._listener = None
+        self.drop()
+
+    def drop(self) -> None:
+        """Ends every connection; new ones are welcome."""
+        self._flowing.set()
         with self._lock:
             connections, self._connections = self._connections, []
             threads, self._threads = self._threads, []
@@ -75,7 +95,7 @@ class CuttableProxy:
             except OSError:
                 return
             try:
-                target = socket.create_connection(("127.0.0.1", self._target_port))
+                target = socket.create_connection(("127.0.0.1", self.target_port))
             except OSError:
                 client.close()
                 continue
@@ -85,13 +105,22 @@ class CuttableProxy:
             with self._lock:
                 self._connections += [client, target]
             self._run(self._forward, client, target)
-            self._run(self._forward, target, client)
+            self._run(self._forward_answers, target, client)
 
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK_BYTES):
                 self._flowing.wait()
                 target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def _forward_answers(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(_CHUNK_BYTES):
+                self._flowing.wait()
+                if not self._swallows_answers:
+                    target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 

@@ -38,6 +38,8 @@ _OWN = frozenset(
         "JWT_SECRET",
         "JWT_EXPIRATION_MINUTES",
         "DEFAULT_VISIBILITY",
+        "JANITOR_DRY_RUN",
+        "JANITOR_MIN_AGE_SECONDS",
         "API_PORT",
     }
 )
@@ -95,6 +97,16 @@ class RunningCloud:
     @property
     def service_pids(self) -> set[int]:
         return {pid for service in self._state["services"].values() for pid in service["pids"]}
+
+    @property
+    def environment_pids(self) -> set[int]:
+        """The processes of all execution environments there have been."""
+        path = self.data_folder / "environments.json"
+        return {process["pid"] for process in json.loads(path.read_bytes())["processes"]}
+
+    def function_name(self, folder_name: str) -> str:
+        """What the function in this folder is called in its own environment."""
+        return str(self._state["functions"][folder_name]["name"])
 
     @property
     def state_path(self) -> Path:

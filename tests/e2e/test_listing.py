@@ -27,6 +27,7 @@ def _uploaded(client: ApiClient, *titles: str, **fields: str) -> list[int]:
 def _all_pages(client: ApiClient, **query: Any) -> list[requests.Response]:
     pages = [client.images(**query)]
     while "next" in pages[-1].links:
+        assert len(pages) < 100, "the links go round in circles"
         pages.append(client.get(pages[-1].links["next"]["url"]))
     return pages
 

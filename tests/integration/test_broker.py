@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,40 +72,6 @@ def broker_at(url: str, queue: str) -> Iterator[Broker]:
     made = Broker(BrokerSettings(url, queue))
     yield made
     made.close()
-
-
-class FreezableProxy(CuttableProxy):
-    """Keeps its connections, and from some moment on lets nothing through any more."""
-
-    def __init__(self, target_port: int) -> None:
-        super().__init__(target_port)
-        self._open = threading.Event()
-        self._open.set()
-
-    def freeze(self) -> None:
-        self._open.clear()
-
-    def cut(self) -> None:
-        self._open.set()
-        super().cut()
-
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
-        super()._forward(source, _Gate(target, self._open))  # type: ignore[arg-type]
-
-
-class _Gate:
-    """The sending half of a socket, behind a gate."""
-
-    def __init__(self, target: socket.socket, is_open: threading.Event) -> None:
-        self._target = target
-        self._is_open = is_open
-
-    def sendall(self, data: bytes) -> None:
-        self._is_open.wait()
-        self._target.sendall(data)
-
-    def shutdown(self, how: int) -> None:
-        self._target.shutdown(how)
 
 
 @pytest.fixture
@@ -323,16 +288,12 @@ def test_a_broker_that_takes_connections_and_says_nothing_is_given_up(
 
 
 def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
-    services: RealServices, queue: str, monkeypatch: pytest.MonkeyPatch
+    services: RealServices, queue: str, proxy: CuttableProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", 0.3)
-    port = urlsplit(services.rabbitmq_url).port or 5672
-    with (
-        FreezableProxy(port) as proxy,
-        broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker,
-    ):
+    with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
         broker.check()
-        proxy.freeze()
+        proxy.stall()
         monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
         started = time.monotonic()
         with pytest.raises(ServiceUnavailable):

@@ -121,6 +121,28 @@ def test_an_event_takes_effect_once_however_many_deliveries_run_at_once(
     assert sql.run("SELECT count(*) FROM inbox") == [[1]]
 
 
+def test_what_was_given_up_is_completed_once_after_the_failure(
+    make_database: Callable[[], Database],
+    records: PostgresProcessingRecords,
+    publisher: Recorder,
+    upload: Event,
+    sql: Connection,
+) -> None:
+    def complete(database: Database) -> bool:
+        target = PostgresProcessingRecords(database, publisher)
+        outcome = target.complete(upload, events.UPLOAD_COMPLETED, renditions(), after_failure=True)
+        return outcome is not None
+
+    assert records.fail(upload, events.UPLOAD_FAILED, "why") is not None
+    assert records.complete(upload, events.UPLOAD_COMPLETED, renditions()) is None
+    databases = [make_database() for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(complete, databases)) == 1
+    assert [row[0] for row in outcome_rows(sql)] == [events.UPLOAD_FAILED, events.UPLOAD_COMPLETED]
+    assert sql.run("SELECT count(*) FROM inbox") == [[1]]
+    assert sql.run("SELECT status, error FROM images") == [["ready", None]]
+
+
 def test_an_update_replaces_the_renditions_and_keeps_what_it_does_not_name(
     records: PostgresProcessingRecords, image_records: PostgresImageRecords, upload: Event
 ) -> None:
@@ -163,7 +185,7 @@ def test_a_time_in_an_outcome_is_rfc_3339_in_utc(
 
 OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from(["complete", "complete again", "fail", "reject", "remove"]),
+        st.sampled_from(["complete", "complete again", "redrive", "fail", "reject", "remove"]),
         # An image that exists or not; an event that is next, late, early or a repetition.
         st.sampled_from([1, 1, 1, 2]),
         st.integers(1, 4),
@@ -224,6 +246,8 @@ def _apply(
             outcome = target.complete(event, events.UPDATE_COMPLETED, renditions())
         case "complete again":
             outcome = target.complete(event, events.UPDATE_COMPLETED, [])
+        case "redrive":
+            outcome = target.complete(event, events.UPDATE_COMPLETED, [], after_failure=True)
         case "fail":
             outcome = target.fail(event, events.UPDATE_FAILED, "why")
         case "reject":

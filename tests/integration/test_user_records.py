@@ -55,12 +55,12 @@ def let_time_pass(sql: Connection, minutes: int) -> None:
 
 
 def test_a_registered_user_signs_in(records: PostgresUserRecords) -> None:
-    accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    accounts.register(records, Registration(username="Ada", password=PASSWORD), HOME)
     assert accounts.sign_in(records, Credentials(username="ADA", password=PASSWORD), HOME)
 
 
 def test_a_name_is_kept_as_it_was_given(records: PostgresUserRecords, sql: Connection) -> None:
-    accounts.register(records, Registration(username=" Zoë ", password=PASSWORD))
+    accounts.register(records, Registration(username=" Zoë ", password=PASSWORD), HOME)
     assert sql.run("SELECT username, username_key FROM users") == [["Zoë", "zoë"]]
 
 
@@ -107,7 +107,7 @@ def test_while_it_lasts_a_wait_is_neither_counted_nor_prolonged(
 
 
 def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
-    accounts.register(records, Registration(username="ada", password=PASSWORD))
+    accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(5):
         fail(records)
     with pytest.raises(TooManyAttempts):
@@ -117,12 +117,12 @@ def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
 def test_the_last_allowed_attempt_may_be_the_right_one(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, Registration(username="ada", password=PASSWORD))
+    accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(4):
         fail(records)
     assert accounts.sign_in(records, Credentials(username="ada", password=PASSWORD), HOME)
-    # And clears what was counted.
-    assert sql.run("SELECT count(*) FROM sign_in_failures") == [[0]]
+    # And clears what was counted, except for the registration.
+    assert sql.run("SELECT count(*) FROM sign_in_failures") == [[1]]
     assert [fail(records) for _ in range(5)] == [0] * 5
 
 
@@ -191,6 +191,58 @@ def test_guesses_from_everywhere_at_once_do_not_deadlock(
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(guess, enumerate(databases)))
+
+
+def test_an_address_registers_only_so_often(
+    records: PostgresUserRecords, sql: Connection, limits: pytest.MonkeyPatch
+) -> None:
+    limits.setenv("REGISTRATIONS_PER_ADDRESS", "3")
+    assert [records.begin_registration(HOME) for _ in range(3)] == [0, 0, 0]
+
+    assert 890 < records.begin_registration(HOME) <= 900
+    with pytest.raises(TooManyAttempts, match="registrations from this address"):
+        accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
+
+    assert sql.run("SELECT count(*) FROM users") == [[0]]
+    assert records.begin_registration(OFFICE) == 0
+
+
+def test_an_address_that_keeps_asking_registers_again_after_the_window(
+    records: PostgresUserRecords, sql: Connection, limits: pytest.MonkeyPatch
+) -> None:
+    limits.setenv("REGISTRATIONS_PER_ADDRESS", "2")
+    waits = []
+    for _ in range(4):
+        waits.append(records.begin_registration(HOME))
+        let_time_pass(sql, 4)
+
+    assert [wait > 0 for wait in waits] == [False, False, True, True]
+    assert waits[3] <= 3 * 60
+    assert records.begin_registration(HOME) == 0
+
+
+def test_registrations_side_by_side_are_all_counted(
+    make_database: Callable[[], Database], limits: pytest.MonkeyPatch
+) -> None:
+    limits.setenv("REGISTRATIONS_PER_ADDRESS", "3")
+    databases = [make_database() for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as threads:
+        waits = list(
+            threads.map(lambda each: PostgresUserRecords(each).begin_registration(HOME), databases)
+        )
+
+    assert waits.count(0) == 3
+
+
+def test_registering_and_signing_in_are_counted_apart(
+    records: PostgresUserRecords, limits: pytest.MonkeyPatch
+) -> None:
+    limits.setenv("REGISTRATIONS_PER_ADDRESS", "1")
+    for _ in range(5):
+        fail(records)
+    assert records.begin_registration(HOME) == 0
+    assert fail(records, "bob") == 0
 
 
 def test_what_was_typed_as_a_name_is_not_kept(

@@ -41,7 +41,7 @@ def hasher(environment: pytest.MonkeyPatch) -> CountingHasher:
 @pytest.fixture
 def records() -> FakeUserRecords:
     records = FakeUserRecords()
-    accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    accounts.register(records, Registration(username="Ada", password=PASSWORD), ADDRESS)
     return records
 
 
@@ -114,14 +114,14 @@ def test_a_name_is_trimmed_and_composed() -> None:
 
 
 def test_a_password_is_not_trimmed(records: FakeUserRecords) -> None:
-    accounts.register(records, Registration(username="bob", password=" abc! "))
+    accounts.register(records, Registration(username="bob", password=" abc! "), ADDRESS)
     with pytest.raises(WrongCredentials):
         accounts.sign_in(records, Credentials(username="bob", password="abc!"), ADDRESS)
 
 
 def test_who_registers_is_signed_in() -> None:
     records = FakeUserRecords()
-    session = accounts.register(records, Registration(username="Ada", password=PASSWORD))
+    session = accounts.register(records, Registration(username="Ada", password=PASSWORD), ADDRESS)
     assert session.token_type == "bearer"
     assert tokens.verify(f"Bearer {session.access_token}") == 1
 
@@ -144,7 +144,7 @@ def test_a_name_is_taken_in_whatever_case_and_width(
     records: FakeUserRecords, username: str
 ) -> None:
     with pytest.raises(UsernameTaken):
-        accounts.register(records, Registration(username=username, password=PASSWORD))
+        accounts.register(records, Registration(username=username, password=PASSWORD), ADDRESS)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_a_name_is_taken_in_whatever_case_and_width(
 )
 def test_names_that_differ_in_case_alone_are_one_name(one: str, other: str) -> None:
     records = FakeUserRecords()
-    accounts.register(records, Registration(username=one, password=PASSWORD))
+    accounts.register(records, Registration(username=one, password=PASSWORD), ADDRESS)
     with pytest.raises(UsernameTaken):
-        accounts.register(records, Registration(username=other, password=PASSWORD))
+        accounts.register(records, Registration(username=other, password=PASSWORD), ADDRESS)
 
 
 @given(st.text(min_size=1, max_size=20).filter(lambda name: bool(accounts._username_key(name))))
@@ -165,7 +165,7 @@ def test_the_key_of_a_name_is_its_own_key(name: str) -> None:
 
 def test_names_that_merely_look_alike_are_two_names(records: FakeUserRecords) -> None:
     cyrillic = "Аda"  # noqa: RUF001 - the point of the test
-    accounts.register(records, Registration(username=cyrillic, password=PASSWORD))
+    accounts.register(records, Registration(username=cyrillic, password=PASSWORD), ADDRESS)
     assert len(records.users) == 2
 
 
@@ -222,6 +222,19 @@ def test_an_attempt_is_counted_with_its_address_before_the_password_is_looked_at
     assert hasher.compared == []
 
 
+def test_an_address_that_registered_too_often_costs_no_hash_and_adds_nobody(
+    records: FakeUserRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_hasher", None)
+    records.retry_after_seconds = 77
+
+    with pytest.raises(TooManyAttempts, match=r"registrations from this address.* 77 seconds"):
+        accounts.register(records, Registration(username="bob", password=PASSWORD), ADDRESS)
+
+    assert records.registering == [ADDRESS, ADDRESS]
+    assert list(records.users) == ["ada"]
+
+
 def test_a_name_that_does_not_exist_is_throttled_like_one_that_does(
     records: FakeUserRecords,
 ) -> None:
@@ -235,7 +248,7 @@ def test_a_name_that_does_not_exist_is_throttled_like_one_that_does(
 def test_characters_beyond_72_bytes_count(records: FakeUserRecords) -> None:
     # bcrypt would compare the first 72 bytes only, and cut at a zero byte.
     password = "!" + "🔑" * 49
-    accounts.register(records, Registration(username="bob", password=password))
+    accounts.register(records, Registration(username="bob", password=password), ADDRESS)
     accounts.sign_in(records, Credentials(username="bob", password=password), ADDRESS)
     with pytest.raises(WrongCredentials):
         accounts.sign_in(
@@ -244,7 +257,7 @@ def test_characters_beyond_72_bytes_count(records: FakeUserRecords) -> None:
 
 
 def test_characters_after_a_zero_byte_count(records: FakeUserRecords) -> None:
-    accounts.register(records, Registration(username="bob", password="abc!\x00def"))
+    accounts.register(records, Registration(username="bob", password="abc!\x00def"), ADDRESS)
     with pytest.raises(WrongCredentials):
         accounts.sign_in(records, Credentials(username="bob", password="abc!\x00xyz"), ADDRESS)
 

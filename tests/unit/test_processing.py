@@ -239,6 +239,20 @@ def test_a_change_whose_predecessor_never_comes_leaves_no_image_processing(bench
     assert bench.records.images[upload.image_id].status == "failed"
 
 
+def test_a_change_that_comes_after_its_successor_was_given_up_changes_nothing(
+    bench: Bench,
+) -> None:
+    upload = bench.accept_upload()
+    update = bench.accept_update(upload.image_id, title="new")
+    bench.process(delivery(update, **{"x-waits": 300}))
+    assert bench.process(upload) == {"duplicate": 1}
+    assert bench.outcome_types() == [events.UPDATE_FAILED]
+    # The next change gives the image another chance.
+    bench.process(bench.accept_update(upload.image_id, title="newer"))
+    image = bench.records.images[upload.image_id]
+    assert (image.status, image.title, image.rendered) == ("ready", "newer", True)
+
+
 def test_a_temporary_fault_is_retried_with_growing_delays_and_then_given_up(bench: Bench) -> None:
     upload = bench.accept_upload()
 
@@ -509,6 +523,80 @@ def test_a_deletion_that_is_given_up_keeps_the_row_and_can_be_sent_again(bench: 
     assert image_id in bench.records.images
     bench.storage.fault = lambda _operation, _key: None
     assert bench.process(again(dead)) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+def redriven(dead: Message) -> Delivery:
+    """A dead letter as `make redrive` sends it back."""
+    headers = {name: value for name, value in dead.headers.items() if name == "x-redriven"}
+    return Delivery(
+        dead.body,
+        dead.message_id,
+        dead.correlation_id,
+        dead.type,
+        {"x-redriven": 1 + headers.get("x-redriven", 0)},
+    )
+
+
+def test_a_dead_letter_that_is_sent_back_has_another_chance(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    key = bench.records.images[upload.image_id].original_key
+    original = bench.storage.objects.pop(key)
+    assert bench.process(upload) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    bench.storage.objects[key] = original
+    # By itself, as a broker may repeat it, it stays what it was.
+    assert bench.process(again(dead)) == {"duplicate": 1}
+
+    assert bench.process(redriven(dead)) == {"applied": 1}
+
+    image = bench.records.images[upload.image_id]
+    assert (image.status, image.error, image.applied_sequence) == ("ready", None, 1)
+    assert bench.outcome_types() == [events.UPLOAD_FAILED, events.UPLOAD_COMPLETED]
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+
+
+def test_a_dead_letter_that_fails_again_returns_to_the_dead(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    assert bench.process(upload) == {"dead": 1}
+    (first,) = bench.publisher.to(DEAD)
+
+    assert bench.process(redriven(first)) == {"dead": 1}
+
+    _, second = bench.publisher.to(DEAD)
+    assert second.body == first.body
+    assert second.headers == {
+        "x-redriven": 1,
+        "x-attempt": 1,
+        "x-reason": first.headers["x-reason"],
+    }
+    assert bench.records.images[upload.image_id].status == "failed"
+    assert bench.outcome_types() == [events.UPLOAD_FAILED]
+
+
+def test_a_dead_letter_that_is_sent_back_undoes_no_later_change(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    broken = bench.accept_update(image_id, resolution="nonsense")
+    assert bench.process(broken) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    later = bench.accept_update(image_id, title="later")
+    # Neither before the later change is applied nor after it.
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    assert bench.process(later) == {"applied": 1}
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    image = bench.records.images[image_id]
+    assert (image.title, image.status, image.applied_sequence) == ("later", "ready", 3)
+
+
+def test_a_dead_letter_of_an_image_that_is_being_deleted_stays_dead(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    bench.process(upload)
+    (dead,) = bench.publisher.to(DEAD)
+    key = bench.records.images[upload.image_id].original_key
+    bench.storage.objects[key] = (b"repaired", "image/png")
+    removal = bench.accept_delete(upload.image_id)
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    assert bench.process(removal) == {"applied": 1}
     assert bench.storage.objects == {}
 
 

@@ -182,6 +182,13 @@ def test_the_throttle_can_be_set(only: Callable[..., None]) -> None:
     assert settings.throttle() == settings.ThrottleSettings(3, 50, 900)
 
 
+def test_the_throttle_of_registrations_can_be_set(only: Callable[..., None]) -> None:
+    only()
+    assert settings.registration_throttle() == settings.RegistrationThrottle(100, 900)
+    only(REGISTRATIONS_PER_ADDRESS="7")
+    assert settings.registration_throttle() == settings.RegistrationThrottle(7, 900)
+
+
 @pytest.mark.parametrize("name", ["DATABASE_URL", "RABBITMQ_URL", "IMAGES_BUCKET", "JWT_SECRET"])
 def test_a_deployment_is_checked_for_every_setting_it_needs(
     only: Callable[..., None], name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -57,12 +58,22 @@ class Registration(BaseModel):
     username: Annotated[
         str,
         AfterValidator(checked_username),
-        Field(description="1 to 64 characters after trimming; unique regardless of case"),
+        Field(
+            description="1 to 64 characters after trimming; unique regardless of case",
+            json_schema_extra={"minLength": 1, "pattern": r"\S"},
+        ),
     ]
     password: Annotated[
         str,
         AfterValidator(checked_password),
-        Field(description=f"4 to 50 characters, at least one of {SPECIAL_CHARACTERS}"),
+        Field(
+            description=f"4 to 50 characters, at least one of {SPECIAL_CHARACTERS}",
+            json_schema_extra={
+                "minLength": PASSWORD_MIN_CHARACTERS,
+                "maxLength": PASSWORD_MAX_CHARACTERS,
+                "pattern": f"[{re.escape(SPECIAL_CHARACTERS)}]",
+            },
+        ),
     ]
 
 
@@ -94,6 +105,9 @@ class SignInAttempt:
 
 
 class UserRecords(Protocol):
+    def begin_registration(self, address: str) -> int:
+        """Counts the attempt, whatever comes of it; the seconds to wait, or 0 if it may go on."""
+
     def add(self, username: str, username_key: str, password_hash: str) -> int:
         """The new user's id; raises UsernameTaken."""
 
@@ -104,8 +118,11 @@ class UserRecords(Protocol):
     ) -> None: ...
 
 
-def register(records: UserRecords, registration: Registration) -> Session:
-    """Raises UsernameTaken."""
+def register(records: UserRecords, registration: Registration, address: str) -> Session:
+    """Raises UsernameTaken, or TooManyAttempts before any work is done."""
+    retry_after_seconds = records.begin_registration(address)
+    if retry_after_seconds > 0:
+        raise TooManyAttempts(retry_after_seconds, of="registrations from this address")
     user_id = records.add(
         registration.username,
         _username_key(registration.username),

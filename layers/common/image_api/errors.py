@@ -39,8 +39,8 @@ class WrongCredentials(ImageApiError):
 
 
 class TooManyAttempts(ImageApiError):
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"Too many failed attempts; try again in {retry_after_seconds} seconds")
+    def __init__(self, retry_after_seconds: int, of: str = "failed attempts") -> None:
+        super().__init__(f"Too many {of}; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
 
 

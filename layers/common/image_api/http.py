@@ -52,9 +52,6 @@ _ALWAYS = {
     "Referrer-Policy": ["no-referrer"],
 }
 MAX_FIELDS_BYTES = 64 * 1024
-PAGE: dict[int, OpenAPIResponse] = {
-    200: {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
-}
 _FORM = "application/x-www-form-urlencoded"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
 
@@ -213,16 +210,21 @@ def base_url(app: Resolver) -> str:
     return f"{scheme}://{host}{stage}"
 
 
-def documented(answer: Any, *statuses: int) -> dict[int, OpenAPIResponse]:
-    """The answers of a route, for its OpenAPI document: the body of a 200, and the errors."""
+def documented(
+    answer: Any, *statuses: int, headers: dict[str, str] | None = None
+) -> dict[int, OpenAPIResponse]:
+    """The answers of a route, for its OpenAPI document: the body of a 200, and the errors.
+
+    `headers` are those of a 200, by name: what each one says.
+    """
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or not with a token that is good", Problem),
         404: ("There is no such thing for this user", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
-        429: ("Too many failed attempts; Retry-After says when to come back", Problem),
-        503: ("A part is down; Retry-After says when to come back", Problem),
+        429: ("Too many attempts", Problem),
+        503: ("A part is down", Problem),
     }
     responses: dict[int, OpenAPIResponse] = {
         status: {
@@ -231,10 +233,22 @@ def documented(answer: Any, *statuses: int) -> dict[int, OpenAPIResponse]:
         }
         for status in statuses
     }
+    for status in {429, 503} & responses.keys():
+        responses[status]["headers"] = {
+            "Retry-After": {
+                "description": "Seconds until it is worth another try",
+                "schema": {"type": "integer"},
+            }
+        }
     success: OpenAPIResponse = {
         "description": "Success",
         "content": {"application/json": {"model": answer}},
     }
+    if headers:
+        success["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in headers.items()
+        }
     return {200: success, **responses}
 
 

@@ -44,6 +44,7 @@ MAX_DIRECT_UPLOAD_BYTES = 50_000_000
 DIRECT_UPLOAD_TTL_SECONDS = 15 * 60
 
 _RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
+_RESOLUTION_AS_SENT = r"^\s*[1-9][0-9]{0,4}[xX][1-9][0-9]{0,4}\s*$"
 
 
 def parse_resolution(value: str) -> tuple[int, int]:
@@ -95,7 +96,9 @@ def _checked_title_part(value: str) -> str:
     return value
 
 
-Title = Annotated[str, AfterValidator(checked_title)]
+Title = Annotated[
+    str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})
+]
 TitlePart = Annotated[
     str, Field(min_length=1, max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]
@@ -106,12 +109,20 @@ class Changes(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"title": "Lift-off", "resolution": "320x200"}]},
+        json_schema_extra={
+            "examples": [{"title": "Lift-off", "resolution": "320x200"}],
+            "minProperties": 1,
+        },
     )
 
     title: Annotated[Title | None, Field(description="1 to 255 characters")] = None
     resolution: Annotated[
-        Annotated[str, AfterValidator(_checked_resolution)] | None,
+        Annotated[
+            str,
+            AfterValidator(_checked_resolution),
+            Field(json_schema_extra={"pattern": _RESOLUTION_AS_SENT}),
+        ]
+        | None,
         Field(description="WxH: rendered at exactly this size from the original"),
     ] = None
     visibility: Visibility | None = None

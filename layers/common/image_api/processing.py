@@ -25,6 +25,7 @@ Outcome = Literal["applied", "failed", "duplicate", "waiting", "retried", "dead"
 _ATTEMPT = "x-attempt"
 _WAITS = "x-waits"
 _REASON = "x-reason"
+_REDRIVEN = "x-redriven"
 # What the broker writes down when a delay ends. Lambda hands it over in a form of its own: sent
 # back, it would grow with every round until the message is too large for its queue.
 _BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
@@ -65,6 +66,11 @@ class Delivery:
         """How often it came before its turn."""
         return _count(self.headers.get(_WAITS))
 
+    @property
+    def is_redriven(self) -> bool:
+        """Whether somebody sent it back from among the dead letters."""
+        return _count(self.headers.get(_REDRIVEN)) > 0
+
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
@@ -73,6 +79,7 @@ class ImageState:
     original_key: str
     applied_sequence: int
     rendered: bool
+    failed: bool
     deleted: bool
     rendition_keys: tuple[str, ...]
 
@@ -97,8 +104,14 @@ class ProcessingRecords(Protocol):
         """Whether the event was applied before, and the image it is about."""
 
     def complete(
-        self, event: Event, outcome_type: str, renditions: list[StoredRendition]
-    ) -> Event | None: ...
+        self,
+        event: Event,
+        outcome_type: str,
+        renditions: list[StoredRendition],
+        *,
+        after_failure: bool = False,
+    ) -> Event | None:
+        """`after_failure`: also when this event was given up and is still the image's last word."""
 
     def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
         """Gives the event up, and with it those before it that never came."""
@@ -205,7 +218,7 @@ class Processor:
 
     def _attempt(self, delivery: Delivery, event: Event) -> Outcome:
         try:
-            return self._apply(event)
+            return self._apply(delivery, event)
         except _TooEarly:
             return self._wait(delivery, event)
         except (_NeverPossible, InvalidImage, ObjectMissing) as error:
@@ -226,15 +239,16 @@ class Processor:
             )
             return self._retry(delivery, event, type(error).__name__)
 
-    def _apply(self, event: Event) -> Outcome:
+    def _apply(self, delivery: Delivery, event: Event) -> Outcome:
         applied, image = self._records.state(event)
-        if applied:
+        after_failure = _may_be_repeated(delivery, event, image)
+        if applied and not after_failure:
             return "duplicate"
         if image is None:
             return self._finish(
                 self._records.reject(event, _FAILED.get(event.type), _DELETED), "failed"
             )
-        if event.sequence <= image.applied_sequence:
+        if event.sequence <= image.applied_sequence and not after_failure:
             return "duplicate"
         if event.sequence > image.applied_sequence + 1:
             raise _TooEarly
@@ -246,7 +260,10 @@ class Processor:
             return self._finish(self._records.fail(event, _FAILED[event.type], _DELETED), "failed")
         renditions = self._render(event, image)
         outcome = self._finish(
-            self._records.complete(event, _COMPLETED[event.type], renditions), "applied"
+            self._records.complete(
+                event, _COMPLETED[event.type], renditions, after_failure=after_failure
+            ),
+            "applied",
         )
         if renditions and outcome == "applied":
             self._delete_superseded(image, renditions)
@@ -337,7 +354,7 @@ class Processor:
             return "dead"
         try:
             applied, image = self._records.state(event)
-            if applied:
+            if applied and not _may_be_repeated(delivery, event, image):
                 return "duplicate"
             self._bury(delivery, reason)
             settle = self._records.reject if image is None else self._records.fail
@@ -423,6 +440,19 @@ def _count(value: Any) -> int:
 def _folder(image: ImageState) -> str:
     """Where everything of one image lies, with a slash at the end."""
     return image.original_key.rpartition("/")[0] + "/"
+
+
+def _may_be_repeated(delivery: Delivery, event: Event, image: ImageState | None) -> bool:
+    """A dead letter that was sent back has another chance, unless a later change was applied: an
+    older one never undoes a newer one.
+    """
+    return (
+        delivery.is_redriven
+        and image is not None
+        and image.failed
+        and not image.deleted
+        and image.applied_sequence == event.sequence
+    )
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, images.Fit]:

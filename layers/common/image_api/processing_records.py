@@ -14,13 +14,15 @@ from image_api.processing import ImageState, StoredRendition
 
 _STATE = """
 SELECT EXISTS (SELECT FROM inbox AS b WHERE b.event_id = :event_id::uuid),
-       i.original_key, i.applied_sequence, i.rendered_at IS NOT NULL, i.deleted_at IS NOT NULL,
+       i.original_key, i.applied_sequence, i.rendered_at IS NOT NULL,
+       i.status = 'failed', i.deleted_at IS NOT NULL,
        (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text
 FROM (SELECT 1) AS always
 LEFT JOIN images AS i ON i.id = :image_id
 """
 
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
+# What is applied after a failure is in the inbox already.
 _COMPLETE = """
 WITH changed AS (
     UPDATE images AS i
@@ -40,11 +42,15 @@ WITH changed AS (
     LEFT JOIN json_to_recordset(:renditions::json) AS n (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer) ON n.name = 'image'
-    WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
+    WHERE i.id = :image_id
+      AND (i.applied_sequence = :sequence - 1
+           OR (:after_failure::boolean AND i.applied_sequence = :sequence
+               AND i.status = 'failed' AND i.deleted_at IS NULL))
     RETURNING i.id, i.user_id, i.title, i.visibility, i.object_key, i.content_type, i.size_bytes,
               i.width, i.height
 ), received AS (
     INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM changed
+    ON CONFLICT (event_id) DO NOTHING
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                             animated)
@@ -125,19 +131,25 @@ class PostgresProcessingRecords:
     def state(self, event: Event) -> tuple[bool, ImageState | None]:
         row = self._database.row(_STATE, event_id=event.id, image_id=event.image_id)
         assert row is not None
-        applied, original_key, applied_sequence, rendered, deleted, keys = row
+        applied, original_key, applied_sequence, rendered, failed, deleted, keys = row
         if original_key is None:
             return applied, None
         return applied, ImageState(
             original_key=original_key,
             applied_sequence=applied_sequence,
             rendered=rendered,
+            failed=failed,
             deleted=deleted,
             rendition_keys=tuple(json.loads(keys or "[]")),
         )
 
     def complete(
-        self, event: Event, outcome_type: str, renditions: list[StoredRendition]
+        self,
+        event: Event,
+        outcome_type: str,
+        renditions: list[StoredRendition],
+        *,
+        after_failure: bool = False,
     ) -> Event | None:
         changes = event.data.get("changes") or {}
         return self._write(
@@ -147,6 +159,7 @@ class PostgresProcessingRecords:
             title=changes.get("title"),
             visibility=changes.get("visibility"),
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
+            after_failure=after_failure,
         )
 
     def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:

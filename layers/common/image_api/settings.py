@@ -56,6 +56,14 @@ class ThrottleSettings:
     window_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class RegistrationThrottle:
+    """How many attempts to register one address has in `window_seconds`."""
+
+    per_address: int
+    window_seconds: int
+
+
 @cache
 def database_url() -> str:
     """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts."""
@@ -149,6 +157,13 @@ def throttle() -> ThrottleSettings:
 
 
 @cache
+def registration_throttle() -> RegistrationThrottle:
+    return RegistrationThrottle(
+        per_address=_number("REGISTRATIONS_PER_ADDRESS", 100, 1), window_seconds=15 * 60
+    )
+
+
+@cache
 def janitor() -> JanitorSettings:
     return JanitorSettings(
         min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
@@ -180,6 +195,7 @@ def check() -> None:
     storage()
     tokens()
     throttle()
+    registration_throttle()
     janitor()
     default_visibility()
 

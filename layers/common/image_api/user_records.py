@@ -15,6 +15,30 @@ VALUES (:username, :username_key, :password_hash)
 RETURNING id
 """
 
+# Nothing is counted while the address has to wait, so that its wait ends with the window.
+_BEGIN_REGISTRATION = """
+WITH counted AS (
+    INSERT INTO sign_in_failures AS f
+        (key, allowed, failures, window_started_at, blocked_until)
+    VALUES (:address_key::bytea, :allowed::integer, 1, now(), '-infinity')
+    ON CONFLICT (key) DO UPDATE SET
+        (allowed, failures, window_started_at) = (
+            SELECT excluded.allowed,
+                   CASE WHEN w.is_over THEN 1 ELSE f.failures + 1 END,
+                   CASE WHEN w.is_over THEN now() ELSE f.window_started_at END
+            FROM (SELECT f.window_started_at
+                         <= now() - make_interval(secs => :window_seconds::integer)) AS w (is_over))
+    WHERE f.failures < excluded.allowed
+       OR f.window_started_at <= now() - make_interval(secs => :window_seconds::integer)
+    RETURNING f.key
+)
+SELECT (SELECT count(*) FROM counted),
+       (SELECT ceil(extract(epoch FROM f.window_started_at - now()))::integer
+               + :window_seconds::integer
+        FROM sign_in_failures AS f
+        WHERE f.key = :address_key::bytea)
+"""
+
 # An attempt is counted before the password is looked at, so that guesses sent side by side
 # cannot slip past. The last allowed failure starts a wait, and each further one doubles it, up
 # to an hour. While it lasts nothing is counted: fewer than two rows come back from `attempted`.
@@ -70,6 +94,19 @@ _FIRST_WAIT_SECONDS = 60
 class PostgresUserRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def begin_registration(self, address: str) -> int:
+        limit = settings.registration_throttle()
+        row = self._database.row(
+            _BEGIN_REGISTRATION,
+            address_key=_digest("registration", address),
+            allowed=limit.per_address,
+            window_seconds=limit.window_seconds,
+        )
+        assert row is not None
+        counted, wait_seconds = row
+        # Without a row the window has begun this very moment, by requests side by side.
+        return 0 if counted else max(1, wait_seconds or limit.window_seconds)
 
     def add(self, username: str, username_key: str, password_hash: str) -> int:
         try:

@@ -1,0 +1,163 @@
+"""What is true in the end: rows, objects, queues and outcomes, looked at directly."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from pg8000.native import Connection
+
+from image_api import events
+from image_api.events import Event
+from tests.e2e.waiting import eventually
+from tests.faults.breakable_cloud import BreakableCloud
+
+_LISTENER = "what-happened"
+_RELAYED = """
+SELECT count(*) FROM outbox WHERE created_at < now() - interval '10 seconds'
+"""
+_UNSETTLED = "SELECT id, status FROM images WHERE applied_sequence < accepted_sequence ORDER BY id"
+# What is deleted with its row needs no object any more.
+_NAMED = """
+SELECT original_key FROM images UNION SELECT object_key FROM renditions
+UNION SELECT object_key FROM images
+"""
+
+
+@dataclass
+class Outcomes:
+    """What a listening service heard. At least once each: the same event twice is no second one."""
+
+    events: dict[str, Event] = field(default_factory=dict)
+    deliveries: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def repeated_deliveries(self) -> int:
+        return self.deliveries.total() - len(self.deliveries)
+
+    @property
+    def of_changes(self) -> dict[tuple[int, int], list[str]]:
+        """The types of the outcomes of each change, by image and sequence."""
+        outcomes: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for event in self.events.values():
+            outcomes[event.image_id, event.sequence].append(event.type)
+        return outcomes
+
+    @property
+    def duplicated(self) -> list[tuple[int, int]]:
+        """Changes that took effect more than once."""
+        return sorted(change for change, types in self.of_changes.items() if len(types) > 1)
+
+    def of_image(self, image_id: int) -> list[str]:
+        """The types of its outcomes in the order of its changes."""
+        return [
+            outcome
+            for (image, _), types in sorted(self.of_changes.items())
+            if image == image_id
+            for outcome in types
+        ]
+
+
+class Audit:
+    """Goes to the services themselves, past every fault."""
+
+    def __init__(self, system: BreakableCloud) -> None:
+        self._system = system
+        self.outcomes = Outcomes()
+
+    def listen(self) -> None:
+        """From now on every outcome is kept, also while the broker is down."""
+        with self._system.broker() as channel:
+            channel.queue_declare(_LISTENER, durable=True, arguments={"x-queue-type": "quorum"})
+            for binding in ("image.*.completed", "image.*.failed"):
+                channel.queue_bind(_LISTENER, events.EXCHANGE, binding)
+            channel.queue_purge(_LISTENER)
+
+    def hear(self) -> Outcomes:
+        """Everything that was published until now."""
+        with self._system.broker() as channel:
+            while True:
+                method, properties, body = channel.basic_get(_LISTENER, auto_ack=True)
+                if method is None or body is None:
+                    return self.outcomes
+                event = events.decode(body)
+                assert properties is not None and properties.message_id == event.id
+                self.outcomes.events[event.id] = event
+                self.outcomes.deliveries[event.id] += 1
+
+    def settle(self, timeout_seconds: float = 90.0) -> None:
+        """Returns when nothing is left to do anywhere; the relay runs as often as there is need."""
+
+        def is_quiet() -> bool:
+            with self.database() as database:
+                if database.run(_RELAYED) != [[0]]:
+                    self._system.relay()
+                unsettled = database.run(_UNSETTLED)
+                waiting = database.run("SELECT count(*) FROM outbox")
+            return not unsettled and waiting == [[0]]
+
+        try:
+            eventually(is_quiet, "everything is settled", timeout_seconds=timeout_seconds)
+        except AssertionError as error:
+            with self.database() as database:
+                unsettled = database.run(_UNSETTLED)
+            raise AssertionError(f"{error}; unsettled: {unsettled}") from error
+
+    def orphans(self) -> set[str]:
+        """Objects that no row speaks of."""
+        return self.keys() - self._named()
+
+    def missing(self) -> set[str]:
+        """Objects that rows speak of and that are not there."""
+        return self._named() - self.keys()
+
+    def stuck(self) -> list[int]:
+        with self.database() as database:
+            rows = database.run("SELECT id FROM images WHERE status = 'processing'")
+        return [row[0] for row in rows]
+
+    def sweep(self) -> int:
+        """Runs the janitor, which takes everything as old enough, until no orphan is left."""
+        removed = 0
+
+        def is_clean() -> bool:
+            nonlocal removed
+            report = self._system.cloud.invoke("janitor", {"time": _now()})
+            assert report["finished"] is True, report
+            removed += report["objects_without_row"]
+            return not self.orphans()
+
+        eventually(is_clean, "the janitor has removed every orphan")
+        return removed
+
+    def keys(self) -> set[str]:
+        return {item.key for item in self.bucket().objects.filter(Prefix="storage/")}
+
+    def bucket(self) -> Any:
+        environment = self._system.cloud.environment
+        resource = boto3.resource(
+            "s3",
+            endpoint_url=self._system.services["storage"].url,
+            region_name=environment["AWS_REGION"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+        return resource.Bucket(environment["IMAGES_BUCKET"])
+
+    @contextmanager
+    def database(self) -> Iterator[Connection]:
+        with closing(self._system.database()) as connection:
+            yield connection
+
+    def _named(self) -> set[str]:
+        with self.database() as database:
+            return {row[0] for row in database.run(_NAMED)}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

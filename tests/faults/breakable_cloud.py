@@ -1,0 +1,209 @@
+"""A local cloud whose database, broker and storage can be broken one by one while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import pika
+from pg8000.native import Connection
+from pika.adapters.blocking_connection import BlockingChannel
+
+from tests.e2e.cuttable_proxy import CuttableProxy
+from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.waiting import eventually
+from tests.faults.storage_proxy import StorageProxy
+from tests.integration.real_services import connect
+
+Part = Literal["database", "broker"]
+
+_VARIABLES = {
+    "storage": "AWS_ENDPOINT_URL",
+    "database": "DATABASE_URL",
+    "broker": "RABBITMQ_URL",
+}
+# What stands for a service that is not to be started.
+_NONE = {
+    "storage": "http://127.0.0.1:1",
+    "database": "postgresql://nobody@127.0.0.1:1/none",
+    "broker": "amqp://127.0.0.1:1/%2F",
+}
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+class OwnService:
+    """One service in a process of its own, so that its end is not the cloud's."""
+
+    def __init__(self, part: str, folder: Path, storage: Mapping[str, str]) -> None:
+        self._part = part
+        others = {_VARIABLES[other]: url for other, url in _NONE.items() if other != part}
+        self.process = RunningCloud(
+            folder / part / "data", command="services", variables={**others, **storage}
+        )
+
+    def start(self) -> None:
+        self.process.data_folder.parent.mkdir(parents=True, exist_ok=True)
+        self.process.start()
+
+    @property
+    def url(self) -> str:
+        return self.process.environment[_VARIABLES[self._part]]
+
+    @property
+    def port(self) -> int:
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    def stop(self) -> None:
+        """In order: clients are told goodbye."""
+        self.process.stop()
+
+    def crash(self) -> None:
+        """As a power cut: no process of it has a last word."""
+        pids = self.process.service_pids
+        self.process.kill()
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not [pid for pid in pids if _runs(pid)], f"the {self._part} has ended")
+
+
+@dataclass(frozen=True)
+class BreakableCloud:
+    """The way to each service leads through a proxy; whoever checks goes straight to it."""
+
+    cloud: RunningCloud
+    services: dict[str, OwnService]
+    ways: dict[Part, CuttableProxy]
+    storage: StorageProxy
+    queue: str
+
+    def stop(self, part: Part) -> None:
+        """The service itself ends, in order."""
+        self.services[part].stop()
+
+    def crash(self, part: Part) -> None:
+        """The service itself is killed."""
+        self.services[part].crash()
+
+    def start(self, part: Part) -> None:
+        """Starts it again, with the data it had."""
+        self.services[part].start()
+        self.ways[part].target_port = self.services[part].port
+
+    def heal(self) -> None:
+        """Ends every fault that a proxy causes."""
+        self.storage.heal()
+        for way in self.ways.values():
+            way.restore()
+
+    def cloud_variables(self) -> dict[str, str]:
+        """With which another cloud uses the same services, past the proxies."""
+        environment = self.services["storage"].process.environment
+        return {
+            **{_VARIABLES[part]: service.url for part, service in self.services.items()},
+            **{name: environment[name] for name in _KEYS},
+        }
+
+    def database(self) -> Connection:
+        return connect(self.services["database"].url)
+
+    @contextmanager
+    def broker(self) -> Iterator[BlockingChannel]:
+        connection = pika.BlockingConnection(pika.URLParameters(self.services["broker"].url))
+        try:
+            yield connection.channel()
+        finally:
+            connection.close()
+
+    def kill_consumer(self) -> bool:
+        """SIGKILL to the consumer's runtime; whether there was one."""
+        name = self.cloud.function_name("consumer")
+        killed = False
+        for pid in self.cloud.environment_pids:
+            if _is_runtime_of(pid, name):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed = True
+        return killed
+
+    def relay(self) -> int:
+        """What the schedule does every minute; how many events waited."""
+        answer = self.cloud.invoke("relay", {})
+        return int(answer.get("published", 0))
+
+
+@contextmanager
+def breakable_cloud(folder: Path, **variables: str) -> Iterator[BreakableCloud]:
+    """Everything up; `variables` are settings of the functions."""
+    with ExitStack() as stack:
+        services: dict[str, OwnService] = {}
+        storage_variables: dict[str, str] = {}
+        for part in _VARIABLES:
+            service = services[part] = OwnService(part, folder, storage_variables)
+            service.start()
+            stack.callback(_end, service.process)
+            if part == "storage":
+                environment = service.process.environment
+                storage_variables = {
+                    name: environment[name] for name in ("AWS_ENDPOINT_URL", *_KEYS)
+                }
+        ways: dict[Part, CuttableProxy] = {
+            "database": stack.enter_context(CuttableProxy(services["database"].port)),
+            "broker": stack.enter_context(CuttableProxy(services["broker"].port)),
+        }
+        storage = stack.enter_context(StorageProxy(services["storage"].port))
+        ports = {
+            "database": ways["database"].port,
+            "broker": ways["broker"].port,
+            "storage": storage.port,
+        }
+        cloud = RunningCloud(
+            folder / "cloud",
+            "--no-watch",
+            variables={
+                **{
+                    _VARIABLES[part]: service.url.replace(f":{service.port}", f":{ports[part]}")
+                    for part, service in services.items()
+                },
+                **{name: storage_variables[name] for name in _KEYS},
+                **variables,
+            },
+        )
+        cloud.start()
+        stack.callback(_end, cloud)
+        yield BreakableCloud(cloud, services, ways, storage, cloud.environment["RABBITMQ_QUEUE"])
+
+
+def _end(process: RunningCloud) -> None:
+    if process.is_running:
+        process.stop()
+
+
+def _runs(pid: int) -> bool:
+    """Whether it is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _is_runtime_of(pid: int, function_name: str) -> bool:
+    """Whether it is AWS's runtime for this function, and not the emulator around it."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        command = folder.joinpath("cmdline").read_bytes().split(b"\0")
+        environment = folder.joinpath("environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return (
+        command[1:3] == [b"-m", b"awslambdaric"]
+        and f"AWS_LAMBDA_FUNCTION_NAME={function_name}".encode() in environment
+    )

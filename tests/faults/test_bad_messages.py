@@ -1,0 +1,160 @@
+"""A message that can never succeed is buried, delays nobody, and can be sent back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from image_api import events
+from image_api.broker import dead_queue
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import ROOT
+from tests.e2e.waiting import eventually
+from tests.faults import batches
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+
+DeadLetters = Callable[..., str]
+
+
+@pytest.fixture
+def dead_letters(system: BreakableCloud) -> DeadLetters:
+    """`make dead-letters` and `make redrive`, on an empty queue of the dead."""
+    with system.broker() as channel:
+        channel.queue_purge(dead_queue(system.queue))
+
+    def run(*arguments: str) -> str:
+        finished = subprocess.run(
+            [sys.executable, "-m", "infra.dead_letters", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "RABBITMQ_URL": system.services["broker"].url,
+                "RABBITMQ_QUEUE": system.queue,
+            },
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        return finished.stdout
+
+    return run
+
+
+def test_one_bad_message_among_a_hundred_delays_none_of_the_others(
+    system: BreakableCloud, audit: Audit, user: ApiClient, dead_letters: DeadLetters
+) -> None:
+    system.ways["broker"].cut()
+    uploaded = [user.upload(samples.png()).json()["id"] for _ in range(99)]
+    system.ways["broker"].restore()
+    with audit.database() as database:
+        accepted = batches.accepted_events(database)
+    bad = replace(accepted[0], id=events.new_id(), correlation_id="request-of-the-bad")
+    records = [batches.record(event) for event in accepted]
+    records.insert(50, batches.record(bad, b"{ this is no JSON"))
+    assert len(records) == 100
+
+    counts = system.cloud.invoke("consumer", batches.batch(system.queue, records))
+
+    # At once: nothing but the bad one is left for later.
+    assert counts == {"applied": 99, "dead": 1}
+    ready = user.images(owner="me", status="ready", limit=100).json()
+    assert {image["id"] for image in ready} == set(uploaded)
+    properties, body = _only_dead_letter(system)
+    assert body == b"{ this is no JSON"
+    assert properties.headers == {
+        "x-reason": "The message is no JSON document",
+        "x-attempt": 1,
+    }
+    assert properties.message_id == bad.id
+    assert properties.correlation_id == "request-of-the-bad"
+    assert properties.type == bad.type
+    assert properties.content_type == events.CONTENT_TYPE
+    assert properties.delivery_mode == 2
+    listed = dead_letters("list")
+    assert bad.id in listed
+    assert "attempts 1: The message is no JSON document" in listed
+    audit.settle()
+
+
+@dataclass(frozen=True)
+class BrokenUpload:
+    """An upload whose file went missing before it was processed."""
+
+    image_id: int
+    key: str
+    data: bytes
+
+
+@pytest.fixture
+def broken(
+    system: BreakableCloud, audit: Audit, user: ApiClient, dead_letters: DeadLetters
+) -> BrokenUpload:
+    """It has failed, and its message is the only dead letter."""
+    data = samples.png()
+    system.ways["broker"].cut()
+    image_id = user.upload(data).json()["id"]
+    system.ways["broker"].restore()
+    with audit.database() as database:
+        (accepted,) = batches.accepted_events(database)
+        ((key,),) = database.run("SELECT original_key FROM images WHERE id = :id", id=image_id)
+    audit.bucket().Object(key).delete()
+    event = batches.batch(system.queue, [batches.record(accepted)])
+    assert system.cloud.invoke("consumer", event) == {"dead": 1}
+    audit.settle()
+    assert user.image(image_id).json()["status"] == "failed"
+    return BrokenUpload(image_id, key, data)
+
+
+def test_a_dead_letter_that_is_sent_back_succeeds_once_its_cause_is_gone(
+    audit: Audit, user: ApiClient, dead_letters: DeadLetters, broken: BrokenUpload
+) -> None:
+    assert "attempts 1: The stored file is missing" in dead_letters("list")
+    audit.bucket().put_object(Key=broken.key, Body=broken.data, ContentType="image/png")
+
+    assert "1 messages sent back" in dead_letters("redrive")
+
+    image = eventually(
+        lambda: image if (image := user.image(broken.image_id).json())["error"] is None else None,
+        "the image is processed after all",
+    )
+    assert image["status"] == "ready"
+    assert user.download(image["url"]).content == broken.data
+    audit.settle()
+    assert audit.hear().of_image(broken.image_id) == [
+        events.UPLOAD_FAILED,
+        events.UPLOAD_COMPLETED,
+    ]
+    assert "0 dead letters" in dead_letters("list")
+
+
+def test_a_dead_letter_that_is_sent_back_too_early_returns_to_the_dead(
+    system: BreakableCloud, user: ApiClient, dead_letters: DeadLetters, broken: BrokenUpload
+) -> None:
+    assert "1 messages sent back" in dead_letters("redrive")
+
+    eventually(lambda: "1 dead letters" in dead_letters("list"), "it is among the dead again")
+    properties, _ = _only_dead_letter(system)
+    assert properties.headers == {
+        "x-reason": "The stored file is missing",
+        "x-attempt": 1,
+        "x-redriven": 1,
+    }
+    assert user.image(broken.image_id).json()["status"] == "failed"
+
+
+def _only_dead_letter(system: BreakableCloud) -> tuple[Any, bytes]:
+    """Its properties and its body; it stays where it is."""
+    with system.broker() as channel:
+        method, properties, body = channel.basic_get(dead_queue(system.queue))
+        assert method is not None and body is not None
+        assert method.message_count == 0
+        return properties, body

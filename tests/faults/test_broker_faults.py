@@ -1,0 +1,105 @@
+"""The broker is away, hangs up, or never confirms: nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from image_api import events
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+from tests.faults.workload import Workload
+
+# The upload's own time-out, in template.yaml.
+_FUNCTION_TIMEOUT_SECONDS = 20.0
+
+
+def test_fifty_uploads_while_the_broker_is_stopped_are_ready_once_it_runs(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    system.stop("broker")
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: user.upload(samples.png()), range(50)))
+    system.start("broker")
+
+    assert Counter(answer.status_code for answer in answers) == {200: 50}
+    audit.settle()
+    uploaded = {answer.json()["id"] for answer in answers}
+    assert {image["id"] for image in user.images(owner="me", status="ready").json()} == uploaded
+    outcomes = audit.hear()
+    assert outcomes.of_changes == {(image, 1): [events.UPLOAD_COMPLETED] for image in uploaded}
+    assert audit.stuck() == []
+    assert audit.missing() == set()
+    with audit.database() as database:
+        rows = database.run(
+            "SELECT image_id, count(*) FROM renditions WHERE image_id = ANY(:ids) GROUP BY 1",
+            ids=list(uploaded),
+        )
+    assert len(rows) == 50
+    # Each has its image, its preview and its thumbnail, all once.
+    assert {count for _, count in rows} == {3}
+
+
+def test_a_broker_that_is_killed_under_load_costs_no_accepted_change(
+    system: BreakableCloud, audit: Audit, workload: Workload
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        load = threads.submit(workload.run, lambda count: count >= 120)
+        system.crash("broker")
+        system.start("broker")
+        load.result()
+
+    assert workload.unexpected == []
+    assert workload.answers.keys() == {200}
+    audit.settle()
+    assert workload.differences() == []
+    assert audit.hear().duplicated == []
+
+
+def test_a_broker_that_hangs_up_again_and_again_costs_no_accepted_change(
+    system: BreakableCloud, audit: Audit, workload: Workload
+) -> None:
+    hung_up = 0
+
+    def hang_up(count: int) -> bool:
+        nonlocal hung_up
+        if count >= 10 * (hung_up + 1):
+            hung_up += 1
+            system.ways["broker"].drop()
+        return count >= 100
+
+    workload.run(hang_up)
+
+    assert hung_up >= 9
+    assert workload.unexpected == []
+    assert workload.answers.keys() == {200}
+    audit.settle()
+    assert workload.differences() == []
+    assert audit.hear().duplicated == []
+
+
+def test_a_broker_that_never_confirms_delays_no_answer_beyond_its_time(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    before = user.uploaded(samples.gif())
+    durations_seconds: list[float] = []
+    answers = []
+
+    system.ways["broker"].swallow_answers()
+    for number in range(3):
+        started_at = time.monotonic()
+        answers.append(user.upload(samples.gif()))
+        answers.append(user.update(before["id"], title=f"title {number}"))
+        durations_seconds.append(time.monotonic() - started_at)
+    system.ways["broker"].restore()
+
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert max(durations_seconds) < _FUNCTION_TIMEOUT_SECONDS
+    # Each message reached the broker, which could not say so: it comes twice and takes effect once.
+    audit.settle()
+    assert user.image(before["id"]).json()["title"] == "title 2"
+    assert len(user.images(owner="me", status="ready").json()) == 4
+    assert audit.hear().duplicated == []

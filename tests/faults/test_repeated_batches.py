@@ -1,0 +1,47 @@
+"""The same batch again and again, in any order: one effect."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+from tests.faults import batches
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+from tests.faults.conftest import SEED
+from tests.faults.workload import Workload
+
+
+def test_a_batch_delivered_three_times_in_any_order_has_one_effect(
+    system: BreakableCloud, audit: Audit, workload: Workload
+) -> None:
+    # Without the broker the accepted changes wait in the outbox: nobody has applied them yet.
+    system.ways["broker"].cut()
+    workload.run(lambda count: count >= 40)
+    system.ways["broker"].restore()
+    with audit.database() as database:
+        records = [batches.record(event) for event in batches.accepted_events(database)]
+    assert len(records) == workload.accepted >= 40
+    random = Random(SEED)
+
+    def deliver(order: list[int]) -> dict[str, int]:
+        shuffled = [records[index] for index in order]
+        counts: dict[str, int] = system.cloud.invoke(
+            "consumer", batches.batch(system.queue, shuffled)
+        )
+        return counts
+
+    orders = [random.sample(range(len(records)), len(records)) for _ in range(3)]
+    # Two of them at once, which even Lambda does not do, and one more behind them.
+    with ThreadPoolExecutor(2) as threads:
+        counted = [*threads.map(deliver, orders[:2]), deliver(orders[2])]
+
+    # And once more: the relay publishes what it still finds in the outbox.
+    audit.settle()
+    assert [sum(counts.values()) for counts in counted] == [len(records)] * 3
+    assert sum(counts.get("duplicate", 0) for counts in counted) > 0
+    assert workload.differences() == []
+    outcomes = audit.hear()
+    assert outcomes.duplicated == []
+    assert len(outcomes.of_changes) == len(records)
+    assert audit.missing() == set()

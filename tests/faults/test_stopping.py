@@ -1,0 +1,80 @@
+"""SIGTERM while requests are in flight: those are answered, later ones are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.waiting import eventually
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+
+_WAITING_FOR_A_LOCK = """
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INTO images%'
+"""
+
+
+@pytest.fixture
+def second_cloud(system: BreakableCloud, tmp_path: Path) -> Iterator[RunningCloud]:
+    """On the same services; to be stopped by the test."""
+    cloud = RunningCloud(tmp_path / "data", "--no-watch", variables=system.cloud_variables())
+    cloud.start()
+    yield cloud
+    if cloud.is_running:
+        cloud.kill()
+
+
+def test_requests_in_flight_are_answered_before_the_cloud_ends_and_later_ones_refused(
+    system: BreakableCloud, audit: Audit, second_cloud: RunningCloud
+) -> None:
+    api_url = second_cloud.api_url
+    with ExitStack() as stack:
+        users = [stack.enter_context(ApiClient(second_cloud.api_url)) for _ in range(3)]
+        for user in users:
+            user.token = user.register().json()["access_token"]
+        # Warm, so that all three are in the midst of their work when the end comes.
+        for user in users:
+            user.uploaded(samples.gif())
+        database = stack.enter_context(audit.database())
+        watching = stack.enter_context(audit.database())
+        threads = stack.enter_context(ThreadPoolExecutor(len(users) + 1))
+        database.run("BEGIN")
+        database.run("LOCK TABLE images IN EXCLUSIVE MODE")
+        try:
+            uploads = [threads.submit(user.upload, samples.png()) for user in users]
+            eventually(
+                lambda: watching.run(_WAITING_FOR_A_LOCK) == [[len(users)]], "all are in flight"
+            )
+            # Asserts that it ends in time, with status 0 and nothing left behind.
+            stopping = threads.submit(second_cloud.stop)
+            eventually(lambda: _is_refused(api_url), "new requests are refused")
+            in_flight = [not upload.done() for upload in uploads]
+        finally:
+            database.run("ROLLBACK")
+        answers = [upload.result() for upload in uploads]
+        stopping.result()
+
+    assert all(in_flight)
+    assert [answer.status_code for answer in answers] == [200] * len(users)
+    # The other cloud, on the same queue, finishes the work.
+    audit.settle()
+    accepted = {answer.json()["id"] for answer in answers}
+    with audit.database() as database:
+        rows = database.run("SELECT id FROM images WHERE status = 'ready'")
+    assert accepted <= {row[0] for row in rows}
+
+
+def _is_refused(api_url: str) -> bool:
+    try:
+        requests.get(f"{api_url}/health", timeout=5)
+    except requests.ConnectionError:
+        return True
+    return False
