@@ -189,6 +189,7 @@ def read_template(path: Path, variables: Mapping[str, str], region: str) -> Temp
     """
     # The translator takes most of a second to load, and loads boto3's session with it.
     from boto3 import Session
+    from botocore.session import Session as BotocoreSession
     from samtranslator.model.exceptions import ExceptionWithMessage, InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
@@ -205,8 +206,13 @@ def read_template(path: Path, variables: Mapping[str, str], region: str) -> Temp
         raise TemplateError(f"{path.name} has no Resources")
     _hide_local_paths(source)
     referenced = dict(_plain_references(source, variables))
+    # Whatever profile the environment names: nothing is asked of AWS.
+    session = Session(
+        botocore_session=BotocoreSession(session_vars={"profile": (None, None, None, None)}),
+        region_name=region,
+    )
     try:
-        translated = Translator(None, Parser(), boto_session=Session(region_name=region)).translate(
+        translated = Translator(None, Parser(), boto_session=session).translate(
             copy.deepcopy(source),
             parameter_values={
                 name: value

@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status != HTTPStatus.NO_CONTENT:
             # What HEAD would have had, where it is the storage's answer.
             lengths = [value for name, value in headers if name.lower() == "content-length"]
-            lines.append(f"Content-Length: {(lengths or [len(body)])[0]}")
+            lines.append(f"Content-Length: {lengths[0] if lengths else len(body)}")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         shown = b"" if self.command == "HEAD" else body
         if cut:

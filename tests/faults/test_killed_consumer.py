@@ -9,6 +9,7 @@ from random import Random
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.conftest import SEED
+from tests.faults.injecting import kill_consumers
 from tests.faults.workload import Workload
 
 CHANGES = 200
@@ -17,17 +18,9 @@ CHANGES = 200
 def test_a_consumer_killed_at_random_moments_leaves_what_the_model_says(
     system: BreakableCloud, audit: Audit, workload: Workload
 ) -> None:
-    random, finished, kills = Random(SEED), threading.Event(), 0
-
-    def kill_now_and_then() -> int:
-        count = 0
-        # Long enough for a new environment to start and to be in the midst of something.
-        while not finished.wait(random.uniform(0.2, 1.5)):
-            count += system.kill_consumer()
-        return count
-
+    finished = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        killing = threads.submit(kill_now_and_then)
+        killing = threads.submit(kill_consumers, system, Random(SEED), finished)
         try:
             workload.run(lambda count: count >= CHANGES)
         finally:

@@ -7,27 +7,15 @@ from random import Random
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.conftest import SEED
-from tests.faults.storage_proxy import FAULTS, Fault
+from tests.faults.injecting import failing_storage
+from tests.faults.storage_proxy import FAULTS
 from tests.faults.workload import Workload
-
-_MAX_SILENCES = 4
 
 
 def test_a_storage_that_fails_in_every_way_costs_no_accepted_change(
     system: BreakableCloud, audit: Audit, workload: Workload
 ) -> None:
-    random, silences = Random(SEED), 0
-
-    def choose(_method: str, _path: str) -> Fault | None:
-        nonlocal silences
-        fault = random.choice(FAULTS) if random.random() < 0.6 else None
-        if fault == "silence":
-            # Each costs its client a time-out: enough to be met, few enough to be waited for.
-            silences += 1
-            return fault if silences <= _MAX_SILENCES else "500"
-        return fault
-
-    system.storage.break_with(choose)
+    system.storage.break_with(failing_storage(Random(SEED)))
     workload.run(
         lambda count: count >= 60 and all(system.storage.injected[fault] for fault in FAULTS)
     )

@@ -11,7 +11,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+
+class RoleNotMade(Exception):
+    """The owner of the schema lacks the right to create roles."""
+
 
 # Reading and writing rows, and nothing that changes the schema.
 _GRANTS = """
@@ -55,7 +61,11 @@ def grant(admin_url: str, api_url: str) -> None:
         quoted = connection.execute(
             text("SELECT quote_literal(:password)"), {"password": api.password or ""}
         ).scalar_one()
-        connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD {quoted}")
+        try:
+            connection.exec_driver_sql(f"{verb} ROLE {role} LOGIN PASSWORD {quoted}")
+        except DBAPIError:
+            # The error quotes the statement, and the statement holds the password.
+            raise RoleNotMade(f"{admin.username} may not {verb} the role {role}") from None
         connection.exec_driver_sql(_GRANTS.format(role=role))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ USERNAME_MAX_CHARACTERS = 64
 PASSWORD_MIN_CHARACTERS = 4
 PASSWORD_MAX_CHARACTERS = 50
 SPECIAL_CHARACTERS = "!@#$%^&*()_+[]{}|;:',.<>/?"
+_SPECIAL_CHARACTER = "[" + SPECIAL_CHARACTERS.replace("[", r"\[").replace("]", r"\]") + "]"
 
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -71,7 +71,7 @@ class Registration(BaseModel):
             json_schema_extra={
                 "minLength": PASSWORD_MIN_CHARACTERS,
                 "maxLength": PASSWORD_MAX_CHARACTERS,
-                "pattern": f"[{re.escape(SPECIAL_CHARACTERS)}]",
+                "pattern": _SPECIAL_CHARACTER,
             },
         ),
     ]

@@ -188,9 +188,7 @@ def json_response(
 
     Powertools would walk through a list of 100 images in Python, which takes longer than the query.
     """
-    return Response(
-        status, "application/json", orjson.dumps(body).decode(), dict(headers or {})
-    )
+    return Response(status, "application/json", orjson.dumps(body).decode(), dict(headers or {}))
 
 
 def link_to_next(app: Resolver, cursor: str) -> str:

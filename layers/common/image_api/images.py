@@ -96,9 +96,7 @@ def _checked_title_part(value: str) -> str:
     return value
 
 
-Title = Annotated[
-    str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})
-]
+Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
 TitlePart = Annotated[
     str, Field(min_length=1, max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]

@@ -145,7 +145,7 @@ def _client(region: str, endpoint_url: str | None) -> S3Client:
         config=Config(
             signature_version="s3v4",
             connect_timeout=2,
-            read_timeout=8,
+            read_timeout=5,
             retries={"mode": "standard", "total_max_attempts": 2},
             s3={"addressing_style": "path" if endpoint_url else "virtual"},
             # The bytes are checked by TLS and by S3 itself where a client does not ask.

@@ -1,0 +1,239 @@
+"""Breaks a running system for many rounds and counts what it cost: `make chaos`.
+
+Every round takes one kind of fault, has users upload, update and delete meanwhile, ends the fault,
+waits until nothing is left to do, and compares everything with a model. The same seed brings the
+same requests and the same faults; which of them meet is up to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from random import Random, SystemRandom
+
+from tests.e2e.waiting import eventually
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
+from tests.faults.injecting import failing_storage, hang_up_on_brokers_clients, kill_consumers
+from tests.faults.workload import Workload
+
+_SETTLE_TIMEOUT_SECONDS = 240.0
+_CONFIRMS_LOST = 3
+
+# Gets the load that runs meanwhile and an event that is set when it has sent enough; returns how
+# many faults it caused.
+Fault = Callable[[BreakableCloud, Workload, Random, threading.Event], int]
+
+
+@dataclass
+class Row:
+    """What one kind of fault cost."""
+
+    requests: int = 0
+    accepted: int = 0
+    refused: int = 0
+    other_answers: int = 0
+    faults: int = 0
+    lost_or_wrong: int = 0
+    done_twice: int = 0
+    orphans_swept: int = 0
+    orphans_left: int = 0
+    rows_without_file: int = 0
+    stuck: int = 0
+
+    @property
+    def has_failed(self) -> bool:
+        return any(
+            (
+                self.other_answers,
+                self.lost_or_wrong,
+                self.done_twice,
+                self.orphans_left,
+                self.rows_without_file,
+                self.stuck,
+            )
+        )
+
+    def add(self, other: Row) -> None:
+        for name in (item.name for item in fields(Row)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it")
+    parser.add_argument(
+        "--rounds", type=int, default=2 * len(FAULTS), help="how many (%(default)s)"
+    )
+    parser.add_argument("--changes", type=int, default=150, help="in a round (%(default)s)")
+    options = parser.parse_args()
+    seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
+    print(f"seed {seed}, {options.rounds} rounds of {options.changes} changes or more", flush=True)
+    random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+        breakable_cloud(Path(folder), JANITOR_MIN_AGE_SECONDS="0") as system,
+    ):
+        # Every kind in turn, in an order of the seed's own.
+        kinds: list[str] = []
+        for number in range(1, options.rounds + 1):
+            kinds = kinds or random.sample(list(FAULTS), len(FAULTS))
+            kind = kinds.pop()
+            row = _round(system, FAULTS[kind], random.randrange(2**32), options.changes)
+            rows[kind].add(row)
+            print(f"round {number}: {kind}: {row}", flush=True)
+    print(f"\nseed {seed}, {time.monotonic() - started_at:.0f} s\n\n{table(rows)}")
+    return 1 if any(row.has_failed for row in rows.values()) else 0
+
+
+def table(rows: dict[str, Row]) -> str:
+    """In Markdown, with a line for the sum."""
+    total = Row()
+    for row in rows.values():
+        total.add(row)
+    names = [item.name for item in fields(Row)]
+    lines = [["fault", *(name.replace("_", " ") for name in names)]]
+    lines += [
+        [kind, *(str(getattr(row, name)) for name in names)]
+        for kind, row in {**rows, "all": total}.items()
+        if row.requests
+    ]
+    rule = ["---", *("---:" for _ in names)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _round(system: BreakableCloud, fault: Fault, seed: int, changes: int) -> Row:
+    audit, random = Audit(system), Random(seed)
+    audit.listen()
+    enough, ended = threading.Event(), threading.Event()
+
+    def is_enough(count: int) -> bool:
+        if count >= changes:
+            enough.set()
+        return enough.is_set() and ended.is_set()
+
+    with Workload(system.cloud.api_url, seed) as workload:
+        with ThreadPoolExecutor(1) as threads:
+            load = threads.submit(workload.run, is_enough)
+            try:
+                faults = fault(system, workload, random, enough)
+            finally:
+                system.heal()
+                ended.set()
+            load.result()
+        audit.settle(_SETTLE_TIMEOUT_SECONDS)
+        swept = audit.sweep()
+        differences = workload.differences()
+        for problem in [*differences, *workload.unexpected]:
+            print(f"  {problem}", flush=True)
+        return Row(
+            requests=workload.asked,
+            accepted=workload.accepted,
+            refused=workload.answers[503],
+            other_answers=len(workload.unexpected),
+            faults=faults,
+            lost_or_wrong=len(differences),
+            done_twice=len(audit.hear().duplicated),
+            orphans_swept=swept,
+            orphans_left=len(audit.orphans()),
+            rows_without_file=len(audit.missing()),
+            stuck=len(audit.stuck()),
+        )
+
+
+def _restart(part: Part, *, in_order: bool) -> Fault:
+    def restart(
+        system: BreakableCloud, workload: Workload, random: Random, _enough: threading.Event
+    ) -> int:
+        _wait_for(workload, random.randint(10, 60))
+        if in_order:
+            system.stop(part)
+        else:
+            system.crash(part)
+        _wait_for(workload, random.randint(5, 30))
+        system.start(part)
+        _wait_for(workload, 20)
+        return 1
+
+    return restart
+
+
+def _kill(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    return kill_consumers(system, random, enough)
+
+
+def _hang_up(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    return hang_up_on_brokers_clients(system, random, enough)
+
+
+def _lose_confirms(
+    system: BreakableCloud, workload: Workload, random: Random, _enough: threading.Event
+) -> int:
+    for _ in range(_CONFIRMS_LOST):
+        _wait_for(workload, random.randint(10, 30))
+        system.ways["broker"].swallow_answers()
+        _wait_for(workload, random.randint(4, 12))
+        system.ways["broker"].restore()
+    return _CONFIRMS_LOST
+
+
+def _break_storage(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    before = system.storage.injected.total()
+    system.storage.break_with(failing_storage(random))
+    enough.wait()
+    return system.storage.injected.total() - before
+
+
+def _break_everything(
+    system: BreakableCloud, workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    seeds = [random.randrange(2**32) for _ in range(3)]
+    before = system.storage.injected.total()
+    system.storage.break_with(failing_storage(Random(seeds[0]), share=0.3))
+    with ThreadPoolExecutor(2) as threads:
+        others = [
+            threads.submit(cause, system, Random(seed), enough)
+            for cause, seed in zip(
+                (kill_consumers, hang_up_on_brokers_clients), seeds[1:], strict=True
+            )
+        ]
+        restarts = _restart("database", in_order=False)(system, workload, random, enough)
+        enough.wait()
+        counts = [other.result() for other in others]
+    return restarts + sum(counts) + system.storage.injected.total() - before
+
+
+def _wait_for(workload: Workload, requests: int) -> None:
+    """Until so many more were answered."""
+    goal = workload.asked + requests
+    eventually(lambda: workload.asked >= goal, f"{requests} requests", timeout_seconds=120)
+
+
+FAULTS: dict[str, Fault] = {
+    "broker stopped": _restart("broker", in_order=True),
+    "broker killed": _restart("broker", in_order=False),
+    "broker hangs up": _hang_up,
+    "confirms lost": _lose_confirms,
+    "database stopped": _restart("database", in_order=True),
+    "database killed": _restart("database", in_order=False),
+    "storage fails": _break_storage,
+    "consumer killed": _kill,
+    "all of it": _break_everything,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
