@@ -1,0 +1,54 @@
+"""The API does what its OpenAPI document says, whatever is sent to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import RunningCloud
+
+_CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+_EXAMPLES = 20
+_TIMEOUT_SECONDS = 120
+
+
+def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
+    """Fails with schemathesis's report, which tells how to repeat each finding.
+
+    A process of its own: its plugin warns of much that pytest here takes for an error.
+    """
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIGURATION)),
+            *("run", f"{cloud.api_url}/openapi.json", "--url", cloud.api_url),
+            *("--checks", "all", "--max-examples", str(_EXAMPLES), "--seed", "20241102"),
+            *("--continue-on-failure", "--no-color", "--generation-database", "none", *options),
+        ],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "Tested: 11" in finished.stdout, finished.stdout
+
+
+def test_every_answer_to_a_signed_in_user_is_documented(
+    cloud: RunningCloud, ada: ApiClient, tmp_path: Path
+) -> None:
+    _explored(cloud, tmp_path, "--header", f"Authorization: Bearer {ada.token}")
+
+
+@pytest.mark.parametrize("seed", ["1"])
+def test_every_answer_to_a_visitor_is_documented(
+    cloud: RunningCloud, tmp_path: Path, seed: str
+) -> None:
+    _explored(cloud, tmp_path, "--seed", seed)
