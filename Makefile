@@ -18,8 +18,8 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup run test check lint format types unit local-cloud integration e2e bench invoke \
-	openapi events lock reset clean
+.PHONY: help setup run test check lint format types unit local-cloud integration e2e faults chaos \
+	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -31,7 +31,7 @@ run: setup ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
 	@exec $(LOCAL)/python -m infra.local run
 
 test: setup ## everything that must pass: lint, types, then all tests
-	@for stage in lint types unit local-cloud integration e2e; do \
+	@for stage in lint types unit local-cloud integration e2e faults; do \
 		printf '\n== %s\n' "$$stage"; $(MAKE) "$$stage"; done
 
 check: lint types ## lint and types
@@ -60,12 +60,27 @@ integration: setup ## tests against real Postgres, RabbitMQ and S3
 e2e: setup ## tests of the whole system, over HTTP
 	@$(DEV)/python $(PYTEST_DEV) tests/e2e $(ARGS)
 
+faults: setup ## tests that break the parts while they are in use
+	@$(DEV)/python $(PYTEST_DEV) tests/faults $(ARGS)
+
+chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
+	@PYTHONPATH=layers/common $(DEV)/python -m tests.faults.chaos $(ARGS)
+
 bench: setup ## measure a running system of its own
 	@$(DEV)/python -m bench $(ARGS)
 
 invoke: setup ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
+
+dead-letters: setup ## list the messages that could not be processed, and why
+	@$(DEV)/python -m infra.dead_letters list
+
+redrive: setup ## send them back to the work queue; ARGS="--event ID" for one of them
+	@$(DEV)/python -m infra.dead_letters redrive $(ARGS)
+
+listen: setup ## print every event as it happens; EVENTS=image.*.completed for some of them
+	@exec $(LOCAL)/python -m infra.local.listen
 
 openapi: setup ## write functions/docs/openapi.json anew from the functions
 	@$(DEV)/python -m infra.openapi

@@ -45,7 +45,7 @@ def _list(channel: BlockingChannel, dead: str) -> None:
         died_at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(properties.timestamp or 0))
         print(
             f"{died_at}Z  {properties.message_id}  {properties.type}  {_subject(body)}\n"
-            f"    attempts {headers.get('x-attempt', 1)}: {headers.get('x-reason', 'unknown')}"
+            f"    attempts {headers.get('x-attempt', 1)}: {_reason(headers)}"
         )
     print(f"{count} dead letters in {dead}")
 
@@ -58,7 +58,7 @@ def _redrive(channel: BlockingChannel, queue: str, event_id: str | None) -> None
             continue
         headers = dict(properties.headers or {})
         headers[REDRIVEN] = int(headers.get(REDRIVEN, 0)) + 1
-        for name in ("x-attempt", "x-waits", "x-reason"):
+        for name in ("x-attempt", "x-waits", "x-reason", "x-delivery-count"):
             headers.pop(name, None)
         properties.headers = headers
         channel.basic_publish("", queue, body, properties, mandatory=True)
@@ -75,6 +75,12 @@ def _messages(channel: BlockingChannel, queue: str) -> Iterator[tuple[int, Any, 
         if method is None:
             return
         yield method.delivery_tag, properties, body
+
+
+def _reason(headers: dict[str, Any]) -> str:
+    if reason := headers.get("x-reason"):
+        return str(reason)
+    return f"the broker gave it up ({headers.get('x-first-death-reason', 'it says not why')})"
 
 
 def _subject(body: bytes) -> str:

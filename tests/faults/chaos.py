@@ -21,7 +21,7 @@ from random import Random, SystemRandom
 from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
-from tests.faults.injecting import failing_storage, hang_up_on_brokers_clients, kill_consumers
+from tests.faults.injecting import Repeatedly, failing_storage
 from tests.faults.workload import Workload
 
 _SETTLE_TIMEOUT_SECONDS = 240.0
@@ -165,16 +165,28 @@ def _restart(part: Part, *, in_order: bool) -> Fault:
     return restart
 
 
+def _killing(system: BreakableCloud, random: Random) -> Repeatedly:
+    return Repeatedly(system.kill_consumer, random, (0.2, 1.5))
+
+
+def _hanging_up(system: BreakableCloud, random: Random) -> Repeatedly:
+    return Repeatedly(system.ways["broker"].drop, random, (0.1, 0.8))
+
+
 def _kill(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
-    return kill_consumers(system, random, enough)
+    with _killing(system, random) as kills:
+        enough.wait()
+    return kills.count
 
 
 def _hang_up(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
-    return hang_up_on_brokers_clients(system, random, enough)
+    with _hanging_up(system, random) as drops:
+        enough.wait()
+    return drops.count
 
 
 def _lose_confirms(
@@ -203,17 +215,13 @@ def _break_everything(
     seeds = [random.randrange(2**32) for _ in range(3)]
     before = system.storage.injected.total()
     system.storage.break_with(failing_storage(Random(seeds[0]), share=0.3))
-    with ThreadPoolExecutor(2) as threads:
-        others = [
-            threads.submit(cause, system, Random(seed), enough)
-            for cause, seed in zip(
-                (kill_consumers, hang_up_on_brokers_clients), seeds[1:], strict=True
-            )
-        ]
+    with (
+        _killing(system, Random(seeds[1])) as kills,
+        _hanging_up(system, Random(seeds[2])) as drops,
+    ):
         restarts = _restart("database", in_order=False)(system, workload, random, enough)
         enough.wait()
-        counts = [other.result() for other in others]
-    return restarts + sum(counts) + system.storage.injected.total() - before
+    return restarts + kills.count + drops.count + system.storage.injected.total() - before
 
 
 def _wait_for(workload: Workload, requests: int) -> None:

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from random import Random
+from types import TracebackType
+from typing import Self
 
-from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.storage_proxy import FAULTS, Choice, Fault
 
 
-def kill_consumers(system: BreakableCloud, random: Random, finished: threading.Event) -> int:
-    """Until `finished` is set; how many were killed."""
-    killed = 0
-    # Long enough for a new environment to start and to be in the midst of something.
-    while not finished.wait(random.uniform(0.2, 1.5)):
-        killed += system.kill_consumer()
-    return killed
+class Repeatedly:
+    """Causes a fault again and again while it is open, after pauses between two lengths."""
 
+    def __init__(
+        self, cause: Callable[[], object], random: Random, pauses_seconds: tuple[float, float]
+    ) -> None:
+        """`cause` returns False when there was nothing to break; that does not count."""
+        self._cause = cause
+        self._random = random
+        self._pauses_seconds = pauses_seconds
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._problem: Exception | None = None
+        self.count = 0
 
-def hang_up_on_brokers_clients(
-    system: BreakableCloud, random: Random, finished: threading.Event
-) -> int:
-    """Until `finished` is set; how often."""
-    count = 0
-    while not finished.wait(random.uniform(0.1, 0.8)):
-        system.ways["broker"].drop()
-        count += 1
-    return count
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._finished.set()
+        self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+
+    def _run(self) -> None:
+        try:
+            while not self._finished.wait(self._random.uniform(*self._pauses_seconds)):
+                self.count += self._cause() is not False
+        except Exception as problem:
+            # Raised where the faults are ended, by the thread that waits for it.
+            self._problem = problem
 
 
 def failing_storage(random: Random, *, share: float = 0.6, max_silences: int = 4) -> Choice:

@@ -30,7 +30,9 @@ def test_fifty_uploads_while_the_broker_is_stopped_are_ready_once_it_runs(
     uploaded = {answer.json()["id"] for answer in answers}
     assert {image["id"] for image in user.images(owner="me", status="ready").json()} == uploaded
     outcomes = audit.hear()
-    assert outcomes.of_changes == {(image, 1): [events.UPLOAD_COMPLETED] for image in uploaded}
+    for image_id in uploaded:
+        assert outcomes.of_image(image_id) == [events.UPLOAD_COMPLETED]
+    assert outcomes.repeated_deliveries == 0
     assert audit.stuck() == []
     assert audit.missing() == set()
     with audit.database() as database:
@@ -89,17 +91,17 @@ def test_a_broker_that_never_confirms_delays_no_answer_beyond_its_time(
     answers = []
 
     system.ways["broker"].swallow_answers()
-    for number in range(3):
+    for number in range(2):
         started_at = time.monotonic()
         answers.append(user.upload(samples.gif()))
         answers.append(user.update(before["id"], title=f"title {number}"))
         durations_seconds.append(time.monotonic() - started_at)
     system.ways["broker"].restore()
 
-    assert [answer.status_code for answer in answers] == [200] * 6
+    assert [answer.status_code for answer in answers] == [200] * 4
     assert max(durations_seconds) < _FUNCTION_TIMEOUT_SECONDS
     # Each message reached the broker, which could not say so: it comes twice and takes effect once.
     audit.settle()
-    assert user.image(before["id"]).json()["title"] == "title 2"
-    assert len(user.images(owner="me", status="ready").json()) == 4
+    assert user.image(before["id"]).json()["title"] == "title 1"
+    assert len(user.images(owner="me", status="ready").json()) == 3
     assert audit.hear().duplicated == []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
+from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.conftest import SEED
-from tests.faults.injecting import kill_consumers
+from tests.faults.injecting import Repeatedly
 from tests.faults.workload import Workload
 
 CHANGES = 200
@@ -18,16 +17,12 @@ CHANGES = 200
 def test_a_consumer_killed_at_random_moments_leaves_what_the_model_says(
     system: BreakableCloud, audit: Audit, workload: Workload
 ) -> None:
-    finished = threading.Event()
-    with ThreadPoolExecutor(1) as threads:
-        killing = threads.submit(kill_consumers, system, Random(SEED), finished)
-        try:
-            workload.run(lambda count: count >= CHANGES)
-        finally:
-            finished.set()
-        kills = killing.result()
+    # Time enough in between for a new environment to start and to be in the midst of something.
+    with Repeatedly(system.kill_consumer, Random(SEED), (0.2, 1.2)) as killing:
+        workload.run(lambda count: count >= CHANGES and killing.count >= 3)
+        # It dies also while it works off what has piled up.
+        eventually(lambda: killing.count >= 8, "the consumer was killed often enough")
 
-    assert kills >= 3
     assert workload.unexpected == []
     assert workload.answers.keys() == {200}
     audit.settle()

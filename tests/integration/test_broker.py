@@ -46,11 +46,11 @@ def message(body: bytes = b"{}", **headers: Any) -> Message:
 Received = tuple[Any, pika.BasicProperties, bytes]
 
 
-def received(channel: BlockingChannel, queue: str) -> Received:
+def received(channel: BlockingChannel, queue: str, *, auto_ack: bool = True) -> Received:
     """The next message of a queue, as soon as it is there."""
 
     def get() -> Received | None:
-        method, properties, body = channel.basic_get(queue, auto_ack=True)
+        method, properties, body = channel.basic_get(queue, auto_ack=auto_ack)
         return None if method is None else (method, properties, body)
 
     return eventually(get, f"a message in {queue}")
@@ -181,14 +181,15 @@ def test_the_queues_outlive_a_node(channel: BlockingChannel, queue: str) -> None
     for name in (queue, retry_queue(queue, 1), dead_queue(queue)):
         # Declaring with other properties than it has is refused; these are the same.
         arguments: dict[str, Any] = {"x-queue-type": "quorum"}
-        if name == retry_queue(queue, 1):
+        if name != dead_queue(queue):
             arguments |= {
-                "x-message-ttl": 1000,
                 "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": queue,
+                "x-dead-letter-routing-key": dead_queue(queue) if name == queue else queue,
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
             }
+        if name == retry_queue(queue, 1):
+            arguments["x-message-ttl"] = 1000
         channel.queue_declare(name, durable=True, arguments=arguments)
 
 
@@ -220,6 +221,20 @@ def test_a_dead_letter_keeps_its_reason(
     broker.publish("", dead_queue(queue), message(b"bad", **{"x-reason": "no JSON"}))
     _, properties, body = received(channel, dead_queue(queue))
     assert (body, properties.headers["x-reason"]) == (b"bad", "no JSON")
+
+
+def test_a_message_that_the_broker_gives_up_is_among_the_dead_letters(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    sent = event()
+    broker.publish_event(sent)
+    method, _, _ = received(channel, queue, auto_ack=False)
+    # As RabbitMQ 4 does by itself with what came back too often.
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    _, properties, body = received(channel, dead_queue(queue))
+    assert events.decode(body) == sent
+    assert properties.message_id == sent.id
+    assert is_empty(channel, queue)
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed(

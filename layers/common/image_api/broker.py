@@ -110,19 +110,15 @@ class Broker:
             try:
                 channel = self._open_channel()
                 channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
-                self._declare_queue(queue, {})
+                # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that
+                # crashes: without a place to go it would be dropped.
+                self._declare_queue(queue, _then_to(dead_queue(queue)))
                 channel = self._open_channel()
                 channel.queue_bind(queue, events.EXCHANGE, events.REQUESTS_BINDING)
                 for delay_seconds in RETRY_DELAYS_SECONDS:
                     self._declare_queue(
                         retry_queue(queue, delay_seconds),
-                        {
-                            "x-message-ttl": delay_seconds * 1000,
-                            "x-dead-letter-exchange": "",
-                            "x-dead-letter-routing-key": queue,
-                            "x-dead-letter-strategy": "at-least-once",
-                            "x-overflow": "reject-publish",
-                        },
+                        {"x-message-ttl": delay_seconds * 1000, **_then_to(queue)},
                     )
                 self._declare_queue(dead_queue(queue), {})
             except _FAILURES as error:
@@ -218,6 +214,16 @@ class Broker:
     @staticmethod
     def _unavailable() -> ServiceUnavailable:
         return ServiceUnavailable("The broker did not take the message; try again")
+
+
+def _then_to(queue: str) -> dict[str, str]:
+    """Arguments of a queue whose messages go on to another one, without a gap to get lost in."""
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 @contextmanager
