@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import statistics
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import boto3
@@ -28,6 +32,13 @@ SELECT u.id, 'photo ' || n || '.jpg', 'shared', 'ready',
        'image/jpeg', 204800, 1920, 1080, now(), 1
 FROM users AS u, generate_series(1, :rows::integer) AS n
 WHERE u.username = :username
+"""
+_WAITING = """
+INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
+                    size_bytes, width, height)
+SELECT u.id, 'waiting', 'shared', :key, :key, 'image/jpeg', :size_bytes, 1, 1
+FROM users AS u WHERE u.username = :username
+RETURNING id
 """
 _FILL_RENDITIONS = """
 INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
@@ -88,6 +99,43 @@ def fill(database_url: str, username: str, rows: int) -> None:
     connection.close()
 
 
+def waiting_batches(
+    environment: dict[str, str],
+    database_url: str,
+    username: str,
+    photo: bytes,
+    extension: str,
+    count: int,
+    batch_size: int,
+) -> list[dict[str, Any]]:
+    """`count` stored originals with their rows, and the events that ask for their processing, as
+    Lambda gets them from RabbitMQ.
+    """
+    client = _storage_client(environment)
+    connection = _connect(database_url)
+    messages = []
+    for _ in range(count):
+        key = f"storage/{uuid.uuid4().hex}/original.{extension}"
+        client.put_object(Bucket=environment["IMAGES_BUCKET"], Key=key, Body=photo)
+        row = connection.run(_WAITING, key=key, size_bytes=len(photo), username=username)
+        event = {
+            "specversion": "1.0",
+            "id": str(uuid.uuid4()),
+            "type": "image.upload.requested",
+            "time": "2026-01-01T00:00:00Z",
+            "data": {"image_id": row[0][0], "sequence": 1},
+        }
+        data = base64.b64encode(json.dumps(event).encode()).decode()
+        messages.append(
+            {"basicProperties": {"messageId": event["id"]}, "redelivered": False, "data": data}
+        )
+    connection.close()
+    return [
+        {"rmqMessagesByQueue": {"image_events::/": messages[start : start + batch_size]}}
+        for start in range(0, count, batch_size)
+    ]
+
+
 def own_images(database_url: str, username: str, count: int) -> list[int]:
     connection = _connect(database_url)
     rows = connection.run(
@@ -108,17 +156,21 @@ def floors(
     statement = connection.prepare("SELECT id FROM images WHERE id = :id")
     yield "pg8000, prepared point query (floor)", _timed(lambda: statement.run(id=1), 500)
     connection.close()
-    client = boto3.client(
+    client = _storage_client(environment)
+    bucket = environment["IMAGES_BUCKET"]
+    for name, body in (("100 KB", photo_100kb), ("3 MB", photo_3mb)):
+        put = partial(client.put_object, Bucket=bucket, Key="bench", Body=body)
+        yield f"boto3, put of {name} (floor)", _timed(put, 30)
+
+
+def _storage_client(environment: dict[str, str]) -> Any:
+    return boto3.client(
         "s3",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
         region_name=environment["AWS_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )
-    bucket = environment["IMAGES_BUCKET"]
-    for name, body in (("100 KB", photo_100kb), ("3 MB", photo_3mb)):
-        put = partial(client.put_object, Bucket=bucket, Key="bench", Body=body)
-        yield f"boto3, put of {name} (floor)", _timed(put, 30)
 
 
 def _timed(action: Callable[[], object], count: int) -> Figures:

@@ -22,10 +22,10 @@ _RELAYED = """
 SELECT count(*) FROM outbox WHERE created_at < now() - interval '10 seconds'
 """
 _UNSETTLED = "SELECT id, status FROM images WHERE applied_sequence < accepted_sequence ORDER BY id"
-# What is deleted with its row needs no object any more.
 _NAMED = """
-SELECT original_key FROM images UNION SELECT object_key FROM renditions
-UNION SELECT object_key FROM images
+SELECT i.original_key, i.status FROM images AS i UNION
+SELECT r.object_key, i.status FROM renditions AS r JOIN images AS i ON i.id = r.image_id UNION
+SELECT i.object_key, i.status FROM images AS i
 """
 
 
@@ -110,11 +110,11 @@ class Audit:
 
     def orphans(self) -> set[str]:
         """Objects that no row speaks of."""
-        return self.keys() - self._named()
+        return self.keys() - {key for key, _ in self._named()}
 
     def missing(self) -> set[str]:
-        """Objects that rows speak of and that are not there."""
-        return self._named() - self.keys()
+        """Objects that are promised and not there; a failed image promises nothing."""
+        return {key for key, status in self._named() if status != "failed"} - self.keys()
 
     def stuck(self) -> list[int]:
         with self.database() as database:
@@ -154,9 +154,9 @@ class Audit:
         with closing(self._system.database()) as connection:
             yield connection
 
-    def _named(self) -> set[str]:
+    def _named(self) -> list[tuple[str, str]]:
         with self.database() as database:
-            return {row[0] for row in database.run(_NAMED)}
+            return [(key, status) for key, status in database.run(_NAMED)]
 
 
 def _now() -> str:

@@ -87,21 +87,17 @@ def test_a_broker_that_never_confirms_delays_no_answer_beyond_its_time(
     system: BreakableCloud, audit: Audit, user: ApiClient
 ) -> None:
     before = user.uploaded(samples.gif())
-    durations_seconds: list[float] = []
-    answers = []
 
     system.ways["broker"].swallow_answers()
-    for number in range(2):
-        started_at = time.monotonic()
-        answers.append(user.upload(samples.gif()))
-        answers.append(user.update(before["id"], title=f"title {number}"))
-        durations_seconds.append(time.monotonic() - started_at)
+    started_at = time.monotonic()
+    answers = [user.upload(samples.gif()), user.update(before["id"], title="meanwhile")]
+    duration_seconds = time.monotonic() - started_at
     system.ways["broker"].restore()
 
-    assert [answer.status_code for answer in answers] == [200] * 4
-    assert max(durations_seconds) < _FUNCTION_TIMEOUT_SECONDS
+    assert [answer.status_code for answer in answers] == [200] * 2
+    assert duration_seconds < _FUNCTION_TIMEOUT_SECONDS
     # Each message reached the broker, which could not say so: it comes twice and takes effect once.
     audit.settle()
-    assert user.image(before["id"]).json()["title"] == "title 1"
-    assert len(user.images(owner="me", status="ready").json()) == 3
+    assert user.image(before["id"]).json()["title"] == "meanwhile"
+    assert len(user.images(owner="me", status="ready").json()) == 2
     assert audit.hear().duplicated == []

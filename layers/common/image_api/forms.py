@@ -50,7 +50,9 @@ def _field(part: bytes) -> tuple[str | None, Value]:
     message = HeaderParser().parsestr(headers.decode("utf-8", "replace"))
     name, filename = _parameter(message, "name"), _parameter(message, "filename")
     if filename is not None:
-        return name, UploadFile(content, filename, message.get("Content-Type"))
+        return name, UploadFile(
+            content=content, filename=filename, content_type=message.get("Content-Type")
+        )
     return name, content.decode("utf-8")
 
 
