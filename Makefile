@@ -18,7 +18,7 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup run test check lint format types unit local-cloud integration e2e faults chaos \
+.PHONY: help setup run test check lint format types unit local-cloud integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -31,7 +31,7 @@ run: setup ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
 	@exec $(LOCAL)/python -m infra.local run
 
 test: setup ## everything that must pass: lint, types, then all tests
-	@for stage in lint types unit local-cloud integration e2e faults; do \
+	@for stage in lint types unit local-cloud integration e2e security faults; do \
 		printf '\n== %s\n' "$$stage"; $(MAKE) "$$stage"; done
 
 check: lint types ## lint and types
@@ -59,6 +59,9 @@ integration: setup ## tests against real Postgres, RabbitMQ and S3
 
 e2e: setup ## tests of the whole system, over HTTP
 	@$(DEV)/python $(PYTEST_DEV) tests/e2e $(ARGS)
+
+security: setup ## tests that mean harm: hostile files, forged tokens, everything the document allows
+	@$(DEV)/python $(PYTEST_DEV) tests/security $(ARGS)
 
 faults: setup ## tests that break the parts while they are in use
 	@$(DEV)/python $(PYTEST_DEV) tests/faults $(ARGS)

@@ -251,7 +251,7 @@ class FakeProcessingRecords:
         after_failure: bool = False,
     ) -> Event | None:
         with self.lock:
-            image = self._next(event) or (self._failed_by(event) if after_failure else None)
+            image = self._failed_by(event) if after_failure else self._next(event)
             if image is None:
                 return None
             changes = event.data.get("changes") or {}

@@ -156,6 +156,13 @@ class RunningCloud:
         self._process.wait()
         self._state = {}
 
+    def wait_for_failure(self) -> None:
+        """Until it ends by itself because one of its parts did."""
+        assert self._process is not None
+        status = self._process.wait(_STOP_TIMEOUT_SECONDS)
+        self._state = {}
+        assert status == 1, f"The local cloud ended with {status}:\n{self._log_tail()}"
+
     def invoke(self, function: str, event: object) -> Any:
         """What a function answers through the Lambda API."""
         answer = requests.post(

@@ -68,10 +68,12 @@ class OwnService:
     def crash(self) -> None:
         """As a power cut: no process of it has a last word."""
         pids = self.process.service_pids
-        self.process.kill()
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # It collects its children and then gives up by itself: killed before them, it would leave
+        # a zombie where process 1 collects none, which Postgres takes for a server that runs.
+        self.process.wait_for_failure()
         eventually(lambda: not [pid for pid in pids if _runs(pid)], f"the {self._part} has ended")
 
 

@@ -26,6 +26,7 @@ from tests.faults.workload import Workload
 
 _SETTLE_TIMEOUT_SECONDS = 240.0
 _CONFIRMS_LOST = 3
+_MIN_FAULTS = 5
 
 # Gets the load that runs meanwhile and an event that is set when it has sent enough; returns how
 # many faults it caused.
@@ -75,7 +76,10 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=150, help="in a round (%(default)s)")
     options = parser.parse_args()
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
-    print(f"seed {seed}, {options.rounds} rounds of {options.changes} changes or more", flush=True)
+    print(
+        f"seed {seed}, {options.rounds} rounds of at least {options.changes} accepted changes",
+        flush=True,
+    )
     random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
@@ -114,16 +118,21 @@ def _round(system: BreakableCloud, fault: Fault, seed: int, changes: int) -> Row
     audit.listen()
     enough, ended = threading.Event(), threading.Event()
 
-    def is_enough(count: int) -> bool:
-        if count >= changes:
-            enough.set()
-        return enough.is_set() and ended.is_set()
-
     with Workload(system.cloud.api_url, seed) as workload:
+
+        def is_enough(_count: int) -> bool:
+            if workload.accepted >= changes:
+                enough.set()
+            return enough.is_set() and ended.is_set()
+
         with ThreadPoolExecutor(1) as threads:
             load = threads.submit(workload.run, is_enough)
             try:
                 faults = fault(system, workload, random, enough)
+            except BaseException:
+                # A part that does not come back would be waited for.
+                enough.set()
+                raise
             finally:
                 system.heal()
                 ended.set()
@@ -177,7 +186,7 @@ def _kill(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
     with _killing(system, random) as kills:
-        enough.wait()
+        _until(kills, enough)
     return kills.count
 
 
@@ -185,7 +194,7 @@ def _hang_up(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
     with _hanging_up(system, random) as drops:
-        enough.wait()
+        _until(drops, enough)
     return drops.count
 
 
@@ -220,8 +229,15 @@ def _break_everything(
         _hanging_up(system, Random(seeds[2])) as drops,
     ):
         restarts = _restart("database", in_order=False)(system, workload, random, enough)
-        enough.wait()
+        _until(kills, enough)
     return restarts + kills.count + drops.count + system.storage.injected.total() - before
+
+
+def _until(faults: Repeatedly, enough: threading.Event) -> None:
+    enough.wait()
+    eventually(
+        lambda: faults.count >= _MIN_FAULTS, "it was broken often enough", timeout_seconds=120
+    )
 
 
 def _wait_for(workload: Workload, requests: int) -> None:

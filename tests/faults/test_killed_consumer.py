@@ -21,7 +21,9 @@ def test_a_consumer_killed_at_random_moments_leaves_what_the_model_says(
     with Repeatedly(system.kill_consumer, Random(SEED), (0.2, 1.2)) as killing:
         workload.run(lambda count: count >= CHANGES and killing.count >= 3)
         # It dies also while it works off what has piled up.
-        eventually(lambda: killing.count >= 8, "the consumer was killed often enough")
+        eventually(
+            lambda: killing.count >= 8, "the consumer was killed often enough", timeout_seconds=60
+        )
 
     assert workload.unexpected == []
     assert workload.answers.keys() == {200}

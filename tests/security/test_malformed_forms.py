@@ -104,7 +104,7 @@ HARMLESS = {
 
 
 def send(client: ApiClient, content_type: str | None, body: bytes) -> requests.Response:
-    headers = {} if content_type is None else {"Content-Type": content_type.encode()}
+    headers = {} if content_type is None else {"Content-Type": content_type}
     return client.request("POST", "/image/upload_image", data=body, headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,8 +42,14 @@ def rendered(
     ]
 
 
+class Crash(BaseException):
+    """The process is gone: nothing after this line was run."""
+
+
 class AnyOrder(RuleBasedStateMachine):
-    """Accepts changes, delivers any messages that ever were in the queue, breaks the storage."""
+    """Accepts changes, delivers any messages that ever were in the queue, breaks the storage,
+    kills the consumer.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +68,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.accepted: dict[int, list[Event]] = {}
         self.queue: list[Delivery] = []
         self.seen: list[Delivery] = []
+        self.crashes = 0
+        self.left_to_the_relay = 0
 
     @initialize()
     def storage_answers(self) -> None:
@@ -133,6 +142,27 @@ class AnyOrder(RuleBasedStateMachine):
             self._process([delivery])
             self.storage_answers()
 
+    @rule(data=st.data(), is_committed=st.booleans())
+    def crash_around_the_commit(self, data: st.DataObject, is_committed: bool) -> None:
+        """The objects are stored; the transaction is or is not; the message comes again."""
+        if not self.queue:
+            return
+        delivery = data.draw(st.sampled_from(self.queue))
+        outcomes = len(self.records.outcomes)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("complete", "fail", "reject", "remove"):
+                patch.setattr(
+                    self.records, name, _crashing(getattr(self.records, name), is_committed)
+                )
+            try:
+                self.processor.process([delivery])
+            except Crash:
+                self.crashes += 1
+                self.left_to_the_relay += len(self.records.outcomes) - outcomes
+            else:
+                self.queue.remove(delivery)
+                self._take_back([delivery])
+
     @invariant()
     def what_is_served_exists(self) -> None:
         for image in self.records.images.values():
@@ -158,10 +188,23 @@ class AnyOrder(RuleBasedStateMachine):
             while self.queue:
                 batch, self.queue = self.queue, []
                 self._process(batch)
+            self._sweep()
             self._check_the_end()
         finally:
             self.patch.undo()
             self.processor._threads.shutdown()
+
+    def _sweep(self) -> None:
+        """What the janitor does: only a crash leaves objects that no row speaks of."""
+        named = {
+            key
+            for image in self.records.images.values()
+            for key in {image.original_key, *_keys(image)}
+        }
+        orphans = set(self.storage.objects) - named
+        assert not orphans or self.crashes
+        for key in orphans:
+            del self.storage.objects[key]
 
     def _check_the_end(self) -> None:
         objects: dict[str, bytes] = {}
@@ -177,7 +220,7 @@ class AnyOrder(RuleBasedStateMachine):
                 {key: self.storage.objects[key][0] for key in {image.original_key, *_keys(image)}}
             )
         assert {key: data for key, (data, _) in self.storage.objects.items()} == objects
-        assert len(self.records.delivered) == len(self.records.outcomes)
+        assert len(self.records.delivered) + self.left_to_the_relay == len(self.records.outcomes)
 
     def _check_image(self, image: ProcessedImage, changes: list[Event]) -> None:
         """The image as the changes make it when they are applied one after the other, once."""
@@ -216,6 +259,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _process(self, batch: list[Delivery]) -> None:
         self.processor.process(batch)
+        self._take_back(batch)
+
+    def _take_back(self, batch: list[Delivery]) -> None:
+        """What was sent to the delay queues is in the queue again, sooner or later."""
         self.seen += batch
         for queue, message in self.publisher.messages:
             if queue != "events.dead":
@@ -229,6 +276,15 @@ class AnyOrder(RuleBasedStateMachine):
                     )
                 )
         self.publisher.messages.clear()
+
+
+def _crashing(write: Callable[..., Event | None], is_committed: bool) -> Callable[..., None]:
+    def crash(*arguments: Any, **options: Any) -> None:
+        if is_committed:
+            write(*arguments, **options)
+        raise Crash
+
+    return crash
 
 
 def _keys(image: ProcessedImage) -> set[str]:

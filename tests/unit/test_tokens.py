@@ -196,3 +196,14 @@ def test_a_short_secret_is_refused_in_words(environment: pytest.MonkeyPatch) -> 
     settings.tokens.cache_clear()
     with pytest.raises(ConfigurationError, match=r"JWT_SECRET has 31 bytes; it needs at least 32"):
         tokens.issue(7)
+
+
+@pytest.mark.parametrize("part", [b"[" * 5000, b"1" * 5000], ids=["nested", "long number"])
+def test_json_that_python_gives_up_on_is_refused_before_the_signature_counts(part: bytes) -> None:
+    header = base64.urlsafe_b64encode(part).decode().rstrip("=")
+    refused(f"{header}.{segment(claims())}.c2lnbmF0dXJl")
+
+
+@pytest.mark.parametrize("subject", [" 7", "7 ", "+7", "0_7", "\u0667"])
+def test_a_subject_that_only_python_takes_for_a_number_is_refused(subject: str) -> None:
+    refused(signed(sub=subject))

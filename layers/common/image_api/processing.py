@@ -111,7 +111,7 @@ class ProcessingRecords(Protocol):
         *,
         after_failure: bool = False,
     ) -> Event | None:
-        """`after_failure`: also when this event was given up and is still the image's last word."""
+        """`after_failure`: this event was given up and must still be the image's last word."""
 
     def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
         """Gives the event up, and with it those before it that never came."""

@@ -43,14 +43,15 @@ WITH changed AS (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer) ON n.name = 'image'
     WHERE i.id = :image_id
-      AND (i.applied_sequence = :sequence - 1
-           OR (:after_failure::boolean AND i.applied_sequence = :sequence
-               AND i.status = 'failed' AND i.deleted_at IS NULL))
+      AND CASE WHEN :after_failure::boolean
+               THEN i.applied_sequence = :sequence AND i.status = 'failed'
+                    AND i.deleted_at IS NULL
+               ELSE i.applied_sequence = :sequence - 1 END
     RETURNING i.id, i.user_id, i.title, i.visibility, i.object_key, i.content_type, i.size_bytes,
               i.width, i.height
 ), received AS (
     INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM changed
-    ON CONFLICT (event_id) DO NOTHING
+    WHERE NOT :after_failure::boolean
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                             animated)

@@ -56,7 +56,8 @@ def verify(authorization: str | None) -> int:
 
 
 def _user_id(subject: str) -> int:
-    user_id = int(subject)
+    # int() alone would take " 1" and the digits of every script.
+    user_id = int(subject) if subject.isascii() and subject.isdecimal() else 0
     if not 0 < user_id < 2**63:
         raise ValueError("The subject is no user id")
     return user_id

@@ -1,0 +1,68 @@
+"""The consumer's memory stays bounded, whatever file comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.waiting import eventually
+
+# Half of what the consumer has on AWS: two of the largest may be rendered at once.
+ALLOWED_MB = 3538 // 2
+
+
+def largest_png() -> bytes:
+    """50 megapixels less a few, of a photo."""
+    return samples.png(samples.photo(8660, 5770, "hubble_deep_field.jpg"), compress_level=1)
+
+
+def gif_of_100_frames() -> bytes:
+    """96 megapixels in all; in one palette, for choosing a hundred takes a minute."""
+    ground = samples.photo(1200, 800).quantize(64, dither=Image.Dither.NONE)
+    frames = []
+    for index in range(100):
+        frame = ground.copy()
+        frame.paste(index % 64, (index * 10, 0, index * 10 + 100, 800))
+        frames.append(frame)
+    return samples.animation("image/gif", frames, duration=50)
+
+
+def sent(client: ApiClient, data: bytes) -> int:
+    """The id of the image that a direct upload made."""
+    offer = client.request("POST", "/image/direct_upload").json()
+    token, client.token = client.token, None
+    answer = client.request("POST", offer["url"], data=offer["fields"], files={"file": data})
+    client.token = token
+    assert answer.status_code == 204, answer.text
+    completed = client.request("POST", f"/image/direct_upload/{offer['upload_id']}", json={})
+    assert completed.status_code == 200, completed.text
+    return int(completed.json()["id"])
+
+
+def consumers_peak_mb(cloud: RunningCloud) -> int:
+    lines = (json.loads(line) for line in cloud.log().splitlines() if '"invocation"' in line)
+    return max(
+        (int(line["memory_mb"] or 0) for line in lines if line.get("function") == "consumer"),
+        default=0,
+    )
+
+
+@pytest.mark.parametrize("make", [largest_png, gif_of_100_frames], ids=["png", "gif"])
+def test_the_largest_pictures_fit_into_half_of_the_consumers_memory(
+    cloud: RunningCloud, ada: ApiClient, make: Callable[[], bytes]
+) -> None:
+    image_id = sent(ada, make())
+
+    ada.settled(image_id, timeout_seconds=90)
+    assert ada.update(image_id, resolution="600x400").status_code == 200
+    ada.settled(image_id, timeout_seconds=90)
+
+    peak_mb = eventually(lambda: consumers_peak_mb(cloud) or None, "the consumer was logged")
+    print(f"{make.__name__}: the consumer's peak was {peak_mb} MB")
+    assert peak_mb < ALLOWED_MB
