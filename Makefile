@@ -31,8 +31,7 @@ run: setup ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
 	@exec $(LOCAL)/python -m infra.local run
 
 test: setup ## everything that must pass: lint, types, then all tests
-	@for stage in lint types unit local-cloud integration e2e security faults; do \
-		printf '\n== %s\n' "$$stage"; $(MAKE) "$$stage"; done
+	@infra/test.sh
 
 check: lint types ## lint and types
 
