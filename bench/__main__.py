@@ -190,6 +190,8 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
     scale = bench.scale
     hello = Request("GET", "/hello", {})
     await bench.both("hello (floor)", lambda _: hello, count=scale.fast)
+    large = Request("GET", "/hello/large", {})
+    await bench.both("hello with 65 KB (floor)", lambda _: large, count=scale.fast // 3)
     await bench.both(
         "login",
         lambda _: Request(

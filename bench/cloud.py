@@ -25,6 +25,9 @@ _HELLO = """
         Http:
           Type: Api
           Properties: {RestApiId: !Ref Api, Path: /hello, Method: get}
+        Large:
+          Type: Api
+          Properties: {RestApiId: !Ref Api, Path: /hello/large, Method: get}
 """
 
 
