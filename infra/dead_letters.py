@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
+
+from infra.broker_in_use import broker_in_use
 
 REDRIVEN = "x-redriven"
 
@@ -25,7 +24,7 @@ def main() -> None:
     parser.add_argument("action", choices=["list", "redrive"])
     parser.add_argument("--event", help="only the message with this event id")
     options = parser.parse_args()
-    url, queue = _broker()
+    url, queue = broker_in_use()
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     channel.confirm_delivery()
@@ -88,17 +87,6 @@ def _subject(body: bytes) -> str:
         return str(json.loads(body)["subject"])
     except (ValueError, KeyError, TypeError):
         return "(no event)"
-
-
-def _broker() -> tuple[str, str]:
-    queue = os.environ.get("RABBITMQ_QUEUE", "image_events")
-    if url := os.environ.get("RABBITMQ_URL"):
-        return url, queue
-    state_path = Path(os.environ.get("LOCAL_DATA_FOLDER", ".local")) / "state.json"
-    if not state_path.exists():
-        sys.exit("No local cloud is running here: start it with make run, or set RABBITMQ_URL")
-    environment = json.loads(state_path.read_text())["environment"]
-    return environment["RABBITMQ_URL"], environment["RABBITMQ_QUEUE"]
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@
 
 import json
 import os
-import sys
-from pathlib import Path
 
 import pika
+
+from infra.broker_in_use import broker_in_use
 
 EXCHANGE = "image.events"
 
 
 def main() -> None:
-    url = os.environ.get("RABBITMQ_URL") or _url_of_running_cloud()
+    url = broker_in_use()[0]
     wanted = os.environ.get("EVENTS", "image.#").split(",")
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
@@ -33,13 +33,6 @@ def main() -> None:
             )
     except KeyboardInterrupt:
         connection.close()
-
-
-def _url_of_running_cloud() -> str:
-    state_path = Path(os.environ.get("LOCAL_DATA_FOLDER", ".local")) / "state.json"
-    if not state_path.exists():
-        sys.exit("No local cloud is running here: start it with make run, or set RABBITMQ_URL")
-    return str(json.loads(state_path.read_text())["environment"]["RABBITMQ_URL"])
 
 
 if __name__ == "__main__":

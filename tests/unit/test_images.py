@@ -476,6 +476,17 @@ def test_no_direct_upload_is_offered_to_a_user_who_is_gone(records: FakeImageRec
         images.offer_direct_upload(records, FakeStorage(), user_id=99)
 
 
+def test_a_direct_upload_leaves_no_image_file_when_the_user_goes_meanwhile(
+    records: FakeImageRecords,
+) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"bytes")
+    storage.fault = lambda operation, _: records.users.clear() if operation == "put" else None
+    with pytest.raises(Unauthenticated):
+        complete(records, storage, offer.upload_id)
+    assert [key for key in storage.objects if key.startswith("storage/")] == []
+
+
 def test_links_are_signed_only_where_there_is_something_to_open(
     records: FakeImageRecords,
 ) -> None:

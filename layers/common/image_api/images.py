@@ -348,17 +348,7 @@ def upload(
         width=measured.width,
         height=measured.height,
     )
-    storage.put(image.original_key, data, image.content_type)
-    try:
-        event = records.accept_upload(user_id, image, correlation_id)
-    except Unauthenticated:
-        # The account was deleted meanwhile: no row will ever name this file.
-        storage.delete([image.original_key])
-        raise
-    delivery.deliver(event)
-    return UploadAccepted(
-        detail="Image upload request sent to the processing service", id=event.image_id
-    )
+    return _accept(records, storage, delivery, user_id, image, data, correlation_id)
 
 
 def offer_direct_upload(
@@ -416,12 +406,31 @@ def complete_direct_upload(
         width=measured.width,
         height=measured.height,
     )
-    storage.put(image.original_key, data, image.content_type)
-    event = records.accept_upload(user_id, image, correlation_id)
-    delivery.deliver(event)
+    accepted = _accept(records, storage, delivery, user_id, image, data, correlation_id)
     # The upload is accepted; what stays behind here the bucket's life cycle removes.
     with suppress(ServiceUnavailable):
         storage.delete([incoming_key])
+    return accepted
+
+
+def _accept(
+    records: ImageRecords,
+    storage: ObjectStorage,
+    delivery: EventDelivery,
+    user_id: int,
+    image: NewImage,
+    data: bytes,
+    correlation_id: str,
+) -> UploadAccepted:
+    """The object first: a row never speaks of one that is not there."""
+    storage.put(image.original_key, data, image.content_type)
+    try:
+        event = records.accept_upload(user_id, image, correlation_id)
+    except Unauthenticated:
+        # The account was deleted meanwhile: no row will ever name this file.
+        storage.delete([image.original_key])
+        raise
+    delivery.deliver(event)
     return UploadAccepted(
         detail="Image upload request sent to the processing service", id=event.image_id
     )
