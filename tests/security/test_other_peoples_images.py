@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ def seen(answer: requests.Response, image_id: int) -> tuple[int, dict[str, str],
         for name, value in answer.headers.items()
         if name.lower() not in VOLATILE
     }
-    return answer.status_code, headers, answer.text.replace(str(image_id), "#")
+    return answer.status_code, headers, re.sub(rf"\b{image_id}\b", "#", answer.text)
 
 
 def test_a_private_image_answers_exactly_like_one_that_is_gone(
