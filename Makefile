@@ -90,8 +90,8 @@ listen: setup ## print every event as it happens; EVENTS=image.*.completed for s
 openapi: setup ## write functions/docs/openapi.json anew from the functions
 	@$(DEV)/python -m infra.openapi
 
-events: setup ## write events/*.json anew, a sample event for each function
-	@$(DEV)/python -m infra.sample_events
+events: setup ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
+	@$(DEV)/python -m infra.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
 
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }

@@ -1,20 +1,24 @@
 """Writes events/*.json: for each function an event as AWS hands it over, to invoke it by hand.
 
-Run it with `make events` after a function was added; a test says when it was forgotten. Put a
-token of your own where TOKEN stands in the header Authorization.
+Run it with `make events` after a function was added; a test says when it was forgotten. The events
+are about image 1, which is the first one of an empty database, and TOKEN stands where a token
+belongs: `make events TOKEN=... IMAGE=7` writes copies for a signed-in user into .local/events/.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "events"
+PERSONAL_TARGET = ROOT / ".local" / "events"
 
 TOKEN = "TOKEN"  # noqa: S105 - a placeholder
 
@@ -28,26 +32,26 @@ _BOUNDARY = "------------------------4f9d2c7a1b3e5068"
 _ACCOUNT = {"username": "ada", "password": "analytical!engine"}
 
 
-def sample_events() -> dict[str, dict[str, Any]]:
+def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, Any]]:
     """By function, the name of its folder."""
     return {
         "register": _request("POST", "/auth/register", body=json.dumps(_ACCOUNT)),
         "login": _request("POST", "/auth/login", body=json.dumps(_ACCOUNT)),
-        "upload": _upload(),
-        "direct_upload": _request("POST", "/image/direct_upload", signed_in=True),
-        "list": _request("GET", "/image/get_all_images", query={"limit": "10"}, signed_in=True),
-        "get": _request("GET", "/image/{image_id}", image_id="1", signed_in=True),
+        "upload": _upload(token),
+        "direct_upload": _request("POST", "/image/direct_upload", token=token),
+        "list": _request("GET", "/image/get_all_images", query={"limit": "10"}, token=token),
+        "get": _request("GET", "/image/{image_id}", image_id=image_id, token=token),
         "update": _request(
             "PUT",
             "/image/update/{image_id}",
-            image_id="1",
+            image_id=image_id,
             body=json.dumps({"title": "Lift-off", "resolution": "320x200"}),
-            signed_in=True,
+            token=token,
         ),
-        "delete": _request("DELETE", "/image/delete/{image_id}", image_id="1", signed_in=True),
+        "delete": _request("DELETE", "/image/delete/{image_id}", image_id=image_id, token=token),
         "docs": _request("GET", "/openapi.json"),
         "health": _request("GET", "/health"),
-        "consumer": _messages(),
+        "consumer": _messages(image_id),
         "relay": _schedule("RelayFunctionEveryMinute"),
         "janitor": _schedule("JanitorFunctionEveryHour"),
         "migrate": _custom_resource(),
@@ -58,20 +62,20 @@ def _request(
     method: str,
     resource: str,
     *,
-    image_id: str | None = None,
+    image_id: int | None = None,
     query: dict[str, str] | None = None,
     content_type: str = "application/json",
     body: str | None = None,
     is_base64: bool = False,
-    signed_in: bool = False,
+    token: str | None = None,
 ) -> dict[str, Any]:
     """API Gateway's REST proxy event."""
-    path = resource if image_id is None else resource.replace("{image_id}", image_id)
+    path = resource if image_id is None else resource.replace("{image_id}", str(image_id))
     headers = {
         "Host": "localhost:8000",
         "User-Agent": "curl/8.5.0",
         "Accept": "application/json",
-        **({"Authorization": f"Bearer {TOKEN}"} if signed_in else {}),
+        **({"Authorization": f"Bearer {token}"} if token is not None else {}),
         **({"Content-Type": content_type} if body is not None else {}),
         "X-Amzn-Trace-Id": _TRACE_ID,
         "X-Forwarded-For": "127.0.0.1",
@@ -88,7 +92,7 @@ def _request(
         "multiValueQueryStringParameters": (
             {name: [value] for name, value in query.items()} if query else None
         ),
-        "pathParameters": None if image_id is None else {"image_id": image_id},
+        "pathParameters": None if image_id is None else {"image_id": str(image_id)},
         "stageVariables": None,
         "requestContext": {
             "accountId": _ACCOUNT_ID,
@@ -126,7 +130,7 @@ def _request(
     }
 
 
-def _upload() -> dict[str, Any]:
+def _upload(token: str) -> dict[str, Any]:
     """A form with a photo and a title. multipart/form-data is a binary type, so in base64."""
     photo = (ROOT / "tests" / "photos" / "rocket.jpg").read_bytes()
     form = (
@@ -144,20 +148,25 @@ def _upload() -> dict[str, Any]:
         content_type=f"multipart/form-data; boundary={_BOUNDARY}",
         body=base64.b64encode(form).decode(),
         is_base64=True,
-        signed_in=True,
+        token=token,
     )
 
 
-def _messages() -> dict[str, Any]:
-    """A batch of one message, as Lambda's event source for Amazon MQ makes it."""
+def _messages(image_id: int) -> dict[str, Any]:
+    """A batch of one message, as Lambda's event source for Amazon MQ makes it.
+
+    It asks for the processing of the upload, which is each image's first change. Where the file
+    lies the consumer reads from the image's row, so the event suits an image of any name.
+    """
     sys.path.insert(0, str(ROOT / "layers" / "common"))
     from image_api import broker, events
 
     message = broker.message_of(
         events.Event(
-            id="0b7e1c52-93a4-4b0e-8d7f-2a6c5e4d3f21",
+            # One event for each image: the consumer applies none twice.
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{events.SOURCE}/images/{image_id}")),
             type=events.UPLOAD_REQUESTED,
-            image_id=1,
+            image_id=image_id,
             sequence=1,
             data={
                 "user_id": 1,
@@ -238,11 +247,18 @@ def as_text(event: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    TARGET.mkdir(exist_ok=True)
-    for function, event in sample_events().items():
-        target = TARGET / f"{function}.json"
-        target.write_text(as_text(event), encoding="utf-8")
-        print(f"wrote {target.relative_to(ROOT)}")
+    parser = argparse.ArgumentParser(description="Writes a sample event for each function")
+    parser.add_argument("--token", help="write copies for this user into .local/events/")
+    parser.add_argument("--image", type=int, default=1, help="the image they are about (1)")
+    options = parser.parse_args()
+    if options.token is None and options.image != 1:
+        parser.error("The events in events/ are about image 1; --token writes others elsewhere")
+    target = TARGET if options.token is None else PERSONAL_TARGET
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for function, event in sample_events(options.token or TOKEN, options.image).items():
+        path = target / f"{function}.json"
+        path.write_text(as_text(event), encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,53 @@ def test_a_request_has_the_keys_of_a_rest_proxy_event(function: str) -> None:
     assert event["multiValueHeaders"] == {k: [v] for k, v in event["headers"].items()}
 
 
+@pytest.mark.parametrize("function", sorted(REQUESTS))
+def test_the_context_of_a_request_is_that_of_a_rest_api(function: str) -> None:
+    event = REQUESTS[function]
+    context = event["requestContext"]
+
+    assert list(context) == [
+        "accountId",
+        "apiId",
+        "deploymentId",
+        "domainName",
+        "domainPrefix",
+        "extendedRequestId",
+        "httpMethod",
+        "identity",
+        "path",
+        "protocol",
+        "requestId",
+        "requestTime",
+        "requestTimeEpoch",
+        "resourceId",
+        "resourcePath",
+        "stage",
+    ]
+    assert context["resourcePath"] == event["resource"]
+    assert context["httpMethod"] == event["httpMethod"]
+    # Set for every request, whoever sends it; the gateway adds neither of the other two.
+    added = {"X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Amzn-Trace-Id"}
+    assert added <= event["headers"].keys()
+    assert {"Content-Length", "Connection"} & event["headers"].keys() == set()
+
+
+def test_the_events_of_a_user_differ_in_token_and_image_alone() -> None:
+    own = sample_events.sample_events("my.own.token", 4711)
+
+    for function, event in EVENTS.items():
+        if function == "consumer":
+            continue
+        text = sample_events.as_text(own[function])
+        assert text.replace("my.own.token", "TOKEN").replace("/4711", "/1").replace(
+            '"image_id": "4711"', '"image_id": "1"'
+        ) == sample_events.as_text(event)
+    (delivery,) = processing.messages_of(own["consumer"])
+    decoded, (sample,) = events.decode(delivery.body), processing.messages_of(EVENTS["consumer"])
+    assert (decoded.image_id, decoded.sequence) == (4711, 1)
+    assert decoded.id != events.decode(sample.body).id
+
+
 def test_the_upload_holds_the_photo_byte_for_byte() -> None:
     body = base64.b64decode(EVENTS["upload"]["body"])
 
@@ -78,6 +125,26 @@ def test_the_batch_of_messages_is_one_that_the_consumer_understands() -> None:
     (message,) = event["rmqMessagesByQueue"]["image_events::/"]
     properties: dict[str, Any] = message["basicProperties"]
 
+    # The fields, in the order of AWS's own example.
+    assert list(event) == ["eventSource", "eventSourceArn", "rmqMessagesByQueue"]
+    assert list(message) == ["basicProperties", "redelivered", "data"]
+    assert list(properties) == [
+        "contentType",
+        "contentEncoding",
+        "headers",
+        "deliveryMode",
+        "priority",
+        "correlationId",
+        "replyTo",
+        "expiration",
+        "messageId",
+        "timestamp",
+        "type",
+        "userId",
+        "appId",
+        "clusterId",
+        "bodySize",
+    ]
     assert event["eventSource"] == "aws:rmq"
     assert (delivery.message_id, delivery.type) == (decoded.id, events.UPLOAD_REQUESTED)
     assert delivery.correlation_id == decoded.correlation_id

@@ -1,0 +1,95 @@
+"""The events in events/, one after the other as somebody tries them by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from tests.application import ROOT, Handler, LambdaContext, forget, load_function
+from tests.proxy_events import body_of, header_of
+
+EVENTS = ROOT / "events"
+
+Invoke = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def invoked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def invoke(
+    environment: pytest.MonkeyPatch,
+    administrator_url: str,
+    database_url: str,
+    bucket: str,
+    queue: str,
+    invoked: list[str],
+) -> Invoke:
+    """Runs a function on its own event, with a token where TOKEN stands."""
+    environment.setenv("DATABASE_ADMIN_URL", administrator_url)
+    environment.setenv("DATABASE_URL", database_url)
+    environment.setenv("IMAGES_BUCKET", bucket)
+    environment.setenv("RABBITMQ_QUEUE", queue)
+    forget()
+    handlers: dict[str, Handler] = {}
+
+    def invoke(function: str, token: str = "TOKEN") -> dict[str, Any]:
+        invoked.append(function)
+        text = (EVENTS / f"{function}.json").read_text(encoding="utf-8")
+        if function not in handlers:
+            handlers[function] = load_function(function).lambda_handler
+        event = json.loads(text.replace("Bearer TOKEN", f"Bearer {token}"))
+        return handlers[function](event, LambdaContext())
+
+    return invoke
+
+
+def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[str]) -> None:
+    assert invoke("migrate").keys() == {"Revision"}
+    assert body_of(invoke("health"))["status"] == "ok"
+    assert "paths" in body_of(invoke("docs"))
+
+    assert body_of(invoke("register"))["token_type"] == "bearer"
+    token = body_of(invoke("login"))["access_token"]
+    for function in ("upload", "direct_upload", "list", "get", "update", "delete"):
+        assert invoke(function)["statusCode"] == 401
+
+    assert body_of(invoke("upload", token))["id"] == 1
+    assert body_of(invoke("get", token))["status"] == "processing"
+    assert invoke("consumer") == {"applied": 1}
+    assert invoke("consumer") == {"duplicate": 1}
+    image = body_of(invoke("get", token))
+    assert (image["status"], image["title"], image["resolution"]) == (
+        "ready",
+        "A rocket",
+        "640x427",
+    )
+    thumbnail = requests.get(image["thumbnail_url"], timeout=10)
+    assert thumbnail.headers["Content-Type"] == "image/webp"
+    served = requests.get(image["url"], timeout=10)
+    assert served.content == (ROOT / "tests" / "photos" / "rocket.jpg").read_bytes()
+
+    listed = invoke("list", token)
+    assert [item["id"] for item in body_of(listed)] == [1]
+    assert header_of(listed, "X-Total-Count") == "1"
+    assert body_of(invoke("update", token))["id"] == 1
+    assert body_of(invoke("get", token))["status"] == "processing"
+    assert body_of(invoke("delete", token))["id"] == 1
+    assert invoke("get", token)["statusCode"] == 404
+    assert body_of(invoke("list", token)) == []
+
+    begun = body_of(invoke("direct_upload", token))
+    assert begun["url"].startswith("http")
+    assert begun["fields"]["key"].endswith(begun["upload_id"])
+    # Everything was published at once, and everything is younger than a day.
+    assert invoke("relay") == {"published": 0}
+    swept = invoke("janitor")
+    assert (swept["finished"], swept["objects_without_row"]) == (True, 0)
+
+    assert set(invoked) == {path.stem for path in EVENTS.glob("*.json")}
