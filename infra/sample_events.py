@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-TARGET = ROOT / "events"
-PERSONAL_TARGET = ROOT / ".local" / "events"
+TARGET = Path("events")
+PERSONAL_TARGET = Path(".local") / "events"
 
 TOKEN = "TOKEN"  # noqa: S105 - a placeholder
 
@@ -250,15 +250,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Writes a sample event for each function")
     parser.add_argument("--token", help="write copies for this user into .local/events/")
     parser.add_argument("--image", type=int, default=1, help="the image they are about (1)")
+    parser.add_argument("--into", type=Path, default=PERSONAL_TARGET, help="another folder")
     options = parser.parse_args()
     if options.token is None and options.image != 1:
         parser.error("The events in events/ are about image 1; --token writes others elsewhere")
-    target = TARGET if options.token is None else PERSONAL_TARGET
+    target = TARGET if options.token is None else options.into
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     for function, event in sample_events(options.token or TOKEN, options.image).items():
         path = target / f"{function}.json"
         path.write_text(as_text(event), encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":
