@@ -1,6 +1,5 @@
 """Functions behind somebody else's Lambda API: `sam local start-lambda`, an emulator, AWS."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -50,9 +49,9 @@ class LambdaEndpoint:
             ):
                 body = await answer.read()
                 return _result(name, answer.status, answer.headers, body)
-        except aiohttp.ClientConnectorError as error:
-            raise NotInvoked(f"nothing answers at {self._url}: {error.strerror}") from error
-        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotInvoked(f"nothing answers at {self._url}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
             return _failed("ConnectionLost", f"{self._url} gave no answer: {error!r}")
 
     def _signed(self, url: str, payload: bytes) -> dict[str, str]:
