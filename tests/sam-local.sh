@@ -35,8 +35,9 @@ docker info >/dev/null 2>&1 || fail "no Docker engine answers." \
     "Start one (or say where it is: DOCKER_HOST), then repeat."
 docker compose version >/dev/null 2>&1 || fail "docker has no compose command (version 2)."
 sam=$(command -v sam || true)
-[[ -x .venvs/local/bin/sam && -z $sam ]] && sam=.venvs/local/bin/sam
-[[ -n $sam ]] || fail "there is no sam; make setup brings one."
+if [[ -z $sam && -x .venvs/local/bin/sam ]]; then sam=.venvs/local/bin/sam; fi
+[[ -n $sam && -x .venvs/dev/bin/python ]] ||
+    fail "this clone is not set up." "make setup brings what is missing, sam too."
 
 folder=$(mktemp -d)
 declare -A started=()
@@ -53,6 +54,9 @@ tidy_up() {
             tail -n 40 "$folder/$name.log" >&2
         fi
     done
+    # sam may leave containers behind, and they would keep the network in use.
+    docker ps --all --quiet --filter "network=$API_NETWORK" |
+        xargs --no-run-if-empty docker rm --force >/dev/null 2>&1 || true
     docker compose --project-name "$PROJECT" down --volumes --timeout 20 >/dev/null 2>&1 || true
     rm -rf "$folder"
     exit "$result"
@@ -127,7 +131,7 @@ expect login '["body"]["token_type"]' bearer
 expect upload '["statusCode"]' 401
 token=$(value '["body"]["access_token"]' <"$folder/login.json")
 events=$folder/events
-python3 -m infra.sample_events --token "$token" --into "$events" >/dev/null
+.venvs/dev/bin/python -m infra.sample_events --token "$token" --into "$events" >/dev/null
 expect upload '["body"]["id"]' 1
 expect consumer '["applied"]' 1
 expect get '["body"]["status"]' ready
@@ -166,5 +170,5 @@ expect delete '["body"]["id"]' 1
 removed() { [[ $(docker compose --project-name "$PROJECT" exec -T db psql -U images -d images -Atc \
     'SELECT count(*) FROM images') == 0 ]]; }
 until_true 120 "the removal of image 1 is applied" removed
-say "image 1 was removed, row and files"
+say "image 1 was removed"
 say "all of it passed"
