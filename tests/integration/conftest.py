@@ -24,7 +24,6 @@ from image_api.settings import BrokerSettings, StorageSettings
 from image_api.storage import S3Storage
 from image_api.user_records import PostgresUserRecords
 from tests import application
-from tests.application import ROOT
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
 
@@ -41,12 +40,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]
 @pytest.fixture(scope="session")
 def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The S3 that docker-compose runs, beside MiniStack's of `services`."""
-    folder = tmp_path_factory.mktemp("localstack")
-    with pytest.MonkeyPatch.context() as patch:
-        # localstack_client would prefer it to the address it is given.
-        patch.delenv("AWS_ENDPOINT_URL", raising=False)
-        with running_localstack(folder / "data", ROOT / ".cache" / "localstack") as endpoint_url:
-            yield endpoint_url
+    with running_localstack(tmp_path_factory.mktemp("localstack") / "data") as endpoint_url:
+        yield endpoint_url
 
 
 @pytest.fixture(scope="session")

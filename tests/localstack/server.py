@@ -10,26 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 from localstack_client.config import get_service_endpoint
 
+from tests.application import ROOT
 from tests.e2e.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
 VERSION = "4.4.0"
 # LocalStack checks signatures with the secret "test", whatever the access key.
 ACCESS_KEY_ID = SECRET_ACCESS_KEY = "test"
 
 _START_TIMEOUT_SECONDS = 90.0
+_CACHE_FOLDER = ROOT / ".cache" / "localstack"
 
 
 @contextmanager
-def running_localstack(folder: Path, cache_folder: Path) -> Iterator[str]:
-    """The endpoint of its S3; all it writes is in `folder`, but for what it would compute anew
-    at every start.
+def running_localstack(folder: Path) -> Iterator[str]:
+    """The endpoint of its S3. What it writes is in `folder`, but for what it would compute anew at
+    every start: that is in the project's cache.
     """
     folder.mkdir(parents=True)
-    cache_folder.mkdir(parents=True, exist_ok=True)
+    _CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     log_path = folder / "localstack.log"
     with log_path.open("wb") as log:
@@ -39,15 +41,14 @@ def running_localstack(folder: Path, cache_folder: Path) -> Iterator[str]:
                 *(_python(), "-P", "-m", "localstack.runtime.main"),
             ],
             cwd=folder,
-            env=_environment(folder, cache_folder, port),
+            env=_environment(folder, port),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        endpoint_url = get_service_endpoint("s3", localstack_host=f"127.0.0.1:{port}")
-        assert endpoint_url is not None
+        endpoint_url = _endpoint_url(port)
 
         def is_ready() -> bool:
             assert process.poll() is None, f"LocalStack ended:\n{log_path.read_text()}"
@@ -59,6 +60,15 @@ def running_localstack(folder: Path, cache_folder: Path) -> Iterator[str]:
         # An orderly stop takes it seconds, or for ever, and saves nothing that is wanted.
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _endpoint_url(port: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        # It would win over the address that is asked for.
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        endpoint_url = get_service_endpoint("s3", localstack_host=f"127.0.0.1:{port}")
+    assert endpoint_url is not None
+    return str(endpoint_url)
 
 
 def _answers(endpoint_url: str) -> bool:
@@ -81,13 +91,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _environment(folder: Path, cache_folder: Path, port: int) -> dict[str, str]:
+def _environment(folder: Path, port: int) -> dict[str, str]:
     """All of it: nothing of the machine's own settings reaches LocalStack."""
     root, temporary = folder / "root", folder / "tmp"
     temporary.mkdir()
     # The index of all AWS APIs, which takes it 5 seconds to make, and a certificate.
     (root / "var" / "lib" / "localstack").mkdir(parents=True)
-    (root / "var" / "lib" / "localstack" / "cache").symlink_to(cache_folder.resolve())
+    (root / "var" / "lib" / "localstack" / "cache").symlink_to(_CACHE_FOLDER)
     return {
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
