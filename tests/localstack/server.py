@@ -57,9 +57,10 @@ def running_localstack(folder: Path) -> Iterator[str]:
         eventually(is_ready, "LocalStack is up", timeout_seconds=_START_TIMEOUT_SECONDS)
         yield endpoint_url
     finally:
-        # An orderly stop takes it seconds, or for ever, and saves nothing that is wanted.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            # An orderly stop takes it seconds, or for ever, and saves nothing that is wanted.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _endpoint_url(port: int) -> str:
