@@ -18,7 +18,7 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup setup-run run test check lint format types template unit local-cloud integration e2e security faults chaos \
+.PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -36,7 +36,7 @@ run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends
 test: setup ## everything that must pass: lint, types, then all tests
 	@infra/test.sh
 
-check: lint types template ## lint, types and the templates
+check: lint types lint-template ## lint, types and the templates
 
 lint: setup ## style and common mistakes
 	@$(DEV)/ruff check .
@@ -50,7 +50,7 @@ types: setup ## type checks, in strict mode
 	@$(DEV)/mypy $(SOURCES)
 	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
 
-template: setup ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
+lint-template: setup ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
 	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/monitoring.yaml
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
 	@.venvs/policy/bin/checkov --config-file infra/policy/checkov.yaml
