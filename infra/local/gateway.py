@@ -1,7 +1,7 @@
 """API Gateway's REST API (v1) with Lambda proxy integration, as AWS documents and shows it.
 
 Where AWS's documents are silent, this follows responses recorded against AWS: a throttled function
-is a 500, headers that are too large a 431.
+is a 500, headers that are too large a 431. tests/conformance says which is which.
 """
 
 import asyncio
@@ -55,6 +55,8 @@ _REMAPPED = frozenset(
 )
 _DROPPED = frozenset({"expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
+# Names that arrive in this spelling, whatever the client's.
+_RESPELLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
 _VARIABLE = re.compile(r"\$(\{)?((?:context|stageVariables)(?:\.[A-Za-z]\w*)+)(?(1)\})")
 
 
@@ -95,6 +97,9 @@ _UNSUPPORTED_MEDIA_TYPE = _Failure(
 _FUNCTION_FAILED = _Failure(
     "DEFAULT_5XX", 502, "Internal server error", "InternalServerErrorException"
 )
+_NOT_BASE64 = _Failure(
+    "API_CONFIGURATION_ERROR", 500, "Internal server error", "InternalServerErrorException"
+)
 _FUNCTION_THROTTLED = _Failure(
     "DEFAULT_5XX", 500, "Internal server error", "InternalServerErrorException"
 )
@@ -105,6 +110,10 @@ _TIMED_OUT = _Failure(
 
 class MalformedAnswer(Exception):
     """A function's answer is none that API Gateway accepts."""
+
+
+class _UndecodableBody(MalformedAnswer):
+    """An answer's body is said to be base64, and is not."""
 
 
 Invoke = Callable[[str, Event], Awaitable[Result]]
@@ -195,7 +204,8 @@ class Gateway:
                 f"{call.method} {call.path}: malformed answer of the function: {error}",
                 is_problem=True,
             )
-            return self._fail(call, _FUNCTION_FAILED)
+            is_body = isinstance(error, _UndecodableBody)
+            return self._fail(call, _NOT_BASE64 if is_body else _FUNCTION_FAILED)
 
     def _answer(self, call: "_Call", payload: bytes) -> web.Response:
         status, headers, body, is_base64 = read_answer(payload)
@@ -203,7 +213,7 @@ class Gateway:
             try:
                 content = base64.b64decode(body, validate=True)
             except binascii.Error as error:
-                raise MalformedAnswer("the body is not base64") from error
+                raise _UndecodableBody("the body is not base64") from error
         else:
             content = body.encode("utf-8", "surrogatepass")
         headers["x-amzn-RequestId"] = call.request_id
@@ -283,8 +293,9 @@ class _Call:
         self._api_id = api_id
         self._stage_variables = stage_variables
         self.method = request.method
-        raw_path = request.raw_path
-        self.path, _, self._query = raw_path.partition("?")
+        self._raw_path, _, self._query = request.raw_path.partition("?")
+        # Slashes before the path count for nothing, and are still seen in the context's path.
+        self.path = f"/{self._raw_path.lstrip('/')}"
         self.route: Route | None = None
         self.path_parameters: Mapping[str, str] = {}
         self.error: _Failure | None = None
@@ -406,7 +417,7 @@ class _Call:
                 "userAgent": self._user_agent,
                 "userArn": None,
             },
-            "path": f"/{self._api.stage}{self.path}",
+            "path": f"/{self._api.stage}{self._raw_path}",
             "protocol": "HTTP/1.1",
             "requestId": self.request_id,
             "requestTime": _request_time(int(self._time)),
@@ -507,6 +518,7 @@ def _headers(request: web.BaseRequest) -> tuple[dict[str, str], dict[str, list[s
         name = raw_name.decode("latin-1")
         if name.lower() in _NOT_PASSED_ON:
             continue
+        name = _RESPELLED.get(name.lower(), name)
         value = raw_value.decode("utf-8", "replace")
         single[name] = value
         multiple.setdefault(name, []).append(value)
@@ -526,7 +538,9 @@ def _set_header(
 def _query_parameters(query: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     single: dict[str, str] = {}
     multiple: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True, errors="replace") if query else ():
+    # A semicolon ends a parameter as an ampersand does.
+    text = query.replace(";", "&")
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace") if text else ():
         single[name] = value
         multiple.setdefault(name, []).append(value)
     return single, multiple

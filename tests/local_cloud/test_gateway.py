@@ -249,6 +249,7 @@ async def test_headers_are_passed_on_with_those_that_api_gateway_adds(serve: Ser
         ("?a=1&a=2", {"a": "2"}, {"a": ["1", "2"]}),
         ("?a=b+c%20d%26", {"a": "b c d&"}, {"a": ["b c d&"]}),
         ("?a=&b", {"a": "", "b": ""}, {"a": [""], "b": [""]}),
+        ("?a=1;b=2", {"a": "1", "b": "2"}, {"a": ["1"], "b": ["2"]}),
         ("?%C3%A9=%C3%BC", {"é": "ü"}, {"é": ["ü"]}),
         ("?", None, None),
     ],
@@ -260,6 +261,25 @@ async def test_a_query_is_decoded_and_its_last_value_wins(
         await site.request("GET", f"/items/7{query}")
     assert site.events[0]["queryStringParameters"] == single
     assert site.events[0]["multiValueQueryStringParameters"] == multiple
+
+
+async def test_slashes_before_the_path_are_seen_in_the_context_alone(serve: Serve) -> None:
+    async with serve() as site:
+        await site.request("GET", "//items/7")
+    assert site.events[0]["resource"] == "/items/{item_id}"
+    assert site.events[0]["path"] == "/items/7"
+    assert site.events[0]["requestContext"]["path"] == "/v1//items/7"
+
+
+async def test_two_headers_arrive_in_one_spelling(serve: Serve) -> None:
+    async with serve() as site:
+        await site.request(
+            "GET", "/items/7", {"aUThorization": "a", "user-agent": "b", "tEsT-HEADeR": "c"}
+        )
+    headers = site.events[0]["headers"]
+    assert (headers["Authorization"], headers["User-Agent"]) == ("a", "b")
+    assert headers["tEsT-HEADeR"] == "c"
+    assert "aUThorization" not in headers and "user-agent" not in headers
 
 
 async def test_path_parameters_are_not_decoded(serve: Serve) -> None:
@@ -456,11 +476,17 @@ async def test_base64_is_decoded_only_for_a_client_that_first_accepts_a_binary_t
     assert not_flagged.body == encoded.encode()
 
 
-async def test_a_body_flagged_as_base64_that_is_none_is_a_502(serve: Serve) -> None:
+async def test_a_body_flagged_as_base64_that_is_none_is_a_configuration_error(
+    serve: Serve,
+) -> None:
     async with serve() as site:
         site.answer = {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}
         response = await site.request("GET", "/items/7", {"Accept": "image/png"})
-    assert response.status == 502
+        customised = GatewayResponse(555, {}, {})
+        site.gateway.use(replace(API, gateway_responses={"API_CONFIGURATION_ERROR": customised}))
+        again = await site.request("GET", "/items/7", {"Accept": "image/png"})
+    assert (response.status, response.json()) == (500, {"message": "Internal server error"})
+    assert again.status == 555
 
 
 @pytest.mark.parametrize("target", ["/unknown", "/", "/items", "/items/7/more", "/Items/7"])
