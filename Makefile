@@ -14,11 +14,11 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local tests/local_cloud
+LOCAL_SOURCES := infra/local tests/local_cloud tests/conformance
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
-	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+	$(filter-out tests/local_cloud tests/conformance tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup run test check lint format types unit local-cloud integration e2e security faults chaos \
+.PHONY: help setup run test check lint format types unit local-cloud conformance integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -52,6 +52,9 @@ unit: setup ## tests of the code alone, without services
 
 local-cloud: setup ## tests of the local cloud itself
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
+
+conformance: setup ## the gateway and the event source against what AWS documents, and against MiniStack
+	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
 
 integration: setup ## tests against real Postgres, RabbitMQ and S3
 	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
