@@ -7,6 +7,7 @@ is a 500, headers that are too large a 431. tests/conformance says which is whic
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 import re
 import time
@@ -76,15 +77,7 @@ _UNKNOWN_PATH = _Failure(
     "Missing Authentication Token",
     "MissingAuthenticationTokenException",
 )
-_BODY_TOO_LARGE = _Failure(
-    "REQUEST_TOO_LARGE",
-    413,
-    f"HTTP content length exceeded {MAX_BODY_BYTES} bytes.",
-    "RequestTooLargeException",
-)
-_EVENT_TOO_LARGE = _Failure(
-    "REQUEST_TOO_LARGE", 413, "Request Too Long", "RequestTooLargeException"
-)
+_EVENT_TOO_LARGE = _Failure("REQUEST_TOO_LARGE", 413, "Request Too Long", "BadRequestException")
 _HEADERS_TOO_LARGE = _Failure(
     "DEFAULT_4XX",
     431,
@@ -95,6 +88,9 @@ _UNSUPPORTED_MEDIA_TYPE = _Failure(
     "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Media Type", "BadRequestException"
 )
 _FUNCTION_FAILED = _Failure(
+    "INTEGRATION_FAILURE", 502, "Internal server error", "InternalServerErrorException"
+)
+_MALFORMED_ANSWER = _Failure(
     "DEFAULT_5XX", 502, "Internal server error", "InternalServerErrorException"
 )
 _NOT_BASE64 = _Failure(
@@ -156,13 +152,15 @@ class Gateway:
         )
         if header_bytes > MAX_HEADER_BYTES:
             return self._fail(call, _HEADERS_TOO_LARGE)
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return _body_too_large()
         found = self._routes.match(request.method, call.path)
         if found is None:
-            return self._fail(call, _UNKNOWN_PATH)
+            return self._fail(call, _unknown_path(request.headers.get("Authorization")))
         call.route, call.path_parameters = found
         body = await _read_body(request)
         if body is None:
-            return self._fail(call, _BODY_TOO_LARGE)
+            return _body_too_large()
         integration = call.route.integration
         if isinstance(integration, MockIntegration):
             return self._mock(call, integration)
@@ -205,7 +203,7 @@ class Gateway:
                 is_problem=True,
             )
             is_body = isinstance(error, _UndecodableBody)
-            return self._fail(call, _NOT_BASE64 if is_body else _FUNCTION_FAILED)
+            return self._fail(call, _NOT_BASE64 if is_body else _MALFORMED_ANSWER)
 
     def _answer(self, call: "_Call", payload: bytes) -> web.Response:
         status, headers, body, is_base64 = read_answer(payload)
@@ -492,13 +490,33 @@ def _answer_headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
     return headers
 
 
+def _unknown_path(authorization: str | None) -> _Failure:
+    """What has no route is taken for a call of AWS's own, so the header for a signature."""
+    if not authorization:
+        return _UNKNOWN_PATH
+    digest = base64.b64encode(hashlib.sha256(authorization.encode()).digest()).decode()
+    return _Failure(
+        "INVALID_SIGNATURE",
+        403,
+        "Invalid key=value pair (missing equal-sign) in Authorization header "
+        f"(hashed with SHA-256 and encoded with Base64): '{digest}'.",
+        "IncompleteSignatureException",
+    )
+
+
+def _body_too_large() -> web.Response:
+    """Refused before it is known whose request it is: no gateway response changes this."""
+    return web.Response(
+        status=413,
+        headers={"Content-Type": "text; charset=utf-8"},
+        body=f"HTTP content length exceeded {MAX_BODY_BYTES} bytes.".encode(),
+    )
+
+
 async def _read_body(request: web.BaseRequest) -> bytes | None:
     """The request's body; None when it is larger than API Gateway takes."""
     if not request.can_read_body:
         return b""
-    announced = request.content_length
-    if announced is not None and announced > MAX_BODY_BYTES:
-        return None
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     pieces: list[bytes] = []

@@ -351,10 +351,12 @@ async def test_a_body_over_ten_megabytes_is_refused(serve: Serve, announced: boo
         content = b"x" * (MAX_BODY_BYTES + 1)
         headers = {"Transfer-Encoding": "chunked"}
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
-    async with serve() as site:
+    api = replace(API, gateway_responses={"REQUEST_TOO_LARGE": GatewayResponse(400, {}, {})})
+    async with serve(api) as site:
         answer = await site.request("POST", "/items/7", headers, body)
-    assert answer.status == 413
-    assert answer.json() == {"message": "HTTP content length exceeded 10485760 bytes."}
+    assert (answer.status, answer.header("Content-Type")) == (413, "text; charset=utf-8")
+    assert answer.body == b"HTTP content length exceeded 10485760 bytes."
+    assert answer.header("x-amzn-RequestId") is None
     assert site.events == []
 
 
@@ -367,7 +369,8 @@ async def test_a_body_that_lambda_would_not_take_is_refused(serve: Serve) -> Non
             "POST", "/items/7", {"Content-Type": "image/png"}, b"x" * 4_720_000
         )
     assert fits.status == 200
-    assert large.status == 413
+    assert (large.status, large.json()) == (413, {"message": "Request Too Long"})
+    assert large.header("x-amzn-ErrorType") == "BadRequestException"
     assert len(site.events) == 1
 
 
@@ -496,6 +499,31 @@ async def test_an_unknown_path_is_missing_authentication(serve: Serve, target: s
     assert response.status == 403
     assert response.json() == {"message": "Missing Authentication Token"}
     assert response.header("x-amzn-ErrorType") == "MissingAuthenticationTokenException"
+
+
+async def test_an_unknown_path_takes_an_authorization_header_for_a_signature(
+    serve: Serve,
+) -> None:
+    async with serve() as site:
+        response = await site.request("GET", "/unknown", {"Authorization": "Bearer secret"})
+    assert response.status == 403
+    assert response.header("x-amzn-ErrorType") == "IncompleteSignatureException"
+    assert response.json()["message"].startswith("Invalid key=value pair (missing equal-sign)")
+    assert b"secret" not in response.body
+
+
+async def test_a_functions_error_is_an_integration_failure_and_a_malformed_answer_is_none(
+    serve: Serve,
+) -> None:
+    template = {"application/json": '{"kind": "$context.error.responseType"}'}
+    api = replace(API, gateway_responses={"DEFAULT_5XX": GatewayResponse(None, {}, template)})
+    async with serve(api) as site:
+        site.answer, site.is_error = {"errorMessage": "no"}, True
+        failed = await site.request("GET", "/items/7")
+        site.answer, site.is_error = None, False
+        malformed = await site.request("GET", "/items/7")
+    assert (failed.status, failed.json()) == (502, {"kind": "INTEGRATION_FAILURE"})
+    assert (malformed.status, malformed.json()) == (502, {"kind": "DEFAULT_5XX"})
 
 
 async def test_a_gateway_response_of_the_template_replaces_the_default(serve: Serve) -> None:
