@@ -1,4 +1,4 @@
-"""GET /docs and /openapi.json, and 405 for every method that a path does not have."""
+"""GET /docs and /openapi.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from image_api import documentation, http
@@ -39,11 +38,6 @@ def docs(
 )
 def openapi() -> Response[Any]:
     return http.json_response(documentation.located(document, http.base_url(app)))
-
-
-@app.not_found
-def wrong_method(_: NotFoundError) -> Response[Any]:
-    return documentation.wrong_method(document, app.current_event)
 
 
 lambda_handler = http.lambda_handler(app)

@@ -11,7 +11,6 @@ from typing import Any
 
 import aws_lambda_powertools.event_handler.openapi.swagger_ui as swagger_ui
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 _ASSETS = Path(swagger_ui.__file__).parent
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -25,14 +24,6 @@ def load(path: Path) -> dict[str, Any]:
 def located(document: dict[str, Any], base_url: str) -> dict[str, Any]:
     """The document with the address at which this API was asked for it."""
     return {**document, "servers": [{"url": base_url}]}
-
-
-def wrong_method(document: dict[str, Any], event: APIGatewayProxyEvent) -> Response[dict[str, str]]:
-    """The gateway sends here what has a known path and a method that is not in the document."""
-    allowed = [method.upper() for method in document["paths"].get(event.resource, {})]
-    detail = f"This path takes {' and '.join(allowed)}, not {event.http_method}"
-    allow = ", ".join([*allowed, "OPTIONS"])
-    return Response(405, "application/json", {"detail": detail}, {"Allow": allow})
 
 
 def swagger_page(document: dict[str, Any], base_url: str) -> Response[str]:

@@ -149,7 +149,10 @@ def resolver(
 
 
 def lambda_handler(app: Resolver) -> Handler:
-    """The function's entry point: who asks is settled before anything of the request is read."""
+    """The function's entry point: who asks is settled before anything of the request is read.
+
+    A method that the path does not have is refused to everybody.
+    """
     verify: Callable[[str | None], int] | None = None
     if app.authenticated:
         from image_api.tokens import verify
@@ -161,12 +164,15 @@ def lambda_handler(app: Resolver) -> Handler:
         correlation_id = _correlation_id(event, headers)
         logger.set_correlation_id(correlation_id)
         app.context["correlation_id"] = correlation_id
+        method, allowed = event.get("httpMethod"), _methods_of(app, event.get("path") or "")
+        if allowed and method not in allowed:
+            return _finished(_refusal(app, event, _wrong_method(method, allowed)), correlation_id)
         try:
             if verify is not None:
                 app.context["user_id"] = verify(headers.get("authorization"))
             app.check_size(_body_size_bytes(event))
         except (errors.Unauthenticated, errors.FileTooLarge) as error:
-            return _finished(_refusal(app, event, error), correlation_id)
+            return _finished(_refusal(app, event, _problem(error)), correlation_id)
         if headers.get("content-type", "").lower().startswith(_FORM):
             _read_form_as_json(event)
         return _finished(app.resolve(event, context), correlation_id)
@@ -287,8 +293,23 @@ def _finished(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:
     return response
 
 
-def _refusal(app: Resolver, event: dict[str, Any], error: errors.ImageApiError) -> dict[str, Any]:
-    response = _problem(error)
+def _methods_of(app: Resolver, path: str) -> list[str]:
+    routes = [*app._static_routes, *app._dynamic_routes]
+    return [str(route.method) for route in routes if route.rule.match(path)]
+
+
+def _wrong_method(method: str | None, allowed: list[str]) -> Response[dict[str, Any]]:
+    """API Gateway answers a known path with a method that it does not have like an unknown path,
+    so the template sends every method of a path to its function.
+    """
+    detail = f"This path takes {' and '.join(allowed)}, not {method}"
+    allow = ", ".join([*allowed, "OPTIONS"])
+    return Response(405, "application/json", {"detail": detail}, {"Allow": allow})
+
+
+def _refusal(
+    app: Resolver, event: dict[str, Any], response: Response[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "statusCode": response.status_code,
         "multiValueHeaders": {
