@@ -8,6 +8,7 @@ from tests.conformance.exchange import Matches, Request
 from tests.conformance.pairs import Pair
 
 _SENTENCE = Matches("[A-Z].{10,}")
+_FORM = (("Content-Type", "multipart/form-data; boundary=x"),)
 _ORIGIN = ("Origin", "https://gallery.example")
 
 IMAGE_API_PAIRS = (
@@ -59,18 +60,30 @@ IMAGE_API_PAIRS = (
         "image_api",
     ),
     Pair(
-        "The image API: a request over 10 MB is 413, and says what to do",
-        Request(
-            "/image/upload_image",
-            "POST",
-            (("Content-Type", "multipart/form-data; boundary=x"),),
-            b"x" * (10 * 1024 * 1024 + 1),
-        ),
-        {
-            "status": 413,
-            "keys": ["detail"],
-            "event:detail": Matches(".*POST /image/direct_upload"),
-        },
+        "The image API: an unknown path is 404 for a signed-in user, too",
+        Request("/no/such/path", "POST", (("Authorization", "Bearer none"),), b"{}"),
+        {"status": 404, "keys": ["detail"]},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: the root is 404",
+        Request("/"),
+        {"status": 404, "keys": ["detail"]},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a request that Lambda would not take is 413, and says what to do",
+        Request("/image/upload_image", "POST", _FORM, b"x" * 9_000_000),
+        {"status": 413, "keys": ["detail"], "event:detail": Matches(".*POST /image/direct_upload")},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a request over 10 MB is 413, in the gateway's own words",
+        Request("/image/upload_image", "POST", _FORM, b"x" * (10 * 1024 * 1024 + 1)),
+        {"status": 413, "body": "HTTP content length exceeded 10485760 bytes."},
         "",
         "image_api",
     ),

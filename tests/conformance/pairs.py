@@ -24,7 +24,6 @@ CONTEXT = f"{_GUIDE}/api-gateway-variables-for-access-logging.html"
 NOTES = f"{_GUIDE}/api-gateway-known-issues.html"
 QUOTAS = f"{_GUIDE}/api-gateway-execution-service-limits-table.html"
 CORS = f"{_GUIDE}/how-to-cors.html"
-MALFORMED = "https://repost.aws/knowledge-center/malformed-502-api-gateway"
 LAMBDA_QUOTAS = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 _RECORDINGS = (
     "https://github.com/localstack/localstack/blob/2da97ffd36c61573cfaf4876bc781a7460c370bf/"
@@ -33,6 +32,9 @@ _RECORDINGS = (
 RECORDED_EVENTS = f"{_RECORDINGS}/test_apigateway_lambda.snapshot.json"
 RECORDED_ANSWERS = f"{_RECORDINGS}/test_apigateway_lambda.py"
 RECORDED_GREEDY_ROUTES = "https://github.com/ministackorg/ministack/pull/1423"
+RECORDED_SIGNATURES = "https://github.com/amazon-archives/aws-cognito-angular-quickstart/issues/50"
+RECORDED_SIZES = "https://github.com/koki-develop/lgtm-generator/issues/10"
+RECORDED_FAILURES = "https://github.com/DataBiosphere/azul/issues/8192"
 RECORDED_PARAMETER_ROUTES = "https://github.com/floci-io/floci/pull/3399"
 # Known from use alone: nobody has published it in a form that could be pointed at.
 EXPERIENCE = ""
@@ -220,7 +222,7 @@ _PATHS = (
             "event:path": "/echo/",
             "event:requestContext/path": "/v1/echo/",
         },
-        RECORDED_EVENTS,
+        EXPERIENCE,
     ),
     Pair(
         "A slash at the end is no part of a greedy parameter",
@@ -254,7 +256,7 @@ _PATHS = (
         "An encoded slash is no slash",
         _get("/echo/a%2Fb"),
         {"event:resource": "/echo/{id}", "event:pathParameters": {"id": "a%2Fb"}},
-        RECORDED_EVENTS,
+        EXPERIENCE,
     ),
     Pair(
         "A greedy parameter is not decoded",
@@ -389,7 +391,7 @@ _HEADERS = (
         "A header that comes twice: the last value, and the list of both",
         _get("/echo", ("X-Twice", "one"), ("X-Twice", "two")),
         {"event:headers/X-Twice": "two", "event:multiValueHeaders/X-Twice": ["one", "two"]},
-        INPUT,
+        EXPERIENCE,
     ),
     Pair(
         "Both maps of headers have the same names",
@@ -414,7 +416,7 @@ _HEADERS = (
             "event:headers/X-Forwarded-For": Matches(r"192\.0\.2\.1, [0-9a-f.:]+"),
             "event:multiValueHeaders/X-Forwarded-For": [Matches(r"192\.0\.2\.1, [0-9a-f.:]+")],
         },
-        RECORDED_EVENTS,
+        EXPERIENCE,
     ),
     Pair(
         "X-Forwarded-Port and -Proto say how the client came",
@@ -516,13 +518,13 @@ _ANSWERS = (
         RECORDED_ANSWERS,
     ),
     Pair("Text is a malformed answer", _answered("justAString"), _ERROR_502, RECORDED_ANSWERS),
-    Pair("A list is a malformed answer", _answered([{"statusCode": 200}]), _ERROR_502, MALFORMED),
-    Pair("null is a malformed answer", _answered(None), _ERROR_502, MALFORMED),
+    Pair("A list is a malformed answer", _answered([{"statusCode": 200}]), _ERROR_502, OUTPUT),
+    Pair("null is a malformed answer", _answered(None), _ERROR_502, OUTPUT),
     Pair(
         "A body that is no text is a malformed answer",
         _answered({"statusCode": 200, "body": {"a": 1}}),
         _ERROR_502,
-        MALFORMED,
+        OUTPUT,
     ),
     Pair(
         "multiValueHeaders with text for a list is a malformed answer",
@@ -663,7 +665,7 @@ _ANSWERS = (
             answer={"statusCode": 200, "headers": {"X-Seen": "yes"}, "body": "not sent"},
         ),
         {"status": 200, "header:X-Seen": "yes", "body": ""},
-        INPUT,
+        EXPERIENCE,
     ),
     Pair(
         "An answer carries the request's ids",
@@ -682,7 +684,7 @@ _FAILURES = (
         "A function's error is a 502, without its words",
         _answered({"$do": "raise", "words": "password is 1234"}),
         _ERROR_502,
-        MALFORMED,
+        OUTPUT,
     ),
     Pair(
         "A function that exceeds its own time-out is a 502",
@@ -699,12 +701,14 @@ _FAILURES = (
     Pair(
         "An unknown path is a 403",
         _get("/unknown"),
-        {
-            "status": 403,
-            "json": {"message": "Missing Authentication Token"},
-            "header:x-amzn-ErrorType": "MissingAuthenticationTokenException",
-        },
+        {"status": 403, "json": {"message": "Missing Authentication Token"}},
         RESPONSE_TYPES,
+    ),
+    Pair(
+        "A gateway's own answer names its error",
+        _get("/unknown"),
+        {"header:x-amzn-ErrorType": "MissingAuthenticationTokenException"},
+        EXPERIENCE,
     ),
     Pair(
         "The API's root is an unknown path, unless the template has it",
@@ -741,22 +745,41 @@ _FAILURES = (
         EXPERIENCE,
     ),
     Pair(
-        "A body over 10 MB is a 413",
+        "An unknown path takes an Authorization header for a signature",
+        _get("/unknown", ("Authorization", "Bearer token123")),
+        {
+            "status": 403,
+            "header:x-amzn-ErrorType": "IncompleteSignatureException",
+            "event:message": Matches(r".*\(missing equal-sign\) in Authorization header.*"),
+        },
+        RECORDED_SIGNATURES,
+    ),
+    Pair(
+        "A body over 10 MB is a 413 in plain text",
         _post("image/png", _TOO_LARGE, answer={"statusCode": 200}),
-        {"status": 413},
-        QUOTAS,
+        {
+            "status": 413,
+            "body": "HTTP content length exceeded 10485760 bytes.",
+            "header:Content-Type": "text; charset=utf-8",
+            "header:x-amzn-RequestId": ABSENT,
+        },
+        RECORDED_SIZES,
     ),
     Pair(
         "An event over Lambda's 6 MB is a 413",
         _post("text/plain", b"x" * 7_000_000, answer={"statusCode": 200}),
-        {"status": 413},
-        LAMBDA_QUOTAS,
+        {
+            "status": 413,
+            "json": {"message": "Request Too Long"},
+            "header:x-amzn-ErrorType": "BadRequestException",
+        },
+        RECORDED_SIZES,
     ),
     Pair(
         "An answer over Lambda's 6 MB is a 502",
         _answered({"$do": "fill", "bytes": 7_000_000}),
         _ERROR_502,
-        LAMBDA_QUOTAS,
+        RECORDED_FAILURES,
     ),
     Pair(
         "9,000 bytes of headers are taken",
@@ -765,10 +788,10 @@ _FAILURES = (
         QUOTAS,
     ),
     Pair(
-        "Over 10,240 bytes of headers are refused",
+        "Over 10,240 bytes of headers are a 431",
         _get("/echo", ("Cookie", "x" * 11_000)),
         {"status": 431},
-        QUOTAS,
+        EXPERIENCE,
     ),
 )
 
@@ -829,8 +852,12 @@ _CUSTOMISED = (
     Pair(
         "DEFAULT_5XX answers for a function's error, with its own status",
         _answered({"$do": "raise", "words": "no"}),
-        {"status": 502, "header:X-Family": "5XX", "event:detail": "later"},
-        RESPONSE_TYPES,
+        {
+            "status": 502,
+            "header:X-Family": "5XX",
+            "json": {"detail": "later", "kind": "INTEGRATION_FAILURE"},
+        },
+        RECORDED_FAILURES,
         "customised",
     ),
     Pair(
@@ -841,10 +868,17 @@ _CUSTOMISED = (
         "customised",
     ),
     Pair(
-        "A customised answer to a body over 10 MB",
-        _post("image/png", _TOO_LARGE, answer={"statusCode": 200}),
+        "REQUEST_TOO_LARGE answers for an event over Lambda's 6 MB",
+        _post("text/plain", b"x" * 7_000_000, answer={"statusCode": 200}),
         {"status": 413, "json": {"detail": "too large"}},
         RESPONSE_TYPES,
+        "customised",
+    ),
+    Pair(
+        "No gateway response changes what is said of a body over 10 MB",
+        _post("image/png", _TOO_LARGE, answer={"statusCode": 200}),
+        {"status": 413, "body": "HTTP content length exceeded 10485760 bytes."},
+        RECORDED_SIZES,
         "customised",
     ),
     Pair(
@@ -860,7 +894,7 @@ _CUSTOMISED = (
         "What a function answers is never customised",
         _answered({"statusCode": 500, "body": "its own"}),
         {"status": 500, "body": "its own", "header:X-Family": ABSENT},
-        RESPONSE_TYPES,
+        RESPONSE_TEMPLATES,
         "customised",
     ),
     Pair(
