@@ -19,7 +19,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types unit local-cloud integration e2e security faults chaos \
-	bench invoke dead-letters redrive listen openapi events lock reset clean
+	bench invoke poll dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -74,6 +74,9 @@ bench: setup ## measure a running system of its own
 invoke: setup ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
+
+poll: setup ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
+	@exec $(LOCAL)/python -m infra.local poll $(if $(LAMBDA_URL),--lambda-url $(LAMBDA_URL)) $(ARGS)
 
 dead-letters: setup ## list the messages that could not be processed, and why
 	@$(DEV)/python -m infra.dead_letters list
