@@ -90,6 +90,7 @@ async def running_target(data_folder: Path, progress: Progress) -> AsyncIterator
         parts=_PARTS,
         access_key_id=_ACCOUNT_ID,
         keeps_state=False,
+        application=f"{Path(__file__).parent / 'runtime' / 'ministack_app.py'}:app",
     )
     async with AsyncExitStack() as stack:
 

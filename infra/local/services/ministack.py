@@ -33,6 +33,7 @@ class MiniStackService:
         parts: Sequence[str],
         access_key_id: str,
         keeps_state: bool,
+        application: str = "ministack.app:app",
     ) -> None:
         """`port`: None keeps last time's port, or 4566, while it is free; 0 takes any free one."""
         self._folder = folder.absolute()
@@ -40,6 +41,7 @@ class MiniStackService:
         self._port = port
         self._parts = parts
         self._keeps_state = keeps_state
+        self._application = application
         self._process = ServiceProcess(name, self._folder, log_path.absolute(), signal.SIGTERM)
         self.url = ""
         self.region = "us-east-1"
@@ -66,7 +68,7 @@ class MiniStackService:
                 sys.executable,
                 # Nothing of the current folder may be imported.
                 "-P",
-                *("-m", "hypercorn", "ministack.app:app"),
+                *("-m", "hypercorn", self._application),
                 *("--bind", f"127.0.0.1:{port}"),
                 *("--worker-class", "uvloop"),
                 # In this very process: a worker of its own would outlive it.
