@@ -82,9 +82,6 @@ async def _deploy(arguments: argparse.Namespace) -> None:
     async with deployed(
         arguments.template.resolve(), arguments.data_folder.resolve(), progress, logs
     ) as deployment:
-        async with progress.part("functions") as details:
-            await asyncio.to_thread(deployment.start_functions)
-            details.append(f"{len(deployment.template.functions)} of them")
         seconds = time.monotonic() - started_at
         print(f"API deployed at {deployment.api_url} after {seconds:.0f} s", flush=True)
         if arguments.keep:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from infra.local.event_source import QueuePoller
 from infra.local.lambda_endpoint import LambdaEndpoint
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
-from infra.local.services.processes import ProcessIdentity, end_process
 from infra.local.services.records import write_record
 from infra.local.settings import ROOT
 from infra.local.template import Function, Template, read_template
@@ -43,21 +43,6 @@ class Deployment:
     target: Target
     template: Template
     stack: Stack
-
-    def start_functions(self) -> None:
-        """Invokes every function once, with its sample event. Raises FunctionFailed.
-
-        A function's first invocation takes long here, longer than a client of the API may wait.
-        """
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(_STARTS_AT_ONCE) as threads:
-            for _ in threads.map(self._start, self.template.functions.values()):
-                pass
-
-    def _start(self, function: Function) -> None:
-        event = json.loads((ROOT / "events" / f"{function.folder_name}.json").read_bytes())
-        self.stack.invoke(function.logical_id, event)
 
 
 @asynccontextmanager
@@ -84,6 +69,9 @@ async def deployed(
                 parameters={},
             )
         deployment = await asyncio.to_thread(_finished, target, template)
+        async with progress.part("functions") as details:
+            await asyncio.to_thread(_start_functions, deployment)
+            details.append(f"{len(template.functions)} of them")
         await stack.enter_async_context(_triggered(deployment, logs))
         write_record(data_folder / STATE_NAME, _state(deployment))
         yield deployment
@@ -103,6 +91,21 @@ def _finished(target: Target, template: Template) -> Deployment:
     assert template.api is not None
     gateway.complete(target, stack, template.api)
     return Deployment(stack.outputs()["ApiUrl"], target, template, stack)
+
+
+def _start_functions(deployment: Deployment) -> None:
+    """Invokes every function once, with its sample event. Raises FunctionFailed.
+
+    A first invocation takes longer here than a client of the API may wait.
+    """
+
+    def start(function: Function) -> None:
+        event = json.loads((ROOT / "events" / f"{function.folder_name}.json").read_bytes())
+        deployment.stack.invoke(function.logical_id, event)
+
+    with ThreadPoolExecutor(_STARTS_AT_ONCE) as threads:
+        for _ in threads.map(start, deployment.template.functions.values()):
+            pass
 
 
 @asynccontextmanager
