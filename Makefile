@@ -14,12 +14,12 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local tests/local_cloud tests/conformance
+LOCAL_SOURCES := infra/local infra/deploy_local tests/local_cloud tests/conformance tests/deployment
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
-	$(filter-out tests/local_cloud tests/conformance tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup setup-run run test check lint format types unit local-cloud conformance integration e2e security faults chaos \
-	bench invoke dead-letters redrive listen openapi events lock reset clean
+.PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud conformance integration e2e security faults chaos \
+	bench invoke poll deploy-local deployment dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -36,7 +36,7 @@ run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends
 test: setup ## everything that must pass: lint, types, then all tests
 	@infra/test.sh
 
-check: lint types ## lint and types
+check: lint types lint-template ## lint, types and the templates
 
 lint: setup ## style and common mistakes
 	@$(DEV)/ruff check .
@@ -49,6 +49,11 @@ format: setup ## put the code into the common style
 types: setup ## type checks, in strict mode
 	@$(DEV)/mypy $(SOURCES)
 	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
+
+lint-template: setup ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
+	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/monitoring.yaml
+	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
+	@.venvs/policy/bin/checkov --config-file infra/policy/checkov.yaml
 
 unit: setup ## tests of the code alone, without services
 	@$(DEV)/python $(PYTEST_DEV) tests/unit $(ARGS)
@@ -81,6 +86,15 @@ invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
 
+poll: setup ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
+	@exec $(LOCAL)/python -m infra.local poll $(if $(LAMBDA_URL),--lambda-url $(LAMBDA_URL)) $(ARGS)
+
+deploy-local: setup ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+	@exec $(LOCAL)/python -m infra.deploy_local $(if $(KEEP),--keep) $(ARGS)
+
+deployment: setup ## tests of the deployment: sam build and sam deploy to an emulated AWS
+	@$(LOCAL)/python $(PYTEST) tests/deployment $(ARGS)
+
 dead-letters: setup ## list the messages that could not be processed, and why
 	@$(DEV)/python -m infra.dead_letters list
 
@@ -100,7 +114,7 @@ lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes n
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
 	@for input in layers/dependencies/requirements functions/migrate/requirements \
 		infra/local/lambda-requirements infra/local/requirements tests/requirements \
-		tests/localstack/requirements; do \
+		tests/localstack/requirements infra/policy/requirements; do \
 		echo "$$input.txt"; \
 		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
 			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

@@ -1,4 +1,4 @@
-"""The local cloud's command line: `python -m infra.local run | services | invoke`."""
+"""The local cloud's command line: `python -m infra.local run | services | invoke | poll`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,14 +21,16 @@ from infra.local.artifacts import InstallFailed
 from infra.local.cloud import Cloud, CloudFailed
 from infra.local.custom_resources import CustomResourceFailed
 from infra.local.environment import Event
+from infra.local.event_source import QueuePoller
 from infra.local.functions import json_event
+from infra.local.lambda_endpoint import LambdaEndpoint
 from infra.local.logs import LogStream
 from infra.local.schedules import ScheduleError
 from infra.local.services import ServiceFailed
 from infra.local.services.processes import ProcessIdentity
 from infra.local.services.records import read_record
 from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.template import TemplateError
+from infra.local.template import QueueMapping, TemplateError, read_template
 
 _EXPECTED = (
     CloudFailed,
@@ -65,6 +67,8 @@ def main() -> int:
                 work = _run(settings, with_functions=True)
             case "services":
                 work = _run(settings, with_functions=False)
+            case "poll":
+                work = _poll(settings, arguments.lambda_url, arguments.function)
             case _:
                 work = _invoke(settings, arguments.function, arguments.event)
         return uvloop.run(work)
@@ -100,8 +104,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         # A second Ctrl-C ends the wait for what the first one lets finish.
         running.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    _on_signal(stop)
     try:
         await running
     except asyncio.CancelledError:
@@ -131,6 +134,72 @@ async def _run_until_cancelled(
                 highlight=False,
             )
         await cloud.wait()
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+async def _poll(settings: Settings, lambda_url: str, function_name: str | None) -> int:
+    """The event source mappings of the template alone; the functions run elsewhere."""
+    mappings = await asyncio.to_thread(_enabled_mappings, settings)
+    broker_url = settings.broker_url or _broker_of_running_cloud(settings)
+    triggered = {mapping.function_id for mapping in mappings}
+    if function_name and len(triggered) > 1:
+        raise SettingsError(
+            f"Queues trigger {', '.join(sorted(triggered))}: --function can name one alone"
+        )
+    loop = asyncio.get_running_loop()
+    logs = LogStream(as_json=settings.as_json, call_soon=loop.call_soon)
+    endpoint = LambdaEndpoint(lambda_url, function_name, settings.variables, settings.region)
+    pollers = [QueuePoller(mapping, broker_url, endpoint.invoke, logs) for mapping in mappings]
+    running = asyncio.gather(*(poller.run() for poller in pollers))
+    signals = 0
+
+    def stop() -> None:
+        nonlocal signals
+        signals += 1
+        for poller in pollers:
+            poller.stop()
+        # A second Ctrl-C ends the wait for the batch in flight; its messages come again.
+        if signals > 1:
+            running.cancel()
+
+    _on_signal(stop)
+    for mapping in mappings:
+        name = function_name or mapping.function_id
+        logs.event("event source", f"{mapping.queue} triggers {name} at {lambda_url}")
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        logs.flush()
+    return 0
+
+
+def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
+    template = read_template(settings.template, settings.variables, settings.region)
+    mappings = [mapping for mapping in template.queue_mappings if mapping.enabled]
+    if not mappings:
+        raise TemplateError(f"No queue triggers a function of {settings.template.name}")
+    return mappings
+
+
+def _broker_of_running_cloud(settings: Settings) -> str:
+    """Raises SettingsError."""
+    state = read_record(settings.state_path) or {}
+    if "pid" not in state or ProcessIdentity.of(state["pid"]) is None:
+        raise SettingsError(
+            "Which broker? Set RABBITMQ_URL, or start one: python -m infra.local services"
+        )
+    if "invoke_url" in state:
+        raise SettingsError(
+            "The local cloud that runs here triggers its functions by itself; "
+            "set RABBITMQ_URL to poll another broker"
+        )
+    return str(state["environment"]["RABBITMQ_URL"])
 
 
 async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
@@ -207,6 +276,18 @@ def _parser() -> argparse.ArgumentParser:
         "services", parents=[shared], help="Postgres, RabbitMQ and S3 alone"
     )
     services.add_argument("--json", action="store_true", help="log one JSON object a line")
+    poll = commands.add_parser(
+        "poll",
+        parents=[shared],
+        help="the event source mapping alone, for functions that run elsewhere",
+    )
+    poll.add_argument(
+        "--lambda-url",
+        default="http://127.0.0.1:3001",
+        help="a Lambda API, such as that of sam local start-lambda (%(default)s)",
+    )
+    poll.add_argument("--function", help="its name there, if it is not the template's logical id")
+    poll.add_argument("--json", action="store_true", help="log one JSON object a line")
     invoke = commands.add_parser("invoke", parents=[shared], help="one function, one event")
     invoke.add_argument("function", help="folder name (upload) or logical id (UploadFunction)")
     invoke.add_argument("--event", type=Path, required=True, help="a JSON file")

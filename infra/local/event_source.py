@@ -47,6 +47,10 @@ class _SourceGone(Exception):
     """The connection, the channel or the queue went away."""
 
 
+class NotInvoked(Exception):
+    """The function cannot be reached, and has seen nothing of the batch; the text says why."""
+
+
 class QueuePoller:
     """Moves the messages of one queue to one function. `run` it as a task, `stop` it in the end."""
 
@@ -191,7 +195,7 @@ class QueuePoller:
             return None
 
     async def _deliver(self, channel: Channel, batch: list[_Message]) -> None:
-        problem = await self._problem_with(batch)
+        problem = await self._problem_once_invoked(channel, batch)
         if problem is None:
             self._failures = 0
             if channel.is_open:
@@ -211,6 +215,28 @@ class QueuePoller:
             channel.basic_nack(self._last_tag, multiple=True, requeue=True)
         self._messages = asyncio.Queue()
         self._left_over = None
+
+    async def _problem_once_invoked(self, channel: Channel, batch: list[_Message]) -> str | None:
+        """Holds the batch while the function cannot be reached: each return would count, and the
+        broker gives up a message that returned often."""
+        delay_seconds = 0.2
+        last_problem = ""
+        while True:
+            try:
+                return await self._problem_with(batch)
+            except NotInvoked as error:
+                problem = str(error)
+            if self._stop_requested.is_set() or not channel.is_open:
+                return problem
+            if problem != last_problem:
+                last_problem = problem
+                self._logs.event(
+                    "event source",
+                    f"{len(batch)} messages of {self._mapping.queue} wait: {problem}",
+                    is_problem=True,
+                )
+            await self._pause(delay_seconds)
+            delay_seconds = min(delay_seconds * 2, _MAX_RECONNECT_SECONDS)
 
     async def _problem_with(self, batch: list[_Message]) -> str | None:
         event = json_event(

@@ -4,7 +4,7 @@ import asyncio
 import io
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from infra.local.artifacts import Artifacts
 from infra.local.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
+from infra.local.services import RabbitMQService
 from infra.local.settings import ROOT, read_settings
 from infra.local.template import Template, read_template
 
@@ -38,6 +39,20 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def template(project: Path) -> Template:
     return read_template(project / "template.yaml", {}, "us-east-1")
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One broker for all tests that need one, on an event loop of its own."""
+    folder = tmp_path_factory.mktemp("broker")
+    service = RabbitMQService(folder, folder / "logs", 0)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(service.start())
+        yield service.url
+    finally:
+        loop.run_until_complete(service.stop())
+        loop.close()
 
 
 @pytest.fixture

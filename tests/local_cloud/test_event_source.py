@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pika
@@ -20,7 +19,6 @@ from infra.local.environment import Event, Result
 from infra.local.event_source import QueuePoller, message_record
 from infra.local.logs import LogStream
 from infra.local.pool import Throttled
-from infra.local.services import RabbitMQService
 from infra.local.template import QueueMapping
 from tests.local_cloud.conftest import until
 
@@ -92,20 +90,6 @@ def test_a_timestamp_is_text(epoch_seconds: int, text: str) -> None:
         pika.BasicProperties(timestamp=epoch_seconds), b"", is_redelivered=False
     )
     assert record["basicProperties"]["timestamp"] == text
-
-
-@pytest.fixture(scope="module")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One broker for all tests of this module, on an event loop of its own."""
-    folder: Path = tmp_path_factory.mktemp("broker")
-    service = RabbitMQService(folder, folder / "logs", 0)
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(service.start())
-        yield service.url
-    finally:
-        loop.run_until_complete(service.stop())
-        loop.close()
 
 
 @pytest.fixture

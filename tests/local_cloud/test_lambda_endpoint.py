@@ -1,0 +1,263 @@
+"""The event source mapping by itself: a real RabbitMQ, and a Lambda API that the test plays."""
+
+import asyncio
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+from aiohttp import web
+from pika.adapters.blocking_connection import BlockingChannel
+
+from infra.local.event_source import QueuePoller
+from infra.local.lambda_endpoint import LambdaEndpoint
+from infra.local.logs import LogStream
+from infra.local.services.ports import free_port
+from infra.local.settings import ROOT
+from infra.local.template import QueueMapping
+from tests.local_cloud.conftest import until
+
+pytestmark = pytest.mark.asyncio
+
+QUEUE = "events for elsewhere"
+# A runtime's own report, which carries the id of its request.
+RAISED = {
+    "errorMessage": "no",
+    "errorType": "Boom",
+    "requestId": "4f0d3e6c-0000-4000-8000-000000000000",
+    "stackTrace": [],
+}
+
+
+class LambdaApi:
+    """Answers as the test says, `answers` first, then with success."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.answers: list[web.Response] = []
+        self.invocations: list[tuple[str, dict[str, Any]]] = []
+        self.authorizations: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def batches(self) -> list[list[str]]:
+        return [
+            [base64.b64decode(message["data"]).decode() for message in messages]
+            for _, event in self.invocations
+            for messages in event["rmqMessagesByQueue"].values()
+        ]
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        assert (request.method, request.raw_path.count("/")) == ("POST", 4)
+        name = request.path.removeprefix("/2015-03-31/functions/").removesuffix("/invocations")
+        self.invocations.append((name, json.loads(await request.read())))
+        self.authorizations.append(request.headers["Authorization"])
+        if self.answers:
+            return self.answers.pop(0)
+        return web.Response(text="null")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        runner = web.ServerRunner(web.Server(self.handle, access_log=None))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+
+@pytest.fixture
+def api() -> LambdaApi:
+    return LambdaApi()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def channel(broker_url: str) -> Iterator[BlockingChannel]:
+    """The test's own connection; its queue is new for every test."""
+    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
+        channel = connection.channel()
+        channel.queue_delete(QUEUE)
+        channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        yield channel
+
+
+def publish(channel: BlockingChannel, *bodies: str) -> None:
+    for body in bodies:
+        channel.basic_publish("", QUEUE, body.encode())
+
+
+def depth(channel: BlockingChannel) -> int:
+    count: int = channel.queue_declare(QUEUE, passive=True).method.message_count
+    return count
+
+
+@asynccontextmanager
+async def polling(
+    broker_url: str, api: LambdaApi, log: io.StringIO, function_name: str | None = None
+) -> AsyncIterator[None]:
+    mapping = QueueMapping("Map", "ConsumerFunction", "arn:aws:mq:x", QUEUE, 10, 0.0, True)
+    endpoint = LambdaEndpoint(api.url, function_name, {}, "us-east-1")
+    poller = QueuePoller(mapping, broker_url, endpoint.invoke, LogStream(log))
+    task = asyncio.create_task(poller.run())
+    try:
+        yield
+    finally:
+        poller.stop()
+        async with asyncio.timeout(10):
+            await task
+
+
+async def test_a_message_invokes_the_function_by_its_logical_id(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    async with api.serving(), polling(broker_url, api, log):
+        publish(channel, "one")
+        await until(lambda: api.batches == [["one"]])
+    ((name, event),) = api.invocations
+    assert name == "ConsumerFunction"
+    assert event["eventSource"] == "aws:rmq"
+    assert list(event["rmqMessagesByQueue"]) == [f"{QUEUE}::/"]
+    assert "/us-east-1/lambda/aws4_request" in api.authorizations[0]
+    assert depth(channel) == 0
+
+
+async def test_a_deployed_function_is_invoked_by_the_name_it_has_there(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    async with api.serving(), polling(broker_url, api, log, "image-api-Consumer-1A2B"):
+        publish(channel, "one")
+        await until(lambda: bool(api.invocations))
+    assert api.invocations[0][0] == "image-api-Consumer-1A2B"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            {"text": '{"errorMessage": "no"}', "headers": {"X-Amz-Function-Error": "Unhandled"}},
+            "Error: no",
+        ),
+        ({"text": json.dumps(RAISED)}, "Boom: no"),
+        ({"text": ""}, "ended without an answer"),
+        ({"text": '{"Message": "out of memory"}', "status": 500}, "out of memory"),
+        ({"status": 429}, "throttled"),
+    ],
+    ids=["as Lambda says it", "as sam local says it", "killed", "broken", "throttled"],
+)
+async def test_a_failed_batch_comes_again(
+    broker_url: str,
+    channel: BlockingChannel,
+    api: LambdaApi,
+    log: io.StringIO,
+    answer: dict[str, Any],
+    said: str,
+) -> None:
+    api.answers.append(web.Response(**answer))
+    publish(channel, "1", "2")
+    async with api.serving(), polling(broker_url, api, log):
+        await until(lambda: sum(map(len, api.batches)) >= 3 and depth(channel) == 0)
+    assert api.batches[-1][-1] == "2"
+    assert api.invocations[-1][1]["rmqMessagesByQueue"][f"{QUEUE}::/"][0]["redelivered"]
+    assert said in log.getvalue()
+    assert depth(channel) == 0
+
+
+async def test_an_answer_that_only_speaks_of_errors_is_a_success(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    api.answers.append(web.Response(text='{"errorMessage": "none", "errorType": "", "applied": 1}'))
+    async with api.serving(), polling(broker_url, api, log):
+        publish(channel, "1")
+        await until(lambda: api.batches == [["1"]])
+    assert log.getvalue() == ""
+    assert depth(channel) == 0
+
+
+async def test_while_nothing_answers_the_batch_is_held_and_no_delivery_is_counted(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    publish(channel, "1")
+    async with polling(broker_url, api, log):
+        await until(lambda: "1 messages of events for elsewhere wait" in log.getvalue())
+        async with api.serving():
+            await until(lambda: api.batches == [["1"]])
+            await until(lambda: depth(channel) == 0)
+    (message,) = api.invocations[0][1]["rmqMessagesByQueue"][f"{QUEUE}::/"]
+    assert message["redelivered"] is False
+
+
+async def test_a_wrong_function_name_holds_the_batch_until_it_is_right(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    api.answers.append(web.Response(status=404, text="Function not found"))
+    publish(channel, "1")
+    async with api.serving(), polling(broker_url, api, log):
+        await until(lambda: len(api.batches) == 2)
+    assert "ConsumerFunction cannot be invoked: 404 Function not found" in log.getvalue()
+
+
+async def test_what_is_held_returns_to_the_queue_when_polling_ends(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+) -> None:
+    publish(channel, "1", "2")
+    async with polling(broker_url, api, log):
+        await until(lambda: "messages of events for elsewhere wait" in log.getvalue())
+    await until(lambda: depth(channel) == 2)
+
+
+def poll_command(folder: Path, *arguments: str) -> list[str]:
+    program = [sys.executable, "-m", "infra.local", "poll", "--data-folder", str(folder)]
+    return [*program, *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ")}
+    # Empty counts as unset, and hides what a developer's own .env says.
+    return {**kept, "RABBITMQ_URL": "", "RABBITMQ_HOST": "", **variables}
+
+
+async def test_the_command_polls_the_queue_of_the_template(
+    broker_url: str, channel: BlockingChannel, api: LambdaApi, tmp_path: Path
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *poll_command(tmp_path, "--lambda-url", api.url),
+        cwd=ROOT,
+        env=environment(RABBITMQ_URL=broker_url, RABBITMQ_QUEUE=QUEUE),
+        stdout=subprocess.PIPE,
+    )
+    publish(channel, "1")
+    async with api.serving():
+        await until(lambda: api.batches == [["1"]], timeout_seconds=30)
+        process.send_signal(signal.SIGTERM)
+        output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert f"{QUEUE} triggers ConsumerFunction at {api.url}" in output.decode()
+    assert api.invocations[0][0] == "ConsumerFunction"
+    assert depth(channel) == 0
+
+
+async def test_the_command_says_when_it_knows_no_broker(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *poll_command(tmp_path), cwd=ROOT, env=environment(), stderr=subprocess.PIPE
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert errors.decode().startswith("Which broker? Set RABBITMQ_URL")
