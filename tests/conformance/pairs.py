@@ -40,10 +40,10 @@ RECORDED_PARAMETER_ROUTES = "https://github.com/floci-io/floci/pull/3399"
 EXPERIENCE = ""
 
 _ERROR_502 = {"status": 502, "json": {"message": "Internal server error"}}
-PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
-FILE = PNG * (4 * 1024 * 1024 // len(PNG))
+_PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
+_FILE = _PNG * (4 * 1024 * 1024 // len(_PNG))
 _TOO_LARGE = b"x" * (10 * 1024 * 1024 + 1)
-PNG_BASE64 = base64.b64encode(PNG).decode()
+PNG_BASE64 = base64.b64encode(_PNG).decode()
 
 
 @dataclass(frozen=True)
@@ -444,7 +444,7 @@ _BODIES = (
     ),
     Pair(
         "A body of a binary type is base64",
-        _post("image/png", PNG),
+        _post("image/png", _PNG),
         {"event:body": PNG_BASE64, "event:isBase64Encoded": True},
         ENCODINGS,
     ),
@@ -477,10 +477,10 @@ _BODIES = (
     ),
     Pair(
         "A file of 4 MB arrives intact",
-        _post("image/png", FILE, answer={"$do": "measure"}),
+        _post("image/png", _FILE, answer={"$do": "measure"}),
         {
             "status": 200,
-            "event:body": {"bytes": len(FILE), "sha256": hashlib.sha256(FILE).hexdigest()},
+            "event:body": {"bytes": len(_FILE), "sha256": hashlib.sha256(_FILE).hexdigest()},
         },
         ENCODINGS,
     ),
@@ -608,7 +608,7 @@ _ANSWERS = (
             {"statusCode": 200, "body": PNG_BASE64, "isBase64Encoded": True},
             ("Accept", "image/png"),
         ),
-        {"body": PNG.decode("latin-1")},
+        {"body": _PNG.decode("latin-1")},
         ENCODINGS,
     ),
     Pair(
@@ -626,7 +626,7 @@ _ANSWERS = (
             {"statusCode": 200, "body": PNG_BASE64, "isBase64Encoded": True},
             ("Accept", "image/png,image/*,*/*;q=0.8"),
         ),
-        {"body": PNG.decode("latin-1")},
+        {"body": _PNG.decode("latin-1")},
         ENCODINGS,
     ),
     Pair(
