@@ -284,3 +284,18 @@ MINISTACK = {
         f"{_NOT_IMPORTED}403, as it comes", {"status": 403, "header:X-Why": ABSENT}
     ),
 }
+
+_SIGN_IN = "Sign in first: send the header Authorization: Bearer <token>"
+IMAGE_API_IN_MINISTACK = {
+    "The image API: a request that Lambda would not take is 413, and says what to do": Difference(
+        "Takes it: here the function asks who it is",
+        {"status": 401, "event:detail": _SIGN_IN},
+    ),
+    "The image API: a request over 10 MB is 413, in the gateway's own words": Difference(
+        "Takes it: here the function asks who it is",
+        {"status": 401, "body": f'{{"detail": "{_SIGN_IN}"}}'},
+    ),
+    "The image API: an encoded slash is no slash": Difference(
+        "It is one: an unknown path", {"status": 404}
+    ),
+}

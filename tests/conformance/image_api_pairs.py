@@ -88,7 +88,7 @@ IMAGE_API_PAIRS = (
         "image_api",
     ),
     Pair(
-        "The image API: a path parameter is a number, or not found",
+        "The image API: an encoded slash is no slash",
         Request("/image/a%2Fb", headers=(("Authorization", "Bearer none"),)),
         {"status": 401, "keys": ["detail"]},
         "",
