@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from infra.deploy_local.deployment import WORK_FOLDER, AlreadyRuns, Deployment, deployed
+from infra.deploy_local.deployment import WORK_FOLDER, Deployment, FolderInUse, deployed
 from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.stack import FunctionFailed
 from infra.local.logs import LogStream
@@ -25,7 +25,7 @@ class WalkFailed(Exception):
     """The walk through the API did not end well; what it said is on standard output."""
 
 
-_EXPECTED = (AlreadyRuns, FunctionFailed, SamFailed, ServiceFailed, TemplateError, WalkFailed)
+_EXPECTED = (FolderInUse, FunctionFailed, SamFailed, ServiceFailed, TemplateError, WalkFailed)
 
 
 def main() -> int:
@@ -126,9 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
     parser.add_argument("--data-folder", type=Path, default=WORK_FOLDER / "data")
-    parser.add_argument(
-        "--keep", action="store_true", help="no walk: leave it up until Ctrl-C"
-    )
+    parser.add_argument("--keep", action="store_true", help="no walk: leave it up until Ctrl-C")
     return parser
 
 

@@ -5,9 +5,9 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,21 @@ from infra.local.lambda_endpoint import LambdaEndpoint
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.services.records import write_record
+from infra.local.services.reset import stop_cloud
 from infra.local.settings import ROOT
 from infra.local.template import Function, Template, read_template
 
 WORK_FOLDER = ROOT / ".cache" / "deploy-local"
 STATE_NAME = "deployment.json"
+_MARKER_NAME = "of-a-deployment"
 
 _PATIENCE_SECONDS = 30.0
 # Unpacking layers is work for the processor; more side by side would only wait.
 _STARTS_AT_ONCE = 2
 
 
-class AlreadyRuns(Exception):
-    """Another deployment uses the data folder."""
+class FolderInUse(Exception):
+    """The data folder belongs to another deployment, or to something else."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +53,23 @@ async def deployed(
 ) -> AsyncIterator[Deployment]:
     """The stack is up and triggered inside the block; afterwards nothing of it is left.
 
-    Raises AlreadyRuns, SamFailed, ServiceFailed.
+    Raises FolderInUse, FunctionFailed, SamFailed, ServiceFailed.
     """
     async with AsyncExitStack() as stack:
-        stack.enter_context(_own_folder(data_folder))
-        await stack.enter_async_context(sam.sole_use(WORK_FOLDER))
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(_read(template_path))
-            building = group.create_task(_build(template_path, progress))
-            target = await stack.enter_async_context(running_target(data_folder, progress))
+        await stack.enter_async_context(_own_folder(data_folder))
+        async with sam.sole_use(WORK_FOLDER):
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(_read(template_path))
+                building = group.create_task(_build(template_path, progress))
+                target = await stack.enter_async_context(running_target(data_folder, progress))
+            async with progress.part("sam deploy"):
+                await sam.deploy(
+                    building.result(),
+                    target,
+                    configuration=template_path.parent / "samconfig.toml",
+                    parameters={},
+                )
         template = reading.result()
-        async with progress.part("sam deploy"):
-            await sam.deploy(
-                building.result(),
-                target,
-                configuration=template_path.parent / "samconfig.toml",
-                parameters={},
-            )
         deployment = await asyncio.to_thread(_finished, target, template)
         async with progress.part("functions") as details:
             await asyncio.to_thread(_start_functions, deployment)
@@ -115,9 +117,7 @@ async def _triggered(deployment: Deployment, logs: LogStream) -> AsyncIterator[N
     pollers: list[tuple[QueuePoller, asyncio.Task[None]]] = []
     for mapping in deployment.template.queue_mappings:
         function_name = await asyncio.to_thread(deployment.stack.physical_id, mapping.function_id)
-        endpoint = LambdaEndpoint(
-            target.endpoint_url, function_name, target.aws_variables, REGION
-        )
+        endpoint = LambdaEndpoint(target.endpoint_url, function_name, target.aws_variables, REGION)
         poller = QueuePoller(mapping, target.broker_url, endpoint.invoke, logs)
         pollers.append((poller, asyncio.create_task(poller.run())))
     try:
@@ -151,20 +151,26 @@ def _state(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _own_folder(folder: Path) -> Iterator[None]:
+@asynccontextmanager
+async def _own_folder(folder: Path) -> AsyncIterator[None]:
     """Empty, and this run's alone; wiped in the end. The kernel lifts the lock of a killed run."""
+    marker = folder / _MARKER_NAME
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRuns(
+            raise FolderInUse(
                 f"A deployment already runs on {folder}: stop it first, "
                 "or choose another folder with --data-folder"
             ) from None
+        if folder.exists() and any(folder.iterdir()) and not marker.exists():
+            raise FolderInUse(f"{folder} holds something else, and would be wiped")
+        # What a killed run left.
+        await stop_cloud(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
+        marker.touch()
         try:
             yield
         finally:

@@ -80,7 +80,9 @@ def _assignments(parameters: Mapping[str, str]) -> Iterable[str]:
     return (f"{name}={value}" for name, value in parameters.items())
 
 
-async def _run(work_folder: Path, command: str, *arguments: str, variables: Mapping[str, str]) -> str:
+async def _run(
+    work_folder: Path, command: str, *arguments: str, variables: Mapping[str, str]
+) -> str:
     tools = Path(sys.executable).parent
     process = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig=TERM", "--"),
@@ -92,6 +94,8 @@ async def _run(work_folder: Path, command: str, *arguments: str, variables: Mapp
             # The layers' makefiles call python3.11, which must be one with pip.
             "PATH": f"{tools}:{os.environ['PATH']}",
             "SAM_CLI_TELEMETRY": "0",
+            # Instead of a folder in the user's home.
+            "__SAM_CLI_APP_DIR": str(work_folder / "sam"),
             "SAM_CLI_POLL_DELAY": _POLL_SECONDS,
             # Wide enough for the reason of a failure to stay in one piece.
             "COLUMNS": "300",

@@ -56,12 +56,11 @@ class Target:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
+        session: Any = boto3.Session(self.access_key_id, self.secret_access_key)
+        return session.client(
             service,
             endpoint_url=self.endpoint_url,
             region_name=REGION,
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
             # The first invocation of a function unpacks its layers.
             config=Config(
                 parameter_validation=False, read_timeout=300, retries={"total_max_attempts": 1}
@@ -107,13 +106,9 @@ async def running_target(data_folder: Path, progress: Progress) -> AsyncIterator
         yield await asyncio.to_thread(_furnished, database, broker, aws)
 
 
-def _furnished(
-    database: PostgresService, broker: RabbitMQService, aws: MiniStackService
-) -> Target:
+def _furnished(database: PostgresService, broker: RabbitMQService, aws: MiniStackService) -> Target:
     """The secrets are as AWS makes them; what has no TLS here says so."""
-    bare = Target(
-        aws.url, aws.access_key_id, aws.secret_access_key, database.url, broker.url, {}
-    )
+    bare = Target(aws.url, aws.access_key_id, aws.secret_access_key, database.url, broker.url, {})
     broker_address = urlsplit(broker.url)
     parameters = {
         "Platform": "existing",

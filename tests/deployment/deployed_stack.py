@@ -81,9 +81,7 @@ def deployed_stack(data_folder: Path) -> Iterator[DeployedStack]:
     assert not data_folder.exists(), f"{data_folder} was left behind"
 
 
-def _wait_for(
-    state_path: Path, process: subprocess.Popen[bytes], log_path: Path
-) -> dict[str, Any]:
+def _wait_for(state_path: Path, process: subprocess.Popen[bytes], log_path: Path) -> dict[str, Any]:
     deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     while not state_path.exists():
         status = process.poll()

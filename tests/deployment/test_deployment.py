@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from infra.deploy_local import sam
+from infra.deploy_local.deployment import WORK_FOLDER
 from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import Target, database_secret
@@ -50,7 +52,7 @@ def ask(
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-) -> tuple[int, Mapping[str, str], bytes]:
+) -> tuple[int, Message, bytes]:
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -195,7 +197,7 @@ def test_a_second_deployment_changes_the_code_and_migrates(
     assert (status, headers["X-Deployment"]) == (200, "second")
     assert psql(target.database_url, "SELECT count(*) FROM second_deployment") == "0"
     assert psql(target.database_url, "SELECT version_num FROM alembic_version") == "9999"
-    assert stack.resources()["Api"] == before["Api"]
+    assert stack.resources()["Api"].physical_id == before["Api"].physical_id
 
 
 def changed_project(folder: Path, built_layer: Path) -> Path:
@@ -213,7 +215,7 @@ def changed_project(folder: Path, built_layer: Path) -> Path:
             shutil.copy(source, project / name)
     template = project / "template.yaml"
     text, count = re.subn(
-        r"(  DependenciesLayer:\n    Type: \S+\n)    Metadata: .*\n((?:.*\n)*?      ContentUri: ).*",
+        r"(  DependenciesLayer:\n    Type: .*\n)    Metadata: .*\n((?:.*\n)*?      ContentUri: ).*",
         rf"\g<1>\g<2>{built_layer}",
         template.read_text(),
     )
@@ -251,14 +253,13 @@ def test_a_migration_that_fails_fails_the_deployment(
                 parameters={"DatabaseSecretArn": arn, "DatabaseAdminSecretArn": arn},
             )
         )
-    print(failed.value, broken_stack.failures())
+    # The kind of the error alone: its text may hold a secret.
+    assert broken_stack.failures() == ["DatabaseSchema: ProgrammingError"]
     assert broken_stack.status() == "ROLLBACK_COMPLETE"
-    assert [line for line in broken_stack.failures() if line.startswith("DatabaseSchema: ")]
+    assert "not this one" not in str(failed.value)
 
 
 @pytest.fixture
 def built_template(deployed: DeployedStack) -> Path:
     """What the deployment was built from; it is done with it."""
-    from infra.deploy_local.deployment import WORK_FOLDER
-
     return WORK_FOLDER / "build" / "template.yaml"
