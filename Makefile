@@ -89,7 +89,7 @@ invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=
 poll: setup ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
 	@exec $(LOCAL)/python -m infra.local poll $(if $(LAMBDA_URL),--lambda-url $(LAMBDA_URL)) $(ARGS)
 
-deploy-local: setup ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+deploy-local: setup-run ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
 	@exec $(LOCAL)/python -m infra.deploy_local $(if $(KEEP),--keep) $(ARGS)
 
 deployment: setup ## tests of the deployment: sam build and sam deploy to an emulated AWS

@@ -11,7 +11,13 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from infra.deploy_local.deployment import WORK_FOLDER, Deployment, FolderInUse, deployed
+from infra.deploy_local.deployment import (
+    WORK_FOLDER,
+    Deployment,
+    FolderInUse,
+    WrongMachine,
+    deployed,
+)
 from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.stack import FunctionFailed
 from infra.local.logs import LogStream
@@ -25,7 +31,15 @@ class WalkFailed(Exception):
     """The walk through the API did not end well; what it said is on standard output."""
 
 
-_EXPECTED = (FolderInUse, FunctionFailed, SamFailed, ServiceFailed, TemplateError, WalkFailed)
+_EXPECTED = (
+    FolderInUse,
+    FunctionFailed,
+    SamFailed,
+    ServiceFailed,
+    TemplateError,
+    WalkFailed,
+    WrongMachine,
+)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import os
+import platform
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,10 @@ class FolderInUse(Exception):
     """The data folder belongs to another deployment, or to something else."""
 
 
+class WrongMachine(Exception):
+    """The functions' code cannot run here."""
+
+
 @dataclass(frozen=True)
 class Deployment:
     """A running one."""
@@ -53,8 +58,13 @@ async def deployed(
 ) -> AsyncIterator[Deployment]:
     """The stack is up and triggered inside the block; afterwards nothing of it is left.
 
-    Raises FolderInUse, FunctionFailed, SamFailed, ServiceFailed.
+    Raises FolderInUse, FunctionFailed, SamFailed, ServiceFailed, WrongMachine.
     """
+    if platform.machine() != "x86_64":
+        raise WrongMachine(
+            f"The layers are built for x86-64, and this machine, which would run them, is "
+            f"{platform.machine()}"
+        )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_own_folder(data_folder))
         async with sam.sole_use(WORK_FOLDER):

@@ -55,8 +55,14 @@ class Target:
         """boto3's client. It sends what it is given: see `gateway` for why."""
         import boto3
         from botocore.config import Config
+        from botocore.session import Session
 
-        session: Any = boto3.Session(self.access_key_id, self.secret_access_key)
+        # Whatever profile the environment names: nothing is asked of AWS.
+        session: Any = boto3.Session(
+            self.access_key_id,
+            self.secret_access_key,
+            botocore_session=Session(session_vars={"profile": (None, None, None, None)}),
+        )
         return session.client(
             service,
             endpoint_url=self.endpoint_url,

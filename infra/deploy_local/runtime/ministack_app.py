@@ -1,12 +1,16 @@
-"""MiniStack, unpacking each layer once instead of once for every function.
+"""MiniStack, with two changes to how it runs functions.
 
-Fourteen copies of the same layers are 75,000 files and 2 GB, which take minutes to write and to
-delete. MiniStack unpacks with what it knows as `zipfile`; here that is a class which keeps what it
-has unpacked, by the content of the archive, and links to it.
+It unpacks a layer once, instead of once for every function: fourteen copies are 75,000 files and
+2 GB, which take minutes to write and to delete. It unpacks with what it knows as `zipfile`; here
+that is a class which keeps what it has unpacked, by the content of the archive, and links to it.
+
+And it runs functions with the interpreter itself instead of with the virtual environment it is in,
+whose packages would otherwise stand in for those that a layer lacks.
 """
 
 import hashlib
 import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -48,3 +52,13 @@ lambda_runtime.zipfile = SimpleNamespace(
     BadZipFile=zipfile.BadZipFile,
     LargeFileError=zipfile.LargeZipFile,
 )
+
+_find_runtime = lambda_runtime._detect_runtime_binary
+
+
+def _find_bare_runtime(runtime: str) -> tuple[str, str]:
+    program, script = _find_runtime(runtime)
+    return str(Path(program).resolve()) if program == sys.executable else program, script
+
+
+lambda_runtime._detect_runtime_binary = _find_bare_runtime
