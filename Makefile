@@ -14,12 +14,13 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local tests/local_cloud
+LOCAL_SOURCES := infra/local infra/deploy_local tests/local_cloud tests/conformance tests/deployment
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
-	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud integration e2e security faults chaos \
-	bench invoke poll dead-letters redrive listen openapi events sam-local lock reset clean
+.PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
+	conformance deployment integration e2e security faults chaos bench invoke poll deploy-local \
+	sam-local compose bare-machine dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -61,6 +62,9 @@ unit: setup ## tests of the code alone, without services
 local-cloud: setup ## tests of the local cloud itself
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
 
+conformance: setup ## the gateway and the event source against what AWS documents, and against MiniStack
+	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
+
 integration: setup ## tests against real Postgres, RabbitMQ and S3
 	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
 
@@ -88,6 +92,12 @@ poll: setup ## trigger functions that run elsewhere: make poll LAMBDA_URL=http:/
 
 sam-local: setup ## try all of it under sam local, in containers of its own (needs Docker)
 	@tests/sam-local.sh
+
+deploy-local: setup-run ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+	@exec $(LOCAL)/python -m infra.deploy_local $(if $(KEEP),--keep) $(ARGS)
+
+deployment: setup ## tests of the deployment: sam build and sam deploy to an emulated AWS
+	@$(LOCAL)/python $(PYTEST) tests/deployment $(ARGS)
 
 dead-letters: setup ## list the messages that could not be processed, and why
 	@$(DEV)/python -m infra.dead_letters list

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly FIRST_LANE=(types lint-template unit integration e2e security)
-readonly SECOND_LANE=(local-cloud faults)
+readonly SECOND_LANE=(local-cloud conformance faults deployment)
 readonly SECOND_LOG=.cache/test-second-lane.log
 
 run_stages() {

@@ -1,12 +1,13 @@
 """API Gateway's REST API (v1) with Lambda proxy integration, as AWS documents and shows it.
 
 Where AWS's documents are silent, this follows responses recorded against AWS: a throttled function
-is a 500, headers that are too large a 431.
+is a 500, headers that are too large a 431. tests/conformance says which is which.
 """
 
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 import re
 import time
@@ -55,6 +56,8 @@ _REMAPPED = frozenset(
 )
 _DROPPED = frozenset({"expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
+# Names that arrive in this spelling, whatever the client's.
+_RESPELLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
 _VARIABLE = re.compile(r"\$(\{)?((?:context|stageVariables)(?:\.[A-Za-z]\w*)+)(?(1)\})")
 
 
@@ -74,15 +77,7 @@ _UNKNOWN_PATH = _Failure(
     "Missing Authentication Token",
     "MissingAuthenticationTokenException",
 )
-_BODY_TOO_LARGE = _Failure(
-    "REQUEST_TOO_LARGE",
-    413,
-    f"HTTP content length exceeded {MAX_BODY_BYTES} bytes.",
-    "RequestTooLargeException",
-)
-_EVENT_TOO_LARGE = _Failure(
-    "REQUEST_TOO_LARGE", 413, "Request Too Long", "RequestTooLargeException"
-)
+_EVENT_TOO_LARGE = _Failure("REQUEST_TOO_LARGE", 413, "Request Too Long", "BadRequestException")
 _HEADERS_TOO_LARGE = _Failure(
     "DEFAULT_4XX",
     431,
@@ -93,7 +88,13 @@ _UNSUPPORTED_MEDIA_TYPE = _Failure(
     "UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Media Type", "BadRequestException"
 )
 _FUNCTION_FAILED = _Failure(
+    "INTEGRATION_FAILURE", 502, "Internal server error", "InternalServerErrorException"
+)
+_MALFORMED_ANSWER = _Failure(
     "DEFAULT_5XX", 502, "Internal server error", "InternalServerErrorException"
+)
+_NOT_BASE64 = _Failure(
+    "API_CONFIGURATION_ERROR", 500, "Internal server error", "InternalServerErrorException"
 )
 _FUNCTION_THROTTLED = _Failure(
     "DEFAULT_5XX", 500, "Internal server error", "InternalServerErrorException"
@@ -105,6 +106,10 @@ _TIMED_OUT = _Failure(
 
 class MalformedAnswer(Exception):
     """A function's answer is none that API Gateway accepts."""
+
+
+class _UndecodableBody(MalformedAnswer):
+    """An answer's body is said to be base64, and is not."""
 
 
 Invoke = Callable[[str, Event], Awaitable[Result]]
@@ -147,13 +152,15 @@ class Gateway:
         )
         if header_bytes > MAX_HEADER_BYTES:
             return self._fail(call, _HEADERS_TOO_LARGE)
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return _body_too_large()
         found = self._routes.match(request.method, call.path)
         if found is None:
-            return self._fail(call, _UNKNOWN_PATH)
+            return self._fail(call, _unknown_path(request.headers.get("Authorization")))
         call.route, call.path_parameters = found
         body = await _read_body(request)
         if body is None:
-            return self._fail(call, _BODY_TOO_LARGE)
+            return _body_too_large()
         integration = call.route.integration
         if isinstance(integration, MockIntegration):
             return self._mock(call, integration)
@@ -195,7 +202,8 @@ class Gateway:
                 f"{call.method} {call.path}: malformed answer of the function: {error}",
                 is_problem=True,
             )
-            return self._fail(call, _FUNCTION_FAILED)
+            is_body = isinstance(error, _UndecodableBody)
+            return self._fail(call, _NOT_BASE64 if is_body else _MALFORMED_ANSWER)
 
     def _answer(self, call: "_Call", payload: bytes) -> web.Response:
         status, headers, body, is_base64 = read_answer(payload)
@@ -203,7 +211,7 @@ class Gateway:
             try:
                 content = base64.b64decode(body, validate=True)
             except binascii.Error as error:
-                raise MalformedAnswer("the body is not base64") from error
+                raise _UndecodableBody("the body is not base64") from error
         else:
             content = body.encode("utf-8", "surrogatepass")
         headers["x-amzn-RequestId"] = call.request_id
@@ -283,8 +291,9 @@ class _Call:
         self._api_id = api_id
         self._stage_variables = stage_variables
         self.method = request.method
-        raw_path = request.raw_path
-        self.path, _, self._query = raw_path.partition("?")
+        self._raw_path, _, self._query = request.raw_path.partition("?")
+        # Slashes before the path count for nothing, and are still seen in the context's path.
+        self.path = f"/{self._raw_path.lstrip('/')}"
         self.route: Route | None = None
         self.path_parameters: Mapping[str, str] = {}
         self.error: _Failure | None = None
@@ -406,7 +415,7 @@ class _Call:
                 "userAgent": self._user_agent,
                 "userArn": None,
             },
-            "path": f"/{self._api.stage}{self.path}",
+            "path": f"/{self._api.stage}{self._raw_path}",
             "protocol": "HTTP/1.1",
             "requestId": self.request_id,
             "requestTime": _request_time(int(self._time)),
@@ -481,13 +490,33 @@ def _answer_headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
     return headers
 
 
+def _unknown_path(authorization: str | None) -> _Failure:
+    """What has no route is taken for a call of AWS's own, so the header for a signature."""
+    if not authorization:
+        return _UNKNOWN_PATH
+    digest = base64.b64encode(hashlib.sha256(authorization.encode()).digest()).decode()
+    return _Failure(
+        "INVALID_SIGNATURE",
+        403,
+        "Invalid key=value pair (missing equal-sign) in Authorization header "
+        f"(hashed with SHA-256 and encoded with Base64): '{digest}'.",
+        "IncompleteSignatureException",
+    )
+
+
+def _body_too_large() -> web.Response:
+    """Refused before it is known whose request it is: no gateway response changes this."""
+    return web.Response(
+        status=413,
+        headers={"Content-Type": "text; charset=utf-8"},
+        body=f"HTTP content length exceeded {MAX_BODY_BYTES} bytes.".encode(),
+    )
+
+
 async def _read_body(request: web.BaseRequest) -> bytes | None:
     """The request's body; None when it is larger than API Gateway takes."""
     if not request.can_read_body:
         return b""
-    announced = request.content_length
-    if announced is not None and announced > MAX_BODY_BYTES:
-        return None
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     pieces: list[bytes] = []
@@ -507,6 +536,7 @@ def _headers(request: web.BaseRequest) -> tuple[dict[str, str], dict[str, list[s
         name = raw_name.decode("latin-1")
         if name.lower() in _NOT_PASSED_ON:
             continue
+        name = _RESPELLED.get(name.lower(), name)
         value = raw_value.decode("utf-8", "replace")
         single[name] = value
         multiple.setdefault(name, []).append(value)
@@ -526,7 +556,9 @@ def _set_header(
 def _query_parameters(query: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     single: dict[str, str] = {}
     multiple: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True, errors="replace") if query else ():
+    # A semicolon ends a parameter as an ampersand does.
+    text = query.replace(";", "&")
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace") if text else ():
         single[name] = value
         multiple.setdefault(name, []).append(value)
     return single, multiple

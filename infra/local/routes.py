@@ -35,19 +35,15 @@ class RouteTable:
     def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         """The route, and its path parameters as they stand in the path, still encoded.
 
-        The most specific resource answers, or nothing: one that lacks the method is not passed
-        over for a more general one.
+        Of the resources that have the method, or ANY, the most specific one answers: one that
+        lacks the method is passed over for a more general one.
         """
         segments = _segments(path)
         # API Gateway takes no notice of one slash at the end.
         if len(segments) > 1 and not segments[-1]:
             segments.pop()
-        found = _match(self._root, segments, 0)
-        if found is None:
-            return None
-        methods, parameters = found
-        route = methods.get(method) or methods.get("ANY")
-        return None if route is None else (route, dict(parameters))
+        found = _match(self._root, segments, 0, method)
+        return None if found is None else (found[0], dict(found[1]))
 
 
 def _segments(path: str) -> list[str]:
@@ -55,18 +51,24 @@ def _segments(path: str) -> list[str]:
 
 
 def _match(
-    node: _Node, segments: list[str], position: int
-) -> tuple[dict[str, Route], tuple[tuple[str, str], ...]] | None:
+    node: _Node, segments: list[str], position: int, method: str
+) -> tuple[Route, tuple[tuple[str, str], ...]] | None:
     if position == len(segments):
-        return (node.methods, ()) if node.methods else None
+        route = _of_method(node.methods, method)
+        return None if route is None else (route, ())
     segment = segments[position]
     literal = node.literals.get(unquote(segment))
-    if literal is not None and (found := _match(literal, segments, position + 1)):
+    if literal is not None and (found := _match(literal, segments, position + 1, method)):
         return found
     if segment:
         for name, child in node.parameters.items():
-            if found := _match(child, segments, position + 1):
+            if found := _match(child, segments, position + 1, method):
                 return found[0], ((name, segment), *found[1])
     for name, methods in node.greedy.items():
-        return methods, ((name, "/".join(segments[position:])),)
+        if route := _of_method(methods, method):
+            return route, ((name, "/".join(segments[position:])),)
     return None
+
+
+def _of_method(methods: Mapping[str, Route], method: str) -> Route | None:
+    return methods.get(method) or methods.get("ANY")

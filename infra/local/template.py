@@ -675,6 +675,10 @@ class _Reader:
                 f"{self._path.name}: {logical_id}: the only event sources that the local cloud "
                 "reads are RabbitMQ queues (MQ)"
             )
+        if "FilterCriteria" in properties:
+            raise TemplateError(
+                f"{self._path.name}: {logical_id}: the local cloud filters no messages"
+            )
         default_arn = self._arn("mq", "broker:local:b-00000000-0000-0000-0000-000000000000")
         try:
             broker_arn = self._resolver.resolve(properties.get("EventSourceArn", default_arn))
@@ -709,6 +713,10 @@ class _Reader:
                 for name in ("Arn", "Input")
                 if name in properties["Target"]
             }
+            if self._optional(logical_id, properties, "ScheduleExpressionTimezone", "UTC") != "UTC":
+                raise TemplateError(
+                    f"{self._path.name}: {logical_id}: the local cloud's schedules are in UTC"
+                )
             yield self._schedule(logical_id, properties, target)
 
     def _schedule(

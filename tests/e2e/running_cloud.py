@@ -163,7 +163,7 @@ class RunningCloud:
         self._state = {}
         assert status == 1, f"The local cloud ended with {status}:\n{self._log_tail()}"
 
-    def invoke(self, function: str, event: object) -> Any:
+    def invoke(self, function: str, event: Any) -> Any:
         """What a function answers through the Lambda API."""
         answer = requests.post(
             f"{self.invoke_url}/2015-03-31/functions/{function}/invocations",

@@ -249,6 +249,7 @@ async def test_headers_are_passed_on_with_those_that_api_gateway_adds(serve: Ser
         ("?a=1&a=2", {"a": "2"}, {"a": ["1", "2"]}),
         ("?a=b+c%20d%26", {"a": "b c d&"}, {"a": ["b c d&"]}),
         ("?a=&b", {"a": "", "b": ""}, {"a": [""], "b": [""]}),
+        ("?a=1;b=2", {"a": "1", "b": "2"}, {"a": ["1"], "b": ["2"]}),
         ("?%C3%A9=%C3%BC", {"é": "ü"}, {"é": ["ü"]}),
         ("?", None, None),
     ],
@@ -260,6 +261,25 @@ async def test_a_query_is_decoded_and_its_last_value_wins(
         await site.request("GET", f"/items/7{query}")
     assert site.events[0]["queryStringParameters"] == single
     assert site.events[0]["multiValueQueryStringParameters"] == multiple
+
+
+async def test_slashes_before_the_path_are_seen_in_the_context_alone(serve: Serve) -> None:
+    async with serve() as site:
+        await site.request("GET", "//items/7")
+    assert site.events[0]["resource"] == "/items/{item_id}"
+    assert site.events[0]["path"] == "/items/7"
+    assert site.events[0]["requestContext"]["path"] == "/v1//items/7"
+
+
+async def test_two_headers_arrive_in_one_spelling(serve: Serve) -> None:
+    async with serve() as site:
+        await site.request(
+            "GET", "/items/7", {"aUThorization": "a", "user-agent": "b", "tEsT-HEADeR": "c"}
+        )
+    headers = site.events[0]["headers"]
+    assert (headers["Authorization"], headers["User-Agent"]) == ("a", "b")
+    assert headers["tEsT-HEADeR"] == "c"
+    assert "aUThorization" not in headers and "user-agent" not in headers
 
 
 async def test_path_parameters_are_not_decoded(serve: Serve) -> None:
@@ -331,10 +351,12 @@ async def test_a_body_over_ten_megabytes_is_refused(serve: Serve, announced: boo
         content = b"x" * (MAX_BODY_BYTES + 1)
         headers = {"Transfer-Encoding": "chunked"}
         body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
-    async with serve() as site:
+    api = replace(API, gateway_responses={"REQUEST_TOO_LARGE": GatewayResponse(400, {}, {})})
+    async with serve(api) as site:
         answer = await site.request("POST", "/items/7", headers, body)
-    assert answer.status == 413
-    assert answer.json() == {"message": "HTTP content length exceeded 10485760 bytes."}
+    assert (answer.status, answer.header("Content-Type")) == (413, "text; charset=utf-8")
+    assert answer.body == b"HTTP content length exceeded 10485760 bytes."
+    assert answer.header("x-amzn-RequestId") is None
     assert site.events == []
 
 
@@ -347,7 +369,8 @@ async def test_a_body_that_lambda_would_not_take_is_refused(serve: Serve) -> Non
             "POST", "/items/7", {"Content-Type": "image/png"}, b"x" * 4_720_000
         )
     assert fits.status == 200
-    assert large.status == 413
+    assert (large.status, large.json()) == (413, {"message": "Request Too Long"})
+    assert large.header("x-amzn-ErrorType") == "BadRequestException"
     assert len(site.events) == 1
 
 
@@ -456,11 +479,17 @@ async def test_base64_is_decoded_only_for_a_client_that_first_accepts_a_binary_t
     assert not_flagged.body == encoded.encode()
 
 
-async def test_a_body_flagged_as_base64_that_is_none_is_a_502(serve: Serve) -> None:
+async def test_a_body_flagged_as_base64_that_is_none_is_a_configuration_error(
+    serve: Serve,
+) -> None:
     async with serve() as site:
         site.answer = {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}
         response = await site.request("GET", "/items/7", {"Accept": "image/png"})
-    assert response.status == 502
+        customised = GatewayResponse(555, {}, {})
+        site.gateway.use(replace(API, gateway_responses={"API_CONFIGURATION_ERROR": customised}))
+        again = await site.request("GET", "/items/7", {"Accept": "image/png"})
+    assert (response.status, response.json()) == (500, {"message": "Internal server error"})
+    assert again.status == 555
 
 
 @pytest.mark.parametrize("target", ["/unknown", "/", "/items", "/items/7/more", "/Items/7"])
@@ -470,6 +499,31 @@ async def test_an_unknown_path_is_missing_authentication(serve: Serve, target: s
     assert response.status == 403
     assert response.json() == {"message": "Missing Authentication Token"}
     assert response.header("x-amzn-ErrorType") == "MissingAuthenticationTokenException"
+
+
+async def test_an_unknown_path_takes_an_authorization_header_for_a_signature(
+    serve: Serve,
+) -> None:
+    async with serve() as site:
+        response = await site.request("GET", "/unknown", {"Authorization": "Bearer secret"})
+    assert response.status == 403
+    assert response.header("x-amzn-ErrorType") == "IncompleteSignatureException"
+    assert response.json()["message"].startswith("Invalid key=value pair (missing equal-sign)")
+    assert b"secret" not in response.body
+
+
+async def test_a_functions_error_is_an_integration_failure_and_a_malformed_answer_is_none(
+    serve: Serve,
+) -> None:
+    template = {"application/json": '{"kind": "$context.error.responseType"}'}
+    api = replace(API, gateway_responses={"DEFAULT_5XX": GatewayResponse(None, {}, template)})
+    async with serve(api) as site:
+        site.answer, site.is_error = {"errorMessage": "no"}, True
+        failed = await site.request("GET", "/items/7")
+        site.answer, site.is_error = None, False
+        malformed = await site.request("GET", "/items/7")
+    assert (failed.status, failed.json()) == (502, {"kind": "INTEGRATION_FAILURE"})
+    assert (malformed.status, malformed.json()) == (502, {"kind": "DEFAULT_5XX"})
 
 
 async def test_a_gateway_response_of_the_template_replaces_the_default(serve: Serve) -> None:

@@ -60,6 +60,26 @@ def test_the_most_specific_resource_answers(
     assert match(IMAGES, method, path) == expected
 
 
-def test_a_resource_without_the_method_is_not_passed_over_for_a_more_general_one() -> None:
-    routes = table("GET /image/all", "DELETE /image/{image_id}")
-    assert match(routes, "DELETE", "/image/all") is None
+def test_a_resource_without_the_method_is_passed_over_for_a_more_general_one() -> None:
+    routes = table(
+        "GET /image/all",
+        "OPTIONS /image/all",
+        "DELETE /image/{image_id}",
+        "POST /image/{image_id}/tags",
+        "ANY /{proxy+}",
+        "PUT /image/{rest+}",
+    )
+    assert match(routes, "GET", "/image/all") == ("GET /image/all", {})
+    assert match(routes, "DELETE", "/image/all") == (
+        "DELETE /image/{image_id}",
+        {"image_id": "all"},
+    )
+    assert match(routes, "PUT", "/image/all") == ("PUT /image/{rest+}", {"rest": "all"})
+    assert match(routes, "POST", "/image/all") == ("ANY /{proxy+}", {"proxy": "image/all"})
+    assert match(routes, "GET", "/image/7/tags") == ("ANY /{proxy+}", {"proxy": "image/7/tags"})
+
+
+def test_a_method_that_no_resource_on_the_way_has_is_not_answered() -> None:
+    routes = table("PATCH /users/me", "GET /users/{user_id}")
+    assert match(routes, "GET", "/users/me") == ("GET /users/{user_id}", {"user_id": "me"})
+    assert match(routes, "POST", "/users/me") is None

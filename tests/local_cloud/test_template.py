@@ -244,6 +244,30 @@ def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
         read(folder, text)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "BatchSize: 7",
+            """BatchSize: 7\n            FilterCriteria: {Filters: [{Pattern: '{"data": {}}'}]}""",
+            "filters no messages",
+        ),
+        (
+            "Type: Schedule\n          Properties: {Schedule: rate(1 minute), Enabled: false}",
+            "Type: ScheduleV2\n          Properties: "
+            "{ScheduleExpression: rate(1 day), ScheduleExpressionTimezone: Europe/Berlin}",
+            "schedules are in UTC",
+        ),
+    ],
+)
+def test_what_would_change_when_a_function_runs_is_refused_rather_than_left_out(
+    folder: Path, old: str, new: str, words: str
+) -> None:
+    assert old in HEAD
+    with pytest.raises(TemplateError, match=words):
+        read(folder, HEAD.replace(old, new, 1))
+
+
 def test_the_projects_own_template_can_be_run() -> None:
     path = Path(__file__).parents[2] / "template.yaml"
     template = read_template(path, {}, "us-east-1")

@@ -56,6 +56,7 @@ ANSWERS: dict[str, tuple[Send, int]] = {
         lambda user, _, headers: user.request("PATCH", "/image/1", headers=headers),
         405,
     ),
+    "an unknown path": (lambda user, _, headers: user.get("/images", headers=headers), 404),
     "too large for the function": (
         lambda user, _, headers: user.request(
             "PUT", "/image/update/1", json={"title": "x" * 100_000}, headers=headers
@@ -73,10 +74,9 @@ ANSWERS: dict[str, tuple[Send, int]] = {
     ),
 }
 FROM_THE_GATEWAY: dict[str, tuple[Send, int]] = {
-    "an unknown path": (lambda user, _, headers: user.get("/images", headers=headers), 404),
     "too large for the gateway": (
         lambda user, _, headers: user.request(
-            "POST", "/image/upload_image", data=bytes(10_500_000), headers=headers
+            "POST", "/image/upload_image", data=bytes(9_000_000), headers=headers
         ),
         413,
     ),

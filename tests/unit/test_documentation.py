@@ -51,6 +51,8 @@ def template() -> dict[str, Any]:
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+# What the gateway sends to a function because nothing is there.
+EVERYTHING_ELSE = {"/", "/{proxy+}"}
 
 
 def routes_of(template: dict[str, Any]) -> dict[tuple[str, str], str]:
@@ -91,13 +93,29 @@ def test_the_document_is_what_the_functions_say() -> None:
 def test_every_path_of_the_document_goes_to_a_function_whatever_the_method(
     document: dict[str, Any], template: dict[str, Any]
 ) -> None:
-    assert set(routes_of(template)) == {("any", path) for path in document["paths"]}
+    known = {("any", path) for path in {*document["paths"], *EVERYTHING_ELSE}}
+    assert set(routes_of(template)) == known
+
+
+@pytest.mark.parametrize("path", ["/", "/images", "/image/1/2"])
+def test_every_other_path_is_not_found_whatever_the_method(
+    template: dict[str, Any], path: str
+) -> None:
+    routes = routes_of(template)
+    functions = {routes["any", path] for path in EVERYTHING_ELSE}
+    for handler in (load_function(function).lambda_handler for function in functions):
+        for method in METHODS:
+            response = handler(proxy_event(method, path), CONTEXT)
+            assert response["statusCode"] == 404, method
+            assert body_of(response).keys() == {"detail"}
 
 
 def test_a_method_that_a_path_does_not_have_is_told_the_right_one(
     document: dict[str, Any], template: dict[str, Any]
 ) -> None:
     for (_, path), function in routes_of(template).items():
+        if path in EVERYTHING_ELSE:
+            continue
         handler = load_function(function).lambda_handler
         taken = {method.upper() for method in document["paths"][path]}
         for method in set(METHODS) - taken:

@@ -5,9 +5,16 @@ sub-folder of the local cloud's data folder, and writes one log file. `start()` 
 service answers; `url` is known from then on.
 """
 
+from infra.local.services.ministack import MiniStackService
 from infra.local.services.postgres import PostgresService
 from infra.local.services.processes import ServiceFailed
 from infra.local.services.rabbitmq import RabbitMQService
 from infra.local.services.storage import S3Service
 
-__all__ = ["PostgresService", "RabbitMQService", "S3Service", "ServiceFailed"]
+__all__ = [
+    "MiniStackService",
+    "PostgresService",
+    "RabbitMQService",
+    "S3Service",
+    "ServiceFailed",
+]

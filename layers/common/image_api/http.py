@@ -54,6 +54,7 @@ _ALWAYS = {
 }
 MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
+_NOTHING_HERE = "There is nothing at this path; /docs lists what there is"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -363,7 +364,7 @@ def _unsupported_content_type(_: RequestUnsupportedContentType) -> Response[dict
 
 
 def _nothing_here(_: NotFoundError) -> Response[dict[str, Any]]:
-    return Response(404, "application/json", {"detail": "There is nothing at this path"})
+    return Response(404, "application/json", {"detail": _NOTHING_HERE})
 
 
 def _fields_problem(problems: list[dict[str, str]]) -> Response[dict[str, Any]]:

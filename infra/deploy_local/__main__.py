@@ -1,0 +1,148 @@
+"""python -m infra.deploy_local: build, deploy, walk through the API, take everything down."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+
+from infra.deploy_local.deployment import (
+    WORK_FOLDER,
+    Deployment,
+    FolderInUse,
+    WrongMachine,
+    deployed,
+)
+from infra.deploy_local.sam import SamFailed
+from infra.deploy_local.stack import FunctionFailed
+from infra.local.logs import LogStream
+from infra.local.progress import Progress
+from infra.local.services import ServiceFailed
+from infra.local.settings import ROOT
+from infra.local.template import TemplateError
+
+
+class WalkFailed(Exception):
+    """The walk through the API did not end well; what it said is on standard output."""
+
+
+_EXPECTED = (
+    FolderInUse,
+    FunctionFailed,
+    SamFailed,
+    ServiceFailed,
+    TemplateError,
+    WalkFailed,
+    WrongMachine,
+)
+
+
+def main() -> int:
+    """The exit status: 0, or 1 with the reason on standard error."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    # What matters of these is said in our own words.
+    for name in ("pika", "samtranslator"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return uvloop.run(_run(arguments))
+    except BaseException as error:
+        reasons = _expected_reasons(error)
+        if not reasons:
+            raise
+        print("\n".join(reasons), file=sys.stderr)
+        return 1
+
+
+def _expected_reasons(error: BaseException) -> list[str]:
+    """What to tell, when every part of the error is one that has been put into words."""
+    if isinstance(error, BaseExceptionGroup):
+        parts = [_expected_reasons(part) for part in error.exceptions]
+        return [reason for part in parts for reason in part] if all(parts) else []
+    return [str(error)] if isinstance(error, _EXPECTED) else []
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    loop = asyncio.get_running_loop()
+    running = loop.create_task(_deploy(arguments))
+    interrupted = False
+
+    def stop() -> None:
+        nonlocal interrupted
+        interrupted = True
+        print("\nstopping", flush=True)
+        running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        # Ctrl-C is how one that is kept ends; it cuts a check short.
+        return 0 if interrupted and arguments.keep else 130
+    return 0
+
+
+async def _deploy(arguments: argparse.Namespace) -> None:
+    started_at = time.monotonic()
+    console = Console()
+    logs = LogStream(call_soon=asyncio.get_running_loop().call_soon)
+    progress = Progress(console, logs, as_json=False)
+    async with deployed(
+        arguments.template.resolve(), arguments.data_folder.resolve(), progress, logs
+    ) as deployment:
+        seconds = time.monotonic() - started_at
+        print(f"API deployed at {deployment.api_url} after {seconds:.0f} s", flush=True)
+        if arguments.keep:
+            await _keep(deployment, arguments.data_folder)
+        async with progress.part("walk"):
+            await _walk(deployment.api_url)
+    print(f"deployed, walked through and taken down in {time.monotonic() - started_at:.0f} s")
+
+
+async def _keep(deployment: Deployment, data_folder: Path) -> None:
+    names = "\n".join(f"    export {n}={v}" for n, v in deployment.target.aws_variables.items())
+    print(
+        f"  documentation   {deployment.api_url}/docs\n"
+        f"  logs            {data_folder}/logs\n"
+        f"  for the AWS CLI\n{names}\n"
+        "  Ctrl-C takes everything down",
+        flush=True,
+    )
+    await asyncio.Event().wait()
+
+
+async def _walk(api_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("setpriv", "--pdeathsig=TERM", "--"),
+        *("bash", str(ROOT / "tests" / "walk.sh"), api_url),
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        status = await process.wait()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    if status != 0:
+        raise WalkFailed(f"The walk through {api_url} ended with {status}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deploy_local",
+        description="Deploys template.yaml with the SAM CLI to an emulated AWS on this machine.",
+    )
+    parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
+    parser.add_argument("--data-folder", type=Path, default=WORK_FOLDER / "data")
+    parser.add_argument("--keep", action="store_true", help="no walk: leave it up until Ctrl-C")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

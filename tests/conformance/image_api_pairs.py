@@ -1,0 +1,97 @@
+"""What the gateway has to do for the image API itself, as template.yaml has it.
+
+These do not come from AWS's documentation: they are the API's own promises, as far as a gateway
+keeps them.
+"""
+
+from tests.conformance.exchange import Matches, Request
+from tests.conformance.pairs import Pair
+
+_SENTENCE = Matches("[A-Z].{10,}")
+_FORM = (("Content-Type", "multipart/form-data; boundary=x"),)
+_ORIGIN = ("Origin", "https://gallery.example")
+
+IMAGE_API_PAIRS = (
+    Pair(
+        "The image API: an unknown path is 404, in words",
+        Request("/no/such/path", headers=(_ORIGIN,)),
+        {
+            "status": 404,
+            "keys": ["detail"],
+            "event:detail": "There is nothing at this path; /docs lists what there is",
+            "header:Access-Control-Allow-Origin": "*",
+            "header:X-Content-Type-Options": "nosniff",
+            "header:Cache-Control": "no-store",
+        },
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a wrong method is 405, with Allow",
+        Request("/image/get_all_images", "PATCH"),
+        {
+            "status": 405,
+            "keys": ["detail"],
+            "event:detail": _SENTENCE,
+            "header:Allow": "GET, OPTIONS",
+        },
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a browser may ask before it sends",
+        Request(
+            "/image/upload_image",
+            "OPTIONS",
+            (
+                _ORIGIN,
+                ("Access-Control-Request-Method", "POST"),
+                ("Access-Control-Request-Headers", "authorization,content-type"),
+            ),
+        ),
+        {
+            "status": 200,
+            "header:Access-Control-Allow-Origin": "*",
+            "header:Access-Control-Allow-Methods": "GET,POST,PUT,DELETE,OPTIONS",
+            "header:Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key",
+            "header:Access-Control-Max-Age": "600",
+        },
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: an unknown path is 404 for a signed-in user, too",
+        Request("/no/such/path", "POST", (("Authorization", "Bearer none"),), b"{}"),
+        {"status": 404, "keys": ["detail"]},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: the root is 404",
+        Request("/"),
+        {"status": 404, "keys": ["detail"]},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a request that Lambda would not take is 413, and says what to do",
+        Request("/image/upload_image", "POST", _FORM, b"x" * 9_000_000),
+        {"status": 413, "keys": ["detail"], "event:detail": Matches(".*POST /image/direct_upload")},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: a request over 10 MB is 413, in the gateway's own words",
+        Request("/image/upload_image", "POST", _FORM, b"x" * (10 * 1024 * 1024 + 1)),
+        {"status": 413, "body": "HTTP content length exceeded 10485760 bytes."},
+        "",
+        "image_api",
+    ),
+    Pair(
+        "The image API: an encoded slash is no slash",
+        Request("/image/a%2Fb", headers=(("Authorization", "Bearer none"),)),
+        {"status": 401, "keys": ["detail"]},
+        "",
+        "image_api",
+    ),
+)

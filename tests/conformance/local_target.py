@@ -1,0 +1,77 @@
+"""The project's APIs on the local gateway, their function in real execution environments."""
+
+import asyncio
+import io
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from infra.local.artifacts import Artifacts
+from infra.local.functions import FunctionService, RuntimeSettings
+from infra.local.gateway import Gateway
+from infra.local.logs import LogStream
+from infra.local.services.ports import free_port
+from infra.local.settings import ROOT, read_settings
+from infra.local.template import read_template
+from tests.conformance.exchange import Endpoint
+
+_STOP_PATIENCE_SECONDS = 5
+
+
+@contextmanager
+def local_gateways(templates: dict[str, Path]) -> Iterator[dict[str, Endpoint]]:
+    """Serves each template's API on an event loop of its own; the API by the template's name."""
+    ready: Future[dict[str, Endpoint]] = Future()
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                ready.set_result(
+                    {name: await _serve(stack, path) for name, path in templates.items()}
+                )
+            except BaseException as error:
+                ready.set_exception(error)
+                raise
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        yield ready.result(timeout=120)
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join()
+        loop.close()
+
+
+async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
+    template = read_template(path, {}, "us-east-1")
+    assert template.api is not None
+    settings = read_settings(template=path)
+    logs = LogStream(io.StringIO())
+    functions = FunctionService(
+        RuntimeSettings(
+            python=settings.python,
+            variables={"AWS_REGION": "us-east-1"},
+            overrides={},
+            limits={"": 2},
+        ),
+        Artifacts(ROOT / ".cache", settings.python, lambda _: None),
+        logs,
+        lambda _: None,
+    )
+    await functions.apply(template)
+    stack.push_async_callback(functions.stop, _STOP_PATIENCE_SECONDS)
+    port = free_port()
+    runner = web.ServerRunner(Gateway(template.api, functions.invoke, logs).server())
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    # The local gateway serves its one stage at the root.
+    return Endpoint(("127.0.0.1", port), f"localhost:{port}", "")

@@ -1,0 +1,108 @@
+"""The stack deployed to an emulated AWS, as a process of its own: for tests in any environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+# A first build fetches the layers' third-party code.
+_START_TIMEOUT_SECONDS = 600.0
+_STOP_TIMEOUT_SECONDS = 120.0
+_LOG_TAIL_LINES = 60
+
+
+class DeployedStack:
+    """What `deployment.json` says of a running `make deploy-local KEEP=1`.
+
+    `functions` are the names that the Lambda API at `lambda_url` knows them by, by folder name.
+    `aws_variables` are what an AWS SDK needs to talk to it; `target` is what
+    `infra.deploy_local.target.Target` is made of.
+    """
+
+    def __init__(self, state: dict[str, Any], process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.api_url = str(state["api_url"])
+        self.lambda_url = str(state["lambda_url"])
+        self.stack_name = str(state["stack_name"])
+        self.outputs: dict[str, str] = state["outputs"]
+        self.functions: dict[str, str] = state["functions"]
+        self.aws_variables: dict[str, str] = state["aws_variables"]
+        self.target: dict[str, Any] = state["target"]
+
+    def pids(self) -> set[int]:
+        """Every process of it that runs now."""
+        return {self._process.pid, *_descendants(self._process.pid)}
+
+
+@contextmanager
+def deployed_stack(data_folder: Path) -> Iterator[DeployedStack]:
+    """Deploys; afterwards, no process and no file of it may be left.
+
+    `data_folder` must not exist yet, and has the log beside it.
+    """
+    log_path = data_folder.with_name(f"{data_folder.name}.log")
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig=TERM", "--"),
+                str(ROOT / ".venvs" / "local" / "bin" / "python"),
+                *("-m", "infra.deploy_local", "--keep", "--data-folder", str(data_folder)),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        state = _wait_for(data_folder / "deployment.json", process, log_path)
+        stack = DeployedStack(state, process)
+        yield stack
+        left_over = stack.pids()
+    finally:
+        process.terminate()
+        try:
+            status = process.wait(_STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    assert status == 0, f"The deployment ended with {status}:\n{_tail(log_path)}"
+    left_over = {pid for pid in left_over if Path(f"/proc/{pid}").exists()}
+    assert not left_over, f"processes that were left behind: {left_over}"
+    assert not data_folder.exists(), f"{data_folder} was left behind"
+
+
+def _wait_for(state_path: Path, process: subprocess.Popen[bytes], log_path: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+    while not state_path.exists():
+        status = process.poll()
+        assert status is None, f"The deployment ended with {status}:\n{_tail(log_path)}"
+        assert time.monotonic() < deadline, f"not deployed in time:\n{_tail(log_path)}"
+        time.sleep(0.1)
+    return dict(json.loads(state_path.read_bytes()))
+
+
+def _descendants(pid: int) -> set[int]:
+    try:
+        listed = [
+            child
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except FileNotFoundError:
+        return set()
+    children = set(map(int, listed))
+    return children.union(*(_descendants(child) for child in children))
+
+
+def _tail(log_path: Path) -> str:
+    return "\n".join(log_path.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])

