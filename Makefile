@@ -18,7 +18,7 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup run test check lint format types unit local-cloud integration e2e security faults chaos \
+.PHONY: help setup run test check lint format types unit local-cloud template integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -52,6 +52,9 @@ unit: setup ## tests of the code alone, without services
 
 local-cloud: setup ## tests of the local cloud itself
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
+
+template: setup ## tests of the template against the code, and of what sam build makes of it
+	@$(DEV)/python $(PYTEST_DEV) tests/template $(ARGS)
 
 integration: setup ## tests against real Postgres, RabbitMQ and S3
 	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
