@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -78,6 +79,21 @@ def test_template_and_code_agree(check: str, parameters: str) -> None:
         path.parent.name for path in ROOT.glob("functions/*/app.py")
     }
     assert list(CHECKS[check](deployment)) == []
+
+
+def test_every_setting_is_one_that_some_function_reads() -> None:
+    settings = code_paths.PACKAGES["image_api"] / "settings.py"
+    reading = "\n".join(
+        f"settings.{node.name}()"
+        for node in ast.parse(settings.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    )
+    read_anywhere = code_paths.of_source(f"from image_api import settings\n{reading}\n").variables
+    read_by_functions = set().union(
+        *(code_paths.of_function(app).variables for app in ROOT.glob("functions/*/app.py"))
+    )
+    assert len(read_anywhere) > 20
+    assert read_anywhere <= read_by_functions
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
