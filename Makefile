@@ -65,6 +65,9 @@ local-cloud: setup ## tests of the local cloud itself
 conformance: setup ## the gateway and the event source against what AWS documents, and against MiniStack
 	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
 
+template: setup ## tests of the template against the code, and of what sam build makes of it
+	@$(DEV)/python $(PYTEST_DEV) tests/template $(ARGS)
+
 integration: setup ## tests against real Postgres, RabbitMQ and S3
 	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
 

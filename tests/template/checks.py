@@ -1,0 +1,376 @@
+"""What must be true of the templates. Each check returns what is wrong, in words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.template import code_paths
+from tests.template.document import Deployment, Function, as_list, nodes
+
+# API Gateway waits no longer for a function.
+GATEWAY_TIMEOUT_SECONDS = 29
+# Read by code that is not ours: Lambda's runtime, the SDK, Powertools.
+READ_BY_LIBRARIES = re.compile(r"(AWS|POWERTOOLS|_X_AMZN)_\w+")
+# Read where there is no template: docker-compose and a developer's own Postgres.
+ONLY_WITHOUT_A_TEMPLATE = re.compile(r"POSTGRES_\w+")
+# The rights that a call needs.
+RIGHTS_OF_CALLS = {
+    "s3:PutObject": {"s3:PutObject"},
+    "s3:GetObject": {"s3:GetObject"},
+    "s3:DeleteObject": {"s3:DeleteObject"},
+    "s3:DeleteObjects": {"s3:DeleteObject"},
+    "s3:HeadBucket": {"s3:ListBucket"},
+    "s3:ListObjectsV2": {"s3:ListBucket"},
+    "secretsmanager:GetSecretValue": {"secretsmanager:GetSecretValue"},
+}
+# Without it a missing object is an error of access, and our code makes a difference.
+MISSING_IS_NO_ERROR = "s3:ListBucket"
+# Lambda polls a broker with the function's own role. SAM adds what is under MQ, and what is under
+# VpcConfig by a managed policy; the rest is the template's to say.
+POLLER_RIGHTS = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+}
+RIGHTS_BY_VPC_CONFIG = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+}
+# These take no resource but "*".
+ON_NO_RESOURCE = re.compile(r"ec2:Describe\w+|ec2:(Create|Delete)NetworkInterface")
+
+
+@cache
+def found_in(app: Path) -> code_paths.Found:
+    return code_paths.of_function(app)
+
+
+def app_of(function: Function) -> Path:
+    module = str(function.properties["Handler"]).rpartition(".")[0]
+    return function.code_folder / f"{module}.py"
+
+
+def handlers(deployment: Deployment) -> Iterator[str]:
+    for function in deployment.functions:
+        app, name = app_of(function), str(function.properties["Handler"]).rpartition(".")[2]
+        if not app.is_file():
+            folder = function.properties["CodeUri"]
+            yield f"{function.logical_id}: there is no {app.name} in {folder}"
+            continue
+        defined = {
+            name
+            for node in ast.parse(app.read_text(encoding="utf-8")).body
+            for name in _defined_by(node)
+        }
+        if name not in defined:
+            yield f"{function.logical_id}: {app.name} has no {name}"
+
+
+def _defined_by(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def layers(deployment: Deployment, layer_of: Mapping[str, str]) -> Iterator[str]:
+    """`layer_of`: the layer that brings each of our packages."""
+    for function in deployment.functions:
+        imported = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(app_of(function).read_text(encoding="utf-8")))
+            for name in _imported_by(node)
+        }
+        wanted = {layer_of[package] for package in imported & layer_of.keys()}
+        # Our packages import third-party code, whatever the function itself does.
+        if wanted:
+            wanted.add("DependenciesLayer")
+        attached = set(as_list(function.properties.get("Layers")))
+        for layer in sorted(wanted - attached):
+            yield f"{function.logical_id}: its code needs {layer}"
+        for layer in sorted(attached - wanted - {"DependenciesLayer"}):
+            yield f"{function.logical_id}: its code does not need {layer}"
+
+
+def _imported_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module is not None:
+        yield node.module
+
+
+def routes(deployment: Deployment, openapi: Mapping[str, Any]) -> Iterator[str]:
+    """The gateway and the OpenAPI document know the same; every other method gets a 405."""
+    documented = {
+        (method.upper(), path)
+        for path, operations in openapi["paths"].items()
+        for method in operations
+    }
+    served: dict[tuple[str, str], str] = {}
+    for function in deployment.functions:
+        for route in sorted(function.routes):
+            if route in served:
+                yield f"{' '.join(route)}: both {served[route]} and {function.logical_id}"
+            served[route] = function.logical_id
+    exact = {route for route in served if route[0] != "ANY"}
+    for method, path in sorted(exact - documented):
+        yield f"{method} {path}: not in the OpenAPI document"
+    for method, path in sorted(documented - exact):
+        yield f"{method} {path}: no function has this route"
+    others = {path for method, path in served if method == "ANY"}
+    for path in sorted(openapi["paths"].keys() - others):
+        yield f"ANY {path}: nothing answers 405"
+    for path in sorted(others - openapi["paths"].keys()):
+        yield f"ANY {path}: not in the OpenAPI document"
+    for (method, path), owner in served.items():
+        if method == "ANY" and owner != served.get(("GET", "/openapi.json")):
+            yield f"ANY {path}: {owner} does not have the document"
+
+
+def variables(deployment: Deployment) -> Iterator[str]:
+    """Each function has the variables that its code reads, and no others of its own."""
+    read_by_any: set[str] = set()
+    for function in deployment.functions:
+        read = found_in(app_of(function)).variables
+        read_by_any |= read
+        declared = set(function.variables)
+        for name in sorted(read - declared):
+            if not (READ_BY_LIBRARIES.fullmatch(name) or ONLY_WITHOUT_A_TEMPLATE.fullmatch(name)):
+                yield f"{function.logical_id}: its code reads {name}, which is not set"
+        for name in sorted(declared - read - deployment.shared_variables):
+            if not READ_BY_LIBRARIES.fullmatch(name):
+                yield f"{function.logical_id}: its code does not read {name}"
+        # The SDK reads it by itself; an emulator is told to every function that calls AWS.
+        if found_in(app_of(function)).calls and "AWS_ENDPOINT_URL" not in declared:
+            yield f"{function.logical_id}: it calls AWS and has no AWS_ENDPOINT_URL"
+    for name in sorted(deployment.shared_variables - read_by_any):
+        if not READ_BY_LIBRARIES.fullmatch(name):
+            yield f"Globals: no code reads {name}"
+
+
+def rights(deployment: Deployment) -> Iterator[str]:
+    """Each function may make the calls that its code can come to, and no others."""
+    for function in deployment.functions:
+        found = found_in(app_of(function))
+        needed = set().union(*(RIGHTS_OF_CALLS[call] for call in found.calls | found.signed))
+        if "s3:GetObject" in found.calls:
+            needed.add(MISSING_IS_NO_ERROR)
+        polls = any(function.events("MQ"))
+        if polls:
+            needed |= POLLER_RIGHTS - (
+                RIGHTS_BY_VPC_CONFIG if "VpcConfig" in function.properties else set()
+            )
+        given = {action for action, _ in function.rights}
+        for action in sorted(needed - given):
+            yield f"{function.logical_id}: may not {action}, which it does"
+        for action in sorted(given - needed):
+            yield f"{function.logical_id}: may {action}, which it never does"
+        for policy in function.managed_policies:
+            yield f"{function.logical_id}: {policy} allows more than this template says"
+        for action, resource in sorted(function.rights):
+            if "*" in action or "?" in action:
+                yield f"{function.logical_id}: {action} is not one action"
+            if resource.removesuffix("/*").count("*") and not ON_NO_RESOURCE.fullmatch(action):
+                yield f"{function.logical_id}: {action} on {resource}"
+        yield from _rights_on_secrets(function, found.secrets)
+
+
+def _rights_on_secrets(function: Function, variables: set[str]) -> Iterator[str]:
+    named = {function.variables.get(variable, ""): variable for variable in sorted(variables)}
+    allowed = {where for what, where in function.rights if what.startswith("secretsmanager:")}
+    for secret in sorted(named.keys() - allowed):
+        yield f"{function.logical_id}: may not read the secret that {named[secret]} names"
+    for secret in sorted(allowed - named.keys()):
+        yield f"{function.logical_id}: may read {secret}, which no variable names"
+
+
+def limits(deployment: Deployment) -> Iterator[str]:
+    for function in deployment.functions:
+        timeout = int(function.properties["Timeout"])
+        memory = int(function.properties["MemorySize"])
+        if function.routes and timeout >= GATEWAY_TIMEOUT_SECONDS:
+            yield f"{function.logical_id}: {timeout} s, and the gateway waits less"
+        if not 1 <= timeout <= 900:
+            yield f"{function.logical_id}: Lambda knows no time-out of {timeout} s"
+        if not 128 <= memory <= 10_240:
+            yield f"{function.logical_id}: Lambda knows no memory of {memory} MB"
+        for schedule in function.events("Schedule"):
+            period = _seconds_of(schedule["Schedule"])
+            if period is not None and timeout > period:
+                yield f"{function.logical_id}: runs for {timeout} s, every {period} s"
+
+
+def _seconds_of(expression: str) -> int | None:
+    match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
+    unit = {"minute": 60, "hour": 3600, "day": 86_400}
+    return int(match[1]) * unit[match[2]] if match else None
+
+
+def declarations(document: Mapping[str, Any]) -> Iterator[str]:
+    """Everything declared is used and described, everything referred to is declared."""
+    parameters = document.get("Parameters", {})
+    conditions = document.get("Conditions", {})
+    for name, parameter in parameters.items():
+        if not str(parameter.get("Description", "")).strip():
+            yield f"Parameters.{name}: no description"
+    referenced, decided, got = _references(document)
+    for name in sorted(parameters.keys() - referenced):
+        yield f"Parameters.{name}: never used"
+    for name in sorted(conditions.keys() - decided):
+        yield f"Conditions.{name}: never used"
+    for name in sorted(decided - conditions.keys()):
+        yield f"Conditions.{name}: used, not declared"
+    known = {*parameters, *document["Resources"], *_generated(document)}
+    for name in sorted((referenced | got) - known):
+        if not name.startswith("AWS::"):
+            yield f"{name}: referred to, not declared"
+    for section in document.keys() & {"Mappings"}:
+        used = {
+            str(value["Fn::FindInMap"][0])
+            for _, value in nodes(document)
+            if isinstance(value, dict) and "Fn::FindInMap" in value
+        }
+        for name in sorted(document[section].keys() - used):
+            yield f"Mappings.{name}: never used"
+
+
+def _references(document: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:
+    """Names by Ref and Sub, names of conditions, names by GetAtt."""
+    referenced, decided, got = set(), set(), set()
+    for path, value in nodes(document):
+        if not isinstance(value, dict):
+            continue
+        if set(value) == {"Ref"}:
+            referenced.add(str(value["Ref"]))
+        if "Fn::GetAtt" in value:
+            got.add(str(as_list(value["Fn::GetAtt"])[0]).partition(".")[0])
+        if "Fn::Sub" in value:
+            text, own = [*as_list(value["Fn::Sub"]), {}][:2]
+            names = re.findall(r"\$\{([^!}][^}]*)\}", text)
+            referenced |= {name.partition(".")[0] for name in names if name not in own}
+        if "Fn::If" in value:
+            decided.add(str(value["Fn::If"][0]))
+        condition = value.get("Condition")
+        if isinstance(condition, str) and "Effect" not in value and path != ("Resources",):
+            decided.add(condition)
+        for dependency in as_list(value.get("DependsOn")):
+            if isinstance(dependency, str) and len(path) == 2 and path[0] == "Resources":
+                got.add(dependency)
+    return referenced, decided, got
+
+
+def _generated(document: Mapping[str, Any]) -> Iterator[str]:
+    """What SAM adds: a function's role, an API's stage."""
+    for logical_id, resource in document["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            yield f"{logical_id}Role"
+        elif resource["Type"] == "AWS::Serverless::Api":
+            stage = resource["Properties"].get("StageName")
+            yield f"{logical_id}.Stage"
+            yield f"{logical_id}{stage}Stage"
+
+
+def nested_stacks(
+    document: Mapping[str, Any], nested: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Parent and child agree on parameters and outputs; `nested` by the parent's TemplateURL."""
+    children: dict[str, Mapping[str, Any]] = {}
+    for logical_id, resource in document["Resources"].items():
+        if resource["Type"] not in ("AWS::CloudFormation::Stack", "AWS::Serverless::Application"):
+            continue
+        properties = resource["Properties"]
+        url = properties.get("TemplateURL") or properties.get("Location")
+        if url not in nested:
+            yield f"{logical_id}: there is no {url}"
+            continue
+        children[logical_id] = nested[url]
+        declared = nested[url].get("Parameters", {})
+        given = properties.get("Parameters", {})
+        for name in sorted(given.keys() - declared.keys()):
+            yield f"{logical_id}: {url} has no parameter {name}"
+        for name in sorted(declared.keys() - given.keys()):
+            if "Default" not in declared[name]:
+                yield f"{logical_id}: {url} needs the parameter {name}"
+    used: dict[str, set[str]] = {logical_id: set() for logical_id in children}
+    for logical_id, output in _outputs_used(document):
+        if logical_id in children:
+            used[logical_id].add(output)
+    for logical_id, child in children.items():
+        outputs = set(child.get("Outputs", {}))
+        for name in sorted(used[logical_id] - outputs):
+            yield f"{logical_id}: no output {name}"
+
+
+def _outputs_used(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for _, value in nodes(document):
+        if isinstance(value, dict) and "Fn::GetAtt" in value:
+            logical_id, _, attribute = ".".join(map(str, as_list(value["Fn::GetAtt"]))).partition(
+                "."
+            )
+            if attribute.startswith("Outputs."):
+                yield logical_id, attribute.removeprefix("Outputs.")
+        elif isinstance(value, dict) and "Fn::Sub" in value:
+            text = str(as_list(value["Fn::Sub"])[0])
+            yield from re.findall(r"\$\{(\w+)\.Outputs\.(\w+)\}", text)
+
+
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|PRIVATE|CREDENTIAL|API_?KEY", re.I)
+# A name that says where a secret is, how long one lives, or how one is made, is none.
+_NO_SECRET_NAME = re.compile(r"_?(Arn|Minutes|Days|Type|Template)$", re.I)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s:@$]+@")
+_KEYS = re.compile(
+    r"\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}"
+)
+
+
+def secrets_in_text(text: str) -> Iterator[str]:
+    """What is a secret by its form, whatever it is called."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if _URL_WITH_PASSWORD.search(line):
+            yield f"line {number}: a URL with a password"
+        if _KEYS.search(line):
+            yield f"line {number}: a key or a token"
+
+
+def secrets_in_template(document: Mapping[str, Any]) -> Iterator[str]:
+    """Secrets reach functions by name alone; what a parameter brings in shows to nobody."""
+    for name, parameter in document.get("Parameters", {}).items():
+        if _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name):
+            if str(parameter.get("NoEcho", "")).lower() != "true":
+                yield f"Parameters.{name}: a secret, and everybody sees it"
+            if parameter.get("Default"):
+                yield f"Parameters.{name}: a secret in plain text"
+    for path, value in nodes(document):
+        where = ".".join(path)
+        in_environment = "Environment" in path and "Variables" in path
+        if isinstance(value, str) and "{{resolve:" in value and in_environment:
+            yield f"{where}: Lambda's console would show it"
+        if path and path[-1] == "SecretStringTemplate":
+            for name in re.findall(r'"(\w+)" *:', str(value)):
+                if _SECRET_NAME.search(name):
+                    yield f"{where}: {name} in plain text"
+        if (
+            isinstance(value, str)
+            and value.strip()
+            and path
+            and _SECRET_NAME.search(path[-1])
+            and not _NO_SECRET_NAME.search(path[-1])
+            and not value.startswith("{{resolve:secretsmanager:")
+            and _is_a_value(path)
+        ):
+            yield f"{where}: a secret in plain text"
+
+
+def _is_a_value(path: tuple[str, ...]) -> bool:
+    """Of a resource's properties or a variable; not the name of something in an intrinsic."""
+    return path[0] in ("Resources", "Globals") and "Ref" not in path and "Fn::GetAtt" not in path

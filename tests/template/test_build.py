@@ -1,0 +1,301 @@
+"""What `sam build` makes of the template: what AWS would get, loaded as Lambda loads it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import marshal
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.application import ENVIRONMENT
+from tests.template.document import ROOT, Deployment, as_list, read
+
+SAM = ROOT / ".venvs" / "local" / "bin" / "sam"
+RECIPE = ROOT / "infra" / "build" / "Makefile"
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
+LAYERS = ["CommonLayer", "DependenciesLayer", "MigrationsLayer"]
+PACKAGES = [
+    *(function.logical_id for function in Deployment(read(ROOT / "template.yaml"), {}).functions),
+    *LAYERS,
+]
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
+MAX_ZIPPED_BYTES = 50 * 1024 * 1024
+RUNTIME_GLIBC = (2, 26)
+UNCHECKED_HASH = 1
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the artifacts and the template that names them."""
+    folder = tmp_path_factory.mktemp("build")
+    # SAM does not see when the recipe changes: each recipe has a cache of its own.
+    cache = ROOT / ".cache" / "sam-build" / hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:16]
+    cache.mkdir(parents=True, exist_ok=True)
+    result = subprocess.run(
+        [SAM, "build", "--cached", "--parallel", "--build-dir", folder, "--cache-dir", cache],
+        cwd=ROOT,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def code_of(build: Path, package: str) -> tuple[Path, str]:
+    """Where a package's code is, and where it is in the runtime."""
+    if package.endswith("Layer"):
+        return build / package / "python", "/opt/python"
+    return build / package, "/var/task"
+
+
+def bytecode_faults(code: Path, runtime_folder: str) -> Iterator[str]:
+    sources = set(code.rglob("*.py"))
+    for source in sorted(sources):
+        name = source.relative_to(code)
+        cached = Path(importlib.util.cache_from_source(str(source)))
+        if not cached.is_file():
+            yield f"{name}: no bytecode"
+            continue
+        data = cached.read_bytes()
+        if data[:4] != importlib.util.MAGIC_NUMBER:
+            yield f"{name}: bytecode of another Python"
+        elif int.from_bytes(data[4:8], "little") != UNCHECKED_HASH:
+            yield f"{name}: the runtime would compare times or read the source"
+        elif data[8:16] != importlib.util.source_hash(source.read_bytes()):
+            yield f"{name}: bytecode of another source"
+        elif not (where := marshal.loads(data[16:]).co_filename).startswith(runtime_folder):
+            yield f"{name}: says it was at {where}"
+    expected = {Path(importlib.util.cache_from_source(str(source))) for source in sources}
+    for cached in sorted(set(code.rglob("*.pyc")) - expected):
+        yield f"{cached.relative_to(code)}: bytecode without its source"
+
+
+def leftovers(code: Path) -> Iterator[str]:
+    """What only the build, the tests or another service needs."""
+    for path in sorted(code.iterdir()):
+        if path.name in {"bin", "tests", "test", "Makefile"} or path.name.startswith(
+            "requirements"
+        ):
+            yield path.name
+    data = code / "botocore" / "data"
+    if data.is_dir():
+        for service in sorted(path.name for path in data.iterdir() if path.is_dir()):
+            if service not in services_called():
+                yield f"botocore/data/{service}"
+
+
+def services_called() -> set[str]:
+    return {
+        service
+        for path in (ROOT / "layers" / "common" / "image_api").rglob("*.py")
+        for service in re.findall(
+            r"boto3\.client\(\s*\"([a-z0-9-]+)\"", path.read_text(encoding="utf-8")
+        )
+    }
+
+
+def native_faults(code: Path) -> Iterator[str]:
+    """Libraries that need a later glibc than the runtime's, or another processor."""
+    for path in sorted(code.rglob("*.so*")):
+        data = path.read_bytes()
+        name = path.relative_to(code)
+        # An ELF header's e_machine: 62 is x86-64.
+        if data[:4] != b"\x7fELF" or int.from_bytes(data[18:20], "little") != 62:
+            yield f"{name}: not for x86-64"
+        needed = max(
+            ((int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", data)),
+            default=(0, 0),
+        )
+        if needed > RUNTIME_GLIBC:
+            yield f"{name}: needs glibc {needed[0]}.{needed[1]}"
+
+
+def size_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def zipped_bytes(folder: Path) -> int:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return buffer.tell()
+
+
+def load(build: Path, folder: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program with just what Lambda would give the function: its package and its layers."""
+    function = next(
+        function
+        for function in Deployment(read(ROOT / "template.yaml"), {}).functions
+        if function.name == folder
+    )
+    layers = [str(code_of(build, layer)[0]) for layer in as_list(function.properties["Layers"])]
+    # A later layer covers an earlier one.
+    path = [str(build / function.logical_id), *reversed(layers)]
+    return subprocess.run(
+        # Isolated, and without the packages that are installed here.
+        [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path[:0] = {path}\n{program}"],
+        env={**ENVIRONMENT, "DATABASE_ADMIN_URL": ENVIRONMENT["DATABASE_URL"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+# --- what is built ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_source_has_bytecode_that_the_runtime_takes_as_it_is(
+    build: Path, package: str
+) -> None:
+    code, runtime_folder = code_of(build, package)
+
+    assert list(code.rglob("*.py"))
+    assert list(bytecode_faults(code, runtime_folder)) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_is_shipped_that_nobody_needs_there(build: Path, package: str) -> None:
+    assert list(leftovers(code_of(build, package)[0])) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_native_code_fits_the_runtime(build: Path, package: str) -> None:
+    assert list(native_faults(code_of(build, package)[0])) == []
+
+
+def test_there_is_native_code_to_look_at(build: Path) -> None:
+    names = {path.name.partition(".")[0] for path in build.rglob("*.so*")}
+
+    assert {"_pydantic_core", "_imaging", "_pillow_heif", "orjson"} <= names
+
+
+def test_function_and_layers_are_within_lambdas_limits(build: Path) -> None:
+    zipped = {package: zipped_bytes(build / package) for package in PACKAGES}
+    assert {name: size for name, size in zipped.items() if size >= MAX_ZIPPED_BYTES} == {}
+    # The largest function with every layer, whether it has them or not.
+    functions = [package for package in PACKAGES if package not in LAYERS]
+    largest = max(size_bytes(build / package) for package in functions)
+    assert largest + sum(size_bytes(build / layer) for layer in LAYERS) < MAX_UNZIPPED_BYTES
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_loads_from_its_package_and_layers_alone(build: Path, function: str) -> None:
+    # Compiling would mean that some bytecode was not taken.
+    loaded = load(
+        build,
+        function,
+        "def refuse(*_): raise AssertionError('a source was compiled')\n"
+        "sys.modules['_frozen_importlib_external'].SourceLoader.source_to_code = refuse\n"
+        "import app\n"
+        "print(callable(app.lambda_handler))",
+    )
+
+    assert (loaded.returncode, loaded.stdout) == (0, "True\n"), loaded.stderr
+
+
+def test_the_clients_of_every_service_that_the_code_calls_can_be_made(build: Path) -> None:
+    services = services_called()
+    assert {"s3", "secretsmanager"} <= services
+    loaded = load(
+        build,
+        "upload",
+        f"import boto3\nfor name in {sorted(services)}: boto3.client(name, 'eu-west-1')\n"
+        "boto3.client('s3', 'eu-west-1').generate_presigned_post('bucket', 'key')",
+    )
+
+    assert loaded.returncode == 0, loaded.stderr
+
+
+# --- the checks find what is wrong --------------------------------------------------------------
+
+
+@pytest.fixture
+def package(build: Path, tmp_path: Path) -> Path:
+    """A copy of one package, to be spoilt."""
+    return shutil.copytree(build / "RegisterFunction", tmp_path / "RegisterFunction")
+
+
+def test_missing_and_stale_bytecode_is_found(package: Path) -> None:
+    compiled = package / "__pycache__" / "app.cpython-311.pyc"
+    good = compiled.read_bytes()
+
+    def found() -> list[str]:
+        return list(bytecode_faults(package, "/var/task"))
+
+    assert found() == []
+    compiled.write_bytes(good[:4] + bytes([3, 0, 0, 0]) + good[8:])
+    assert found() == ["app.py: the runtime would compare times or read the source"]
+    compiled.write_bytes(b"\0\0\0\0" + good[4:])
+    assert found() == ["app.py: bytecode of another Python"]
+    compiled.write_bytes(good)
+    (package / "app.py").write_text("changed = True\n")
+    assert found() == ["app.py: bytecode of another source"]
+    compiled.rename(package / "__pycache__" / "app.cpython-312.pyc")
+    assert found() == [
+        "app.py: no bytecode",
+        "__pycache__/app.cpython-312.pyc: bytecode without its source",
+    ]
+
+
+def test_bytecode_that_names_the_builders_folder_is_found(package: Path) -> None:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "compileall", "-qf"),
+            *("--invalidation-mode", "unchecked-hash", str(package)),
+        ],
+        check=True,
+    )
+
+    assert list(bytecode_faults(package, "/var/task")) == [
+        f"app.py: says it was at {package / 'app.py'}"
+    ]
+
+
+def test_what_does_not_belong_there_is_found(package: Path) -> None:
+    for name in ("bin", "tests", "botocore/data/ec2", "botocore/data/s3"):
+        (package / name).mkdir(parents=True)
+    (package / "requirements.txt").touch()
+
+    assert list(leftovers(package)) == ["bin", "requirements.txt", "tests", "botocore/data/ec2"]
+
+
+def test_native_code_of_another_machine_is_found(package: Path) -> None:
+    header = b"\x7fELF" + bytes(14)
+    (package / "new.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.9\0GLIBC_2.27\0")
+    (package / "arm.so.1").write_bytes(header + b"\xb7\0" + b"GLIBC_2.17\0")
+    (package / "good.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.26\0")
+
+    assert list(native_faults(package)) == ["arm.so.1: not for x86-64", "new.so: needs glibc 2.27"]
+
+
+def test_a_package_that_compiles_at_load_is_found(build: Path) -> None:
+    loaded = load(
+        build,
+        "register",
+        "sys.dont_write_bytecode = True\n"
+        "def refuse(*_): raise AssertionError('a source was compiled')\n"
+        "sys.modules['_frozen_importlib_external'].SourceLoader.source_to_code = refuse\n"
+        "sys.implementation.cache_tag = 'none'\n"
+        "import app",
+    )
+
+    assert "a source was compiled" in loaded.stderr
