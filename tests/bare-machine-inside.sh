@@ -116,6 +116,7 @@ cd
 timed "git clone" git clone --quiet /bare-machine/repository.bundle project
 cd project
 log=/tmp/make-run.log
+: >"$log"
 timed "make run, the first time, until the API is ready" start
 sed -n '/set-up/p;/ready at/,/started in/p' "$log"
 timed "the README's walk" tests/walk.sh

@@ -65,9 +65,14 @@ mount /etc/pip.conf
 mount "${XDG_CONFIG_HOME:-$HOME/.config}/pip/pip.conf" /etc/xdg/pip/pip.conf
 mount /etc/xdg/pip
 while IFS= read -r path; do
-    case $path in /etc/ssl/* | /etc/pip.conf | /etc/xdg/pip/*) ;; *) mount "$path" ;; esac
+    case $path in
+        /etc/ssl/* | /etc/pip.conf | /etc/xdg/pip/*) ;;
+        # The pages of an index name files that lie beside them.
+        file://*) path=${path#file://}; [[ ${path%/*} == "" ]] || path=${path%/*}; mount "$path" ;;
+        *) mount "$path" ;;
+    esac
 done < <({ python3 -m pip config list 2>/dev/null || true; } |
-    grep -oE "(file://)?/[^ '\"]+" | grep -oE '/[^/].*' | sort -u)
+    grep -oE "(file://)?/[^ '\"]+" | grep -vE '^//' | sort -u)
 
 # Certificates that this machine trusts besides the usual ones.
 mount /usr/local/share/ca-certificates
