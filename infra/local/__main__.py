@@ -1,4 +1,4 @@
-"""The local cloud's command line: `python -m infra.local run | services | invoke`."""
+"""The local cloud's command line: `python -m infra.local run | services | invoke | build`."""
 
 import argparse
 import asyncio
@@ -65,6 +65,8 @@ def main() -> int:
                 work = _run(settings, with_functions=True)
             case "services":
                 work = _run(settings, with_functions=False)
+            case "build":
+                work = _build(settings)
             case _:
                 work = _invoke(settings, arguments.function, arguments.event)
         return uvloop.run(work)
@@ -131,6 +133,12 @@ async def _run_until_cancelled(
                 highlight=False,
             )
         await cloud.wait()
+
+
+async def _build(settings: Settings) -> int:
+    console = Console()
+    await Cloud(settings, LogStream(), console).build()
+    return 0
 
 
 async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
@@ -207,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
         "services", parents=[shared], help="Postgres, RabbitMQ and S3 alone"
     )
     services.add_argument("--json", action="store_true", help="log one JSON object a line")
+    commands.add_parser(
+        "build", parents=[shared], help="install and compile all code, and start nothing"
+    )
     invoke = commands.add_parser("invoke", parents=[shared], help="one function, one event")
     invoke.add_argument("function", help="folder name (upload) or logical id (UploadFunction)")
     invoke.add_argument("--event", type=Path, required=True, help="a JSON file")

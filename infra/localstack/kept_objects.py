@@ -163,3 +163,7 @@ def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
         print(f"S3: {operation} could not be written to the volume: {error!r}", flush=True)
         response.status_code = 500
         response.set_response(b"<Error><Code>InternalError</Code></Error>")
+
+
+def _is_own(context: Any) -> bool:
+    return f"app/{_APPLICATION_ID}" in context.request.headers.get("User-Agent", "")
