@@ -18,7 +18,7 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup run test check lint format types unit local-cloud integration e2e security faults chaos \
+.PHONY: help setup setup-run run test check lint format types unit local-cloud integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -27,7 +27,10 @@ help: ## list what there is
 setup: ## install what is missing: packages of the system, and the virtual environments
 	@infra/setup.sh
 
-run: setup ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
+setup-run:
+	@infra/setup.sh local lambda
+
+run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
 	@exec $(LOCAL)/python -m infra.local run
 
 test: setup ## everything that must pass: lint, types, then all tests
@@ -71,7 +74,7 @@ chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --ro
 bench: setup ## measure a running system of its own
 	@$(DEV)/python -m bench $(ARGS)
 
-invoke: setup ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
+invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
 
@@ -81,7 +84,7 @@ dead-letters: setup ## list the messages that could not be processed, and why
 redrive: setup ## send them back to the work queue; ARGS="--event ID" for one of them
 	@$(DEV)/python -m infra.dead_letters redrive $(ARGS)
 
-listen: setup ## print every event as it happens; EVENTS=image.*.completed for some of them
+listen: setup-run ## print every event as it happens; EVENTS=image.*.completed for some of them
 	@exec $(LOCAL)/python -m infra.local.listen
 
 openapi: setup ## write functions/docs/openapi.json anew from the functions
@@ -93,13 +96,15 @@ events: setup ## write events/*.json anew, a sample event for each function
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
 	@for input in layers/dependencies/requirements functions/migrate/requirements \
-		infra/local/lambda-requirements infra/local/requirements tests/requirements; do \
+		infra/local/lambda-requirements infra/local/requirements tests/requirements \
+		tests/localstack/requirements; do \
 		echo "$$input.txt"; \
 		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
 			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-			$(UPGRADE) "$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
+			$(UPGRADE) $$([ ! -f uv.toml ] || echo --config-file uv.toml) \
+			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
 
-reset: setup ## stop this clone's local cloud and wipe all its data
+reset: setup-run ## stop this clone's local cloud and wipe all its data
 	@$(LOCAL)/python -m infra.local.services.reset --data-folder $(DATA)
 
 clean: ## remove the virtual environments and caches; the data stays

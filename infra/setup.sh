@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prepares this clone: what it needs of the system, and one virtual environment each for the tests
-# (dev), the local cloud (local) and the functions it runs (lambda). Does nothing that is done.
+# (dev), the local cloud (local), the functions it runs (lambda) and the LocalStack that the tests
+# start (localstack); or only those that are named. Does nothing that is done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +10,11 @@ readonly ENVIRONMENTS=(
     "dev tests/requirements.txt"
     "local infra/local/requirements.txt"
     "lambda infra/local/lambda-requirements.txt"
+    "localstack tests/localstack/requirements.txt"
 )
+readonly WANTED=${*:-every}
+
+is_wanted() { [[ $WANTED == every || " $WANTED " == *" $1 "* ]]; }
 
 say() { printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"; }
 
@@ -182,9 +187,9 @@ make_environment() {
     rm -rf "$folder"
     "$python" -m venv "$folder"
     # Every package is pinned with its hash, so pip has nothing to resolve; wheels only, so no
-    # package's build runs code here, except for the one that has no wheel.
+    # package's build runs code here, except for the two that have no wheel.
     "$folder/bin/python" -m pip install --no-input --disable-pip-version-check \
-        --no-deps --require-hashes --only-binary :all: --no-binary localstack-client \
+        --no-deps --require-hashes --only-binary :all: --no-binary localstack-client,tailer \
         --requirement "$requirements"
     "$folder/bin/python" -m pip check --disable-pip-version-check
     echo "$recipe" >"$folder/recipe"
@@ -219,6 +224,7 @@ make_environments() {
     trap abandon_environments EXIT
     for entry in "${ENVIRONMENTS[@]}"; do
         read -r name requirements <<<"$entry"
+        is_wanted "$name" || continue
         recipe=$(recipe_of "$requirements")
         is_made "$name" "$recipe" && continue
         say "making .venvs/$name from $requirements"

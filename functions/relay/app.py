@@ -1,4 +1,4 @@
-"""Every minute: publishes accepted events that could not be published at once."""
+"""Every minute: measures what waits, and publishes events that could not be published at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from image_api import relaying, wiring
+from image_api import backlog, relaying, wiring
 
 outbox, users = wiring.outbox(), wiring.user_records()
+images, broker = wiring.image_records(), wiring.broker()
 
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     users.forget_old_failures()
+    backlog.measure(images, broker)
     return relaying.relay_all(outbox, context.get_remaining_time_in_millis)

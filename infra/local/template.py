@@ -734,10 +734,18 @@ class _Reader:
                 logical_id=logical_id,
                 resource_type=kind,
                 function_id=self._function_id(token),
-                properties={
-                    name: self._required(logical_id, properties, name) for name in properties
-                },
+                properties=dict(self._custom_properties(logical_id, properties)),
             )
+
+    def _custom_properties(
+        self, logical_id: str, properties: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Any]]:
+        """What refers to AWS alone, such as a nested stack, is left out, as in an environment."""
+        for name, value in properties.items():
+            try:
+                yield name, self._resolver.resolve(value)
+            except Unresolved as error:
+                logger.debug("%s: %s is not given: %s", logical_id, name, error)
 
 
 def _truth(value: Any) -> bool:

@@ -17,6 +17,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api import broker as broker_module
 from image_api import events
+from image_api.backlog import MessageCounts
 from image_api.broker import RETRY_DELAYS_SECONDS, Broker, Message, dead_queue, retry_queue
 from image_api.errors import ServiceUnavailable
 from image_api.events import Event
@@ -221,6 +222,28 @@ def test_a_dead_letter_keeps_its_reason(
     broker.publish("", dead_queue(queue), message(b"bad", **{"x-reason": "no JSON"}))
     _, properties, body = received(channel, dead_queue(queue))
     assert (body, properties.headers["x-reason"]) == (b"bad", "no JSON")
+
+
+def test_messages_are_counted_by_whether_they_wait_or_were_given_up(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    assert broker.message_counts() == MessageCounts(waiting=0, dead=0)
+    broker.publish_event(event())
+    broker.publish("", retry_queue(queue, 600), message(b"later"))
+    broker.publish("", dead_queue(queue), message(b"never"))
+    eventually(
+        lambda: broker.message_counts() == MessageCounts(waiting=2, dead=1), "all are counted"
+    )
+    received(channel, queue)
+    eventually(lambda: broker.message_counts().waiting == 1, "one was taken")
+
+
+def test_queues_that_are_not_there_cannot_be_counted(services: RealServices, exchange: str) -> None:
+    with (
+        broker_at(services.rabbitmq_url, f"{exchange}-nowhere") as broker,
+        pytest.raises(ServiceUnavailable),
+    ):
+        broker.message_counts()
 
 
 def test_a_message_that_the_broker_gives_up_is_among_the_dead_letters(

@@ -371,6 +371,25 @@ def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for inner in plan.get("Plans", []) for node in nodes_of(inner))]
 
 
+def test_the_oldest_change_that_waits_has_an_age(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    assert image_records.oldest_unfinished_age_seconds() == 0
+    finished, waiting = (add(image_records, users[0]) for _ in range(2))
+    sql.run(
+        "UPDATE images SET updated_at = now() - interval '1 hour', status = 'ready',"
+        " applied_sequence = accepted_sequence WHERE id = :id",
+        id=finished,
+    )
+    assert image_records.oldest_unfinished_age_seconds() < 60
+    sql.run("UPDATE images SET updated_at = now() - interval '90 s' WHERE id = :id", id=waiting)
+    assert 90 <= image_records.oldest_unfinished_age_seconds() < 150
+    # A removal is work as well, though nobody sees the image any more.
+    assert image_records.accept_delete(users[0], finished, "") is not None
+    sql.run("UPDATE images SET applied_sequence = accepted_sequence WHERE id = :id", id=waiting)
+    assert 0 < image_records.oldest_unfinished_age_seconds() < 60
+
+
 def test_changes_of_one_image_that_are_accepted_side_by_side_get_numbers_of_their_own(
     make_database: Callable[[], Database],
     image_records: PostgresImageRecords,

@@ -78,7 +78,10 @@ Resources:
     Type: AWS::RDS::DBInstance
   Schema:
     Type: Custom::Schema
-    Properties: {ServiceToken: !GetAtt Function.Arn, Revision: 4}
+    Properties:
+      ServiceToken: !GetAtt Function.Arn
+      Revision: 4
+      Host: !GetAtt Database.Endpoint.Address
 """
 
 
@@ -181,6 +184,8 @@ def test_a_custom_resource_names_its_function(folder: Path) -> None:
     assert (resource.logical_id, resource.function_id) == ("Schema", "Function")
     assert resource.resource_type == "Custom::Schema"
     assert resource.properties["Revision"] == 4
+    # What refers to AWS alone is left out.
+    assert "Host" not in resource.properties
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,25 @@ def test_the_database_comes_from_secrets_manager_on_aws(only: Callable[..., None
 
 
 @mock_aws
+def test_the_databases_secret_says_how_far_its_certificate_is_checked(
+    only: Callable[..., None],
+) -> None:
+    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
+    only(**aws, AWS_SECRET_ACCESS_KEY="b")
+    secret = '{"username": "ada", "password": "p", "host": "db", "sslmode": "%s"}'
+    api, admin = _store(secret % "verify-full", "api"), _store(secret % "disable", "admin")
+    only(
+        **aws,
+        AWS_SECRET_ACCESS_KEY="b",
+        DATABASE_SECRET_ARN=api,
+        DATABASE_ADMIN_SECRET_ARN=admin,
+        DATABASE_HOST="proxy",
+    )
+    assert settings.database_url() == "postgresql://ada:p@proxy:5432/images?sslmode=verify-full"
+    assert settings.database_admin_url() == "postgresql://ada:p@db:5432/images?sslmode=disable"
+
+
+@mock_aws
 def test_broker_and_tokens_come_from_secrets_manager_on_aws(only: Callable[..., None]) -> None:
     aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
     only(**aws, AWS_SECRET_ACCESS_KEY="b")

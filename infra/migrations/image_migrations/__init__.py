@@ -9,6 +9,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -31,12 +32,18 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 def upgrade(database_url: str, revision: str = "head") -> str:
     """Brings the schema up to a revision in one transaction; returns the revision reached.
 
-    A lock in the database lets one of several deployments through at a time.
+    A lock in the database lets one of several deployments through at a time. A schema that is newer
+    than this code stays as it is: that is what a deployment finds that is rolled back, and every
+    revision keeps what the code before it needs.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _transaction(database_url) as connection:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7314201986)")
+        present = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if present is not None and present not in known:
+            return present
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         reached = MigrationContext.configure(connection).get_current_revision()

@@ -15,6 +15,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPConnectionError, AMQPError
 
 from image_api import events
+from image_api.backlog import MessageCounts
 from image_api.errors import ServiceUnavailable
 from image_api.events import Event
 from image_api.settings import BrokerSettings
@@ -124,6 +125,25 @@ class Broker:
             except _FAILURES as error:
                 self._drop()
                 raise self._unavailable() from error
+
+    def message_counts(self) -> MessageCounts:
+        """What lies in the queues, ready to be delivered. Raises ServiceUnavailable."""
+        queue = self._settings.queue
+        counts: list[int] = []
+
+        def count() -> None:
+            delays = [retry_queue(queue, seconds) for seconds in RETRY_DELAYS_SECONDS]
+            channel = self._open_channel()
+            assert self._connection is not None
+            with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+                counts[:] = [
+                    channel.queue_declare(name, passive=True).method.message_count
+                    for name in (queue, *delays, dead_queue(queue))
+                ]
+
+        self._on_a_live_connection(count)
+        *waiting, dead = counts
+        return MessageCounts(sum(waiting), dead)
 
     def close(self) -> None:
         with self._lock:

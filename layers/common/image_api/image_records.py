@@ -68,6 +68,12 @@ SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
        (SELECT sequence FROM event), (SELECT created_at FROM event)
 """
 
+# A change that was accepted and neither applied nor given up.
+_OLDEST_UNFINISHED = """
+SELECT coalesce(extract(epoch FROM now() - min(updated_at)), 0)::float8
+FROM images WHERE applied_sequence < accepted_sequence
+"""
+
 # The fields in the order and the form in which clients see them. Postgres builds the JSON:
 # parsing rows in Python takes six times as long. `url` and `thumbnail_url` hold object keys here.
 _IMAGE_JSON = """json_build_object(
@@ -202,6 +208,11 @@ class PostgresImageRecords:
             {"user_id": user_id},
             correlation_id,
         )
+
+    def oldest_unfinished_age_seconds(self) -> float:
+        row = self._database.row(_OLDEST_UNFINISHED)
+        assert row is not None
+        return float(row[0])
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         row = self._database.row(_FIND, user_id=user_id, image_id=image_id)

@@ -70,11 +70,7 @@ def database_url() -> str:
     if url := _optional("DATABASE_URL"):
         return url
     if secret := _secret("DATABASE_SECRET_ARN"):
-        host = _optional("DATABASE_HOST") or secret["host"]
-        name = _optional("POSTGRES_DB") or secret.get("dbname", "images")
-        return _database_url(
-            secret["username"], secret["password"], host, secret.get("port", 5432), name, "require"
-        )
+        return _database_url_of(secret, _optional("DATABASE_HOST") or secret["host"])
     if user := _optional("POSTGRES_USER"):
         return _database_url(
             user,
@@ -93,14 +89,7 @@ def database_admin_url() -> str:
     if url := _optional("DATABASE_ADMIN_URL"):
         return url
     if secret := _secret("DATABASE_ADMIN_SECRET_ARN"):
-        return _database_url(
-            secret["username"],
-            secret["password"],
-            secret["host"],
-            secret.get("port", 5432),
-            _optional("POSTGRES_DB") or secret.get("dbname", "images"),
-            "require",
-        )
+        return _database_url_of(secret, secret["host"])
     return database_url()
 
 
@@ -226,6 +215,18 @@ def _database_url(
     return (
         f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}"
         f"@{host}:{port}/{quote(name, safe='')}?sslmode={sslmode}"
+    )
+
+
+def _database_url_of(secret: dict[str, str], host: str) -> str:
+    """The fields are those that RDS attaches to a secret; `sslmode` is ours."""
+    return _database_url(
+        secret["username"],
+        secret["password"],
+        host,
+        secret.get("port", 5432),
+        _optional("POSTGRES_DB") or secret.get("dbname", "images"),
+        secret.get("sslmode", "require"),
     )
 
 
