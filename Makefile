@@ -18,7 +18,7 @@ LOCAL_SOURCES := infra/local tests/local_cloud
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup setup-run run test check lint format types unit local-cloud integration e2e security faults chaos \
+.PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud integration e2e security faults chaos \
 	bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
@@ -36,7 +36,7 @@ run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends
 test: setup ## everything that must pass: lint, types, then all tests
 	@infra/test.sh
 
-check: lint types ## lint and types
+check: lint types lint-template ## lint, types and the templates
 
 lint: setup ## style and common mistakes
 	@$(DEV)/ruff check .
@@ -49,6 +49,11 @@ format: setup ## put the code into the common style
 types: setup ## type checks, in strict mode
 	@$(DEV)/mypy $(SOURCES)
 	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
+
+lint-template: setup ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
+	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/monitoring.yaml
+	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
+	@.venvs/policy/bin/checkov --config-file infra/policy/checkov.yaml
 
 unit: setup ## tests of the code alone, without services
 	@$(DEV)/python $(PYTEST_DEV) tests/unit $(ARGS)
@@ -97,7 +102,7 @@ lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes n
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
 	@for input in layers/dependencies/requirements functions/migrate/requirements \
 		infra/local/lambda-requirements infra/local/requirements tests/requirements \
-		tests/localstack/requirements; do \
+		tests/localstack/requirements infra/policy/requirements; do \
 		echo "$$input.txt"; \
 		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
 			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \

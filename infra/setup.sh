@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prepares this clone: what it needs of the system, and one virtual environment each for the tests
-# (dev), the local cloud (local), the functions it runs (lambda) and the LocalStack that the tests
-# start (localstack); or only those that are named. Does nothing that is done.
+# (dev), the local cloud (local), the functions it runs (lambda), the LocalStack that the tests start
+# (localstack) and the template's policy check (policy); or only those that are named. Does nothing
+# that is done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,6 +12,7 @@ readonly ENVIRONMENTS=(
     "local infra/local/requirements.txt"
     "lambda infra/local/lambda-requirements.txt"
     "localstack tests/localstack/requirements.txt"
+    "policy infra/policy/requirements.txt"
 )
 readonly WANTED=${*:-every}
 

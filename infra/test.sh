@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly FIRST_LANE=(types unit integration e2e security)
+readonly FIRST_LANE=(types lint-template unit integration e2e security)
 readonly SECOND_LANE=(local-cloud faults)
 readonly SECOND_LOG=.cache/test-second-lane.log
 
