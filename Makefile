@@ -15,7 +15,7 @@ DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
 LOCAL_SOURCES := infra/local tests/local_cloud
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py infra/localstack/*.py bench \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud integration e2e security faults chaos \

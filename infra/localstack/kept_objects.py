@@ -5,7 +5,6 @@ to its chain, by the same lists that its extensions use: one writes every change
 volume before the request is answered, and one refuses requests until everything is back.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -24,12 +23,10 @@ _KEPT_HEADERS = (
     "ContentType",
     "Metadata",
 )
-_WRITES = frozenset(
-    ("PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload")
-    + ("DeleteObject", "DeleteObjects", "DeleteBucket")
-)
+_PUTS = frozenset(("PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"))
+_DELETIONS = frozenset(("DeleteObject", "DeleteObjects", "DeleteBucket"))
 # How our own requests are told from the others.
-_APPLICATION_ID = "kept-objects"
+_MARK = "image-api-kept-objects"
 
 
 class KeptObjects:
@@ -109,8 +106,8 @@ def client() -> Any:
         endpoint_url="http://127.0.0.1:4566",
         region_name="us-east-1",
         aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(user_agent_appid=_APPLICATION_ID, s3={"addressing_style": "path"}),
+        aws_secret_access_key="test",  # noqa: S106 - LocalStack's, the same everywhere
+        config=Config(user_agent_extra=_MARK, s3={"addressing_style": "path"}),
     )
 
 
@@ -141,7 +138,7 @@ def _refuse_until_restored(_chain: Any, context: Any, _response: Any) -> None:
 
 def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
     operation = context.operation.name if context.operation else None
-    if operation not in _WRITES or _is_own(context) or response.status_code >= 300:
+    if operation not in _PUTS | _DELETIONS or _is_own(context) or response.status_code >= 300:
         return
     if context.service.service_name != "s3":
         return
@@ -166,4 +163,4 @@ def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
 
 
 def _is_own(context: Any) -> bool:
-    return f"app/{_APPLICATION_ID}" in context.request.headers.get("User-Agent", "")
+    return _MARK in context.request.headers.get("User-Agent", "")
