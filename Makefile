@@ -19,7 +19,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud integration e2e security faults chaos \
-	bench invoke dead-letters redrive listen openapi events lock reset clean
+	compose bare-machine bench invoke dead-letters redrive listen openapi events lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -75,6 +75,12 @@ faults: setup ## tests that break the parts while they are in use
 
 chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
 	@PYTHONPATH=layers/common $(DEV)/python -m tests.faults.chaos $(ARGS)
+
+compose: ## test docker-compose.yml, as a project of its own (needs Docker)
+	@tests/compose.sh
+
+bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
+	@tests/bare-machine.sh $(ARGS)
 
 bench: setup ## measure a running system of its own
 	@$(DEV)/python -m bench $(ARGS)
