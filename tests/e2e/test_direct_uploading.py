@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
@@ -48,6 +49,21 @@ def test_a_photo_too_large_for_the_api_comes_in_by_way_of_the_storage(ada: ApiCl
     assert image["resolution"] == "2400x1800"
     assert image["size"] == len(data)
     assert ada.download(image["url"]).content == data
+
+
+def test_a_page_in_a_browser_may_send_a_file_to_the_storage(ada: ApiClient) -> None:
+    offer = _begin(ada)
+    origin = {"Origin": "https://photos.example"}
+    preflight = requests.options(
+        offer["url"], headers={**origin, "Access-Control-Request-Method": "POST"}, timeout=10
+    )
+    sent = requests.post(
+        offer["url"], data=offer["fields"], files={"file": ROCKET}, headers=origin, timeout=10
+    )
+    assert (preflight.status_code, sent.status_code) == (200, 204)
+    for answer in (preflight, sent):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
 
 
 def test_what_was_sent_waits_nowhere_once_it_is_an_image(ada: ApiClient, bucket: Any) -> None:

@@ -25,6 +25,7 @@ from image_api.storage import S3Storage
 from image_api.user_records import PostgresUserRecords
 from tests import application
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
+from tests.localstack.server import running_localstack
 
 hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("suite")
@@ -34,6 +35,13 @@ hypothesis_settings.load_profile("suite")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServices]:
     with running_services(tmp_path_factory.mktemp("services")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The S3 that docker-compose runs, beside MiniStack's of `services`."""
+    with running_localstack(tmp_path_factory.mktemp("localstack") / "data") as endpoint_url:
+        yield endpoint_url
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,19 @@
-"""Objects in S3, against a server that runs and against moto, with the same tests."""
+"""Objects in S3: the same tests against moto, MiniStack and LocalStack."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
+from xml.etree import ElementTree
 
 import boto3
+import localstack_client.session
 import pytest
 import requests
 from moto import mock_aws
@@ -17,6 +23,9 @@ from image_api.settings import StorageSettings
 from image_api.signing import AwsCredentials, UrlSigner
 from image_api.storage import ObjectMissing, S3Storage
 from tests.integration.real_services import RealServices
+from tests.localstack import server as localstack
+
+REGION = "us-east-1"
 
 ODD_KEYS = [
     "storage/a b+c.png",
@@ -29,41 +38,79 @@ ODD_KEYS = [
 
 @dataclass(frozen=True)
 class Store:
+    name: str
     storage: S3Storage
-    signer: UrlSigner
     client: Any
     bucket: str
+    endpoint_url: str | None
+    credentials: AwsCredentials
+
+    def signer(
+        self, *, credentials: AwsCredentials | None = None, at: datetime | None = None
+    ) -> UrlSigner:
+        now = at or datetime.now(UTC)
+        return UrlSigner(
+            self.bucket,
+            REGION,
+            self.endpoint_url,
+            credentials or self.credentials,
+            now_seconds=now.timestamp,
+        )
+
+    def link(self, key: str) -> str:
+        return self.signer().signed(key)
 
     def keys(self) -> set[str]:
         found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
         return {stored["Key"] for stored in found}
 
+    def shorten_pages(self, length: int) -> None:
+        """What S3 does to a thousand objects happens to a few."""
 
-@pytest.fixture(params=["a server", "moto"])
+        def limit(params: dict[str, Any], **_: object) -> None:
+            params["MaxKeys"] = length
+
+        self.storage._client.meta.events.register("before-parameter-build.s3.ListObjectsV2", limit)
+
+
+@pytest.fixture(params=["moto", "MiniStack", "LocalStack"])
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    if request.param == "moto":
-        credentials = AwsCredentials("AKIDEXAMPLE", "secret", None)
-        endpoint_url = None
-    else:
+    """A new bucket; moto's has the addresses of AWS, the others' those of an emulator."""
+    endpoint_url: str | None = None
+    if request.param == "MiniStack":
         services: RealServices = request.getfixturevalue("services")
-        credentials = AwsCredentials(services.access_key_id, services.secret_access_key, None)
         endpoint_url = services.endpoint_url
+        credentials = AwsCredentials(services.access_key_id, services.secret_access_key, None)
+    elif request.param == "LocalStack":
+        endpoint_url = request.getfixturevalue("localstack_url")
+        credentials = AwsCredentials(localstack.ACCESS_KEY_ID, localstack.SECRET_ACCESS_KEY, None)
+    else:
+        credentials = AwsCredentials("AKIDEXAMPLE", "secret", None)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", credentials.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key)
+    # localstack_client would prefer it to the address it is given.
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     if endpoint_url is None:
         with mock_aws():
-            yield from stores(credentials, None)
+            client = boto3.client("s3", region_name=REGION)
+            yield from stores(request.param, client, None, credentials)
     else:
-        yield from stores(credentials, endpoint_url)
+        client = localstack_client.session.Session(
+            localstack_host=urlsplit(endpoint_url).netloc,
+            region_name=REGION,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+        ).client("s3")
+        yield from stores(request.param, client, endpoint_url, credentials)
 
 
-def stores(credentials: AwsCredentials, endpoint_url: str | None) -> Iterator[Store]:
-    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint_url)
+def stores(
+    name: str, client: Any, endpoint_url: str | None, credentials: AwsCredentials
+) -> Iterator[Store]:
     bucket = f"test-{uuid4().hex}"
     client.create_bucket(Bucket=bucket)
-    storage = S3Storage(StorageSettings(bucket, "us-east-1", endpoint_url, endpoint_url))
-    signer = UrlSigner(bucket, "us-east-1", endpoint_url, credentials)
-    yield Store(storage, signer, client, bucket)
+    storage = S3Storage(StorageSettings(bucket, REGION, endpoint_url, endpoint_url))
+    yield Store(name, storage, client, bucket, endpoint_url, credentials)
     storage._client.close()
     client.close()
 
@@ -102,7 +149,7 @@ def test_any_key_is_itself(store: Store, key: str) -> None:
     store.storage.put(key, key.encode(), "image/png")
     assert store.storage.get(key) == key.encode()
     assert store.keys() == {key}
-    answer = requests.get(store.signer.signed(key), timeout=10)
+    answer = requests.get(store.link(key), timeout=10)
     assert answer.content == key.encode()
     store.storage.delete([key])
     assert store.keys() == set()
@@ -110,7 +157,7 @@ def test_any_key_is_itself(store: Store, key: str) -> None:
 
 def test_a_signed_link_opens_as_what_it_is(store: Store) -> None:
     store.storage.put("storage/a/image.webp", b"RIFF", "image/webp")
-    answer = requests.get(store.signer.signed("storage/a/image.webp"), timeout=10)
+    answer = requests.get(store.link("storage/a/image.webp"), timeout=10)
     assert answer.status_code == 200
     assert answer.content == b"RIFF"
     assert answer.headers["Content-Type"] == "image/webp"
@@ -119,8 +166,15 @@ def test_a_signed_link_opens_as_what_it_is(store: Store) -> None:
     assert "immutable" in answer.headers["Cache-Control"]
 
 
+def test_a_link_signed_with_temporary_credentials_opens(store: Store) -> None:
+    store.storage.put("storage/a", b"a", "image/png")
+    signer = store.signer(credentials=replace(store.credentials, session_token="a/token+=="))
+    answer = requests.get(signer.signed("storage/a"), timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"a")
+
+
 def test_a_signed_link_to_nothing_is_not_found(store: Store) -> None:
-    assert requests.get(store.signer.signed("storage/never"), timeout=10).status_code == 404
+    assert requests.get(store.link("storage/never"), timeout=10).status_code == 404
 
 
 def test_a_form_stores_a_file_where_it_was_offered_to(store: Store) -> None:
@@ -153,29 +207,136 @@ def test_a_page_of_keys_is_in_their_order_and_begins_where_it_should(store: Stor
     assert all(-5 < stored.age_seconds < 60 for stored in found)
 
 
-def test_a_server_refuses_a_link_that_was_changed_or_is_too_old(
-    services: RealServices, storage: S3Storage, bucket: str
-) -> None:
-    storage.put("storage/a", b"a", "image/png")
-    storage.put("storage/b", b"b", "image/png")
-    credentials = AwsCredentials(services.access_key_id, services.secret_access_key, None)
-    signer = UrlSigner(bucket, "us-east-1", services.endpoint_url, credentials)
-    url = signer.signed("storage/a")
-    assert requests.get(url, timeout=10).status_code == 200
-    assert requests.get(url.replace("storage/a", "storage/b"), timeout=10).status_code == 403
-    old = UrlSigner(
-        bucket, "us-east-1", services.endpoint_url, credentials, now_seconds=lambda: 1_700_000_000.0
-    )
-    assert requests.get(old.signed("storage/a"), timeout=10).status_code == 403
+def test_keys_come_in_the_order_of_their_bytes(store: Store) -> None:
+    keys = ["a/1", "a!", "a", "B", "~", "ä", "日本", "a-", "a/10", "🖼"]
+    for key in keys:
+        store.storage.put(key, b"x", "image/png")
+    found = [stored.key for page in store.storage.pages("", "") for stored in page]
+    assert found == sorted(keys, key=str.encode)
 
 
-def test_a_server_refuses_a_file_larger_than_was_offered(
-    services: RealServices, storage: S3Storage
+def test_pages_follow_one_another_to_the_end(store: Store) -> None:
+    keys = [f"storage/{number}" for number in range(7)]
+    for key in keys:
+        store.storage.put(key, b"x", "image/png")
+    store.shorten_pages(3)
+    pages = [[stored.key for stored in page] for page in store.storage.pages("storage/", keys[1])]
+    assert pages == [keys[2:5], keys[5:]]
+
+
+def test_a_folder_of_many_pages_is_deleted(store: Store) -> None:
+    for number in range(7):
+        store.storage.put(f"storage/1/{number}", b"x", "image/png")
+    store.shorten_pages(3)
+    store.storage.delete_folder("storage/1/")
+    assert store.keys() == set()
+
+
+# What S3 answers to what it does not allow: status and error code.
+S3_REFUSALS: dict[str, tuple[int, str]] = {
+    "a link without a signature": (403, "AccessDenied"),
+    "a link for another object": (403, "SignatureDoesNotMatch"),
+    "a link signed with another secret": (403, "SignatureDoesNotMatch"),
+    "a link that is too old": (403, "AccessDenied"),
+    "a form with too large a file": (400, "EntityTooLarge"),
+    "a form with an empty file": (400, "EntityTooSmall"),
+    "a form for another key": (403, "AccessDenied"),
+    "a form that makes its object public": (403, "AccessDenied"),
+    "a form that is too old": (403, "AccessDenied"),
+    "a form whose limit was raised": (403, "SignatureDoesNotMatch"),
+    "a form without a signature": (403, "AccessDenied"),
+}
+OBEYED = None
+# Where an emulator does otherwise. Each entry is asserted too, so that a version which does better
+# is noticed.
+DEVIATIONS: dict[str, dict[str, tuple[int, str] | None]] = {
+    "moto": {
+        **dict.fromkeys(S3_REFUSALS, OBEYED),
+        "a link without a signature": (403, ""),
+    },
+    "MiniStack": {
+        "a link without a signature": OBEYED,
+        "a form for another key": OBEYED,
+        "a form that makes its object public": OBEYED,
+        "a form that is too old": OBEYED,
+        "a form whose limit was raised": OBEYED,
+        "a form without a signature": OBEYED,
+    },
+    "LocalStack": {
+        "a link without a signature": OBEYED,
+        "a form that makes its object public": OBEYED,
+        "a form whose limit was raised": OBEYED,
+        "a form without a signature": OBEYED,
+    },
+}
+
+
+def expected(store: Store, attempt: str) -> tuple[int, str] | None:
+    return DEVIATIONS[store.name].get(attempt, S3_REFUSALS[attempt])
+
+
+def refusal(answer: requests.Response) -> tuple[int, str]:
+    code = ElementTree.fromstring(answer.content).findtext("Code") if answer.content else None
+    return answer.status_code, code or ""
+
+
+@pytest.mark.parametrize("attempt", [name for name in S3_REFUSALS if name.startswith("a link")])
+def test_a_link_opens_only_what_was_signed_and_while_it_is_valid(
+    store: Store, attempt: str
 ) -> None:
-    url, fields = storage.presigned_post("incoming/1/a", 100, 900)
-    answer = requests.post(url, data=fields, files={"file": ("x", b"x" * 101)}, timeout=10)
-    assert answer.status_code == 400
-    assert storage.get_if_present("incoming/1/a") is None
+    store.storage.put("storage/a", b"a", "image/png")
+    store.storage.put("storage/b", b"b", "image/png")
+    match attempt:
+        case "a link without a signature":
+            url = store.link("storage/b").partition("?")[0]
+        case "a link for another object":
+            url = store.link("storage/a").replace("storage/a", "storage/b")
+        case "a link signed with another secret":
+            other = replace(store.credentials, secret_access_key="another")
+            url = store.signer(credentials=other).signed("storage/b")
+        case _:
+            url = store.signer(at=datetime(2024, 1, 1, tzinfo=UTC)).signed("storage/b")
+    answer = requests.get(url, timeout=10)
+    if (wanted := expected(store, attempt)) is OBEYED:
+        assert (answer.status_code, answer.content) == (200, b"b")
+    else:
+        assert refusal(answer) == wanted
+
+
+@pytest.mark.parametrize("attempt", [name for name in S3_REFUSALS if name.startswith("a form")])
+def test_a_form_stores_only_what_was_offered(store: Store, attempt: str) -> None:
+    data = b"x" * 100
+    ttl_seconds = -60 if attempt == "a form that is too old" else 900
+    url, fields = store.storage.presigned_post("incoming/1/a", 100, ttl_seconds)
+    match attempt:
+        case "a form with too large a file":
+            data += b"x"
+        case "a form with an empty file":
+            data = b""
+        case "a form for another key":
+            fields["key"] = "storage/a"
+        case "a form that makes its object public":
+            fields["acl"] = "public-read"
+        case "a form whose limit was raised":
+            data += b"x"
+            fields["policy"] = with_limit(fields["policy"], 1000)
+        case "a form without a signature":
+            fields = {"key": fields["key"]}
+    answer = requests.post(url, data=fields, files={"file": ("x", data)}, timeout=10)
+    if (wanted := expected(store, attempt)) is OBEYED:
+        assert answer.status_code in (200, 201, 204)
+        assert store.storage.get(fields["key"]) == data
+    else:
+        assert refusal(answer) == wanted
+        assert store.keys() == set()
+
+
+def with_limit(policy: str, max_bytes: int) -> str:
+    decoded = json.loads(base64.b64decode(policy))
+    for condition in decoded["conditions"]:
+        if isinstance(condition, list) and condition[0] == "content-length-range":
+            condition[2] = max_bytes
+    return base64.b64encode(json.dumps(decoded).encode()).decode()
 
 
 def test_a_storage_that_is_away_is_an_outage_that_reveals_nothing(
