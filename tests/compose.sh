@@ -109,7 +109,15 @@ url=$(request "$API/image/$small" | field url)
 [[ $(curl -s -o /dev/null -w '%{http_code}' "${url%?}0") == 403 || $(curl -s -o /dev/null -w '%{http_code}' "${url%?}1") == 403 ]] ||
     fail "the storage takes a forged URL"
 
+# A browser on a page of the API's may send the form of a direct upload.
+may_send_from_a_page() {
+    curl --silent --show-error --fail -o /dev/null -D - -X OPTIONS "http://localhost:$LOCALSTACK_PORT/images" \
+        -H "Origin: $API" -H 'Access-Control-Request-Method: POST' | grep -qi '^access-control-allow-origin: '
+}
+may_send_from_a_page || fail "the bucket has no CORS rule"
+
 find_everything_again() {
+    may_send_from_a_page || fail "the bucket lost its CORS rule"
     download "$small" "$folder/again"
     cmp "$folder/small" "$folder/again"
     download "$large" "$folder/again"

@@ -1,8 +1,9 @@
 """S3 objects that outlive LocalStack, whose community edition keeps them for one run only.
 
 LocalStack runs the scripts in `start.d` and `ready.d` inside its own process. They add two handlers
-to its chain, by the same lists that its extensions use: one writes every changed object to the
-volume before the request is answered, and one refuses requests until everything is back.
+to its chain, by the same lists that its extensions use: one writes every changed object, and the
+CORS rules of a bucket, to the volume before the request is answered; the other refuses requests
+until everything is back.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ _KEPT_HEADERS = (
 )
 _PUTS = frozenset(("PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"))
 _DELETIONS = frozenset(("DeleteObject", "DeleteObjects", "DeleteBucket"))
+_CORS_CHANGES = frozenset(("PutBucketCors", "DeleteBucketCors"))
 # How our own requests are told from the others.
 _MARK = "image-api-kept-objects"
 
@@ -53,9 +55,22 @@ class KeptObjects:
             head = {name: found[name] for name in _KEPT_HEADERS if found.get(name)}
             _write(path, json.dumps({"Key": key, **head}).encode() + b"\n" + found["Body"].read())
 
+    def keep_cors(self, bucket: str) -> None:
+        """The same for the bucket's CORS rules."""
+        path = self._cors_path(bucket)
+        try:
+            rules = self._client.get_bucket_cors(Bucket=bucket)["CORSRules"]
+        except self._client.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchCORSConfiguration":
+                raise
+            path.unlink(missing_ok=True)
+            return
+        _write(path, json.dumps({"CORSRules": rules}).encode())
+
     def forget(self, bucket: str) -> None:
         """Drops a whole bucket."""
         shutil.rmtree(self._folder / bucket, ignore_errors=True)
+        self._cors_path(bucket).unlink(missing_ok=True)
 
     def restore(self) -> int:
         """Puts every object back, into buckets that it makes; returns their number."""
@@ -69,7 +84,15 @@ class KeptObjects:
                 head, _, data = path.read_bytes().partition(b"\n")
                 self._client.put_object(Bucket=folder.name, Body=data, **json.loads(head))
                 count += 1
+        for path in self._folder.glob("*.cors"):
+            self._client.create_bucket(Bucket=path.stem)
+            self._client.put_bucket_cors(
+                Bucket=path.stem, CORSConfiguration=json.loads(path.read_bytes())
+            )
         return count
+
+    def _cors_path(self, bucket: str) -> Path:
+        return self._folder / f"{bucket}.cors"
 
     def _path(self, bucket: str, key: str) -> Path:
         # A key may be longer than a file's name, and may hold what a file's name must not.
@@ -138,7 +161,11 @@ def _refuse_until_restored(_chain: Any, context: Any, _response: Any) -> None:
 
 def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
     operation = context.operation.name if context.operation else None
-    if operation not in _PUTS | _DELETIONS or _is_own(context) or response.status_code >= 300:
+    if (
+        operation not in _PUTS | _DELETIONS | _CORS_CHANGES
+        or _is_own(context)
+        or response.status_code >= 300
+    ):
         return
     if context.service.service_name != "s3":
         return
@@ -153,6 +180,8 @@ def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
     try:
         if operation == "DeleteBucket":
             kept.forget(bucket)
+        if operation in _CORS_CHANGES:
+            kept.keep_cors(bucket)
         for key in keys:
             kept.keep(bucket, key)
     except Exception as error:

@@ -121,3 +121,20 @@ def test_a_write_that_was_cut_off_is_no_object(
     assert kept.restore() == 1
     assert client.get_object(Bucket=bucket, Key="a")["Body"].read() == b"data"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_cors_rules_of_a_bucket_come_back(client: Any, bucket: str, kept: KeptObjects) -> None:
+    rules = [{"AllowedMethods": ["POST"], "AllowedOrigins": ["https://example.org"]}]
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+    kept.keep_cors(bucket)
+    empty(client, bucket)
+    kept.restore()
+    assert client.get_bucket_cors(Bucket=bucket)["CORSRules"] == rules
+
+    client.delete_bucket_cors(Bucket=bucket)
+    kept.keep_cors(bucket)
+    empty(client, bucket)
+    assert kept.restore() == 0
+    client.create_bucket(Bucket=bucket)
+    with pytest.raises(client.exceptions.ClientError, match="NoSuchCORSConfiguration"):
+        client.get_bucket_cors(Bucket=bucket)
