@@ -7,13 +7,22 @@ report=()
 
 say() { printf '\n=== %s\n' "$*"; }
 
+# Not behind `||`: that would let the commands of a step fail unseen.
 timed() {
-    local title=$1 started=$SECONDS
+    step=$1
+    local started=$SECONDS
     shift
-    say "$title"
-    "$@" || { say "FAILED after $((SECONDS - started)) s: $title"; exit 1; }
-    report+=("$(printf '%5d s  %s' $((SECONDS - started)) "$title")")
+    say "$step"
+    "$@"
+    report+=("$(printf '%5d s  %s' $((SECONDS - started)) "$step")")
 }
+
+report_failure() {
+    local status=$?
+    ((status == 0)) || say "FAILED: $step"
+}
+step=
+trap report_failure EXIT
 
 install_what_a_developer_has() {
     export DEBIAN_FRONTEND=noninteractive
@@ -39,6 +48,7 @@ install_what_a_developer_has() {
 }
 
 start() {
+    : >"$log"
     # A group of its own, which gets the Ctrl-C of a terminal as a whole.
     set -m
     make run >"$log" 2>&1 &
@@ -120,7 +130,6 @@ cd
 timed "git clone" git clone --quiet -c advice.detachedHead=false /bare-machine/repository.bundle project
 cd project
 log=/tmp/make-run.log
-: >"$log"
 timed "make run, the first time, until the API is ready" start
 sed -n '/set-up/p;/ready at/,/started in/p' "$log"
 timed "the README's walk" tests/walk.sh
@@ -133,7 +142,8 @@ timed "Ctrl-C" stop
 if [[ -n $WITH_TESTS ]]; then
     timed "make test" make test
 fi
-[[ -z $(git status --porcelain) ]] || { git status; say "FAILED: the clone is no longer clean"; exit 1; }
+step="the clone is still clean"
+[[ -z $(git status --porcelain) ]] || { git status; exit 1; }
 
 say "passed as $(id -un) on $(. /etc/os-release && echo "$PRETTY_NAME")"
 printf '%s\n' "${report[@]}"
