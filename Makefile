@@ -15,7 +15,7 @@ DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
 LOCAL_SOURCES := infra/local infra/deploy_local tests/local_cloud tests/conformance tests/deployment
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py infra/localstack/*.py bench \
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
@@ -82,6 +82,12 @@ faults: setup ## tests that break the parts while they are in use
 
 chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
 	@PYTHONPATH=layers/common $(DEV)/python -m tests.faults.chaos $(ARGS)
+
+compose: ## test docker-compose.yml, as a project of its own (needs Docker)
+	@tests/compose.sh
+
+bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
+	@tests/bare-machine.sh $(ARGS)
 
 bench: setup ## measure a running system of its own
 	@$(DEV)/python -m bench $(ARGS)

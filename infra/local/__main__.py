@@ -1,4 +1,4 @@
-"""The local cloud's command line: `python -m infra.local run | services | invoke | poll`."""
+"""The local cloud's command line: `python -m infra.local run | services | invoke | poll | build`."""
 
 import argparse
 import asyncio
@@ -69,6 +69,8 @@ def main() -> int:
                 work = _run(settings, with_functions=False)
             case "poll":
                 work = _poll(settings, arguments.lambda_url, arguments.function)
+            case "build":
+                work = _build(settings)
             case _:
                 work = _invoke(settings, arguments.function, arguments.event)
         return uvloop.run(work)
@@ -202,6 +204,12 @@ def _broker_of_running_cloud(settings: Settings) -> str:
     return str(state["environment"]["RABBITMQ_URL"])
 
 
+async def _build(settings: Settings) -> int:
+    console = Console()
+    await Cloud(settings, LogStream(), console).build()
+    return 0
+
+
 async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
     try:
         payload = event_path.read_bytes()
@@ -288,6 +296,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     poll.add_argument("--function", help="its name there, if it is not the template's logical id")
     poll.add_argument("--json", action="store_true", help="log one JSON object a line")
+    commands.add_parser(
+        "build", parents=[shared], help="install and compile all code, and start nothing"
+    )
     invoke = commands.add_parser("invoke", parents=[shared], help="one function, one event")
     invoke.add_argument("function", help="folder name (upload) or logical id (UploadFunction)")
     invoke.add_argument("--event", type=Path, required=True, help="a JSON file")

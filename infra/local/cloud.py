@@ -117,6 +117,11 @@ class Cloud:
                 for task in self._watching:
                     task.cancel()
 
+    async def build(self) -> None:
+        """Installs and compiles all code, so that a later run need not. Raises InstallFailed."""
+        template = await self._prepare_code()
+        await asyncio.to_thread(self._artifacts.compile, own_folders(template))
+
     async def wait(self) -> None:
         """Returns never; raises CloudFailed when a service ends by itself."""
         assert self._problem is not None
