@@ -1,4 +1,4 @@
-"""The local cloud's command line: `python -m infra.local run | services | invoke | poll | build`."""
+"""The local cloud: `python -m infra.local run | services | invoke | poll | build`."""
 
 import argparse
 import asyncio
