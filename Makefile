@@ -14,8 +14,9 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local tests/local_cloud
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py bench \
+LOCAL_SOURCES := infra/local tests/local_cloud bench/cold_starts.py
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py \
+	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
 	$(filter-out tests/local_cloud tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit local-cloud template integration e2e security faults chaos \
@@ -79,7 +80,7 @@ faults: setup ## tests that break the parts while they are in use
 chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
 	@PYTHONPATH=layers/common $(DEV)/python -m tests.faults.chaos $(ARGS)
 
-bench: setup ## measure a running system of its own
+bench: setup ## measure a running system of its own, or what is built: make bench ARGS=cold-starts
 	@$(DEV)/python -m bench $(ARGS)
 
 invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
