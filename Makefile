@@ -14,8 +14,10 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local infra/deploy_local tests/local_cloud tests/conformance tests/deployment
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py infra/localstack/*.py bench \
+LOCAL_SOURCES := infra/local infra/deploy_local bench/cold_starts.py \
+	tests/local_cloud tests/conformance tests/deployment
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py infra/localstack/*.py \
+	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
@@ -89,7 +91,7 @@ compose: ## test docker-compose.yml, as a project of its own (needs Docker)
 bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
 	@tests/bare-machine.sh $(ARGS)
 
-bench: setup ## measure a running system of its own
+bench: setup ## measure a running system of its own, or what is built: make bench ARGS=cold-starts
 	@$(DEV)/python -m bench $(ARGS)
 
 invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=events/upload.json

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import samples
-from bench.cloud import ROOT, LocalCloud
+from bench.cloud import ROOT, LocalCloud, local_python
 from bench.load import Answer, Figures, Request, measure
 
 READY_TIMEOUT_SECONDS = 120.0
@@ -303,8 +304,14 @@ def _progress(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["requests", "cold-starts"], default="requests")
     parser.add_argument("--quick", action="store_true", help="fewer requests, fewer rows")
     options = parser.parse_args()
+    if options.part == "cold-starts":
+        python, runs = local_python(), 3 if options.quick else 9
+        sys.exit(
+            subprocess.run([python, "-m", "bench.cold_starts", str(runs)], cwd=ROOT).returncode
+        )
     cache = ROOT / ".cache"
     cache.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -47,7 +47,7 @@ class LocalCloud:
         log = (self.folder / "cloud.log").open("ab")
         self.process = subprocess.Popen(
             [
-                str(_python()),
+                str(local_python()),
                 *("-m", "infra.local", "run", "--private", "--json", "--no-watch"),
                 *("--data-folder", str(data_folder)),
                 *("--template", str(_template(self.folder))),
@@ -114,7 +114,7 @@ class LocalCloud:
         return sizes
 
 
-def _python() -> Path:
+def local_python() -> Path:
     return Path(os.environ.get("LOCAL_PYTHON") or ROOT / ".venvs" / "local" / "bin" / "python")
 
 

@@ -109,32 +109,51 @@ def _imported_by(node: ast.AST) -> Iterator[str]:
         yield node.module
 
 
+# Where a request goes that no path of the document takes.
+EVERYTHING_ELSE = {"/", "/{proxy+}"}
+
+
 def routes(deployment: Deployment, openapi: Mapping[str, Any]) -> Iterator[str]:
-    """The gateway and the OpenAPI document know the same; every other method gets a 405."""
-    documented = {
-        (method.upper(), path)
-        for path, operations in openapi["paths"].items()
-        for method in operations
-    }
-    served: dict[tuple[str, str], str] = {}
+    """The gateway and the OpenAPI document know the same paths, and each goes with every method to
+    the function that has it, which answers 405 to the others; all other paths go to one function.
+    """
+    served: dict[tuple[str, str], Function] = {}
     for function in deployment.functions:
         for route in sorted(function.routes):
             if route in served:
-                yield f"{' '.join(route)}: both {served[route]} and {function.logical_id}"
-            served[route] = function.logical_id
-    exact = {route for route in served if route[0] != "ANY"}
-    for method, path in sorted(exact - documented):
-        yield f"{method} {path}: not in the OpenAPI document"
-    for method, path in sorted(documented - exact):
-        yield f"{method} {path}: no function has this route"
-    others = {path for method, path in served if method == "ANY"}
-    for path in sorted(openapi["paths"].keys() - others):
-        yield f"ANY {path}: nothing answers 405"
-    for path in sorted(others - openapi["paths"].keys()):
-        yield f"ANY {path}: not in the OpenAPI document"
-    for (method, path), owner in served.items():
-        if method == "ANY" and owner != served.get(("GET", "/openapi.json")):
-            yield f"ANY {path}: {owner} does not have the document"
+                owner = served[route].logical_id
+                yield f"{' '.join(route)}: both {owner} and {function.logical_id}"
+            served[route] = function
+    for method, path in sorted(served):
+        if method != "ANY":
+            yield f"{method} {path}: other methods do not reach the function"
+    owners = {path: function for (_, path), function in served.items()}
+    for path in sorted(EVERYTHING_ELSE - owners.keys()):
+        yield f"{path}: nothing answers 404"
+    for path in sorted(owners.keys() - openapi["paths"].keys() - EVERYTHING_ELSE):
+        yield f"{path}: not in the OpenAPI document"
+    for path, operations in sorted(openapi["paths"].items()):
+        if path not in owners:
+            yield f"{path}: no function has this route"
+            continue
+        declared = _methods_declared_in(app_of(owners[path]), path)
+        if declared != set(operations):
+            yield f"{path}: {owners[path].logical_id} takes {sorted(declared)}"
+
+
+def _methods_declared_in(app: Path, path: str) -> set[str]:
+    """By the decorators of a handler's module: @app.get("/image/<image_id>")."""
+    return {
+        decorator.func.attr
+        for node in ast.walk(ast.parse(app.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call)
+        and isinstance(decorator.func, ast.Attribute)
+        and decorator.args
+        and isinstance(decorator.args[0], ast.Constant)
+        and re.sub(r"<(\w+)>", r"{\1}", str(decorator.args[0].value)) == path
+    }
 
 
 def variables(deployment: Deployment) -> Iterator[str]:

@@ -154,41 +154,39 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
 @pytest.mark.parametrize(
     ("function", "event", "route", "found"),
     [
+        ("HealthFunction", "Http", None, {"/health: no function has this route"}),
         (
             "HealthFunction",
             "Http",
-            None,
-            {"GET /health: no function has this route"},
+            {"Path": "/healthy", "Method": "any"},
+            {"/health: no function has this route", "/healthy: not in the OpenAPI document"},
         ),
         (
             "HealthFunction",
             "Http",
-            {"Path": "/healthy", "Method": "get"},
-            {
-                "GET /health: no function has this route",
-                "GET /healthy: not in the OpenAPI document",
-            },
+            {"Path": "/health", "Method": "get"},
+            {"GET /health: other methods do not reach the function"},
         ),
-        (
-            "DocsFunction",
-            "NotHealth",
-            None,
-            {"ANY /health: nothing answers 405"},
-        ),
-        (
-            "HealthFunction",
-            "More",
-            {"Path": "/{proxy+}", "Method": "any"},
-            {
-                "ANY /{proxy+}: not in the OpenAPI document",
-                "ANY /{proxy+}: HealthFunction does not have the document",
-            },
-        ),
+        ("DocsFunction", "Root", None, {"/: nothing answers 404"}),
+        ("DocsFunction", "AnythingElse", None, {"/{proxy+}: nothing answers 404"}),
         (
             "GetFunction",
-            "More",
-            {"Path": "/health", "Method": "get"},
-            {"GET /health: both GetFunction and HealthFunction"},
+            "Http",
+            {"Path": "/image/delete/{image_id}", "Method": "any"},
+            {
+                "ANY /image/delete/{image_id}: both GetFunction and DeleteFunction",
+                "/image/{image_id}: no function has this route",
+            },
+        ),
+        (
+            "UpdateFunction",
+            "Http",
+            {"Path": "/image/{image_id}", "Method": "any"},
+            {
+                "ANY /image/{image_id}: both GetFunction and UpdateFunction",
+                "/image/update/{image_id}: no function has this route",
+                "/image/{image_id}: UpdateFunction takes []",
+            },
         ),
     ],
 )

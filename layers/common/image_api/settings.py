@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from image_api.errors import ConfigurationError
@@ -235,9 +235,14 @@ def _secret(arn_variable: str) -> dict[str, str] | None:
     arn = _optional(arn_variable)
     if arn is None:
         return None
+    text = _secrets_client().get_secret_value(SecretId=arn)["SecretString"]
+    secret: dict[str, str] = json.loads(text)
+    return secret
+
+
+@cache
+def _secrets_client() -> Any:
     # Imported here: only a deployment on AWS keeps its secrets there, and boto3 takes long to load.
     import boto3
 
-    text = boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
-    secret: dict[str, str] = json.loads(text)
-    return secret
+    return boto3.client("secretsmanager")
