@@ -12,6 +12,8 @@ from infra.local.services.records import credentials
 
 # Where AWS's emulators listen, so where clients look first.
 _USUAL_PORT = 4566
+# Given by its path, in a folder that is no package: the process can import nothing of this project.
+_APPLICATION = f"{Path(__file__).parent / 'asgi' / 'whole_bodies.py'}:app"
 _START_TIMEOUT_SECONDS = 30.0
 _STOP_PATIENCE_SECONDS = 10.0
 _WORKER_PATIENCE_SECONDS = 5.0
@@ -33,7 +35,7 @@ class MiniStackService:
         parts: Sequence[str],
         access_key_id: str,
         keeps_state: bool,
-        application: str = "ministack.app:app",
+        application: str = _APPLICATION,
     ) -> None:
         """`port`: None keeps last time's port, or 4566, while it is free; 0 takes any free one."""
         self._folder = folder.absolute()
