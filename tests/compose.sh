@@ -91,6 +91,13 @@ for name, value in form["fields"].items():
     print("-F"); print(f"{name}={value}")
 print("-F"); print(f"file=@{sys.argv[2]}"); print(form["url"])
 PYTHON
+# The keys of all objects, as LocalStack lists them, and as its volume keeps them.
+objects() { compose exec -T localstack awslocal s3 ls --recursive s3://images | awk '{print $4}' | sort; }
+kept() {
+    compose exec -T localstack sh -c 'head -qn1 /var/lib/localstack/kept-objects/images/*' |
+        python3 -c 'import json, sys; print(*sorted(json.loads(line)["Key"] for line in sys.stdin), sep="\n")'
+}
+kept | grep -q '^incoming/' || fail "a form's file is not kept"
 large=$(request -X POST "$API/image/direct_upload/$(field upload_id <"$folder/form.json")" \
     -H 'Content-Type: application/json' -d '{"title": "hubble.jpg"}' | field id)
 wait_until "the upload is processed" is_ready "$small"
@@ -100,9 +107,9 @@ download "$large" "$folder/large"
 deleted=$(request "$API/image/upload_image" -F image=@tests/photos/coffee.png | field id)
 wait_until "another upload is processed" is_ready "$deleted"
 request -X DELETE "$API/image/delete/$deleted"
-objects() { compose exec -T localstack awslocal s3 ls --recursive s3://images | awk '{print $4}' | sort; }
 wait_until "its files are gone" eval '[[ $(objects | cut -d/ -f2 | uniq | wc -l) == 2 ]]'
 objects >"$folder/objects"
+kept | diff "$folder/objects" - || fail "the volume has other objects than LocalStack"
 
 # A presigned URL that was changed must fail, as on AWS.
 url=$(request "$API/image/$small" | field url)

@@ -11,10 +11,9 @@ import json
 import os
 import shutil
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-FOLDER = Path("/var/lib/localstack/kept-objects")
 
 _KEPT_HEADERS = (
     "CacheControl",
@@ -72,11 +71,15 @@ class KeptObjects:
         shutil.rmtree(self._folder / bucket, ignore_errors=True)
         self._cors_path(bucket).unlink(missing_ok=True)
 
+    def make_bucket(self, bucket: str) -> None:
+        """One that is there already stays as it is."""
+        self._client.create_bucket(Bucket=bucket)
+
     def restore(self) -> int:
         """Puts every object back, into buckets that it makes; returns their number."""
         count = 0
         for folder in sorted(self._folder.glob("*/")):
-            self._client.create_bucket(Bucket=folder.name)
+            self.make_bucket(folder.name)
             for path in folder.iterdir():
                 if path.suffix == ".draft":
                     path.unlink()
@@ -85,7 +88,7 @@ class KeptObjects:
                 self._client.put_object(Bucket=folder.name, Body=data, **json.loads(head))
                 count += 1
         for path in self._folder.glob("*.cors"):
-            self._client.create_bucket(Bucket=path.stem)
+            self.make_bucket(path.stem)
             self._client.put_bucket_cors(
                 Bucket=path.stem, CORSConfiguration=json.loads(path.read_bytes())
             )
@@ -119,12 +122,13 @@ def _write(path: Path, data: bytes) -> None:
 _is_restored = threading.Event()
 
 
-def client() -> Any:
-    """boto3's client for the S3 of this very process, whose requests the handlers leave alone."""
+@cache
+def kept_objects() -> KeptObjects:
+    """Those of this LocalStack, whose handlers leave its requests alone."""
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    client = boto3.client(
         "s3",
         endpoint_url="http://127.0.0.1:4566",
         region_name="us-east-1",
@@ -132,6 +136,7 @@ def client() -> Any:
         aws_secret_access_key="test",  # noqa: S106 - LocalStack's, the same everywhere
         config=Config(user_agent_extra=_MARK, s3={"addressing_style": "path"}),
     )
+    return KeptObjects(Path("/var/lib/localstack/kept-objects"), client)
 
 
 def install() -> None:
@@ -144,9 +149,9 @@ def install() -> None:
 
 def restore(bucket: str) -> None:
     """Makes the bucket, puts back what was kept, and lets requests in."""
-    own_client = client()
-    own_client.create_bucket(Bucket=bucket)
-    count = KeptObjects(FOLDER, own_client).restore()
+    kept = kept_objects()
+    kept.make_bucket(bucket)
+    count = kept.restore()
     _is_restored.set()
     print(f"S3: the bucket {bucket} is ready, {count} objects are back", flush=True)
 
@@ -163,32 +168,34 @@ def _keep_what_changed(_chain: Any, context: Any, response: Any) -> None:
     operation = context.operation.name if context.operation else None
     if (
         operation not in _PUTS | _DELETIONS | _CORS_CHANGES
+        or context.service.service_name != "s3"
+        or response.status_code >= 400
         or _is_own(context)
-        or response.status_code >= 300
     ):
         return
-    if context.service.service_name != "s3":
-        return
-    request, answer = context.service_request, context.service_response or {}
-    bucket = request["Bucket"]
-    if operation == "DeleteObjects":
-        keys = [entry["Key"] for entry in request["Delete"]["Objects"]]
-    else:
-        # A form names its key inside the form; the answer has it, too.
-        keys = [key] if (key := request.get("Key") or answer.get("Key")) else []
-    kept = KeptObjects(FOLDER, client())
     try:
-        if operation == "DeleteBucket":
-            kept.forget(bucket)
-        if operation in _CORS_CHANGES:
-            kept.keep_cors(bucket)
-        for key in keys:
-            kept.keep(bucket, key)
+        _keep(operation, context.service_request, context.request)
     except Exception as error:
         # What is not kept must not be confirmed: whoever asked tries again.
         print(f"S3: {operation} could not be written to the volume: {error!r}", flush=True)
         response.status_code = 500
         response.set_response(b"<Error><Code>InternalError</Code></Error>")
+
+
+def _keep(operation: str, request: Any, http_request: Any) -> None:
+    kept, bucket = kept_objects(), request["Bucket"]
+    if operation == "DeleteBucket":
+        kept.forget(bucket)
+    elif operation in _CORS_CHANGES:
+        kept.keep_cors(bucket)
+    elif operation == "DeleteObjects":
+        for entry in request["Delete"]["Objects"]:
+            kept.keep(bucket, entry["Key"])
+    elif operation == "PostObject":
+        # The API's forms name their key in full.
+        kept.keep(bucket, http_request.form["key"])
+    else:
+        kept.keep(bucket, request["Key"])
 
 
 def _is_own(context: Any) -> bool:
