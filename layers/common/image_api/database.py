@@ -149,7 +149,7 @@ def _connect(url: str) -> Connection:
 
 
 def _ssl_context(sslmode: str, host: str) -> ssl.SSLContext | bool:
-    """libpq's modes. Without a network between (loopback), `prefer` means plain text."""
+    """libpq's modes; `allow` and `prefer` try once: with TLS, but on loopback in plain text."""
     if sslmode == "disable" or (sslmode in ("allow", "prefer") and _is_loopback(host)):
         return False
     return _verifying_context() if sslmode.startswith("verify-") else _encrypting_context()
