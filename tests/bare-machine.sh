@@ -89,7 +89,8 @@ mount "$folder/repository.bundle" /bare-machine/repository.bundle
 mount "$PWD/tests/bare-machine-inside.sh" /bare-machine/inside.sh
 
 echo "A machine from $IMAGE, as $account:"
-# A process 1 that collects zombies, as every machine has; Docker alone would have none.
-docker run --init --name "$NAME" --network "${BARE_MACHINE_NETWORK:-bridge}" "${options[@]}" \
+# A process 1 that collects zombies, as every machine has; Docker alone would have none. Root of a
+# machine sees what every process listens on, and the tests look; a container's needs a right for it.
+docker run --init --cap-add SYS_PTRACE --name "$NAME" --network "${BARE_MACHINE_NETWORK:-bridge}" "${options[@]}" \
     "$IMAGE" bash /bare-machine/inside.sh "$account" "$tests" &
 wait $!

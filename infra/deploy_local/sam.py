@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +84,14 @@ def _assignments(parameters: Mapping[str, str]) -> Iterable[str]:
 async def _run(
     work_folder: Path, command: str, *arguments: str, variables: Mapping[str, str]
 ) -> str:
+    # It leaves an empty folder there for each package that it uploads.
+    with tempfile.TemporaryDirectory(prefix="sam-", dir=work_folder) as temporary:
+        return await _run_with(temporary, work_folder, command, *arguments, variables=variables)
+
+
+async def _run_with(
+    temporary: str, work_folder: Path, command: str, *arguments: str, variables: Mapping[str, str]
+) -> str:
     tools = Path(sys.executable).parent
     process = await asyncio.create_subprocess_exec(
         *("setpriv", "--pdeathsig=TERM", "--"),
@@ -94,6 +103,7 @@ async def _run(
             # The layers' makefiles call python3.11, which must be one with pip.
             "PATH": f"{tools}:{os.environ['PATH']}",
             "SAM_CLI_TELEMETRY": "0",
+            "TMPDIR": temporary,
             # Instead of a folder in the user's home.
             "__SAM_CLI_APP_DIR": str(work_folder / "sam"),
             "SAM_CLI_POLL_DELAY": _POLL_SECONDS,
