@@ -4,7 +4,6 @@ import json
 import random
 import secrets
 import struct
-import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.conformance.exchange import Endpoint, Request, Response, observe
 from tests.conformance.image_api_pairs import IMAGE_API_PAIRS
 from tests.conformance.pairs import Pair
 from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.waiting import eventually
 
 _READY_SECONDS = 60.0
 
@@ -97,12 +97,11 @@ def uploaded(endpoint: Endpoint, token: str) -> Response:
 
 def ready(endpoint: Endpoint, token: str, image_id: int) -> dict[str, Any]:
     """The image, once it is processed."""
-    deadline = time.monotonic() + _READY_SECONDS
-    while True:
+
+    def look() -> dict[str, Any] | None:
         request = Request(f"/image/{image_id}", headers=(("Authorization", f"Bearer {token}"),))
         image: dict[str, Any] = endpoint.send(request).json()
         assert image["status"] != "failed", image
-        if image["status"] == "ready":
-            return image
-        assert time.monotonic() < deadline, image
-        time.sleep(0.1)
+        return image if image["status"] == "ready" else None
+
+    return eventually(look, f"image {image_id} is ready", timeout_seconds=_READY_SECONDS)

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import Target, database_secret
 from tests.deployment.deployed_stack import ROOT, DeployedStack
+from tests.e2e.waiting import eventually
 
 CONFIGURATION = ROOT / "samconfig.toml"
 PHOTOS = sorted((ROOT / "tests" / "photos").glob("*.[jp][pn]g"))
@@ -95,17 +95,15 @@ def upload(api_url: str, token: str, photo: Path) -> int:
 
 
 def processed(api_url: str, token: str, image_id: int) -> dict[str, Any]:
-    deadline = time.monotonic() + _PROCESSING_SECONDS
-    while True:
+    def look() -> dict[str, Any] | None:
         status, _, body = ask(
             f"{api_url}/image/{image_id}", headers={"Authorization": f"Bearer {token}"}
         )
         assert status == 200, body
         image: dict[str, Any] = json.loads(body)
-        if image["status"] != "processing":
-            return image
-        assert time.monotonic() < deadline, f"still processing: {image}"
-        time.sleep(0.1)
+        return image if image["status"] != "processing" else None
+
+    return eventually(look, f"image {image_id} is processed", timeout_seconds=_PROCESSING_SECONDS)
 
 
 def psql(database_url: str, statement: str) -> str:
