@@ -14,9 +14,10 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local infra/deploy_local bench/cold_starts.py \
+LOCAL_SOURCES := infra/local infra/services infra/deploy_local infra/tools/listen.py bench/cold_starts.py \
 	tests/local_cloud tests/conformance tests/deployment
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations infra/*.py infra/localstack/*.py \
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations \
+	$(filter-out infra/tools/listen.py,$(wildcard infra/tools/*.py)) infra/localstack/*.py \
 	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
@@ -28,16 +29,16 @@ help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: ## install what is missing: packages of the system, and the virtual environments
-	@infra/setup.sh
+	@infra/tools/setup.sh
 
 setup-run:
-	@infra/setup.sh local lambda
+	@infra/tools/setup.sh local lambda
 
 run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
 	@exec $(LOCAL)/python -m infra.local run
 
 test: setup ## everything that must pass: lint, types, then all tests
-	@infra/test.sh
+	@infra/tools/test.sh
 
 check: lint types lint-template ## lint, types and the templates
 
@@ -111,19 +112,19 @@ deployment: setup ## tests of the deployment: sam build and sam deploy to an emu
 	@$(LOCAL)/python $(PYTEST) tests/deployment $(ARGS)
 
 dead-letters: setup ## list the messages that could not be processed, and why
-	@$(DEV)/python -m infra.dead_letters list
+	@$(DEV)/python -m infra.tools.dead_letters list
 
 redrive: setup ## send them back to the work queue; ARGS="--event ID" for one of them
-	@$(DEV)/python -m infra.dead_letters redrive $(ARGS)
+	@$(DEV)/python -m infra.tools.dead_letters redrive $(ARGS)
 
 listen: setup-run ## print every event as it happens; EVENTS=image.*.completed for some of them
-	@exec $(LOCAL)/python -m infra.local.listen
+	@exec $(LOCAL)/python -m infra.tools.listen
 
 openapi: setup ## write functions/docs/openapi.json anew from the functions
-	@$(DEV)/python -m infra.openapi
+	@$(DEV)/python -m infra.tools.openapi
 
 events: setup ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
-	@$(DEV)/python -m infra.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
+	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
 
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
@@ -137,7 +138,7 @@ lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes n
 			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
 
 reset: setup-run ## stop this clone's local cloud and wipe all its data
-	@$(LOCAL)/python -m infra.local.services.reset --data-folder $(DATA)
+	@$(LOCAL)/python -m infra.services.reset --data-folder $(DATA)
 
 clean: ## remove the virtual environments and caches; the data stays
 	@rm -rf .venvs .cache .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from image_api import events
-from image_api.accounts import SignInAttempt
-from image_api.broker import Message
+from image_api.aws.s3 import ObjectMissing
+from image_api.core import events
+from image_api.core.accounts import SignInAttempt
+from image_api.core.events import Event
+from image_api.core.images import ListQuery, NewImage
+from image_api.core.processing import ImageState, StoredRendition
 from image_api.errors import (
     ServiceUnavailable,
     Unauthenticated,
     UploadNotFound,
     UsernameTaken,
 )
-from image_api.events import Event
-from image_api.images import ListQuery, NewImage
-from image_api.processing import ImageState, StoredRendition
-from image_api.storage import ObjectMissing
+from image_api.rabbitmq.broker import Message
 
 OCCURRED_AT = "2026-01-02T03:04:05.000006Z"
 

@@ -131,7 +131,7 @@ expect login '["body"]["token_type"]' bearer
 expect upload '["statusCode"]' 401
 token=$(value '["body"]["access_token"]' <"$folder/login.json")
 events=$folder/events
-.venvs/dev/bin/python -m infra.sample_events --token "$token" --into "$events" >/dev/null
+.venvs/dev/bin/python -m infra.tools.sample_events --token "$token" --into "$events" >/dev/null
 expect upload '["body"]["id"]' 1
 expect consumer '["applied"]' 1
 expect get '["body"]["status"]' ready

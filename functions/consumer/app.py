@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.data_classes import event_source
 from aws_lambda_powertools.utilities.data_classes.rabbit_mq_event import RabbitMQEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from image_api import processing, wiring
+from image_api import wiring
+from image_api.core import processing
 
 processor = wiring.processor()
 

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
-from image_api import http, images, settings, wiring
+from image_api import settings, wiring
+from image_api.core import images
 from image_api.imaging import identify
+from image_api.web import http
 
 app = http.resolver(authenticated=True)
 records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from image_api import documentation, http
+from image_api.web import http, swagger
 
 app = http.resolver()
-document = documentation.load(Path(__file__).with_name("openapi.json"))
+document = swagger.load(Path(__file__).with_name("openapi.json"))
 
 
 page = http.documented(dict[str, Any], 400)
@@ -27,7 +27,7 @@ def docs(
 ) -> Response[Any]:
     if form == "json":
         return openapi()
-    return documentation.swagger_page(document, http.base_url(app))
+    return swagger.swagger_page(document, http.base_url(app))
 
 
 @app.get(
@@ -37,7 +37,7 @@ def docs(
     responses=http.documented(dict[str, Any]),
 )
 def openapi() -> Response[Any]:
-    return http.json_response(documentation.located(document, http.base_url(app)))
+    return http.json_response(swagger.located(document, http.base_url(app)))
 
 
 lambda_handler = http.lambda_handler(app)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
-from image_api import http, images, wiring
+from image_api import wiring
+from image_api.core import images
+from image_api.web import http
 
 app = http.resolver(authenticated=True)
 records, links = wiring.image_records(), wiring.links()

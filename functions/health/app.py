@@ -6,7 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from image_api import health, http, wiring
+from image_api import wiring
+from image_api.core import health
+from image_api.web import http
 
 app = http.resolver()
 database, broker, storage = wiring.database(), wiring.broker(), wiring.storage()

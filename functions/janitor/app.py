@@ -6,7 +6,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from image_api import janitor, settings, wiring
+from image_api import settings, wiring
+from image_api.core import janitor
 
 records, storage = wiring.janitor_records(), wiring.storage()
 

@@ -7,7 +7,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import image_migrations
-from image_api import deployment, settings, wiring
+from image_api import settings, wiring
+from image_api.web import custom_resource
 
 
 def migrate() -> dict[str, str]:
@@ -19,4 +20,4 @@ def migrate() -> dict[str, str]:
 
 
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    return deployment.answer(event, migrate)
+    return custom_resource.answer(event, migrate)

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from image_api import accounts, http, settings, wiring
+from image_api import settings, wiring
+from image_api.core import accounts
+from image_api.web import http
 
 app = http.resolver()
 records = wiring.user_records()

@@ -6,7 +6,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from image_api import backlog, relaying, wiring
+from image_api import wiring
+from image_api.core import metrics, relay
 
 outbox, users = wiring.outbox(), wiring.user_records()
 images, broker = wiring.image_records(), wiring.broker()
@@ -14,5 +15,5 @@ images, broker = wiring.image_records(), wiring.broker()
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     users.forget_old_failures()
-    backlog.measure(images, broker)
-    return relaying.relay_all(outbox, context.get_remaining_time_in_millis)
+    metrics.measure(images, broker)
+    return relay.relay_all(outbox, context.get_remaining_time_in_millis)

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
-from image_api import http, images, wiring
+from image_api import wiring
+from image_api.core import images
+from image_api.web import http
 
 app = http.resolver(authenticated=True)
 records, outbox = wiring.image_records(), wiring.outbox()

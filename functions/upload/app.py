@@ -6,8 +6,10 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import File, Form, UploadFile
 
-from image_api import http, images, settings, wiring
+from image_api import settings, wiring
+from image_api.core import images
 from image_api.imaging import identify
+from image_api.web import http
 
 app = http.resolver(authenticated=True, check_size=images.check_upload_request_size)
 records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()

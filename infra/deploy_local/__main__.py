@@ -22,9 +22,9 @@ from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.stack import FunctionFailed
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
-from infra.local.services import ServiceFailed
 from infra.local.settings import ROOT
-from infra.local.template import TemplateError
+from infra.local.template.reader import TemplateError
+from infra.services import ServiceFailed
 
 
 class WalkFailed(Exception):

@@ -16,14 +16,14 @@ from typing import Any
 from infra.deploy_local import gateway, sam
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target, running_target
-from infra.local.event_source import QueuePoller
-from infra.local.lambda_endpoint import LambdaEndpoint
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
-from infra.local.services.records import write_record
-from infra.local.services.reset import stop_cloud
 from infra.local.settings import ROOT
-from infra.local.template import Function, Template, read_template
+from infra.local.template.reader import Function, Template, read_template
+from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.lambda_endpoint import LambdaEndpoint
+from infra.services.records import write_record
+from infra.services.reset import stop_cloud
 
 WORK_FOLDER = ROOT / ".cache" / "deploy-local"
 STATE_NAME = "deployment.json"

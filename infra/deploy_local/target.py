@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from infra.local.progress import Progress
-from infra.local.services import MiniStackService, PostgresService, RabbitMQService
+from infra.services import MiniStackService, PostgresService, RabbitMQService
 
 REGION = "us-east-1"
 # MiniStack takes a key id of twelve digits for an account's number, and gives its functions the

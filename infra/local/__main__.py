@@ -17,20 +17,20 @@ import aiohttp
 import uvloop
 from rich.console import Console
 
-from infra.local.artifacts import InstallFailed
 from infra.local.cloud import Cloud, CloudFailed
-from infra.local.custom_resources import CustomResourceFailed
-from infra.local.environment import Event
-from infra.local.event_source import QueuePoller
-from infra.local.functions import json_event
-from infra.local.lambda_endpoint import LambdaEndpoint
+from infra.local.lambda_.artifacts import InstallFailed
+from infra.local.lambda_.environment import Event
+from infra.local.lambda_.functions import json_event
 from infra.local.logs import LogStream
-from infra.local.schedules import ScheduleError
-from infra.local.services import ServiceFailed
-from infra.local.services.processes import ProcessIdentity
-from infra.local.services.records import read_record
 from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.template import QueueMapping, TemplateError, read_template
+from infra.local.template.reader import QueueMapping, TemplateError, read_template
+from infra.local.triggers.custom_resources import CustomResourceFailed
+from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.lambda_endpoint import LambdaEndpoint
+from infra.local.triggers.schedules import ScheduleError
+from infra.services import ServiceFailed
+from infra.services.processes import ProcessIdentity
+from infra.services.records import read_record
 
 _EXPECTED = (
     CloudFailed,

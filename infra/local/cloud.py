@@ -16,28 +16,28 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from rich.console import Console
 
-from infra.local import schedules
-from infra.local.artifacts import Artifacts, InstallFailed
-from infra.local.custom_resources import CustomResourceFailed, CustomResources
-from infra.local.event_source import QueuePoller
-from infra.local.functions import (
+from infra.local.gateway.server import Gateway
+from infra.local.lambda_.artifacts import Artifacts, InstallFailed
+from infra.local.lambda_.functions import (
     FunctionService,
     RuntimeSettings,
     own_folders,
     triggered_functions,
 )
-from infra.local.gateway import Gateway
-from infra.local.invoke_api import InvokeApi
+from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
-from infra.local.services import PostgresService, RabbitMQService, S3Service
-from infra.local.services.ports import free_port, is_free
-from infra.local.services.processes import ProcessIdentity, end_process
-from infra.local.services.records import read_record, write_record
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
-from infra.local.template import Api, Bucket, Template, TemplateError, read_template
+from infra.local.template.reader import Api, Bucket, Template, TemplateError, read_template
+from infra.local.triggers import schedules
+from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
+from infra.local.triggers.event_source import QueuePoller
 from infra.local.watch import Watcher
+from infra.services import PostgresService, RabbitMQService, S3Service
+from infra.services.ports import free_port, is_free
+from infra.services.processes import ProcessIdentity, end_process
+from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 30.0
 _LISTEN_BACKLOG = 512

@@ -7,8 +7,8 @@ import sys
 import urllib.error
 import urllib.request
 
-from infra.local.services.records import read_record
 from infra.local.settings import read_settings
+from infra.services.records import read_record
 
 _TIMEOUT_SECONDS = 8
 

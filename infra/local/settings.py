@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from dotenv import dotenv_values
 
-from infra.local.services.records import read_record, write_record
+from infra.services.records import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from infra.local.artifacts import Artifacts
-from infra.local.functions import FunctionService, RuntimeSettings
-from infra.local.gateway import Gateway
+from infra.local.gateway.server import Gateway
+from infra.local.lambda_.artifacts import Artifacts
+from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
-from infra.local.services.ports import free_port
 from infra.local.settings import ROOT, read_settings
-from infra.local.template import read_template
+from infra.local.template.reader import read_template
+from infra.services.ports import free_port
 from tests.conformance.exchange import Endpoint
 
 _STOP_PATIENCE_SECONDS = 5

@@ -15,8 +15,8 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.deploy_local.gateway import complete
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target
-from infra.local.services import MiniStackService
-from infra.local.template import read_template
+from infra.local.template.reader import read_template
+from infra.services import MiniStackService
 from tests.conformance.exchange import Endpoint
 
 _PARTS = ("apigateway", "cloudformation", "iam", "lambda", "logs", "s3", "sts")

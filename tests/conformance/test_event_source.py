@@ -20,12 +20,12 @@ import pytest
 import pytest_asyncio
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.environment import Event, Result
-from infra.local.event_source import QueuePoller
+from infra.local.lambda_.environment import Event, Result
 from infra.local.logs import LogStream
-from infra.local.services import RabbitMQService
-from infra.local.services.records import write_record
-from infra.local.template import QueueMapping, read_template
+from infra.local.template.reader import QueueMapping, read_template
+from infra.local.triggers.event_source import QueuePoller
+from infra.services import RabbitMQService
+from infra.services.records import write_record
 from tests.local_cloud.conftest import until
 
 SAMPLE = json.loads((Path(__file__).parent / "rabbitmq_event.json").read_text())

@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 from pg8000.native import Connection
 
-from image_api import events
-from image_api.events import Event
+from image_api.core import events
+from image_api.core.events import Event
 from tests.e2e.waiting import eventually
 from tests.faults.breakable_cloud import BreakableCloud
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pg8000.native import Connection
 
-from image_api import events
-from image_api.events import Event
+from image_api.core import events
+from image_api.core.events import Event
 
 _WAITING = """
 SELECT event_id::text, type, image_id, sequence, data, correlation_id, rfc3339(created_at)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from image_api import events
-from image_api.broker import dead_queue
+from image_api.core import events
+from image_api.rabbitmq.broker import dead_queue
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT
@@ -32,7 +32,7 @@ def dead_letters(system: BreakableCloud) -> DeadLetters:
 
     def run(*arguments: str) -> str:
         finished = subprocess.run(
-            [sys.executable, "-m", "infra.dead_letters", *arguments],
+            [sys.executable, "-m", "infra.tools.dead_letters", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from image_api import events
+from image_api.core import events
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.faults.audit import Audit

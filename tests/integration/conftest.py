@@ -16,13 +16,13 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 import image_migrations
-from image_api import events
-from image_api.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
-from image_api.database import Database
-from image_api.image_records import PostgresImageRecords
+from image_api.aws.s3 import S3Storage
+from image_api.core import events
+from image_api.postgres.database import Database
+from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.users import PostgresUserRecords
+from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
 from image_api.settings import BrokerSettings, StorageSettings
-from image_api.storage import S3Storage
-from image_api.user_records import PostgresUserRecords
 from tests import application
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
@@ -222,9 +222,9 @@ def environment(
             super().__init__(settings)
             made.append(self._client.close)
 
-    monkeypatch.setattr("image_api.database.Database", ClosedDatabase)
-    monkeypatch.setattr("image_api.broker.Broker", ClosedBroker)
-    monkeypatch.setattr("image_api.storage.S3Storage", ClosedStorage)
+    monkeypatch.setattr("image_api.postgres.database.Database", ClosedDatabase)
+    monkeypatch.setattr("image_api.rabbitmq.broker.Broker", ClosedBroker)
+    monkeypatch.setattr("image_api.aws.s3.S3Storage", ClosedStorage)
     application.use_environment(
         monkeypatch,
         {

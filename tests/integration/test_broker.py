@@ -15,12 +15,12 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api import broker as broker_module
-from image_api import events
-from image_api.backlog import MessageCounts
-from image_api.broker import RETRY_DELAYS_SECONDS, Broker, Message, dead_queue, retry_queue
+from image_api.core import events
+from image_api.core.events import Event
+from image_api.core.metrics import MessageCounts
 from image_api.errors import ServiceUnavailable
-from image_api.events import Event
+from image_api.rabbitmq import broker as broker_module
+from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS, Broker, Message, dead_queue, retry_queue
 from image_api.settings import BrokerSettings
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.waiting import eventually
@@ -284,7 +284,7 @@ def test_a_broker_that_is_away_is_asked_again_after_a_pause(
     with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
         broker.check()
         proxy.cut()
-        monkeypatch.setattr("image_api.broker.time.monotonic", lambda: clock[0])
+        monkeypatch.setattr("image_api.rabbitmq.broker.time.monotonic", lambda: clock[0])
         with pytest.raises(ServiceUnavailable):
             broker.publish_event(event())
         proxy.restore()

@@ -11,9 +11,9 @@ import pytest
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from image_api import database as database_module
-from image_api.database import Database, UniqueViolation
 from image_api.errors import ConfigurationError, ServiceUnavailable
+from image_api.postgres import database as database_module
+from image_api.postgres.database import Database, UniqueViolation
 from tests.e2e.cuttable_proxy import CuttableProxy
 
 

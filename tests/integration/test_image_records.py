@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api import events, image_records, images
-from image_api.database import Database
+from image_api.core import events, images
+from image_api.core.events import Event
+from image_api.core.images import ListQuery, NewImage
 from image_api.errors import Unauthenticated, UploadNotFound
-from image_api.events import Event
-from image_api.image_records import PostgresImageRecords
-from image_api.images import ListQuery, NewImage
+from image_api.postgres import images as image_records
+from image_api.postgres.database import Database
+from image_api.postgres.images import PostgresImageRecords
 from image_api.settings import Visibility
 
 

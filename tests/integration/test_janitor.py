@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api import janitor
-from image_api.database import Database
-from image_api.image_records import PostgresImageRecords
-from image_api.images import NewImage
-from image_api.janitor_records import PostgresJanitorRecords
-from image_api.storage import S3Storage
+from image_api.aws.s3 import S3Storage
+from image_api.core import janitor
+from image_api.core.images import NewImage
+from image_api.postgres.database import Database
+from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.janitor import PostgresJanitorRecords
 
 HOUR_SECONDS = 3600
 

@@ -15,7 +15,7 @@ from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
 import image_migrations
-from image_api.database import Database
+from image_api.postgres.database import Database
 from tests.integration.real_services import TABLES, connect
 
 EVERY_TABLE = {*TABLES, "alembic_version"}

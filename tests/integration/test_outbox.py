@@ -10,12 +10,13 @@ import pytest
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api import events, outbox, relaying
-from image_api.broker import Broker
-from image_api.database import Database
+from image_api.core import events, relay
+from image_api.core.events import Event
 from image_api.errors import ServiceUnavailable
-from image_api.events import Event
-from image_api.outbox import Outbox
+from image_api.postgres import outbox
+from image_api.postgres.database import Database
+from image_api.postgres.outbox import Outbox
+from image_api.rabbitmq.broker import Broker
 from tests.e2e.waiting import eventually
 
 
@@ -164,6 +165,6 @@ def test_a_run_of_the_relay_publishes_batch_after_batch_until_its_time_is_up(
     sql.run("UPDATE outbox SET created_at = now() - interval '1 minute'")
     box = Outbox(database, Publisher())
     times = iter([50_000, 30_000, 14_000])
-    assert relaying.relay_all(box, lambda: next(times)) == {"published": 4}
-    assert relaying.relay_all(box, lambda: 50_000) == {"published": 3}
-    assert relaying.relay_all(box, lambda: 50_000) == {"published": 0}
+    assert relay.relay_all(box, lambda: next(times)) == {"published": 4}
+    assert relay.relay_all(box, lambda: 50_000) == {"published": 3}
+    assert relay.relay_all(box, lambda: 50_000) == {"published": 0}

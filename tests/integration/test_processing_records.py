@@ -14,13 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pg8000.native import Connection
 
-from image_api import events
-from image_api.database import Database
-from image_api.events import Event
-from image_api.image_records import PostgresImageRecords
-from image_api.images import NewImage
-from image_api.processing import StoredRendition
-from image_api.processing_records import PostgresProcessingRecords
+from image_api.core import events
+from image_api.core.events import Event
+from image_api.core.images import NewImage
+from image_api.core.processing import StoredRendition
+from image_api.postgres.database import Database
+from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.processing import PostgresProcessingRecords
 from tests.fakes import OCCURRED_AT, FakeProcessingRecords, ProcessedImage
 
 KEY = "storage/0000/original.png"

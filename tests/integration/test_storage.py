@@ -18,10 +18,10 @@ import pytest
 import requests
 from moto import mock_aws
 
+from image_api.aws.s3 import ObjectMissing, S3Storage
+from image_api.aws.signing import AwsCredentials, UrlSigner
 from image_api.errors import ServiceUnavailable
 from image_api.settings import StorageSettings
-from image_api.signing import AwsCredentials, UrlSigner
-from image_api.storage import ObjectMissing, S3Storage
 from tests.integration.real_services import RealServices
 from tests.localstack import server as localstack
 

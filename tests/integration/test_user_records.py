@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 
-from image_api import accounts, settings
-from image_api.accounts import Credentials, Registration
-from image_api.database import Database
+from image_api import settings
+from image_api.core import accounts
+from image_api.core.accounts import Credentials, Registration
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
-from image_api.user_records import PostgresUserRecords
+from image_api.postgres.database import Database
+from image_api.postgres.users import PostgresUserRecords
 from tests import application
 
 HOME, OFFICE = "203.0.113.7", "198.51.100.9"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.artifacts import Artifacts
-from infra.local.functions import FunctionService, RuntimeSettings
+from infra.local.lambda_.artifacts import Artifacts
+from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
-from infra.local.services import RabbitMQService
 from infra.local.settings import ROOT, read_settings
-from infra.local.template import Template, read_template
+from infra.local.template.reader import Template, read_template
+from infra.services import RabbitMQService
 
 PROJECT = Path(__file__).parent / "project"
 

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.functions import FunctionService, json_event
-from infra.local.template import Template, read_template
+from infra.local.lambda_.functions import FunctionService, json_event
+from infra.local.template.reader import Template, read_template
 from tests.local_cloud.conftest import StartFunctions, until
 
 pytestmark = pytest.mark.asyncio

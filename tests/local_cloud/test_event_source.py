@@ -15,11 +15,11 @@ import pytest
 import pytest_asyncio
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.environment import Event, Result
-from infra.local.event_source import QueuePoller, message_record
+from infra.local.lambda_.environment import Event, Result
+from infra.local.lambda_.pool import Throttled
 from infra.local.logs import LogStream
-from infra.local.pool import Throttled
-from infra.local.template import QueueMapping
+from infra.local.template.reader import QueueMapping
+from infra.local.triggers.event_source import QueuePoller, message_record
 from tests.local_cloud.conftest import until
 
 QUEUE = "events under test"

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from infra.local.environment import Event, Result
-from infra.local.gateway import MAX_BODY_BYTES, Gateway
+from infra.local.gateway.server import MAX_BODY_BYTES, Gateway
+from infra.local.lambda_.environment import Event, Result
+from infra.local.lambda_.pool import Throttled
 from infra.local.logs import LogStream
-from infra.local.pool import Throttled
-from infra.local.services.ports import free_port
-from infra.local.template import (
+from infra.local.template.reader import (
     Api,
     FunctionIntegration,
     GatewayResponse,
@@ -25,6 +24,7 @@ from infra.local.template import (
     MockResponse,
     Route,
 )
+from infra.services.ports import free_port
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.intrinsics import Resolver, Unresolved
+from infra.local.template.intrinsics import Resolver, Unresolved
 
 DOCUMENT: dict[str, Any] = {
     "Conditions": {

@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 from botocore.exceptions import ClientError
 
-from infra.local.custom_resources import CustomResourceFailed, CustomResources
-from infra.local.functions import FunctionService
-from infra.local.invoke_api import InvokeApi
-from infra.local.services.ports import free_port
-from infra.local.template import CustomResource, Template, read_template
+from infra.local.lambda_.functions import FunctionService
+from infra.local.lambda_.invoke_api import InvokeApi
+from infra.local.template.reader import CustomResource, Template, read_template
+from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
+from infra.services.ports import free_port
 from tests.local_cloud.conftest import StartFunctions
 
 pytestmark = pytest.mark.asyncio
@@ -197,7 +197,7 @@ async def test_a_custom_resource_that_fails_says_why(
 async def test_a_custom_resource_whose_function_reports_nothing_is_not_waited_for(
     serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.local.custom_resources._ANSWER_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("infra.local.triggers.custom_resources._ANSWER_TIMEOUT_SECONDS", 0.05)
     async with serve(reporting(project, "None")) as (_, custom_resources):
         with pytest.raises(CustomResourceFailed, match="without reporting"):
             await custom_resources.create(RESOURCE)

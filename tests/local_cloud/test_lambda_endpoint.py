@@ -18,12 +18,12 @@ import pytest
 from aiohttp import web
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.event_source import QueuePoller
-from infra.local.lambda_endpoint import LambdaEndpoint
 from infra.local.logs import LogStream
-from infra.local.services.ports import free_port
 from infra.local.settings import ROOT
-from infra.local.template import QueueMapping
+from infra.local.template.reader import QueueMapping
+from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.lambda_endpoint import LambdaEndpoint
+from infra.services.ports import free_port
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio

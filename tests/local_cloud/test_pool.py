@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.local.environment import Environment, Event, InitFailed, Result
+from infra.local.lambda_.environment import Environment, Event, InitFailed, Result
+from infra.local.lambda_.pool import ColdStarts, FunctionPool, Throttled
 from infra.local.logs import LogStream
-from infra.local.pool import ColdStarts, FunctionPool, Throttled
 from tests.local_cloud.conftest import until
 
 pytestmark = pytest.mark.asyncio

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infra.local.routes import RouteTable
-from infra.local.template import FunctionIntegration, Route
+from infra.local.gateway.routes import RouteTable
+from infra.local.template.reader import FunctionIntegration, Route
 
 
 def table(*routes: str) -> RouteTable:

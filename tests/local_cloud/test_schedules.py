@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.local import schedules
-from infra.local.environment import Event
-from infra.local.schedules import ScheduleError, parse
-from infra.local.template import Schedule
+from infra.local.lambda_.environment import Event
+from infra.local.template.reader import Schedule
+from infra.local.triggers import schedules
+from infra.local.triggers.schedules import ScheduleError, parse
 from tests.local_cloud.conftest import until
 
 

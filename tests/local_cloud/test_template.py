@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.template import (
+from infra.local.template.reader import (
     FunctionIntegration,
     MockIntegration,
     Route,

@@ -23,7 +23,7 @@ PACKAGES = {
 APP = "app"
 AWS_SERVICES = ("s3", "secretsmanager")
 # Our own code that signs a call, which somebody else makes with the function's rights.
-SIGNERS = {"image_api.signing.UrlSigner": "s3:GetObject"}
+SIGNERS = {"image_api.aws.signing.UrlSigner": "s3:GetObject"}
 # A method of these names may be a builtin's: then the receiver's annotation has to name our class.
 BUILTIN_METHODS = frozenset(name for kind in (dict, list, set, str, bytes) for name in dir(kind))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from infra.local.intrinsics import Resolver
+from infra.local.template.intrinsics import Resolver
 
 ROOT = Path(__file__).parents[2]
 

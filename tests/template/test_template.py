@@ -472,7 +472,7 @@ def test_what_is_only_imported_is_not_reached() -> None:
 def test_a_method_of_a_builtins_name_is_told_apart_from_it() -> None:
     source = (
         "from image_api import wiring\n"
-        "from image_api.storage import S3Storage\n"
+        "from image_api.aws.s3 import S3Storage\n"
         "storage = wiring.storage()\n"
         "def lambda_handler(event, context):\n"
         "    {}.get(event)\n"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api import accounts, tokens
-from image_api.accounts import Credentials, Registration
+from image_api.core import accounts, tokens
+from image_api.core.accounts import Credentials, Registration
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
 from tests.fakes import FakeUserRecords
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api import broker, events
-from image_api.events import Event, MalformedEvent
+from image_api.core import events
+from image_api.core.events import Event, MalformedEvent
+from image_api.rabbitmq import broker
 
 EVENT = Event(
     id="0b0a5f5e-8f52-4c2b-9d5f-0d9a5a3c6f10",

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from urllib3 import encode_multipart_formdata
 
-from image_api import forms
+from image_api.web import forms
 
 CONTENT_TYPE = "multipart/form-data; boundary=b"
 

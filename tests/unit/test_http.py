@@ -21,7 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from image_api import errors, http, settings, tokens
+from image_api import errors, settings
+from image_api.core import tokens
+from image_api.web import http
 from tests.application import Handler, LambdaContext
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api import events, images
+from image_api.core import events, images
+from image_api.core.images import Changes, DirectUploadDetails, ListQuery
 from image_api.errors import (
     FileTooLarge,
     ImageNotFound,
@@ -20,7 +21,6 @@ from image_api.errors import (
     Unauthenticated,
     UploadNotFound,
 )
-from image_api.images import Changes, DirectUploadDetails, ListQuery
 from image_api.imaging import Header
 from tests.fakes import FakeImageRecords, FakeLinks, FakeStorage, RecordingDelivery
 

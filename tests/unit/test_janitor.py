@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api import janitor
-from image_api.janitor import StoredObject
+from image_api.core import janitor
+from image_api.core.janitor import StoredObject
 
 DAY_SECONDS = 24 * 3600
 OLD, YOUNG = 2.0 * DAY_SECONDS, 60.0

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from image_api import events, processing
-from image_api.broker import Message
+from image_api.core import events, processing
+from image_api.core.events import Event
+from image_api.core.processing import Delivery, Processor
 from image_api.errors import DamagedImage, ServiceUnavailable
-from image_api.events import Event
 from image_api.imaging import Rendition
-from image_api.processing import Delivery, Processor
+from image_api.rabbitmq.broker import Message
 from tests.fakes import (
     OCCURRED_AT,
     FakeProcessingRecords,

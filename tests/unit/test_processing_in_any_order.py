@@ -10,12 +10,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from image_api import events, processing
-from image_api.broker import RETRY_DELAYS_SECONDS
+from image_api.core import events, processing
+from image_api.core.events import Event
+from image_api.core.processing import Delivery, Processor
 from image_api.errors import DamagedImage, ServiceUnavailable
-from image_api.events import Event
 from image_api.imaging import Rendition
-from image_api.processing import Delivery, Processor
+from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS
 from tests.fakes import (
     OCCURRED_AT,
     FakeProcessingRecords,

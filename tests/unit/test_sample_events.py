@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from image_api import events, processing
-from infra import sample_events
+from image_api.core import events, processing
+from infra.tools import sample_events
 
 ROOT = Path(__file__).parents[2]
 EVENTS = sample_events.sample_events()

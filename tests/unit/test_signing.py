@@ -11,7 +11,7 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.signing import AwsCredentials, UrlSigner
+from image_api.aws.signing import AwsCredentials, UrlSigner
 
 NOW_SECONDS = 1_760_000_400.0
 PERMANENT = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
@@ -147,7 +147,7 @@ def test_a_url_is_always_valid_for_at_least_three_quarters_of_its_life(now_secon
 
 
 def test_remembering_urls_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_api.signing._REMEMBERED_URLS", 3)
+    monkeypatch.setattr("image_api.aws.signing._REMEMBERED_URLS", 3)
     signer, other = signer_at(NOW_SECONDS), signer_at(NOW_SECONDS)
     for number in range(10):
         assert signer.signed(f"{number}.png") == other.signed(f"{number}.png")

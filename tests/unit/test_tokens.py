@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api import settings, tokens
+from image_api import settings
+from image_api.core import tokens
 from image_api.errors import ConfigurationError, Unauthenticated
 from tests import application
 

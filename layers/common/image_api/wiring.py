@@ -13,69 +13,69 @@ from typing import TYPE_CHECKING
 from image_api import settings
 
 if TYPE_CHECKING:
-    from image_api.broker import Broker
-    from image_api.database import Database
-    from image_api.image_records import PostgresImageRecords
-    from image_api.janitor_records import PostgresJanitorRecords
-    from image_api.outbox import Outbox
-    from image_api.processing import Processor
-    from image_api.signing import UrlSigner
-    from image_api.storage import S3Storage
-    from image_api.user_records import PostgresUserRecords
+    from image_api.aws.s3 import S3Storage
+    from image_api.aws.signing import UrlSigner
+    from image_api.core.processing import Processor
+    from image_api.postgres.database import Database
+    from image_api.postgres.images import PostgresImageRecords
+    from image_api.postgres.janitor import PostgresJanitorRecords
+    from image_api.postgres.outbox import Outbox
+    from image_api.postgres.users import PostgresUserRecords
+    from image_api.rabbitmq.broker import Broker
 
 
 @cache
 def database() -> Database:
-    from image_api.database import Database
+    from image_api.postgres.database import Database
 
     return Database(settings.database_url())
 
 
 @cache
 def broker() -> Broker:
-    from image_api.broker import Broker
+    from image_api.rabbitmq.broker import Broker
 
     return Broker(settings.broker())
 
 
 @cache
 def storage() -> S3Storage:
-    from image_api.storage import S3Storage
+    from image_api.aws.s3 import S3Storage
 
     return S3Storage(settings.storage())
 
 
 @cache
 def user_records() -> PostgresUserRecords:
-    from image_api.user_records import PostgresUserRecords
+    from image_api.postgres.users import PostgresUserRecords
 
     return PostgresUserRecords(database())
 
 
 @cache
 def image_records() -> PostgresImageRecords:
-    from image_api.image_records import PostgresImageRecords
+    from image_api.postgres.images import PostgresImageRecords
 
     return PostgresImageRecords(database())
 
 
 @cache
 def janitor_records() -> PostgresJanitorRecords:
-    from image_api.janitor_records import PostgresJanitorRecords
+    from image_api.postgres.janitor import PostgresJanitorRecords
 
     return PostgresJanitorRecords(database())
 
 
 @cache
 def outbox() -> Outbox:
-    from image_api.outbox import Outbox
+    from image_api.postgres.outbox import Outbox
 
     return Outbox(database(), broker())
 
 
 @cache
 def links() -> UrlSigner:
-    from image_api.signing import AwsCredentials, UrlSigner
+    from image_api.aws.signing import AwsCredentials, UrlSigner
 
     target = settings.storage()
     # Lambda hands these over for as long as the environment lives.
@@ -89,9 +89,9 @@ def links() -> UrlSigner:
 
 @cache
 def processor() -> Processor:
-    from image_api.database import Database
-    from image_api.processing import Processor
-    from image_api.processing_records import PostgresProcessingRecords
+    from image_api.core.processing import Processor
+    from image_api.postgres.database import Database
+    from image_api.postgres.processing import PostgresProcessingRecords
 
     return Processor(
         # Each thread of the processor talks to the database over a connection of its own.

@@ -27,7 +27,7 @@ import pytest
 import pytest_asyncio
 from botocore.config import Config
 
-from infra.local.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
+from infra.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
 
 REPOSITORY = Path(__file__).parents[3]
 BUCKET = "images-test"
@@ -358,7 +358,7 @@ def _kill(pid: int) -> None:
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.services import PostgresService, RabbitMQService, S3Service
+from infra.services import PostgresService, RabbitMQService, S3Service
 
 async def main(folder):
     services = [
@@ -377,7 +377,7 @@ asyncio.run(main(Path(sys.argv[1])))
 SUPERVISOR_OF_A_STARTING_BROKER = """
 import asyncio, sys
 from pathlib import Path
-from infra.local.services import RabbitMQService
+from infra.services import RabbitMQService
 
 async def main(folder):
     rabbitmq = RabbitMQService(folder, folder / "logs", 0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.services.asgi import whole_bodies
+from infra.services.asgi import whole_bodies
 
 Message = dict[str, Any]
 

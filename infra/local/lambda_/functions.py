@@ -1,0 +1,230 @@
+"""Lambda: the functions of a template, each with its pool of execution environments."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+from infra.local.lambda_.artifacts import Artifacts
+from infra.local.lambda_.environment import Environment, Event, Launch, Result, emulator_path
+from infra.local.lambda_.pool import ColdStarts, FunctionPool, Throttled
+from infra.local.logs import LogStream
+from infra.local.template.reader import Function, FunctionIntegration, Template
+from infra.services.processes import ProcessIdentity
+
+# As on AWS: an asynchronous invocation that failed is tried twice more.
+_RETRY_DELAYS_SECONDS = (60.0, 120.0)
+_THROTTLED_RETRY_SECONDS = 1.0
+_SHRINK_INTERVAL_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """What all functions of a cloud share.
+
+    `variables` are those that Lambda itself sets; `overrides` replace those of a function's own
+    that have the same name: where the services of this machine are. `limits` bounds the
+    environments by folder name, with the bound of all others under "".
+    """
+
+    python: Path
+    variables: Mapping[str, str]
+    overrides: Mapping[str, str]
+    limits: Mapping[str, int]
+    idle_seconds: float = 300.0
+
+
+class FunctionService:
+    """Invokes functions. `apply` a template first."""
+
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        artifacts: Artifacts,
+        logs: LogStream,
+        on_process: Callable[[ProcessIdentity], None],
+    ) -> None:
+        self._settings = settings
+        self._artifacts = artifacts
+        self._logs = logs
+        self._on_process = on_process
+        self._emulator = emulator_path()
+        self._cold_starts = ColdStarts(os.cpu_count() or 1)
+        self._pools: dict[str, FunctionPool] = {}
+        self._launches: dict[str, Launch] = {}
+        self._template: Template | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._shrinking: asyncio.Task[None] | None = None
+
+    @property
+    def template(self) -> Template:
+        """The template that was applied last."""
+        if self._template is None:
+            raise RuntimeError("No template was applied")
+        return self._template
+
+    async def apply(self, template: Template) -> None:
+        """Runs these functions from now on; what did not change keeps its environments.
+
+        Raises InstallFailed, and then nothing has changed.
+        """
+        launches = {
+            logical_id: await self._launch(function)
+            for logical_id, function in template.functions.items()
+        }
+        await asyncio.to_thread(self._artifacts.compile, own_folders(template))
+        removed = [self._pools.pop(name) for name in self._pools.keys() - launches.keys()]
+        self._template = template
+        for logical_id, launch in launches.items():
+            previous = self._launches.get(logical_id)
+            if logical_id not in self._pools:
+                self._pools[logical_id] = self._pool(logical_id, launch)
+            elif previous is not None and previous != launch:
+                self._pools[logical_id].replace(self._factory(launch))
+        self._launches = launches
+        if self._shrinking is None:
+            self._shrinking = asyncio.create_task(self._shrink())
+        for pool in removed:
+            self._run_in_background(pool.stop(patience_seconds=30))
+
+    def warm_up(self, function_ids: Iterable[str]) -> None:
+        """Starts an environment of each of these functions, ahead of the first request."""
+        for function_id in function_ids:
+            self._pools[function_id].warm_up()
+
+    async def reload(self, changed: Iterable[Path]) -> list[str]:
+        """Replaces the environments of the functions whose code lies in these paths.
+
+        Their folder names are returned. Raises InstallFailed.
+        """
+        paths = [path.resolve() for path in changed]
+        affected = [
+            function
+            for function in self.template.functions.values()
+            if any(path.is_relative_to(folder) for path in paths for folder in folders_of(function))
+        ]
+        await asyncio.to_thread(
+            self._artifacts.compile,
+            {folder for function in affected for folder in folders_of(function)},
+        )
+        for function in affected:
+            launch = await self._launch(function)
+            self._launches[function.logical_id] = launch
+            self._pools[function.logical_id].replace(self._factory(launch))
+        return [function.folder_name for function in affected]
+
+    async def invoke(self, function_id: str, event: Event) -> Result:
+        """Runs a function, given by its logical id, to its end. Raises Throttled."""
+        return await self._pools[function_id].invoke(event)
+
+    def invoke_later(self, function_id: str, event: Event) -> None:
+        """An asynchronous invocation: queued, and tried again when it fails."""
+        self._run_in_background(self._invoke_with_retries(function_id, event))
+
+    async def stop(self, patience_seconds: float) -> None:
+        """Lets running invocations finish, then stops every environment."""
+        if self._shrinking is not None:
+            self._shrinking.cancel()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*(pool.stop(patience_seconds) for pool in self._pools.values()))
+
+    def pids(self) -> dict[str, list[int]]:
+        """The processes of each function, by its folder name."""
+        return {
+            self.template.functions[name].folder_name: pool.pids
+            for name, pool in self._pools.items()
+        }
+
+    async def _launch(self, function: Function) -> Launch:
+        variables = {
+            **function.environment,
+            **{
+                name: value
+                for name, value in self._settings.overrides.items()
+                if name in function.environment
+            },
+            **self._settings.variables,
+            "PYTHONPYCACHEPREFIX": str(self._artifacts.bytecode_folder),
+        }
+        return Launch(
+            # The count of environments and the name in routes do not need a new process.
+            function=replace(function, reserved_concurrency=None),
+            python=self._settings.python,
+            python_path=tuple(await self._artifacts.python_path(function)),
+            variables=variables,
+            emulator=self._emulator,
+        )
+
+    def _factory(self, launch: Launch) -> Callable[[], Environment]:
+        return lambda: Environment(launch, self._logs, self._on_process)
+
+    def _pool(self, logical_id: str, launch: Launch) -> FunctionPool:
+        function = self.template.functions[logical_id]
+        limits = self._settings.limits
+        return FunctionPool(
+            function.folder_name,
+            self._factory(launch),
+            self._logs,
+            cold_starts=self._cold_starts,
+            limit=limits.get(function.folder_name, limits[""]),
+            reserved_concurrency=function.reserved_concurrency,
+            idle_seconds=self._settings.idle_seconds,
+            keeps_one=logical_id in triggered_functions(self.template),
+        )
+
+    async def _invoke_with_retries(self, function_id: str, event: Event) -> None:
+        for delay_seconds in (*_RETRY_DELAYS_SECONDS, None):
+            while True:
+                try:
+                    result = await self.invoke(function_id, event)
+                except Throttled:
+                    await asyncio.sleep(_THROTTLED_RETRY_SECONDS)
+                else:
+                    break
+            if not result.is_error or delay_seconds is None:
+                return
+            await asyncio.sleep(delay_seconds)
+
+    async def _shrink(self) -> None:
+        while True:
+            await asyncio.sleep(_SHRINK_INTERVAL_SECONDS)
+            for pool in self._pools.values():
+                pool.shrink()
+
+    def _run_in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def folders_of(function: Function) -> list[Path]:
+    """Every folder of this project that holds the function's code."""
+    return [function.code_path, *(layer.content_path for layer in function.layers)]
+
+
+def own_folders(template: Template) -> set[Path]:
+    """The folders of all functions and their layers."""
+    return {folder for function in template.functions.values() for folder in folders_of(function)}
+
+
+def triggered_functions(template: Template) -> set[str]:
+    """The functions that a request, a message or a clock may call at any time."""
+    routes = template.api.routes if template.api else ()
+    return {
+        *(
+            route.integration.function_id
+            for route in routes
+            if isinstance(route.integration, FunctionIntegration)
+        ),
+        *(mapping.function_id for mapping in template.queue_mappings if mapping.enabled),
+        *(schedule.function_id for schedule in template.schedules if schedule.enabled),
+    }
+
+
+def json_event(payload: object) -> Event:
+    """An event of its own, with a new request id."""
+    return Event([json.dumps(payload).encode()], str(uuid4()))

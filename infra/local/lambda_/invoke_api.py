@@ -1,0 +1,101 @@
+"""The Lambda API's Invoke, for the AWS CLI and SDKs, and the address custom resources answer to."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+from aiohttp import web
+
+from infra.local.lambda_.environment import MAX_PAYLOAD_BYTES, Event
+from infra.local.lambda_.functions import FunctionService
+from infra.local.lambda_.pool import Throttled
+from infra.local.triggers.custom_resources import CustomResources
+
+_PREFIX = "/2015-03-31/functions/"
+_SUFFIX = "/invocations"
+
+
+class InvokeApi:
+    """Serves on a loopback port of its own; signatures are not checked."""
+
+    def __init__(self, functions: FunctionService, custom_resources: CustomResources) -> None:
+        self._functions = functions
+        self._custom_resources = custom_resources
+
+    def server(self) -> web.Server:
+        """The aiohttp server that answers for this API."""
+        return web.Server(self.handle, access_log=None)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request."""
+        path = request.raw_path.partition("?")[0]
+        if request.method == "PUT" and path.startswith(CustomResources.PATH):
+            self._custom_resources.answer(path, await request.content.read())
+            return web.Response()
+        if request.method == "POST" and path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+            name = unquote(path.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+            return await self._invoke(request, name)
+        return _error(404, "ResourceNotFoundException", f"There is nothing at {path}")
+
+    async def _invoke(self, request: web.BaseRequest, name: str) -> web.Response:
+        try:
+            function = self._functions.template.function(name)
+        except KeyError as error:
+            return _error(404, "ResourceNotFoundException", str(error.args[0]))
+        payload = await request.content.read() or b"{}"
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            return _error(
+                413,
+                "RequestTooLargeException",
+                f"Request must be smaller than {MAX_PAYLOAD_BYTES} bytes",
+            )
+        try:
+            json.loads(payload)
+        except ValueError as error:
+            return _error(
+                400, "InvalidRequestContentException", f"Could not parse request body: {error}"
+            )
+        event = Event(
+            [payload],
+            str(uuid4()),
+            trace_id=request.headers.get("X-Amzn-Trace-Id"),
+            client_context=request.headers.get("X-Amz-Client-Context"),
+            wants_log=request.headers.get("X-Amz-Log-Type") == "Tail",
+        )
+        headers = {"x-amzn-RequestId": event.request_id}
+        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+            case "DryRun":
+                return web.Response(status=204, headers=headers)
+            case "Event":
+                self._functions.invoke_later(function.logical_id, event)
+                return web.Response(status=202, headers=headers)
+            case "RequestResponse":
+                return await self._answer(function.logical_id, event, headers)
+            case other:
+                return _error(400, "InvalidParameterValueException", f"No invocation type {other}")
+
+    async def _answer(
+        self, function_id: str, event: Event, headers: dict[str, str]
+    ) -> web.Response:
+        try:
+            result = await self._functions.invoke(function_id, event)
+        except Throttled:
+            return _error(429, "TooManyRequestsException", "Rate Exceeded.")
+        headers |= {"X-Amz-Executed-Version": "$LATEST", "Content-Type": "application/json"}
+        if result.is_error:
+            headers["X-Amz-Function-Error"] = "Unhandled"
+        if event.wants_log:
+            # The last 4 KB, as Lambda returns them.
+            headers["X-Amz-Log-Result"] = base64.b64encode(result.log[-4096:]).decode()
+        return web.Response(body=result.payload, headers=headers)
+
+
+def _error(status: int, error_type: str, message: str) -> web.Response:
+    body: dict[str, Any] = {"Type": "User", "Message": message}
+    return web.Response(
+        status=status,
+        body=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "X-Amzn-ErrorType": error_type},
+    )

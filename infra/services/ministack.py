@@ -1,0 +1,143 @@
+"""MiniStack, an emulator of AWS, with no more of its parts than are asked for."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.services.ports import PortTaken, choose_port
+from infra.services.processes import ProcessIdentity, ServiceProcess, end_process
+from infra.services.records import credentials
+
+# Where AWS's emulators listen, so where clients look first.
+_USUAL_PORT = 4566
+# Given by its path, in a folder that is no package: the process can import nothing of this project.
+_APPLICATION = f"{Path(__file__).parent / 'asgi' / 'whole_bodies.py'}:app"
+_START_TIMEOUT_SECONDS = 30.0
+_STOP_PATIENCE_SECONDS = 10.0
+_WORKER_PATIENCE_SECONDS = 5.0
+
+
+class MiniStackService:
+    """Objects are files in the data folder, on disk before their PUT is answered.
+
+    Everything else is in memory, and with `keeps_state` saved by an orderly stop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        log_path: Path,
+        port: int | None,
+        *,
+        parts: Sequence[str],
+        access_key_id: str,
+        keeps_state: bool,
+        application: str = _APPLICATION,
+    ) -> None:
+        """`port`: None keeps last time's port, or 4566, while it is free; 0 takes any free one."""
+        self._folder = folder.absolute()
+        self._objects = self._folder / "objects"
+        self._port = port
+        self._parts = parts
+        self._keeps_state = keeps_state
+        self._application = application
+        self._process = ServiceProcess(name, self._folder, log_path.absolute(), signal.SIGTERM)
+        self.url = ""
+        self.region = "us-east-1"
+        self.access_key_id = access_key_id
+        self.secret_access_key = ""
+
+    async def start(self) -> None:
+        """Return when the server answers. Raises `ServiceFailed`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._process.stop_leftover(_STOP_PATIENCE_SECONDS)
+        self._objects.mkdir(mode=0o700, exist_ok=True)
+        self._before_start()
+        try:
+            port = choose_port(self._folder / "port.json", self._port, _USUAL_PORT)
+        except PortTaken as taken:
+            raise self._process.failed(
+                f"{taken}. To use the S3 that runs there, set AWS_ENDPOINT_URL"
+            ) from taken
+        self.access_key_id, self.secret_access_key = credentials(
+            self._folder / "credentials.json", user=self.access_key_id
+        )
+        await self._process.start(
+            [
+                sys.executable,
+                # Nothing of the current folder may be imported.
+                "-P",
+                *("-m", "hypercorn", self._application),
+                *("--bind", f"127.0.0.1:{port}"),
+                *("--worker-class", "uvloop"),
+                # In this very process: a worker of its own would outlive it.
+                *("--workers", "0"),
+                *("--keep-alive", "75"),
+                *("--log-level", "WARNING"),
+            ],
+            self._environment(port),
+        )
+
+        async def is_ready() -> bool:
+            return await _answers(port)
+
+        await self._process.wait_until(is_ready, _START_TIMEOUT_SECONDS)
+        self.url = f"http://localhost:{port}"
+
+    async def stop(self) -> None:
+        # Its functions' processes end when they find it gone, and a busy one finds out late.
+        workers = [ProcessIdentity.of(pid) for pid in self.pids()[1:]]
+        await self._process.stop(_STOP_PATIENCE_SECONDS)
+        for worker in filter(None, workers):
+            await end_process(worker, signal.SIGTERM, _WORKER_PATIENCE_SECONDS)
+
+    async def wait(self) -> int:
+        """The server's exit status, once it has ended."""
+        return await self._process.wait()
+
+    def pids(self) -> list[int]:
+        return self._process.pids()
+
+    def _before_start(self) -> None:
+        """What is to be done with the data folder while nothing uses it."""
+
+    def _environment(self, port: int) -> dict[str, str]:
+        temporary = self._folder / "tmp"
+        temporary.mkdir(mode=0o700, exist_ok=True)
+        return {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": str(self._folder),
+            "TMPDIR": str(temporary),
+            "SERVICES": ",".join(self._parts),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self._objects),
+            "PERSIST_STATE": "1" if self._keeps_state else "0",
+            "STATE_DIR": str(self._folder / "state"),
+            # Servers for other protocols, which it would start on fixed ports.
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_REGION": self.region,
+            # Presigned URLs are checked against this pair.
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "LOG_LEVEL": "WARNING",
+            # Without Docker it has no containers to look after.
+            "DOCKER_HOST": f"unix://{temporary}/no-docker.sock",
+        }
+
+
+async def _answers(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /_ministack/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    except OSError:
+        return False
+    return b" 200 " in status

@@ -1,0 +1,232 @@
+"""RabbitMQ from the system's package, as a node of our own.
+
+The package's scripts insist on its account, its folders in /etc and /var/lib and Erlang's port
+mapper (epmd) on 4369. The node here is started on Erlang itself with every path of its own, and
+without distribution: it is alone, so it listens on its AMQP port and on nothing else, and neither
+needs nor disturbs a broker of the system.
+"""
+
+import asyncio
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pika
+import pika.exceptions
+
+from infra.services.ports import PortTaken, choose_port
+from infra.services.processes import ServiceProcess
+from infra.services.records import credentials
+
+_INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")
+# The database carries the node's name, so the name never changes. Nothing outside hears it.
+_NODE = "rabbit@localhost"
+_START_TIMEOUT_SECONDS = 120.0
+_STOP_PATIENCE_SECONDS = 20.0
+
+_ERLANG_ARGUMENTS = [
+    "-noinput",
+    *("-s", "rabbit", "boot"),
+    *("-boot", "start_sasl"),
+    *("-sname", _NODE),
+    # No port mapper and no distribution port. RabbitMQ asks for a number all the same.
+    *("-start_epmd", "false"),
+    *("-dist_listen", "false"),
+    *("-erl_epmd_port", "1"),
+    # The package's own allocator settings.
+    *("+W", "w"),
+    *("+MBas", "ageffcbf", "+MHas", "ageffcbf", "+MBlmbcs", "512", "+MHlmbcs", "512"),
+    *("+MMmcs", "30"),
+    # Two schedulers keep the memory the same on machines with many cores, and none of them spins
+    # while there is nothing to do.
+    *("+S", "2:2"),
+    *("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+    *("-syslog", "logger", "[]"),
+    *("-syslog", "syslog_error_logger", "false"),
+    *("-kernel", "prevent_overlapping_partitions", "false"),
+]
+
+
+class RabbitMQService:
+    """One RabbitMQ node with one random user; there is no guest."""
+
+    def __init__(
+        self,
+        data_folder: Path,
+        log_folder: Path,
+        port: int | None = None,
+        *,
+        management: bool = False,
+    ) -> None:
+        """`port`: None keeps last time's port while it is free; 0 takes any free one.
+
+        `management` adds the management plugin: slower to start, heavier, and useful to look
+        inside; `management_url` is then known after the start.
+        """
+        self._folder = data_folder.absolute() / "rabbitmq"
+        self._port = port
+        self._management = management
+        self._log_folder = log_folder.absolute()
+        self._process = ServiceProcess(
+            "RabbitMQ", self._folder, self._log_folder / "rabbitmq.log", signal.SIGTERM
+        )
+        self.url = ""
+        self.management_url: str | None = None
+
+    async def start(self) -> None:
+        """Return when the node lets its user in. Raises `ServiceFailed`."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._process.stop_leftover(_STOP_PATIENCE_SECONDS)
+        installation = self._installation()
+        erlang = shutil.which("erl")
+        if erlang is None:
+            raise self._process.failed(f"{installation} is there, but no Erlang to run it")
+        user, password = credentials(self._folder / "credentials.json", user="images")
+        try:
+            port = choose_port(self._folder / "port.json", self._port)
+            management_port = (
+                choose_port(self._folder / "management-port.json", 0 if self._port == 0 else None)
+                if self._management
+                else None
+            )
+        except PortTaken as taken:
+            raise self._process.failed(
+                f"{taken}. To use a broker that runs there, set RABBITMQ_URL"
+            ) from taken
+        self._write_configuration(user, password, port, management_port)
+        plugins = self._link_plugins(installation)
+        await self._process.start(
+            [erlang, *_ERLANG_ARGUMENTS], self._environment(installation, plugins)
+        )
+        url = f"amqp://{user}:{password}@127.0.0.1:{port}/%2F"
+
+        async def is_ready() -> bool:
+            return await self._lets_in(url, port)
+
+        await self._process.wait_until(is_ready, _START_TIMEOUT_SECONDS)
+        self.url = url
+        if management_port is not None:
+            self.management_url = f"http://{user}:{password}@127.0.0.1:{management_port}"
+
+    async def stop(self) -> None:
+        # A node that is still starting obeys only once it is up. Nobody uses it yet, and it
+        # recovers from being killed.
+        patience_seconds = _STOP_PATIENCE_SECONDS if self.url else 1.0
+        await self._process.stop(patience_seconds)
+        self.url = ""
+
+    async def wait(self) -> int:
+        """The node's exit status, once it has ended."""
+        return await self._process.wait()
+
+    def pids(self) -> list[int]:
+        return self._process.pids()
+
+    def _installation(self) -> Path:
+        found = [path.parent for path in _INSTALLATIONS.glob("rabbitmq_server-*/plugins")]
+        if not found:
+            raise self._process.failed(
+                "is not installed. Run `make setup`, or install the package rabbitmq-server, or "
+                "set RABBITMQ_URL to a broker that runs"
+            )
+        return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
+
+    def _write_configuration(
+        self, user: str, password: str, port: int, management_port: int | None
+    ) -> None:
+        folder = self._folder / "etc" / "rabbitmq"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = [
+            f"listeners.tcp.local = 127.0.0.1:{port}",
+            # Only a new database takes these: the user of an old one stays.
+            f"default_user = {user}",
+            f"default_pass = {password}",
+            "vm_memory_high_watermark.absolute = 512MB",
+            # Quorum queues keep their log in memory up to this size; the default is 512 MB.
+            "raft.wal_max_size_bytes = 33554432",
+        ]
+        if management_port is not None:
+            lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {management_port}"]
+        configuration = folder / "rabbitmq.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        enabled = "[rabbitmq_management]" if management_port is not None else "[]"
+        (folder / "enabled_plugins").write_text(f"{enabled}.\n", encoding="utf-8")
+
+    def _link_plugins(self, installation: Path) -> Path:
+        """A folder with what this node needs of the installation's plugins, and no more.
+
+        Erlang looks for every module in each of the package's seventy folders, and RabbitMQ
+        reads all of them at start: with a third of them it is up in half the time.
+        """
+        folder = self._folder / "plugins"
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        available = {path.name.rpartition("-")[0]: path for path in _plugins_of(installation)}
+        wanted = ["rabbit", "cuttlefish", *(["rabbitmq_management"] if self._management else [])]
+        linked: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name in linked or name not in available:
+                continue
+            linked.add(name)
+            source = available[name]
+            (folder / source.name).symlink_to(source)
+            wanted += _applications_needed_by(source, name)
+        return folder
+
+    def _environment(self, installation: Path, plugins: Path) -> dict[str, str]:
+        home = self._folder / "home"
+        home.mkdir(mode=0o700, exist_ok=True)
+        return {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "ERL_LIBS": str(plugins),
+            "ERL_MAX_PORTS": "65536",
+            "ERL_MAX_ETS_TABLES": "50000",
+            "ERL_CRASH_DUMP": str(self._log_folder / "rabbitmq-crash.dump"),
+            # Makes /etc/rabbitmq, /var/lib/rabbitmq and /var/log/rabbitmq sub-folders of ours.
+            "SYS_PREFIX": str(self._folder),
+            "RABBITMQ_HOME": str(installation),
+            "RABBITMQ_NODENAME": _NODE,
+            "RABBITMQ_PLUGINS_DIR": str(plugins),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_LOGS": "-",
+        }
+
+    async def _lets_in(self, url: str, port: int) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        try:
+            await asyncio.to_thread(_sign_in, url)
+        except pika.exceptions.ProbableAuthenticationError as refused:
+            await self.stop()
+            raise self._process.failed(
+                f"its database in {self._folder} has another user than credentials.json there. "
+                "Wipe both with `make reset`"
+            ) from refused
+        except pika.exceptions.AMQPError:
+            return False
+        return True
+
+
+def _plugins_of(installation: Path) -> list[Path]:
+    return [path for path in (installation / "plugins").iterdir() if (path / "ebin").is_dir()]
+
+
+def _applications_needed_by(plugin: Path, name: str) -> list[str]:
+    """What an Erlang application's resource file says must be there for it."""
+    resource = (plugin / "ebin" / f"{name}.app").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"\{\s*applications\s*,\s*\[([^\]]*)\]", resource)
+    return re.findall(r"\w+", found[1]) if found else []
+
+
+def _sign_in(url: str) -> None:
+    pika.BlockingConnection(pika.URLParameters(url)).close()

@@ -1,0 +1,113 @@
+"""Writes functions/docs/openapi.json: one document, merged from the functions' own resolvers.
+
+Run it with `make openapi` after a route changed; a test says when it was forgotten.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TARGET = ROOT / "functions" / "docs" / "openapi.json"
+
+# Loading a handler reads its settings; nothing is connected to.
+_PLACEHOLDERS = {
+    "DATABASE_URL": "postgresql://nobody@localhost/none",
+    "RABBITMQ_URL": "amqp://localhost",
+    "JWT_SECRET": "only for generating the documentation",
+    "IMAGES_BUCKET": "images",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+_DESCRIPTION = """\
+Register, sign in, upload, list, change and delete images.
+
+Changes are accepted at once and processed in the background: an image is `processing` until it
+is `ready` or `failed`. Errors are `{"detail": "..."}`; a broken rule also lists the fields.
+"""
+
+
+def merged_document() -> dict[str, Any]:
+    os.environ.update(_PLACEHOLDERS)
+    sys.path.insert(0, str(ROOT / "layers" / "common"))
+    from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
+    from aws_lambda_powertools.event_handler.openapi.models import (
+        HTTPBearer,
+        OAuth2,
+        OAuthFlowPassword,
+        OAuthFlows,
+    )
+
+    merge = OpenAPIMerge(
+        title="Image Management API",
+        version="1.0.0",
+        description=_DESCRIPTION,
+        tags=["Accounts", "Images", "Operations"],
+        security_schemes={
+            "bearer": HTTPBearer(bearerFormat="JWT"),
+            "password": OAuth2(
+                description="Signs in with name and password (/auth/login takes the OAuth2 form)",
+                flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login")),
+            ),
+        },
+        on_conflict="error",
+    )
+    for path in sorted((ROOT / "functions").glob("*/app.py")):
+        if "http.resolver(" in path.read_text(encoding="utf-8"):
+            merge.add_schema(_schema(path))
+    document: dict[str, Any] = json.loads(merge.get_openapi_json_schema())
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
+        schemas.pop(unused, None)
+    # A route takes one content type in Powertools; http.lambda_handler reads the form as well.
+    content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
+    content["application/x-www-form-urlencoded"] = content["application/json"]
+    _without_null_in_forms(document)
+    return document
+
+
+def _without_null_in_forms(document: dict[str, Any]) -> None:
+    """A form's field is there or not: it cannot be null, as its Python type has it."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+            if form is None:
+                continue
+            name = form["schema"]["$ref"].rpartition("/")[2]
+            for field in document["components"]["schemas"][name]["properties"].values():
+                if "anyOf" in field:
+                    (choice,) = [one for one in field.pop("anyOf") if one != {"type": "null"}]
+                    field.update(choice)
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    name = f"functions_{path.parent.name}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    schema: dict[str, Any] = module.app.get_openapi_schema().model_dump(
+        by_alias=True, exclude_none=True, mode="json"
+    )
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            # Powertools documents its own 422 and 404; ours are in http.STATUS_OF.
+            operation["responses"].pop("422", None)
+            if module.app.authenticated:
+                operation["security"] = [{"bearer": []}, {"password": []}]
+    return schema
+
+
+def main() -> None:
+    TARGET.write_text(json.dumps(merged_document(), indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {TARGET.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

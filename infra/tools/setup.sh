@@ -1,0 +1,283 @@
+#!/usr/bin/env bash
+# Prepares this clone: what it needs of the system, and one virtual environment each for the tests
+# (dev), the local cloud (local), the functions it runs (lambda), the LocalStack that the tests start
+# (localstack) and the template's policy check (policy); or only those that are named. Does nothing
+# that is done.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+readonly LOGS=.cache/setup
+readonly ENVIRONMENTS=(
+    "dev tests/requirements.txt"
+    "local infra/local/requirements.txt"
+    "lambda infra/local/lambda-requirements.txt"
+    "localstack tests/localstack/requirements.txt"
+    "policy infra/policy/requirements.txt"
+)
+readonly WANTED=${*:-every}
+
+is_wanted() { [[ $WANTED == every || " $WANTED " == *" $1 "* ]]; }
+
+say() { printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"; }
+
+fail() {
+    printf '\nset-up stopped: %s\n' "$1" >&2
+    shift
+    if (($#)); then printf '  %s\n' "$@" >&2; fi
+    exit 1
+}
+
+# --- the system -------------------------------------------------------------------------------
+
+# Where the candidate really is, if it is Python 3.11: behind a version manager's slow stand-in, too.
+python_311() {
+    "$1" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]]; then
+        python_311 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11, which Lambda's runtime is."
+        return
+    fi
+    for candidate in python3.11 /usr/bin/python3.11 python3 python; do
+        if python_311 "$candidate"; then return; fi
+    done
+}
+
+# Which of its own modules the interpreter lacks (Debian packages them apart), and its version.
+inspect_python() {
+    "$1" -c '
+import importlib, platform, sys
+lacking = []
+for name in ("ctypes", "sqlite3", "ssl", "venv", "ensurepip"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        lacking.append(name)
+print(platform.python_build(), sys.version.split()[0], "lacks:", *lacking)'
+}
+
+# Whether the environment or .env names a broker that runs already.
+has_broker() {
+    [[ -n ${RABBITMQ_URL:-}${RABBITMQ_HOST:-} ]] ||
+        { [[ -f .env ]] && grep -qE '^(export +)?RABBITMQ_(URL|HOST)=.' .env; }
+}
+
+has_rabbitmq() {
+    compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins' >/dev/null && command -v erl >/dev/null
+}
+
+# The missing packages, one a line, each with what it is for.
+missing_packages() {
+    if [[ -z $python ]]; then
+        echo "python3.11 the language"
+        echo "python3.11-venv virtual environments with pip"
+    else
+        case ${python_details#*lacks:} in
+            *ssl* | *venv* | *ctypes* | *sqlite3*) echo "python3.11 the whole standard library" ;;&
+            *ensurepip*) echo "python3.11-venv virtual environments with pip" ;;
+        esac
+    fi
+    command -v setpriv >/dev/null || echo "util-linux setpriv, which starts the services"
+    has_broker || has_rabbitmq || echo "rabbitmq-server the message broker (or set RABBITMQ_URL to one that runs)"
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@" >>"$LOGS/apt.log" 2>&1
+}
+
+apt_update() {
+    say "refreshing the package lists (apt-get update)"
+    as_root apt-get update -o DPkg::Lock::Timeout=300 >>"$LOGS/apt.log" 2>&1 || {
+        tail -n 5 "$LOGS/apt.log" >&2
+        fail "apt-get update failed; the whole of what it said is in $LOGS/apt.log."
+    }
+}
+
+# The packages of Erlang and RabbitMQ start a broker on 5672 and a port mapper on 4369, at once and
+# at every boot. The local cloud runs a node of its own; those two stay off.
+readonly POLICY=/usr/sbin/policy-rc.d
+own_policy=
+
+forbid_starting() {
+    [[ -e $POLICY ]] && return
+    own_policy=yes
+    printf '%s\n' '#!/bin/sh' 'case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac' 'exit 0' |
+        as_root tee "$POLICY" >/dev/null
+    as_root chmod 755 "$POLICY"
+}
+
+allow_starting() {
+    [[ -z $own_policy ]] || as_root rm -f "$POLICY"
+    own_policy=
+}
+
+keep_off_at_boot() {
+    command -v systemctl >/dev/null || return 0
+    as_root systemctl disable "$@" >>"$LOGS/apt.log" 2>&1 || say "could not disable $* at boot; see $LOGS/apt.log"
+}
+
+install_packages() {
+    local missing=("$@") names=() units=() line why
+    for line in "${missing[@]}"; do names+=("${line%% *}"); done
+    local command_line="apt-get install ${names[*]}"
+
+    say "needs from the system:"
+    for line in "${missing[@]}"; do
+        why=${line#* }
+        printf '                 %s: %s\n' "${line%% *}" "$why"
+    done
+
+    if [[ $(uname -s) != Linux ]]; then
+        fail "the parts of the local cloud exist for Linux only." \
+            "Run it in containers instead: docker compose up"
+    fi
+    command -v apt-get >/dev/null || fail "this is no Debian or Ubuntu (there is no apt-get)." \
+        "Install what is listed above with the system's own package manager, then repeat," \
+        "or run it in containers: docker compose up"
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || fail "installing packages needs root, and there is no sudo." \
+            "Ask for this once, as root:  $command_line"
+        if ! sudo -n true 2>/dev/null; then
+            say "sudo asks for your password, to run: $command_line"
+            sudo -v || fail "sudo was refused." "Ask for this once, as root:  $command_line"
+        fi
+    fi
+
+    if apt-cache policy "${names[@]}" 2>/dev/null | grep -c 'Candidate: [^(]' | grep -qvx "${#names[@]}"; then
+        apt_update
+    fi
+    say "installing with apt-get: ${names[*]}"
+    if [[ " ${names[*]} " == *" rabbitmq-server "* ]]; then
+        units=(rabbitmq-server.service)
+        command -v erl >/dev/null || units+=(epmd.service epmd.socket)
+        trap allow_starting EXIT
+        forbid_starting
+    fi
+    if ! apt_install "${names[@]}"; then
+        # Lists that are too old name files that the mirror has replaced since.
+        apt_update
+        apt_install "${names[@]}" || {
+            tail -n 15 "$LOGS/apt.log" >&2
+            fail "apt-get could not install ${names[*]}." "The whole of what it said is in $LOGS/apt.log."
+        }
+    fi
+    allow_starting
+    ((${#units[@]} == 0)) || keep_off_at_boot "${units[@]}"
+    say "installed ${names[*]}"
+}
+
+# --- the virtual environments -----------------------------------------------------------------
+
+# What an environment was made of; the folder too, as its scripts carry it.
+recipe_of() {
+    { echo "$python $PWD ${python_details%% lacks:*}"; cat "$1"; } | sha256sum | cut -d' ' -f1
+}
+
+is_made() {
+    [[ -x .venvs/$1/bin/python && -f .venvs/$1/recipe && $(<".venvs/$1/recipe") == "$2" ]]
+}
+
+make_environment() {
+    local name=$1 requirements=$2 recipe=$3 folder=.venvs/$1
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    # Every package is pinned with its hash, so pip has nothing to resolve; wheels only, so no
+    # package's build runs code here, except for the two that have no wheel.
+    "$folder/bin/python" -m pip install --no-input --disable-pip-version-check \
+        --no-deps --require-hashes --only-binary :all: --no-binary localstack-client,tailer \
+        --requirement "$requirements"
+    "$folder/bin/python" -m pip check --disable-pip-version-check
+    echo "$recipe" >"$folder/recipe"
+}
+
+progress() {
+    local name requirements report=
+    for entry in "${ENVIRONMENTS[@]}"; do
+        read -r name requirements <<<"$entry"
+        [[ -n ${pids[$name]:-} ]] || continue
+        local wanted got
+        wanted=$(grep -cE '^[A-Za-z0-9]' "$requirements")
+        got=$(grep -cE '^(Collecting|Processing) ' "$LOGS/$name.log" || true)
+        if ((got < wanted)); then
+            report+="$name: fetched $got of $wanted packages; "
+        else
+            report+="$name: unpacking $wanted packages; "
+        fi
+    done
+    say "  ${report%; }"
+}
+
+declare -A pids=()
+
+abandon_environments() {
+    local pid
+    for pid in "${pids[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+}
+
+make_environments() {
+    local entry name requirements recipe failed='' last_report=$SECONDS
+    trap abandon_environments EXIT
+    for entry in "${ENVIRONMENTS[@]}"; do
+        read -r name requirements <<<"$entry"
+        is_wanted "$name" || continue
+        recipe=$(recipe_of "$requirements")
+        is_made "$name" "$recipe" && continue
+        say "making .venvs/$name from $requirements"
+        # Job control gives each its own process group, which can be stopped as a whole.
+        set -m
+        make_environment "$name" "$requirements" "$recipe" >"$LOGS/$name.log" 2>&1 &
+        set +m
+        pids[$name]=$!
+    done
+    while ((${#pids[@]})); do
+        for name in "${!pids[@]}"; do
+            if ! kill -0 "${pids[$name]}" 2>/dev/null; then
+                if wait "${pids[$name]}"; then say "made .venvs/$name"; else failed+=" $name"; fi
+                unset "pids[$name]"
+            fi
+        done
+        ((${#pids[@]})) || break
+        if ((SECONDS - last_report >= 10)); then
+            progress
+            last_report=$SECONDS
+        fi
+        sleep 0.2
+    done
+    for name in $failed; do
+        printf '\n--- %s: the end of %s/%s.log\n' ".venvs/$name" "$LOGS" "$name" >&2
+        tail -n 15 "$LOGS/$name.log" >&2
+    done
+    [[ -z $failed ]] || fail "could not install the packages of$failed." \
+        "Is the package index reachable? pip's own settings (pip.conf, PIP_*) are honoured."
+}
+
+# --- all of it --------------------------------------------------------------------------------
+
+mkdir -p "$LOGS"
+# Two at once (make run in one terminal, make test in another) would tear the environments apart.
+exec 9>"$LOGS/lock"
+flock --nonblock 9 || { say "waiting for another set-up in this folder"; flock 9; }
+python=$(find_python)
+python_details=
+[[ -z $python ]] || python_details=$(inspect_python "$python")
+mapfile -t missing < <(missing_packages)
+if ((${#missing[@]})); then
+    install_packages "${missing[@]}"
+    python=$(find_python)
+    [[ -n $python ]] || fail "there is no Python 3.11 (Lambda's runtime)." \
+        "Install it, or name it: PYTHON=/path/to/python3.11 make setup"
+    python_details=$(inspect_python "$python")
+    [[ $python_details != *" ensurepip"* ]] || fail "$python has no ensurepip, so no pip." \
+        "Use one that has: PYTHON=/path/to/python3.11 make setup"
+fi
+make_environments
+chmod u+x .venvs/local/lib/python3.11/site-packages/samcli/local/rapid/aws-lambda-rie-* 2>/dev/null ||
+    fail "the package aws-sam-cli no longer brings the Runtime Interface Emulator." "Repeat after: make clean"
+if ((SECONDS > 1)); then say "done"; fi

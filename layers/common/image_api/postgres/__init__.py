@@ -1,0 +1,1 @@
+"""SQL: what the core keeps, in Postgres."""

@@ -1,0 +1,276 @@
+"""The tables `images`, `renditions` and `image_totals`, and the events written with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+
+from image_api.core import events
+from image_api.core.events import Event
+from image_api.core.images import ListQuery, NewImage
+from image_api.errors import Unauthenticated, UploadNotFound
+from image_api.postgres.database import Database, UniqueViolation
+
+_USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
+
+# Row and event in one statement, so in one transaction, with one round trip.
+_ACCEPT_UPLOAD = """
+WITH added AS (
+    INSERT INTO images (user_id, title, visibility, original_key, object_key,
+                        content_type, size_bytes, width, height)
+    SELECT u.id, :title, :visibility, :original_key, :original_key,
+           :content_type, :size_bytes, :width, :height
+    FROM users AS u WHERE u.id = :user_id
+    RETURNING id, accepted_sequence
+), event AS (
+    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
+    SELECT :event_id, 'image.upload.requested', a.id, a.accepted_sequence, :data, :correlation_id
+    FROM added AS a
+    RETURNING image_id, sequence, rfc3339(created_at)
+)
+SELECT * FROM event
+"""
+
+_ACCEPT_UPDATE = """
+WITH changed AS (
+    UPDATE images
+    SET status = 'processing', error = NULL, updated_at = now(),
+        accepted_sequence = accepted_sequence + 1
+    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
+    RETURNING id, accepted_sequence
+), event AS (
+    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
+    SELECT :event_id, 'image.update.requested', c.id, c.accepted_sequence, :data, :correlation_id
+    FROM changed AS c
+    RETURNING image_id, sequence, rfc3339(created_at) AS created_at
+)
+SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+       (SELECT sequence FROM event), (SELECT created_at FROM event)
+"""
+
+_ACCEPT_DELETE = """
+WITH changed AS (
+    UPDATE images
+    SET deleted_at = now(), updated_at = now(), accepted_sequence = accepted_sequence + 1
+    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
+    RETURNING id, accepted_sequence
+), event AS (
+    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
+    SELECT :event_id, 'image.delete.requested', c.id, c.accepted_sequence, :data, :correlation_id
+    FROM changed AS c
+    RETURNING image_id, sequence, rfc3339(created_at) AS created_at
+)
+SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+       (SELECT sequence FROM event), (SELECT created_at FROM event)
+"""
+
+# A change that was accepted and neither applied nor given up.
+_OLDEST_UNFINISHED = """
+SELECT coalesce(extract(epoch FROM now() - min(updated_at)), 0)::float8
+FROM images WHERE applied_sequence < accepted_sequence
+"""
+
+# The fields in the order and the form in which clients see them. Postgres builds the JSON:
+# parsing rows in Python takes six times as long. `url` and `thumbnail_url` hold object keys here.
+_IMAGE_JSON = """json_build_object(
+    'id', i.id, 'title', i.title, 'resolution', i.width || 'x' || i.height,
+    'size', i.size_bytes, 'file_path', i.object_key,
+    'created_at', rfc3339(i.created_at), 'updated_at', rfc3339(i.updated_at),
+    'user_id', i.user_id, 'status', i.status, 'error', i.error,
+    'content_type', i.content_type, 'visibility', i.visibility,
+    'url', CASE WHEN i.rendered_at IS NOT NULL THEN i.object_key END,
+    'thumbnail_url', (SELECT t.object_key FROM renditions AS t
+                      WHERE t.image_id = i.id AND t.name = 'thumbnail'))"""
+
+_FIND = f"""
+SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+       (SELECT {_IMAGE_JSON}::text
+        FROM images AS i
+        WHERE i.id = :image_id AND i.deleted_at IS NULL
+          AND (i.visibility = 'shared' OR i.user_id = :user_id))
+"""
+
+
+@cache
+def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
+    """Two keyset scans, of what everybody sees and of the user's own, merged by id.
+
+    One scan with OR would wade through everybody's private images. The totals are kept by
+    triggers: counting a million rows takes longer than the page. Only a title filter counts.
+    """
+    filters = ""
+    if by_status:
+        filters += " AND i.status = :status"
+    if by_title:
+        filters += " AND i.title ILIKE :title_pattern"
+    scopes = (
+        ["i.user_id = :user_id"]
+        if mine_only
+        else ["i.visibility = 'shared'", "i.user_id = :user_id AND i.visibility = 'private'"]
+    )
+    scans = " UNION ALL ".join(
+        f"(SELECT i.* FROM images AS i WHERE i.deleted_at IS NULL AND {scope}{filters} "
+        "AND i.id < :before_id ORDER BY i.id DESC LIMIT :scan_limit)"
+        for scope in scopes
+    )
+    if by_title:
+        counts = " + ".join(
+            f"(SELECT count(*) FROM images AS i WHERE i.deleted_at IS NULL AND {scope}{filters})"
+            for scope in scopes
+        )
+    else:
+        kept = (
+            "(n.user_id = :user_id)"
+            if mine_only
+            else "(n.user_id = 0 OR (n.user_id = :user_id AND n.visibility = 'private'))"
+        )
+        by = " AND n.status = :status" if by_status else ""
+        counts = f"(SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE {kept}{by})"
+    return f"""
+SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+       ({counts})::bigint,
+       (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
+        FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i)
+"""
+
+
+_NO_CURSOR = 2**63 - 1
+
+
+class PostgresImageRecords:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def require_user(self, user_id: int) -> None:
+        row = self._database.row(_USER_EXISTS, user_id=user_id)
+        _require(row is not None and row[0])
+
+    def accept_upload(self, user_id: int, image: NewImage, correlation_id: str) -> Event:
+        event_id = events.new_id()
+        data = {
+            "user_id": user_id,
+            "object_key": image.original_key,
+            "title": image.title,
+            "content_type": image.content_type,
+            "size": image.size_bytes,
+            "resolution": f"{image.width}x{image.height}",
+            "visibility": image.visibility,
+        }
+        try:
+            row = self._database.row(
+                _ACCEPT_UPLOAD,
+                user_id=user_id,
+                title=image.title,
+                visibility=image.visibility,
+                original_key=image.original_key,
+                content_type=image.content_type,
+                size_bytes=image.size_bytes,
+                width=image.width,
+                height=image.height,
+                event_id=event_id,
+                data=json.dumps(data),
+                correlation_id=correlation_id,
+            )
+        except UniqueViolation as error:
+            # Keys are random, so only a direct upload that is completed twice comes here.
+            raise UploadNotFound from error
+        _require(row is not None)
+        assert row is not None
+        image_id, sequence, occurred_at = row
+        return Event(
+            event_id,
+            events.UPLOAD_REQUESTED,
+            image_id,
+            sequence,
+            data,
+            correlation_id,
+            occurred_at,
+        )
+
+    def accept_update(
+        self, user_id: int, image_id: int, changes: Mapping[str, str], correlation_id: str
+    ) -> Event | None:
+        data = {"user_id": user_id, "changes": dict(changes)}
+        return self._accept(
+            _ACCEPT_UPDATE, events.UPDATE_REQUESTED, user_id, image_id, data, correlation_id
+        )
+
+    def accept_delete(self, user_id: int, image_id: int, correlation_id: str) -> Event | None:
+        return self._accept(
+            _ACCEPT_DELETE,
+            events.DELETE_REQUESTED,
+            user_id,
+            image_id,
+            {"user_id": user_id},
+            correlation_id,
+        )
+
+    def oldest_unfinished_age_seconds(self) -> float:
+        row = self._database.row(_OLDEST_UNFINISHED)
+        assert row is not None
+        return float(row[0])
+
+    def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
+        row = self._database.row(_FIND, user_id=user_id, image_id=image_id)
+        assert row is not None
+        _require(row[0])
+        if row[1] is None:
+            return None
+        image: dict[str, Any] = orjson.loads(row[1])
+        return image
+
+    def page(self, user_id: int, query: ListQuery) -> tuple[list[dict[str, Any]], int]:
+        parameters: dict[str, Any] = {}
+        if query.status is not None:
+            parameters["status"] = query.status
+        if query.title is not None:
+            parameters["title_pattern"] = f"%{_like_escaped(query.title)}%"
+        row = self._database.row(
+            _page_statement(query.mine_only, query.status is not None, query.title is not None),
+            user_id=user_id,
+            before_id=_NO_CURSOR if query.before_id is None else query.before_id,
+            scan_limit=query.limit + 1,
+            **parameters,
+        )
+        assert row is not None
+        exists, total, images = row
+        _require(exists)
+        return orjson.loads(images), int(total)
+
+    def _accept(
+        self,
+        statement: str,
+        event_type: str,
+        user_id: int,
+        image_id: int,
+        data: dict[str, Any],
+        correlation_id: str,
+    ) -> Event | None:
+        event_id = events.new_id()
+        row = self._database.row(
+            statement,
+            user_id=user_id,
+            image_id=image_id,
+            event_id=event_id,
+            data=json.dumps(data),
+            correlation_id=correlation_id,
+        )
+        assert row is not None
+        exists, sequence, occurred_at = row
+        _require(exists)
+        if sequence is None:
+            return None
+        return Event(event_id, event_type, image_id, sequence, data, correlation_id, occurred_at)
+
+
+def _require(user_exists: bool) -> None:
+    if not user_exists:
+        raise Unauthenticated("This account no longer exists: register again")
+
+
+def _like_escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

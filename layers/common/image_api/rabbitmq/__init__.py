@@ -1,0 +1,1 @@
+"""The broker, and the event with which it triggers a function."""

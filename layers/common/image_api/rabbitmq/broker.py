@@ -1,0 +1,264 @@
+"""RabbitMQ: the exchange, the queues, and publishing with confirms."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPConnectionError, AMQPError
+
+from image_api.core import events
+from image_api.core.events import Event
+from image_api.core.metrics import MessageCounts
+from image_api.errors import ServiceUnavailable
+from image_api.settings import BrokerSettings
+
+APP_ID = "image-api"
+RETRY_DELAYS_SECONDS = (1, 5, 30, 120, 600)
+
+_CONNECT_TIMEOUT_SECONDS = 2.0
+_CONFIRM_TIMEOUT_SECONDS = 4.0
+_HEARTBEAT_SECONDS = 60
+# After a failed connection the next attempts fail at once for a while, so that a broker that is
+# away costs one request its wait and not every one.
+_PAUSE_AFTER_FAILURE_SECONDS = 5.0
+
+# pika's connector has a family of its own: a handshake that nobody answers ends in one of these.
+_FAILURES = (AMQPError, AMQPConnectorException, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it goes over the wire."""
+
+    body: bytes
+    message_id: str
+    correlation_id: str
+    type: str
+    timestamp: int
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str = events.CONTENT_TYPE
+
+
+def message_of(event: Event) -> Message:
+    return Message(
+        body=events.encode(event),
+        message_id=event.id,
+        correlation_id=event.correlation_id,
+        type=event.type,
+        timestamp=int(time.time()),
+    )
+
+
+def retry_queue(queue: str, delay_seconds: int) -> str:
+    return f"{queue}.retry.{delay_seconds}s"
+
+
+def dead_queue(queue: str) -> str:
+    return f"{queue}.dead"
+
+
+class Broker:
+    """One connection for each execution environment, made at first use, replaced when it died.
+
+    Threads may share it: they take turns.
+    """
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._settings = settings
+        self._connection: BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+        self._retry_at_seconds = 0.0
+        self._lock = threading.Lock()
+
+    def publish_event(self, event: Event) -> None:
+        # Somebody must be there to do what was requested; who wants to hear of outcomes may.
+        self.publish(
+            events.EXCHANGE,
+            event.type,
+            message_of(event),
+            mandatory=event.type in events.REQUESTS,
+        )
+
+    def publish(
+        self, exchange: str, routing_key: str, message: Message, *, mandatory: bool = True
+    ) -> None:
+        """Returns when the broker has the message safely; raises ServiceUnavailable otherwise.
+
+        A mandatory message that no queue takes counts as not taken.
+        """
+        self._on_a_live_connection(lambda: self._publish(exchange, routing_key, message, mandatory))
+
+    def check(self) -> None:
+        """Raises ServiceUnavailable when the broker does not answer."""
+        self._on_a_live_connection(self._ask)
+
+    def declare_topology(self) -> None:
+        """Exchange, work queue, delay queues and dead letters; safe to repeat.
+
+        Delays are queues nobody reads: what expires there goes back to the work queue. All are
+        quorum queues, and dead-lettering confirms each step, so that no node's loss loses one.
+        """
+        queue = self._settings.queue
+        with self._lock:
+            try:
+                channel = self._open_channel()
+                channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
+                # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that
+                # crashes: without a place to go it would be dropped.
+                self._declare_queue(queue, _then_to(dead_queue(queue)))
+                channel = self._open_channel()
+                channel.queue_bind(queue, events.EXCHANGE, events.REQUESTS_BINDING)
+                for delay_seconds in RETRY_DELAYS_SECONDS:
+                    self._declare_queue(
+                        retry_queue(queue, delay_seconds),
+                        {"x-message-ttl": delay_seconds * 1000, **_then_to(queue)},
+                    )
+                self._declare_queue(dead_queue(queue), {})
+            except _FAILURES as error:
+                self._drop()
+                raise self._unavailable() from error
+
+    def message_counts(self) -> MessageCounts:
+        """What lies in the queues, ready to be delivered. Raises ServiceUnavailable."""
+        queue = self._settings.queue
+        counts: list[int] = []
+
+        def count() -> None:
+            delays = [retry_queue(queue, seconds) for seconds in RETRY_DELAYS_SECONDS]
+            channel = self._open_channel()
+            assert self._connection is not None
+            with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+                counts[:] = [
+                    channel.queue_declare(name, passive=True).method.message_count
+                    for name in (queue, *delays, dead_queue(queue))
+                ]
+
+        self._on_a_live_connection(count)
+        *waiting, dead = counts
+        return MessageCounts(sum(waiting), dead)
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _on_a_live_connection(self, act: Callable[[], None]) -> None:
+        """An old connection may have died long ago, unnoticed: then a fresh one decides.
+
+        At worst a message is published twice, which every consumer expects.
+        """
+        with self._lock:
+            was_connected = self._channel is not None
+            try:
+                act()
+            except _FAILURES as error:
+                self._drop()
+                if not was_connected:
+                    raise self._unavailable() from error
+                try:
+                    act()
+                except _FAILURES as second_error:
+                    self._drop()
+                    raise self._unavailable() from second_error
+
+    def _ask(self) -> None:
+        channel = self._open_channel()
+        assert self._connection is not None
+        # Changes nothing, but has an answer: an open connection alone proves little.
+        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+            channel.basic_qos(prefetch_count=0)
+
+    def _declare_queue(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self._open_channel().queue_declare(
+            name, durable=True, arguments={"x-queue-type": "quorum", **arguments}
+        )
+
+    def _publish(self, exchange: str, routing_key: str, message: Message, mandatory: bool) -> None:
+        channel = self._open_channel()
+        assert self._connection is not None
+        # Reads what came meanwhile: a close or missed heartbeats show here, before the message
+        # is sent into nowhere.
+        self._connection.process_data_events(0)
+        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+            channel.basic_publish(
+                exchange,
+                routing_key,
+                message.body,
+                pika.BasicProperties(
+                    content_type=message.content_type,
+                    delivery_mode=2,
+                    message_id=message.message_id,
+                    correlation_id=message.correlation_id,
+                    type=message.type,
+                    timestamp=message.timestamp,
+                    app_id=APP_ID,
+                    headers=dict(message.headers) or None,
+                ),
+                mandatory=mandatory,
+            )
+
+    def _open_channel(self) -> BlockingChannel:
+        if self._channel is not None and self._channel.is_open:
+            return self._channel
+        self._drop()
+        if time.monotonic() < self._retry_at_seconds:
+            raise ServiceUnavailable("The broker was away a moment ago; try again")
+        parameters = pika.URLParameters(self._settings.url)
+        parameters.heartbeat = _HEARTBEAT_SECONDS
+        parameters.socket_timeout = _CONNECT_TIMEOUT_SECONDS
+        parameters.stack_timeout = _CONNECT_TIMEOUT_SECONDS * 2
+        parameters.blocked_connection_timeout = _CONNECT_TIMEOUT_SECONDS * 2
+        parameters.connection_attempts = 1
+        try:
+            self._connection = BlockingConnection(parameters)
+            self._channel = self._connection.channel()
+            self._channel.confirm_delivery()
+        except _FAILURES:
+            self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+            raise
+        return self._channel
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None and connection.is_open:
+            with suppress(*_FAILURES):
+                connection.close()
+
+    @staticmethod
+    def _unavailable() -> ServiceUnavailable:
+        return ServiceUnavailable("The broker did not take the message; try again")
+
+
+def _then_to(queue: str) -> dict[str, str]:
+    """Arguments of a queue whose messages go on to another one, without a gap to get lost in."""
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+@contextmanager
+def _deadline(connection: BlockingConnection, seconds: float) -> Iterator[None]:
+    """Ends the connection when the block takes longer.
+
+    pika waits for a confirm as long as heartbeats come, which a broker without a quorum sends for
+    ever. Its own heartbeat checker ends a connection by the same two calls.
+    """
+    transport = connection._impl
+    timer = transport._adapter_call_later(
+        seconds,
+        lambda: transport._terminate_stream(AMQPConnectionError("no confirm came in time")),
+    )
+    try:
+        yield
+    finally:
+        transport._adapter_remove_timeout(timer)

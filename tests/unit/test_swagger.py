@@ -1,0 +1,241 @@
+"""The OpenAPI document is current and complete, and Swagger UI shows it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from image_api.web import swagger
+from tests.application import FUNCTIONS, ROOT, LambdaContext, load_function
+from tests.proxy_events import body_of, header_of, proxy_event
+
+CONTEXT = LambdaContext()
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads a template without evaluating CloudFormation's functions."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)
+    return loader.construct_mapping(node, deep=True)
+
+
+TemplateLoader.add_multi_constructor("!", _intrinsic)
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((FUNCTIONS / "docs" / "openapi.json").read_bytes())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(
+        (ROOT / "template.yaml").read_text(encoding="utf-8"), TemplateLoader
+    )
+    return loaded
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+# What the gateway sends to a function because nothing is there.
+EVERYTHING_ELSE = {"/", "/{proxy+}"}
+
+
+def routes_of(template: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """By method and path, the folder of the function that answers."""
+    return {
+        (event["Properties"]["Method"].lower(), event["Properties"]["Path"]): resource[
+            "Properties"
+        ]["CodeUri"].removeprefix("functions/")
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
+        for event in resource["Properties"].get("Events", {}).values()
+        if event["Type"] == "Api"
+    }
+
+
+def operations_of(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_is_what_the_functions_say() -> None:
+    # In a process of its own: loading every function sets settings for the whole process.
+    program = (
+        "import json, sys; from infra.tools.openapi import merged_document; "
+        "json.dump(merged_document(), sys.stdout)"
+    )
+    generated = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert generated.returncode == 0, generated.stderr
+    current = json.loads((FUNCTIONS / "docs" / "openapi.json").read_bytes())
+    assert json.loads(generated.stdout) == current, "run `make openapi`"
+
+
+def test_every_path_of_the_document_goes_to_a_function_whatever_the_method(
+    document: dict[str, Any], template: dict[str, Any]
+) -> None:
+    known = {("any", path) for path in {*document["paths"], *EVERYTHING_ELSE}}
+    assert set(routes_of(template)) == known
+
+
+@pytest.mark.parametrize("path", ["/", "/images", "/image/1/2"])
+def test_every_other_path_is_not_found_whatever_the_method(
+    template: dict[str, Any], path: str
+) -> None:
+    routes = routes_of(template)
+    functions = {routes["any", path] for path in EVERYTHING_ELSE}
+    for handler in (load_function(function).lambda_handler for function in functions):
+        for method in METHODS:
+            response = handler(proxy_event(method, path), CONTEXT)
+            assert response["statusCode"] == 404, method
+            assert body_of(response).keys() == {"detail"}
+
+
+def test_a_method_that_a_path_does_not_have_is_told_the_right_one(
+    document: dict[str, Any], template: dict[str, Any]
+) -> None:
+    for (_, path), function in routes_of(template).items():
+        if path in EVERYTHING_ELSE:
+            continue
+        handler = load_function(function).lambda_handler
+        taken = {method.upper() for method in document["paths"][path]}
+        for method in set(METHODS) - taken:
+            # Nobody is signed in: whoever asks learns it.
+            response = handler(proxy_event(method, path), CONTEXT)
+            assert response["statusCode"] == 405, (method, path)
+            allowed = (header_of(response, "Allow") or "").split(", ")
+            assert set(allowed) == {*taken, "OPTIONS"}
+            assert method in body_of(response)["detail"]
+
+
+def test_the_contracts_routes_are_there(document: dict[str, Any]) -> None:
+    assert set(operations_of(document)) >= {
+        ("post", "/auth/register"),
+        ("post", "/auth/login"),
+        ("post", "/image/upload_image"),
+        ("get", "/image/get_all_images"),
+        ("get", "/image/{image_id}"),
+        ("put", "/image/update/{image_id}"),
+        ("delete", "/image/delete/{image_id}"),
+        ("get", "/docs"),
+        ("get", "/openapi.json"),
+        ("get", "/health"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("post", "/auth/register", {"200", "400", "503"}),
+        ("post", "/auth/login", {"200", "400", "401", "429", "503"}),
+        ("post", "/image/upload_image", {"200", "400", "401", "413", "415", "503"}),
+        ("get", "/image/get_all_images", {"200", "400", "401", "503"}),
+        ("get", "/image/{image_id}", {"200", "401", "404", "503"}),
+        ("put", "/image/update/{image_id}", {"200", "400", "401", "404", "503"}),
+        ("delete", "/image/delete/{image_id}", {"200", "401", "404", "503"}),
+        ("get", "/health", {"200", "503"}),
+    ],
+)
+def test_an_operation_documents_its_errors(
+    document: dict[str, Any], method: str, path: str, statuses: set[str]
+) -> None:
+    assert statuses <= set(operations_of(document)[method, path]["responses"])
+
+
+def test_every_error_has_a_body_with_a_detail(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for operation in operations_of(document).values():
+        for status, response in operation["responses"].items():
+            if status == "200" or "/health" in str(operation.get("operationId")):
+                continue
+            schema = response["content"]["application/json"]["schema"]
+            for choice in schema.get("anyOf", [schema]):
+                name = choice["$ref"].rpartition("/")[2]
+                assert "detail" in schemas[name]["properties"]
+
+
+def test_what_needs_a_token_says_so(document: dict[str, Any]) -> None:
+    for (_, path), operation in operations_of(document).items():
+        assert bool(operation.get("security")) == path.startswith("/image/")
+        assert ("401" in operation["responses"]) == (
+            path.startswith("/image/") or path == "/auth/login"
+        )
+
+
+def test_every_operation_has_a_summary_and_an_id_of_its_own(document: dict[str, Any]) -> None:
+    operations = operations_of(document).values()
+    assert all(operation["summary"] for operation in operations)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+def test_sign_in_takes_json_and_the_oauth_form(document: dict[str, Any]) -> None:
+    content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "application/x-www-form-urlencoded"}
+    flow = document["components"]["securitySchemes"]["password"]["flows"]["password"]
+    assert flow["tokenUrl"] == "auth/login"
+
+
+def test_no_reference_leads_nowhere(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    schemas = document["components"]["schemas"]
+    references = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert references <= set(schemas)
+
+
+def test_the_document_names_the_server_it_was_asked_at() -> None:
+    handler = load_function("docs").lambda_handler
+    response = handler(proxy_event("GET", "/openapi.json"), CONTEXT)
+    assert response["statusCode"] == 200
+    assert body_of(response)["servers"] == [{"url": "https://api.example.com"}]
+    assert body_of(response)["openapi"].startswith("3.1")
+
+
+def test_the_page_holds_document_and_swagger_ui_and_loads_nothing_from_elsewhere() -> None:
+    handler = load_function("docs").lambda_handler
+    response = handler(proxy_event("GET", "/docs"), CONTEXT)
+    assert response["statusCode"] == 200
+    assert (header_of(response, "Content-Type") or "").startswith("text/html")
+    page = response["body"]
+    assert "/image/get_all_images" in page
+    assert "SwaggerUIBundle" in page
+    for loaded in ('src="http', "src='http", 'href="http', "href='http", "@import"):
+        assert loaded not in page
+
+
+def test_the_page_may_run_its_own_scripts_and_no_others() -> None:
+    handler = load_function("docs").lambda_handler
+    response = handler(proxy_event("GET", "/docs"), CONTEXT)
+    policy = header_of(response, "Content-Security-Policy") or ""
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", response["body"], re.DOTALL)
+    assert scripts
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_a_text_of_the_document_cannot_end_the_script_it_stands_in() -> None:
+    page = swagger.swagger_page(
+        {"openapi": "3.1.0", "info": {"title": "</script><script>alert(1)"}, "paths": {}},
+        "https://x",
+    )
+    assert "</script><script>alert(1)" not in str(page.body)
