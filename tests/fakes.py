@@ -8,19 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from image_api.aws.s3 import ObjectMissing
 from image_api.core import events
 from image_api.core.accounts import SignInAttempt
 from image_api.core.events import Event
-from image_api.core.images import ListQuery, NewImage
+from image_api.core.images import Caller, ListQuery
+from image_api.core.messages import Message
 from image_api.core.processing import ImageState, StoredRendition
+from image_api.core.uploads import NewImage
 from image_api.errors import (
+    ObjectMissing,
     ServiceUnavailable,
     Unauthenticated,
     UploadNotFound,
     UsernameTaken,
 )
-from image_api.rabbitmq.broker import Message
 
 OCCURRED_AT = "2026-01-02T03:04:05.000006Z"
 
@@ -72,7 +73,7 @@ class FakeStorage:
     def get(self, key: str) -> bytes:
         self._begin("get", key)
         if key not in self.objects:
-            raise ObjectMissing(key)
+            raise ObjectMissing
         return self.objects[key][0]
 
     def get_if_present(self, key: str) -> bytes | None:
@@ -98,16 +99,16 @@ class FakeStorage:
         self.fault(operation, key)
 
 
-class FakeLinks:
+class FakeUrlSigner:
     def signed(self, key: str) -> str:
         return f"https://storage.example.com/{key}?signed"
 
 
 @dataclass
-class RecordingDelivery:
+class RecordingSink:
     events: list[Event] = field(default_factory=list)
 
-    def deliver(self, event: Event) -> None:
+    def publish(self, event: Event) -> None:
         self.events.append(event)
 
 
@@ -124,16 +125,16 @@ class FakeImageRecords:
         if user_id not in self.users:
             raise Unauthenticated("This account no longer exists")
 
-    def accept_upload(self, user_id: int, image: NewImage, correlation_id: str) -> Event:
+    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
         self.log.append("accept_upload")
-        if user_id not in self.users:
+        if caller.user_id not in self.users:
             raise Unauthenticated("This account no longer exists")
         if any(image.original_key == other["original_key"] for other in self.images.values()):
             raise UploadNotFound
         image_id = len(self.images) + 1
         self.images[image_id] = {
             "id": image_id,
-            "user_id": user_id,
+            "user_id": caller.user_id,
             "title": image.title,
             "visibility": image.visibility,
             "original_key": image.original_key,
@@ -144,21 +145,21 @@ class FakeImageRecords:
             "url": None,
             "thumbnail_url": None,
         }
-        return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, correlation_id)
+        return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
 
     def accept_update(
-        self, user_id: int, image_id: int, changes: Mapping[str, str], correlation_id: str
+        self, caller: Caller, image_id: int, changes: Mapping[str, str]
     ) -> Event | None:
-        if self._own(user_id, image_id) is None:
+        if self._own(caller.user_id, image_id) is None:
             return None
         data = {"changes": dict(changes)}
-        return _event(events.UPDATE_REQUESTED, image_id, 2, data, correlation_id)
+        return _event(events.UPDATE_REQUESTED, image_id, 2, data, caller.correlation_id)
 
-    def accept_delete(self, user_id: int, image_id: int, correlation_id: str) -> Event | None:
-        if self._own(user_id, image_id) is None:
+    def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
+        if self._own(caller.user_id, image_id) is None:
             return None
         del self.images[image_id]
-        return _event(events.DELETE_REQUESTED, image_id, 2, {}, correlation_id)
+        return _event(events.DELETE_REQUESTED, image_id, 2, {}, caller.correlation_id)
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         image = self.images.get(image_id)
@@ -222,7 +223,7 @@ class FakeProcessingRecords:
     images: dict[int, ProcessedImage] = field(default_factory=dict)
     inbox: set[str] = field(default_factory=set)
     outcomes: list[tuple[Event, Event]] = field(default_factory=list)
-    delivered: list[Event] = field(default_factory=list)
+    published: list[Event] = field(default_factory=list)
     down: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -291,9 +292,9 @@ class FakeProcessingRecords:
             del self.images[event.image_id]
             return self._applied(event, outcome_type, {})
 
-    def deliver(self, event: Event) -> None:
+    def publish(self, event: Event) -> None:
         with self.lock:
-            self.delivered.append(event)
+            self.published.append(event)
 
     def _answer(self) -> None:
         if self.down:

@@ -8,9 +8,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import wiring
 from image_api.core import images
-from image_api.web import http
+from image_api.web import http, problems
 
-app = http.resolver(authenticated=True)
+app = http.resolver(tokens=wiring.tokens())
 records, outbox = wiring.image_records(), wiring.outbox()
 
 
@@ -19,15 +19,14 @@ records, outbox = wiring.image_records(), wiring.outbox()
     summary="Delete an image",
     description="It is gone from every list at once; its files follow.",
     tags=["Images"],
-    responses=http.documented(images.Accepted, 401, 404, 503),
+    responses=problems.documented(images.Accepted, 401, 404, 503),
 )
 def delete(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> images.Accepted:
     return images.delete(
         records,
         outbox,
-        user_id=http.user_id(app),
-        image_id=image_id,
-        correlation_id=http.correlation_id(app),
+        http.caller(app),
+        image_id,
     )
 
 

@@ -7,11 +7,10 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
 from image_api import settings, wiring
-from image_api.core import images
-from image_api.imaging import identify
-from image_api.web import http
+from image_api.core import uploads
+from image_api.web import http, problems
 
-app = http.resolver(authenticated=True)
+app = http.resolver(tokens=wiring.tokens())
 records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()
 
 
@@ -21,10 +20,10 @@ records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outb
     description="For files over 4.5 MB: send the file to the returned URL as a multipart form, "
     "the returned fields first and the file as `file`. Then complete the upload.",
     tags=["Images"],
-    responses=http.documented(images.DirectUploadOffer, 401, 503),
+    responses=problems.documented(uploads.DirectUploadOffer, 401, 503),
 )
-def begin() -> images.DirectUploadOffer:
-    return images.offer_direct_upload(records, storage, user_id=http.user_id(app))
+def begin() -> uploads.DirectUploadOffer:
+    return uploads.offer_direct_upload(records, storage, http.caller(app).user_id)
 
 
 @app.post(
@@ -32,22 +31,19 @@ def begin() -> images.DirectUploadOffer:
     summary="Complete a direct upload",
     description="Once the file was sent: it becomes an image, as with the other upload.",
     tags=["Images"],
-    responses=http.documented(images.UploadAccepted, 400, 401, 404, 413, 415, 503),
+    responses=problems.documented(uploads.UploadAccepted, 400, 401, 404, 413, 415, 503),
 )
 def complete(
     upload_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
-    details: Annotated[images.DirectUploadDetails, Body()],
-) -> images.UploadAccepted:
-    return images.complete_direct_upload(
-        records,
-        storage,
-        outbox,
-        user_id=http.user_id(app),
-        upload_id=upload_id,
-        measure=identify,
-        details=details,
-        default_visibility=settings.default_visibility(),
-        correlation_id=http.correlation_id(app),
+    sent: Annotated[uploads.DirectUploadDetails, Body()],
+) -> uploads.UploadAccepted:
+    details = uploads.UploadDetails(
+        filename=sent.filename,
+        title=sent.title,
+        visibility=sent.visibility or settings.default_visibility(),
+    )
+    return uploads.complete_direct_upload(
+        records, storage, outbox, http.caller(app), upload_id, details
     )
 
 

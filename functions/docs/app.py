@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from image_api.web import http, swagger
+from image_api.web import http, problems, swagger
 
 app = http.resolver()
 document = swagger.load(Path(__file__).with_name("openapi.json"))
 
 
-page = http.documented(dict[str, Any], 400)
+page = problems.documented(dict[str, Any], 400)
 page[200]["content"]["text/html"] = {"schema": {"type": "string"}}
 
 
@@ -34,7 +34,7 @@ def docs(
     "/openapi.json",
     summary="The OpenAPI document of the whole API",
     tags=["Operations"],
-    responses=http.documented(dict[str, Any]),
+    responses=problems.documented(dict[str, Any]),
 )
 def openapi() -> Response[Any]:
     return http.json_response(swagger.located(document, http.base_url(app)))

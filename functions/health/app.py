@@ -8,11 +8,11 @@ from aws_lambda_powertools.event_handler import Response
 
 from image_api import wiring
 from image_api.core import health
-from image_api.web import http
+from image_api.web import http, problems
 
 app = http.resolver()
 database, broker, storage = wiring.database(), wiring.broker(), wiring.storage()
-responses = http.documented(health.Report, 503)
+responses = problems.documented(health.Report, 503)
 responses[503]["content"] = responses[200]["content"]
 
 

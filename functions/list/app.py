@@ -9,10 +9,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from image_api import wiring
 from image_api.core import images
-from image_api.web import http
+from image_api.web import http, problems
 
-app = http.resolver(authenticated=True)
-records, links = wiring.image_records(), wiring.links()
+app = http.resolver(tokens=wiring.tokens())
+records, url_signer = wiring.image_records(), wiring.url_signer()
 
 
 @app.get(
@@ -21,7 +21,7 @@ records, links = wiring.image_records(), wiring.links()
     description="Newest first. X-Total-Count says how many there are in all, Link where the next "
     "page is.",
     tags=["Images"],
-    responses=http.documented(
+    responses=problems.documented(
         list[images.ImageView],
         *(400, 401, 503),
         headers={
@@ -46,7 +46,7 @@ def get_all_images(
         status=status,
         title=title,
     )
-    page = images.list_page(records, links, http.user_id(app), query)
+    page = images.list_page(records, url_signer, http.caller(app).user_id, query)
     headers = {"X-Total-Count": str(page.total)}
     if page.next_cursor is not None:
         headers["Link"] = http.link_to_next(app, page.next_cursor)

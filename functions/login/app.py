@@ -6,13 +6,12 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from image_api import settings, wiring
+from image_api import wiring
 from image_api.core import accounts
-from image_api.web import http
+from image_api.web import http, problems
 
 app = http.resolver()
-records = wiring.user_records()
-settings.tokens()
+records, tokens = wiring.user_records(), wiring.tokens()
 
 
 @app.post(
@@ -21,10 +20,10 @@ settings.tokens()
     description="Takes JSON or the OAuth2 password form. The same answer, after the same time, "
     "whether the name or the password is wrong.",
     tags=["Accounts"],
-    responses=http.documented(accounts.Session, 400, 401, 413, 429, 503),
+    responses=problems.documented(accounts.AccessToken, 400, 401, 413, 429, 503),
 )
-def login(credentials: Annotated[accounts.Credentials, Body()]) -> accounts.Session:
-    return accounts.sign_in(records, credentials, http.client_address(app))
+def login(credentials: Annotated[accounts.Credentials, Body()]) -> accounts.AccessToken:
+    return accounts.sign_in(records, tokens, credentials, http.client_address(app))
 
 
 lambda_handler = http.lambda_handler(app)

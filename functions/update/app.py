@@ -8,9 +8,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
 from image_api import wiring
 from image_api.core import images
-from image_api.web import http
+from image_api.web import http, problems
 
-app = http.resolver(authenticated=True)
+app = http.resolver(tokens=wiring.tokens())
 records, outbox = wiring.image_records(), wiring.outbox()
 
 
@@ -20,7 +20,7 @@ records, outbox = wiring.image_records(), wiring.outbox()
     description="Title and visibility, or a new resolution, rendered from the untouched original. "
     "The last good version stays readable meanwhile.",
     tags=["Images"],
-    responses=http.documented(images.Accepted, 400, 401, 404, 413, 503),
+    responses=problems.documented(images.Accepted, 400, 401, 404, 413, 503),
 )
 def update(
     image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
@@ -29,10 +29,9 @@ def update(
     return images.update(
         records,
         outbox,
-        user_id=http.user_id(app),
-        image_id=image_id,
-        changes=changes,
-        correlation_id=http.correlation_id(app),
+        http.caller(app),
+        image_id,
+        changes,
     )
 
 

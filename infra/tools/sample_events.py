@@ -159,10 +159,9 @@ def _messages(image_id: int) -> dict[str, Any]:
     lies the consumer reads from the image's row, so the event suits an image of any name.
     """
     sys.path.insert(0, str(ROOT / "layers" / "common"))
-    from image_api.core import events
-    from image_api.rabbitmq import broker
+    from image_api.core import events, messages
 
-    message = broker.message_of(
+    message = messages.message_of(
         events.Event(
             # One event for each image: the consumer applies none twice.
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{events.SOURCE}/images/{image_id}")),
@@ -202,7 +201,7 @@ def _messages(image_id: int) -> dict[str, Any]:
                         "timestamp": f"{_MOMENT:%b} {_MOMENT.day}, {_MOMENT:%Y, %I:%M:%S %p}",
                         "type": message.type,
                         "userId": None,
-                        "appId": broker.APP_ID,
+                        "appId": messages.APP_ID,
                         "clusterId": None,
                         "bodySize": len(message.body),
                     },

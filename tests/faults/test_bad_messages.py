@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from image_api.core import events
-from image_api.rabbitmq.broker import dead_queue
+from image_api.core.messages import dead_queue
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT

@@ -18,11 +18,17 @@ from pika.adapters.blocking_connection import BlockingChannel
 import image_migrations
 from image_api.aws.s3 import S3Storage
 from image_api.core import events
+from image_api.core.messages import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.users import PostgresUserRecords
-from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS, Broker, dead_queue, retry_queue
-from image_api.settings import BrokerSettings, StorageSettings
+from image_api.rabbitmq.broker import Broker
+from image_api.settings import (
+    BrokerSettings,
+    RegistrationThrottle,
+    SignInThrottle,
+    StorageSettings,
+)
 from tests import application
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
@@ -117,7 +123,10 @@ def image_records(database: Database) -> PostgresImageRecords:
 @pytest.fixture
 def add_user(database: Database) -> Callable[[str], int]:
     def add(name: str) -> int:
-        return PostgresUserRecords(database).add(name, name.casefold(), "no hash")
+        records = PostgresUserRecords(
+            database, SignInThrottle(5, 5, 900), RegistrationThrottle(100, 900)
+        )
+        return records.add(name, name.casefold(), "no hash")
 
     return add
 

@@ -17,10 +17,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.metrics import MessageCounts
+from image_api.core.messages import (
+    RETRY_DELAYS_SECONDS,
+    Message,
+    MessageCounts,
+    dead_queue,
+    retry_queue,
+)
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq import broker as broker_module
-from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS, Broker, Message, dead_queue, retry_queue
+from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.waiting import eventually
@@ -166,7 +172,7 @@ def test_a_request_that_no_queue_takes_is_not_taken(
 def test_a_queue_that_is_missing_takes_nothing(broker: Broker, queue: str) -> None:
     with pytest.raises(ServiceUnavailable):
         broker.publish("", f"{queue}.of.nobody", message())
-    broker.check()
+    broker.ping()
 
 
 def test_declaring_the_topology_again_changes_nothing(
@@ -271,7 +277,7 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed(
         assert [events.decode(received(channel, queue)[2]).image_id for _ in range(2)] == [1, 2]
         proxy.cut()
         proxy.restore()
-        broker.check()
+        broker.ping()
 
 
 def test_a_broker_that_is_away_is_asked_again_after_a_pause(
@@ -282,7 +288,7 @@ def test_a_broker_that_is_away_is_asked_again_after_a_pause(
 ) -> None:
     clock = [1000.0]
     with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
-        broker.check()
+        broker.ping()
         proxy.cut()
         monkeypatch.setattr("image_api.rabbitmq.broker.time.monotonic", lambda: clock[0])
         with pytest.raises(ServiceUnavailable):
@@ -304,7 +310,7 @@ def test_a_broker_that_does_not_let_in_is_an_outage_that_reveals_nothing(
 ) -> None:
     port = urlsplit(services.rabbitmq_url).port
     with broker_at(url.format(port=port), queue) as broker:
-        for ask in (broker.check, broker.declare_topology, lambda: broker.publish_event(event())):
+        for ask in (broker.ping, broker.declare_topology, lambda: broker.publish_event(event())):
             with pytest.raises(ServiceUnavailable) as refused:
                 ask()
             assert "127.0.0.1" not in refused.value.detail
@@ -330,7 +336,7 @@ def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", 0.3)
     with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
-        broker.check()
+        broker.ping()
         proxy.stall()
         monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
         started = time.monotonic()
@@ -349,7 +355,7 @@ def test_threads_may_share_a_broker(broker: Broker, queue: str, channel: Blockin
 
 
 def test_closing_twice_and_using_again_is_fine(broker: Broker, queue: str) -> None:
-    broker.check()
+    broker.ping()
     broker.close()
     broker.close()
-    broker.check()
+    broker.ping()

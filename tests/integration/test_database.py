@@ -83,13 +83,13 @@ def test_while_the_server_is_away_every_statement_says_so_and_later_ones_work(
     proxy: CuttableProxy, database_url: str
 ) -> None:
     with through(proxy.port, database_url) as database:
-        database.check()
+        database.ping()
         proxy.cut()
         for _ in range(3):
             with pytest.raises(ServiceUnavailable):
-                database.check()
+                database.ping()
         proxy.restore()
-        database.check()
+        database.ping()
 
 
 def test_a_statement_that_is_cut_off_is_not_repeated(
@@ -121,7 +121,7 @@ def test_a_server_that_takes_connections_and_says_nothing_is_given_up(
         port = silent.getsockname()[1]
         database = Database(f"postgresql://ada:secret@127.0.0.1:{port}/images")
         with pytest.raises(ServiceUnavailable, match="cannot be reached"):
-            database.check()
+            database.ping()
 
 
 @pytest.mark.parametrize("part", ["password", "database", "port"])
@@ -135,14 +135,14 @@ def test_a_server_that_does_not_let_in_is_an_outage_that_reveals_nothing(
         "port": parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:1"),
     }[part]
     with pytest.raises(ServiceUnavailable) as refused:
-        Database(urlunsplit(wrong)).check()
+        Database(urlunsplit(wrong)).ping()
     assert refused.value.detail == "The database cannot be reached; try again"
 
 
 @pytest.mark.parametrize("url", ["mysql://a@b/c", "postgresql:///images", "images"])
 def test_a_url_of_another_kind_is_refused_in_words(url: str) -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL must look like"):
-        Database(url).check()
+        Database(url).ping()
 
 
 def test_a_transaction_commits_when_its_block_ends(database: Database, sql: Connection) -> None:

@@ -13,7 +13,7 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events
-from image_api.rabbitmq.broker import dead_queue
+from image_api.core.messages import dead_queue
 from tests import samples
 from tests.application import Handler, LambdaContext, forget, load_function
 from tests.e2e.waiting import eventually

@@ -12,12 +12,12 @@ from pg8000.native import Connection
 
 from image_api.core import events, images
 from image_api.core.events import Event
-from image_api.core.images import ListQuery, NewImage
+from image_api.core.images import Caller, ListQuery, Visibility
+from image_api.core.uploads import NewImage
 from image_api.errors import Unauthenticated, UploadNotFound
 from image_api.postgres import images as image_records
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
-from image_api.settings import Visibility
 
 
 class Keys:
@@ -48,7 +48,9 @@ def add(
     title: str = "photo.png",
     visibility: Visibility = "shared",
 ) -> int:
-    return records.accept_upload(user_id, new_image(title, visibility), "request-1").image_id
+    return records.accept_upload(
+        Caller(user_id, "request-1"), new_image(title, visibility)
+    ).image_id
 
 
 def outbox(sql: Connection) -> list[list[Any]]:
@@ -77,7 +79,9 @@ def all_pages(records: PostgresImageRecords, user_id: int, limit: int, **filters
 def test_row_and_event_of_an_upload_appear_together(
     image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
 ) -> None:
-    event = image_records.accept_upload(users[0], new_image("a.png", "private"), "request-1")
+    event = image_records.accept_upload(
+        Caller(users[0], "request-1"), new_image("a.png", "private")
+    )
     assert (event.type, event.sequence) == (events.UPLOAD_REQUESTED, 1)
     assert outbox(sql) == [
         [event.id, event.type, event.image_id, 1, event.data, "request-1"],
@@ -137,8 +141,8 @@ def test_only_the_owner_changes_or_deletes(
     ada, bob = users
     image_id = add(image_records, ada, visibility=visibility)
     before = outbox(sql)
-    assert image_records.accept_update(bob, image_id, {"title": "mine"}, "") is None
-    assert image_records.accept_delete(bob, image_id, "") is None
+    assert image_records.accept_update(Caller(bob, ""), image_id, {"title": "mine"}) is None
+    assert image_records.accept_delete(Caller(bob, ""), image_id) is None
     assert outbox(sql) == before
     assert image_records.find(ada, image_id) is not None
 
@@ -148,8 +152,8 @@ def test_an_image_that_does_not_exist_is_none(
     image_records: PostgresImageRecords, users: tuple[int, int], image_id: int
 ) -> None:
     assert image_records.find(users[0], image_id) is None
-    assert image_records.accept_update(users[0], image_id, {"title": "x"}, "") is None
-    assert image_records.accept_delete(users[0], image_id, "") is None
+    assert image_records.accept_update(Caller(users[0], ""), image_id, {"title": "x"}) is None
+    assert image_records.accept_delete(Caller(users[0], ""), image_id) is None
 
 
 def test_an_accepted_change_is_the_next_of_its_image(
@@ -158,11 +162,11 @@ def test_an_accepted_change_is_the_next_of_its_image(
     image_id = add(image_records, users[0])
     accepted: list[Event] = []
     for changes in ({"title": "a"}, {"resolution": "10x10", "fit": "contain"}):
-        event = image_records.accept_update(users[0], image_id, changes, "request-2")
+        event = image_records.accept_update(Caller(users[0], "request-2"), image_id, changes)
         assert event is not None
         assert event.data["changes"] == changes
         accepted.append(event)
-    removal = image_records.accept_delete(users[0], image_id, "request-3")
+    removal = image_records.accept_delete(Caller(users[0], "request-3"), image_id)
     assert removal is not None
     assert [event.sequence for event in [*accepted, removal]] == [2, 3, 4]
     assert [row[0] for row in outbox(sql)][1:] == [event.id for event in [*accepted, removal]]
@@ -173,7 +177,7 @@ def test_during_a_change_the_last_good_version_stays_readable(
 ) -> None:
     image_id = add(image_records, users[0])
     sql.run("UPDATE images SET status = 'ready', rendered_at = now(), applied_sequence = 1")
-    image_records.accept_update(users[0], image_id, {"title": "new"}, "")
+    image_records.accept_update(Caller(users[0], ""), image_id, {"title": "new"})
     image = image_records.find(users[0], image_id)
     assert image is not None
     assert (image["status"], image["title"]) == ("processing", "photo.png")
@@ -185,12 +189,12 @@ def test_a_deleted_image_is_gone_at_once_and_for_ever(
 ) -> None:
     ada, _ = users
     image_id = add(image_records, ada)
-    assert image_records.accept_delete(ada, image_id, "") is not None
+    assert image_records.accept_delete(Caller(ada, ""), image_id) is not None
     for user_id in users:
         assert image_records.find(user_id, image_id) is None
         assert image_records.page(user_id, ListQuery()) == ([], 0)
-    assert image_records.accept_delete(ada, image_id, "") is None
-    assert image_records.accept_update(ada, image_id, {"title": "x"}, "") is None
+    assert image_records.accept_delete(Caller(ada, ""), image_id) is None
+    assert image_records.accept_update(Caller(ada, ""), image_id, {"title": "x"}) is None
 
 
 def test_a_user_who_was_deleted_is_not_signed_in_any_more(
@@ -201,9 +205,9 @@ def test_a_user_who_was_deleted_is_not_signed_in_any_more(
     image_id = add(image_records, users[0])
     asks: list[Callable[[], object]] = [
         lambda: image_records.require_user(gone),
-        lambda: image_records.accept_upload(gone, new_image(), ""),
-        lambda: image_records.accept_update(gone, image_id, {"title": "x"}, ""),
-        lambda: image_records.accept_delete(gone, image_id, ""),
+        lambda: image_records.accept_upload(Caller(gone, ""), new_image()),
+        lambda: image_records.accept_update(Caller(gone, ""), image_id, {"title": "x"}),
+        lambda: image_records.accept_delete(Caller(gone, ""), image_id),
         lambda: image_records.find(gone, image_id),
         lambda: image_records.page(gone, ListQuery()),
     ]
@@ -217,9 +221,9 @@ def test_one_stored_file_becomes_one_image(
     image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
 ) -> None:
     image = new_image()
-    image_records.accept_upload(users[0], image, "")
+    image_records.accept_upload(Caller(users[0], ""), image)
     with pytest.raises(UploadNotFound):
-        image_records.accept_upload(users[0], image, "")
+        image_records.accept_upload(Caller(users[0], ""), image)
     assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM outbox)") == [
         [1, 1]
     ]
@@ -253,7 +257,7 @@ def test_pages_stay_the_same_while_images_come_and_go(
         before_id = seen[-1]
         add(image_records, users[0])
         # One that was shown already: an OFFSET would now skip the next one.
-        image_records.accept_delete(users[0], seen[0], "")
+        image_records.accept_delete(Caller(users[0], ""), seen[0])
     assert seen == old[::-1]
 
 
@@ -386,7 +390,7 @@ def test_the_oldest_change_that_waits_has_an_age(
     sql.run("UPDATE images SET updated_at = now() - interval '90 s' WHERE id = :id", id=waiting)
     assert 90 <= image_records.oldest_unfinished_age_seconds() < 150
     # A removal is work as well, though nobody sees the image any more.
-    assert image_records.accept_delete(users[0], finished, "") is not None
+    assert image_records.accept_delete(Caller(users[0], ""), finished) is not None
     sql.run("UPDATE images SET applied_sequence = accepted_sequence WHERE id = :id", id=waiting)
     assert 0 < image_records.oldest_unfinished_age_seconds() < 60
 
@@ -400,7 +404,7 @@ def test_changes_of_one_image_that_are_accepted_side_by_side_get_numbers_of_thei
     others = [PostgresImageRecords(make_database()) for _ in range(8)]
 
     def update(records: PostgresImageRecords) -> int:
-        event = records.accept_update(users[0], image_id, {"title": "x"}, "")
+        event = records.accept_update(Caller(users[0], ""), image_id, {"title": "x"})
         assert event is not None
         return event.sequence
 

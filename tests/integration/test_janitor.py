@@ -10,7 +10,8 @@ from pg8000.native import Connection
 
 from image_api.aws.s3 import S3Storage
 from image_api.core import janitor
-from image_api.core.images import NewImage
+from image_api.core.images import Caller
+from image_api.core.uploads import NewImage
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.janitor import PostgresJanitorRecords
@@ -38,7 +39,7 @@ def add_image(
         storage.put(key, b"bytes", "image/png")
         storage.put(f"storage/{folder}/1/thumbnail.webp", b"bytes", "image/webp")
         image = NewImage("a.png", "shared", key, "image/png", 5, 1, 1)
-        image_id = image_records.accept_upload(user_id, image, "").image_id
+        image_id = image_records.accept_upload(Caller(user_id, ""), image).image_id
         sql.run(
             "UPDATE images SET status = 'ready', rendered_at = now(), applied_sequence = 1, "
             "updated_at = now() - interval '2 hours' WHERE id = :id",
@@ -139,7 +140,7 @@ def test_a_removal_that_was_never_carried_out_is_asked_for_again(
     sql: Connection,
 ) -> None:
     image_id = add_image("7f")
-    removal = image_records.accept_delete(1, image_id, "")
+    removal = image_records.accept_delete(Caller(1, ""), image_id)
     assert removal is not None
     sql.run("DELETE FROM outbox")
     assert sweep(records, storage, HOUR_SECONDS)["removals_resumed"] == 0

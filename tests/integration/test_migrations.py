@@ -136,7 +136,7 @@ def test_granting_again_sets_the_password_anew(
     administrator_url: str, database_url: str, database: Database
 ) -> None:
     image_migrations.grant(administrator_url, database_url)
-    database.check()
+    database.ping()
 
 
 def test_nothing_is_granted_where_the_api_owns_the_schema(empty_database_url: str) -> None:

@@ -35,21 +35,26 @@ class Publisher:
             self.published.append(event.id)
 
 
+_ACCEPT = f"""
+WITH changed AS (
+    SELECT :image_id::bigint AS image_id, 1 AS sequence, :data::jsonb AS data
+) {outbox.INSERT_EVENT}
+"""
+
+
 def accept(database: Database, image_id: int = 7, data: str = '{"a": "ä"}') -> Event:
     """An event that was committed and not published."""
     event_id = events.new_id()
-    occurred_at = outbox.add_event(
-        database,
+    row = database.row(
+        _ACCEPT,
         event_id=event_id,
         event_type=events.UPLOAD_REQUESTED,
         image_id=image_id,
-        sequence=1,
-        data_json=data,
+        data=data,
         correlation_id="request-1",
     )
-    return Event(
-        event_id, events.UPLOAD_REQUESTED, image_id, 1, {"a": "ä"}, "request-1", occurred_at
-    )
+    assert row is not None
+    return Event(event_id, events.UPLOAD_REQUESTED, image_id, 1, {"a": "ä"}, "request-1", row[3])
 
 
 def waiting(sql: Connection) -> list[str]:
@@ -73,7 +78,7 @@ def test_a_delivered_event_is_published_and_forgotten(
     database: Database, broker: Broker, queue: str, channel: BlockingChannel, sql: Connection
 ) -> None:
     event = accept(database)
-    Outbox(database, broker).deliver(event)
+    Outbox(database, broker).publish(event)
     assert waiting(sql) == []
     assert published(channel, queue, 1) == [event]
 
@@ -82,7 +87,7 @@ def test_while_the_broker_is_away_the_event_stays_and_the_request_goes_on(
     database: Database, sql: Connection
 ) -> None:
     event = accept(database)
-    Outbox(database, Publisher(fails_from=0)).deliver(event)
+    Outbox(database, Publisher(fails_from=0)).publish(event)
     assert waiting(sql) == [event.id]
 
 

@@ -16,8 +16,9 @@ from pg8000.native import Connection
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.images import NewImage
+from image_api.core.images import Caller
 from image_api.core.processing import StoredRendition
+from image_api.core.uploads import NewImage
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.processing import PostgresProcessingRecords
@@ -47,7 +48,7 @@ def records(database: Database, publisher: Recorder) -> PostgresProcessingRecord
 
 @pytest.fixture
 def upload(image_records: PostgresImageRecords, add_user: Callable[[str], int]) -> Event:
-    return image_records.accept_upload(add_user("Ada"), NEW_IMAGE, "request-1")
+    return image_records.accept_upload(Caller(add_user("Ada"), "request-1"), NEW_IMAGE)
 
 
 def renditions(width: int = 640, folder: str = "1") -> list[StoredRendition]:
@@ -102,7 +103,7 @@ def test_an_outcome_is_published_and_then_forgotten(
 ) -> None:
     outcome = records.complete(upload, events.UPLOAD_COMPLETED, renditions())
     assert outcome is not None
-    records.deliver(outcome)
+    records.publish(outcome)
     assert publisher.published == [outcome]
     assert outcome_rows(sql) == []
 
@@ -147,7 +148,9 @@ def test_an_update_replaces_the_renditions_and_keeps_what_it_does_not_name(
     records: PostgresProcessingRecords, image_records: PostgresImageRecords, upload: Event
 ) -> None:
     records.complete(upload, events.UPLOAD_COMPLETED, renditions())
-    image_records.accept_update(1, upload.image_id, {"title": "new", "resolution": "10x5"}, "")
+    image_records.accept_update(
+        Caller(1, ""), upload.image_id, {"title": "new", "resolution": "10x5"}
+    )
     update = next_event(upload, events.UPDATE_REQUESTED, changes={"title": "new"})
     assert records.complete(update, events.UPDATE_COMPLETED, renditions(10, "2")) is not None
     image = image_records.find(1, upload.image_id)
@@ -165,7 +168,7 @@ def test_a_removal_leaves_no_row_of_the_image(
     sql: Connection,
 ) -> None:
     records.complete(upload, events.UPLOAD_COMPLETED, renditions())
-    image_records.accept_delete(1, upload.image_id, "")
+    image_records.accept_delete(Caller(1, ""), upload.image_id)
     removal = next_event(upload, events.DELETE_REQUESTED)
     assert records.remove(removal, events.DELETE_COMPLETED) is not None
     assert records.remove(removal, events.DELETE_COMPLETED) is None
@@ -205,9 +208,9 @@ def test_the_fake_that_unit_tests_use_behaves_as_postgres_does(
     accepted: int,
 ) -> None:
     sql.run("TRUNCATE users, images, renditions, inbox, outbox RESTART IDENTITY")
-    image_records.accept_upload(add_user("Ada"), NEW_IMAGE, "request-1")
+    image_records.accept_upload(Caller(add_user("Ada"), "request-1"), NEW_IMAGE)
     for _ in range(accepted - 1):
-        image_records.accept_update(1, 1, {"title": "new"}, "request-1")
+        image_records.accept_update(Caller(1, "request-1"), 1, {"title": "new"})
     fake = FakeProcessingRecords(
         images={1: ProcessedImage(original_key=KEY, accepted_sequence=accepted)}
     )

@@ -18,9 +18,9 @@ import pytest
 import requests
 from moto import mock_aws
 
-from image_api.aws.s3 import ObjectMissing, S3Storage
+from image_api.aws.s3 import S3Storage
 from image_api.aws.signing import AwsCredentials, UrlSigner
-from image_api.errors import ServiceUnavailable
+from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 from tests.integration.real_services import RealServices
 from tests.localstack import server as localstack
@@ -185,10 +185,10 @@ def test_a_form_stores_a_file_where_it_was_offered_to(store: Store) -> None:
 
 
 def test_the_check_says_whether_the_bucket_answers(store: Store) -> None:
-    store.storage.check()
+    store.storage.ping()
     store.client.delete_bucket(Bucket=store.bucket)
     with pytest.raises(ServiceUnavailable):
-        store.storage.check()
+        store.storage.ping()
     for ask in (
         lambda: store.storage.put("a", b"a", "image/png"),
         lambda: store.storage.get("a"),
@@ -347,6 +347,6 @@ def test_a_storage_that_is_away_is_an_outage_that_reveals_nothing(
     nowhere = "http://127.0.0.1:1"
     storage = S3Storage(StorageSettings("images", "us-east-1", nowhere, nowhere))
     with pytest.raises(ServiceUnavailable) as refused:
-        storage.check()
+        storage.ping()
     assert "127.0.0.1" not in refused.value.detail
     storage._client.close()

@@ -8,36 +8,43 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 
-from image_api import settings
 from image_api.core import accounts
 from image_api.core.accounts import Credentials, Registration
+from image_api.core.tokens import TokenSigner
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
 from image_api.postgres.database import Database
 from image_api.postgres.users import PostgresUserRecords
-from tests import application
+from image_api.settings import RegistrationThrottle, SignInThrottle
 
 HOME, OFFICE = "203.0.113.7", "198.51.100.9"
 PASSWORD = "analytical!engine"
+WINDOW_SECONDS = 15 * 60
+SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 60)
 
 
-@pytest.fixture(autouse=True)
-def limits(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def records_on(
+    database: Database,
+    *,
+    failures_per_address: int = 1000,
+    registrations_per_address: int = 100,
+) -> PostgresUserRecords:
     """Five failures a name; an address may fail more often unless a test says otherwise."""
-    application.use_environment(
-        monkeypatch, {**application.ENVIRONMENT, "LOGIN_FAILURES_PER_ADDRESS": "1000"}
+    return PostgresUserRecords(
+        database,
+        SignInThrottle(5, failures_per_address, WINDOW_SECONDS),
+        RegistrationThrottle(registrations_per_address, WINDOW_SECONDS),
     )
-    return monkeypatch
 
 
 @pytest.fixture
 def records(database: Database) -> PostgresUserRecords:
-    return PostgresUserRecords(database)
+    return records_on(database)
 
 
 def fail(records: PostgresUserRecords, name: str = "ada", address: str = HOME) -> int:
     """One wrong guess; the seconds to wait, or 0 when the password was looked at."""
     try:
-        accounts.sign_in(records, Credentials(username=name, password="wrong"), address)
+        accounts.sign_in(records, SIGNER, Credentials(username=name, password="wrong"), address)
     except WrongCredentials:
         return 0
     except TooManyAttempts as refused:
@@ -56,12 +63,12 @@ def let_time_pass(sql: Connection, minutes: int) -> None:
 
 
 def test_a_registered_user_signs_in(records: PostgresUserRecords) -> None:
-    accounts.register(records, Registration(username="Ada", password=PASSWORD), HOME)
-    assert accounts.sign_in(records, Credentials(username="ADA", password=PASSWORD), HOME)
+    accounts.register(records, SIGNER, Registration(username="Ada", password=PASSWORD), HOME)
+    assert accounts.sign_in(records, SIGNER, Credentials(username="ADA", password=PASSWORD), HOME)
 
 
 def test_a_name_is_kept_as_it_was_given(records: PostgresUserRecords, sql: Connection) -> None:
-    accounts.register(records, Registration(username=" Zoë ", password=PASSWORD), HOME)
+    accounts.register(records, SIGNER, Registration(username=" Zoë ", password=PASSWORD), HOME)
     assert sql.run("SELECT username, username_key FROM users") == [["Zoë", "zoë"]]
 
 
@@ -70,7 +77,7 @@ def test_a_name_is_taken_once_however_many_ask_at_once(
 ) -> None:
     def register(database: Database) -> bool:
         try:
-            PostgresUserRecords(database).add("Ada", "ada", "hash")
+            records_on(database).add("Ada", "ada", "hash")
         except UsernameTaken:
             return False
         return True
@@ -108,20 +115,20 @@ def test_while_it_lasts_a_wait_is_neither_counted_nor_prolonged(
 
 
 def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
-    accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(5):
         fail(records)
     with pytest.raises(TooManyAttempts):
-        accounts.sign_in(records, Credentials(username="ada", password=PASSWORD), HOME)
+        accounts.sign_in(records, SIGNER, Credentials(username="ada", password=PASSWORD), HOME)
 
 
 def test_the_last_allowed_attempt_may_be_the_right_one(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(4):
         fail(records)
-    assert accounts.sign_in(records, Credentials(username="ada", password=PASSWORD), HOME)
+    assert accounts.sign_in(records, SIGNER, Credentials(username="ada", password=PASSWORD), HOME)
     # And clears what was counted, except for the registration.
     assert sql.run("SELECT count(*) FROM sign_in_failures") == [[1]]
     assert [fail(records) for _ in range(5)] == [0] * 5
@@ -153,10 +160,9 @@ def test_another_name_and_another_address_are_not_blocked(records: PostgresUserR
 
 
 def test_an_address_that_tries_many_names_has_to_wait(
-    records: PostgresUserRecords, limits: pytest.MonkeyPatch
+    database: Database,
 ) -> None:
-    limits.setenv("LOGIN_FAILURES_PER_ADDRESS", "5")
-    settings.throttle.cache_clear()
+    records = records_on(database, failures_per_address=5)
     assert [fail(records, f"user{number}") for number in range(5)] == [0] * 5
     assert fail(records, "somebody else") > 0
     assert fail(records, "somebody else", OFFICE) == 0
@@ -167,10 +173,10 @@ def test_of_twenty_guesses_at_once_at_most_five_are_looked_at(
 ) -> None:
     databases = [make_database() for _ in range(20)]
     for database in databases:
-        database.check()
+        database.ping()
 
     def guess(database: Database) -> bool:
-        attempt = PostgresUserRecords(database).begin_sign_in("ada", HOME)
+        attempt = records_on(database).begin_sign_in("ada", HOME)
         return attempt.retry_after_seconds == 0
 
     with ThreadPoolExecutor(20) as threads:
@@ -185,7 +191,7 @@ def test_guesses_from_everywhere_at_once_do_not_deadlock(
 
     def guess(numbered: tuple[int, Database]) -> None:
         number, database = numbered
-        records = PostgresUserRecords(database)
+        records = records_on(database)
         for turn in range(10):
             # The same two keys in every combination.
             records.begin_sign_in(f"user{(number + turn) % 2}", f"address{turn % 2}")
@@ -194,24 +200,22 @@ def test_guesses_from_everywhere_at_once_do_not_deadlock(
         list(threads.map(guess, enumerate(databases)))
 
 
-def test_an_address_registers_only_so_often(
-    records: PostgresUserRecords, sql: Connection, limits: pytest.MonkeyPatch
-) -> None:
-    limits.setenv("REGISTRATIONS_PER_ADDRESS", "3")
+def test_an_address_registers_only_so_often(database: Database, sql: Connection) -> None:
+    records = records_on(database, registrations_per_address=3)
     assert [records.begin_registration(HOME) for _ in range(3)] == [0, 0, 0]
 
     assert 890 < records.begin_registration(HOME) <= 900
     with pytest.raises(TooManyAttempts, match="registrations from this address"):
-        accounts.register(records, Registration(username="ada", password=PASSWORD), HOME)
+        accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
 
     assert sql.run("SELECT count(*) FROM users") == [[0]]
     assert records.begin_registration(OFFICE) == 0
 
 
 def test_an_address_that_keeps_asking_registers_again_after_the_window(
-    records: PostgresUserRecords, sql: Connection, limits: pytest.MonkeyPatch
+    database: Database, sql: Connection
 ) -> None:
-    limits.setenv("REGISTRATIONS_PER_ADDRESS", "2")
+    records = records_on(database, registrations_per_address=2)
     waits = []
     for _ in range(4):
         waits.append(records.begin_registration(HOME))
@@ -223,23 +227,20 @@ def test_an_address_that_keeps_asking_registers_again_after_the_window(
 
 
 def test_registrations_side_by_side_are_all_counted(
-    make_database: Callable[[], Database], limits: pytest.MonkeyPatch
+    make_database: Callable[[], Database],
 ) -> None:
-    limits.setenv("REGISTRATIONS_PER_ADDRESS", "3")
-    databases = [make_database() for _ in range(8)]
+    limited = [records_on(make_database(), registrations_per_address=3) for _ in range(8)]
 
     with ThreadPoolExecutor(8) as threads:
-        waits = list(
-            threads.map(lambda each: PostgresUserRecords(each).begin_registration(HOME), databases)
-        )
+        waits = list(threads.map(lambda records: records.begin_registration(HOME), limited))
 
     assert waits.count(0) == 3
 
 
 def test_registering_and_signing_in_are_counted_apart(
-    records: PostgresUserRecords, limits: pytest.MonkeyPatch
+    database: Database,
 ) -> None:
-    limits.setenv("REGISTRATIONS_PER_ADDRESS", "1")
+    records = records_on(database, registrations_per_address=1)
     for _ in range(5):
         fail(records)
     assert records.begin_registration(HOME) == 0

@@ -10,13 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api.core import accounts, tokens
+from image_api.core import accounts
 from image_api.core.accounts import Credentials, Registration
+from image_api.core.tokens import TokenSigner
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
 from tests.fakes import FakeUserRecords
 
 PASSWORD = "analytical!engine"
 ADDRESS = "203.0.113.7"
+SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 60)
+
+
+def register(
+    records: FakeUserRecords, username: str, password: str = PASSWORD
+) -> accounts.AccessToken:
+    registration = Registration(username=username, password=password)
+    return accounts.register(records, SIGNER, registration, ADDRESS)
+
+
+def sign_in(
+    records: FakeUserRecords, username: str, password: str = PASSWORD
+) -> accounts.AccessToken:
+    return accounts.sign_in(
+        records, SIGNER, Credentials(username=username, password=password), ADDRESS
+    )
 
 
 class CountingHasher(argon2.PasswordHasher):
@@ -41,7 +58,7 @@ def hasher(environment: pytest.MonkeyPatch) -> CountingHasher:
 @pytest.fixture
 def records() -> FakeUserRecords:
     records = FakeUserRecords()
-    accounts.register(records, Registration(username="Ada", password=PASSWORD), ADDRESS)
+    register(records, "Ada")
     return records
 
 
@@ -114,16 +131,16 @@ def test_a_name_is_trimmed_and_composed() -> None:
 
 
 def test_a_password_is_not_trimmed(records: FakeUserRecords) -> None:
-    accounts.register(records, Registration(username="bob", password=" abc! "), ADDRESS)
+    register(records, "bob", " abc! ")
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(records, Credentials(username="bob", password="abc!"), ADDRESS)
+        sign_in(records, "bob", "abc!")
 
 
 def test_who_registers_is_signed_in() -> None:
     records = FakeUserRecords()
-    session = accounts.register(records, Registration(username="Ada", password=PASSWORD), ADDRESS)
-    assert session.token_type == "bearer"
-    assert tokens.verify(f"Bearer {session.access_token}") == 1
+    token = register(records, "Ada")
+    assert token.token_type == "bearer"
+    assert SIGNER.verify(f"Bearer {token.access_token}") == 1
 
 
 def test_the_password_is_kept_as_an_argon2id_hash_of_owasp_strength(
@@ -144,7 +161,7 @@ def test_a_name_is_taken_in_whatever_case_and_width(
     records: FakeUserRecords, username: str
 ) -> None:
     with pytest.raises(UsernameTaken):
-        accounts.register(records, Registration(username=username, password=PASSWORD), ADDRESS)
+        register(records, username)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +169,9 @@ def test_a_name_is_taken_in_whatever_case_and_width(
 )
 def test_names_that_differ_in_case_alone_are_one_name(one: str, other: str) -> None:
     records = FakeUserRecords()
-    accounts.register(records, Registration(username=one, password=PASSWORD), ADDRESS)
+    register(records, one)
     with pytest.raises(UsernameTaken):
-        accounts.register(records, Registration(username=other, password=PASSWORD), ADDRESS)
+        register(records, other)
 
 
 @given(st.text(min_size=1, max_size=20).filter(lambda name: bool(accounts._username_key(name))))
@@ -165,13 +182,13 @@ def test_the_key_of_a_name_is_its_own_key(name: str) -> None:
 
 def test_names_that_merely_look_alike_are_two_names(records: FakeUserRecords) -> None:
     cyrillic = "Аda"  # noqa: RUF001 - the point of the test
-    accounts.register(records, Registration(username=cyrillic, password=PASSWORD), ADDRESS)
+    register(records, cyrillic)
     assert len(records.users) == 2
 
 
 def test_the_right_pair_signs_in_regardless_of_the_names_case(records: FakeUserRecords) -> None:
-    session = accounts.sign_in(records, Credentials(username=" ADA", password=PASSWORD), ADDRESS)
-    assert tokens.verify(f"Bearer {session.access_token}") == 1
+    token = sign_in(records, " ADA")
+    assert SIGNER.verify(f"Bearer {token.access_token}") == 1
     assert records.successes == [("ada", ADDRESS, 1, None)]
 
 
@@ -194,7 +211,7 @@ def test_a_wrong_pair_is_refused_in_the_same_words_whatever_is_wrong(
 ) -> None:
     credentials = Credentials.model_construct(username=username, password=password)
     with pytest.raises(WrongCredentials) as refused:
-        accounts.sign_in(records, credentials, ADDRESS)
+        accounts.sign_in(records, SIGNER, credentials, ADDRESS)
     assert refused.value.detail == "The username or the password is wrong"
     assert records.successes == []
 
@@ -204,7 +221,7 @@ def test_an_unknown_name_costs_the_same_work_as_a_known_one(
 ) -> None:
     for username in ("Ada", "nobody"):
         with pytest.raises(WrongCredentials):
-            accounts.sign_in(records, Credentials(username=username, password="wrong!"), ADDRESS)
+            sign_in(records, username, "wrong!")
     known, unknown = hasher.compared
     assert known != unknown
     assert argon2.extract_parameters(known) == argon2.extract_parameters(unknown)
@@ -215,7 +232,7 @@ def test_an_attempt_is_counted_with_its_address_before_the_password_is_looked_at
 ) -> None:
     records.retry_after_seconds = 60
     with pytest.raises(TooManyAttempts) as refused:
-        accounts.sign_in(records, Credentials(username="Ada", password=PASSWORD), ADDRESS)
+        sign_in(records, "Ada")
     assert refused.value.retry_after_seconds == 60
     assert "60 seconds" in refused.value.detail
     assert records.attempts == [("ada", ADDRESS)]
@@ -229,7 +246,7 @@ def test_an_address_that_registered_too_often_costs_no_hash_and_adds_nobody(
     records.retry_after_seconds = 77
 
     with pytest.raises(TooManyAttempts, match=r"registrations from this address.* 77 seconds"):
-        accounts.register(records, Registration(username="bob", password=PASSWORD), ADDRESS)
+        register(records, "bob")
 
     assert records.registering == [ADDRESS, ADDRESS]
     assert list(records.users) == ["ada"]
@@ -241,32 +258,30 @@ def test_a_name_that_does_not_exist_is_throttled_like_one_that_does(
     records.retry_after_seconds = 60
     for username in ("Ada", "nobody"):
         with pytest.raises(TooManyAttempts):
-            accounts.sign_in(records, Credentials(username=username, password=PASSWORD), ADDRESS)
+            sign_in(records, username)
     assert records.attempts == [("ada", ADDRESS), ("nobody", ADDRESS)]
 
 
 def test_characters_beyond_72_bytes_count(records: FakeUserRecords) -> None:
     # bcrypt would compare the first 72 bytes only, and cut at a zero byte.
     password = "!" + "🔑" * 49
-    accounts.register(records, Registration(username="bob", password=password), ADDRESS)
-    accounts.sign_in(records, Credentials(username="bob", password=password), ADDRESS)
+    register(records, "bob", password)
+    sign_in(records, "bob", password)
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(
-            records, Credentials(username="bob", password=password[:-1] + "🔒"), ADDRESS
-        )
+        sign_in(records, "bob", password[:-1] + "🔒")
 
 
 def test_characters_after_a_zero_byte_count(records: FakeUserRecords) -> None:
-    accounts.register(records, Registration(username="bob", password="abc!\x00def"), ADDRESS)
+    register(records, "bob", "abc!\x00def")
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(records, Credentials(username="bob", password="abc!\x00xyz"), ADDRESS)
+        sign_in(records, "bob", "abc!\x00xyz")
 
 
 def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in() -> None:
     records = FakeUserRecords()
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
     records.add("Ada", "ada", weak.hash(PASSWORD))
-    accounts.sign_in(records, Credentials(username="Ada", password=PASSWORD), ADDRESS)
+    sign_in(records, "Ada")
     ((_, _, _, new_hash),) = records.successes
     assert new_hash is not None
     assert argon2.extract_parameters(new_hash).memory_cost == 19 * 1024
@@ -279,4 +294,4 @@ def test_a_hash_that_is_no_hash_lets_nobody_in() -> None:
     records.users["bob"] = (2, "bob", "plain text")
     for username, password in (("ada", ""), ("bob", "plain text")):
         with pytest.raises(WrongCredentials):
-            accounts.sign_in(records, Credentials(username=username, password=password), ADDRESS)
+            sign_in(records, username, password)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.core import events
+from image_api.core import events, messages
 from image_api.core.events import Event, MalformedEvent
-from image_api.rabbitmq import broker
 
 EVENT = Event(
     id="0b0a5f5e-8f52-4c2b-9d5f-0d9a5a3c6f10",
@@ -177,7 +176,7 @@ def test_ids_do_not_repeat() -> None:
 
 
 def test_the_message_carries_what_the_contract_says() -> None:
-    message = broker.message_of(EVENT)
+    message = messages.message_of(EVENT)
     assert message.message_id == EVENT.id
     assert message.correlation_id == "request-1"
     assert message.type == "image.upload.requested"

@@ -21,13 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from image_api import errors, settings
-from image_api.core import tokens
-from image_api.web import http
-from tests.application import Handler, LambdaContext
+from image_api import errors, settings, wiring
+from image_api.core.tokens import TokenSigner
+from image_api.web import http, problems
+from tests.application import ENVIRONMENT, Handler, LambdaContext
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 
 CONTEXT: Any = LambdaContext()
+SIGNER = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 60)
 
 # What each error is made with, where a sentence is not enough.
 EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
@@ -39,7 +40,7 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.UploadNotFound: errors.UploadNotFound(),
 }
 # A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.
-NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage}
+NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage, errors.ObjectMissing}
 
 
 class Sizes(BaseModel):
@@ -85,7 +86,7 @@ def echo() -> Handler:
 @pytest.fixture
 def private() -> Handler:
     """Says who asks; its path, query and body have rules."""
-    app = http.resolver(authenticated=True)
+    app = http.resolver(tokens=SIGNER)
 
     @app.put("/thing/<thing_id>")
     def thing(
@@ -93,7 +94,7 @@ def private() -> Handler:
         sizes: Annotated[Sizes, Body()],
         limit: Annotated[int, Query(ge=1)] = 1,
     ) -> Response[Any]:
-        return http.json_response({"user_id": http.user_id(app), "thing_id": thing_id})
+        return http.json_response({"user_id": http.caller(app).user_id, "thing_id": thing_id})
 
     return http.lambda_handler(app)
 
@@ -102,17 +103,17 @@ def private() -> Handler:
 def test_every_error_that_a_client_can_cause_has_a_status(
     kind: type[errors.ImageApiError],
 ) -> None:
-    mapped = any(ancestor in http.STATUS_OF for ancestor in kind.__mro__)
+    mapped = any(ancestor in problems.STATUS_OF for ancestor in kind.__mro__)
     assert mapped == (kind not in NOT_FOR_CLIENTS)
 
 
-@pytest.mark.parametrize("kind", list(http.STATUS_OF), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(problems.STATUS_OF), ids=lambda kind: kind.__name__)
 def test_an_error_is_answered_with_its_status_and_its_words(
     kind: type[errors.ImageApiError],
 ) -> None:
     error = EXAMPLES.get(kind) or kind("What is wrong, in words")
     response = get(raising(error))
-    assert response["statusCode"] == http.STATUS_OF[kind]
+    assert response["statusCode"] == problems.STATUS_OF[kind]
     if isinstance(error, errors.InvalidRequest):
         assert body_of(response) == {
             "detail": "Validation error",
@@ -349,7 +350,7 @@ def test_an_id_that_nothing_can_have_is_not_found(private: Handler, thing_id: st
     event = proxy_event(
         "PUT",
         f"/thing/{thing_id}",
-        token=tokens.issue(7),
+        token=SIGNER.issue(7),
         json_body={"name": "a", "width": 1},
     )
     response = private(event, CONTEXT)
@@ -377,16 +378,16 @@ def test_a_good_token_says_who_asks_whatever_the_headers_case(private: Handler) 
             "PUT",
             "/thing/3",
             json_body={"name": "a", "width": 1},
-            headers={name: f"Bearer {tokens.issue(7)}"},
+            headers={name: f"Bearer {SIGNER.issue(7)}"},
         )
         assert body_of(private(event, CONTEXT)) == {"user_id": 7, "thing_id": 3}
 
 
 def test_one_request_leaves_its_user_to_no_other(private: Handler) -> None:
     body = {"name": "a", "width": 1}
-    private(proxy_event("PUT", "/thing/3", json_body=body, token=tokens.issue(7)), CONTEXT)
+    private(proxy_event("PUT", "/thing/3", json_body=body, token=SIGNER.issue(7)), CONTEXT)
     assert private(proxy_event("PUT", "/thing/3", json_body=body), CONTEXT)["statusCode"] == 401
-    second = proxy_event("PUT", "/thing/3", json_body=body, token=tokens.issue(8))
+    second = proxy_event("PUT", "/thing/3", json_body=body, token=SIGNER.issue(8))
     assert body_of(private(second, CONTEXT))["user_id"] == 8
 
 
@@ -395,8 +396,9 @@ def test_a_function_with_tokens_does_not_start_without_a_good_secret(
 ) -> None:
     environment.setenv("JWT_SECRET", "short")
     settings.tokens.cache_clear()
+    wiring.tokens.cache_clear()
     with pytest.raises(errors.ConfigurationError, match="JWT_SECRET has 5 bytes"):
-        http.lambda_handler(http.resolver(authenticated=True))
+        http.lambda_handler(http.resolver(tokens=wiring.tokens()))
 
 
 def test_a_path_that_the_function_does_not_know_is_not_found(echo: Handler) -> None:
@@ -430,14 +432,14 @@ def test_a_browser_of_another_origin_may_read_every_answer(
 ) -> None:
     environment.setenv("CORS_ALLOWED_ORIGIN", "https://gallery.example.com")
     settings.allowed_origin.cache_clear()
-    app = http.resolver(authenticated=True)
+    app = http.resolver(tokens=SIGNER)
 
     @app.get("/thing")
     def thing() -> Response[Any]:
         return http.json_response({})
 
     handler = http.lambda_handler(app)
-    for token in (tokens.issue(7), None):
+    for token in (SIGNER.issue(7), None):
         response = get(handler, token=token, headers={"Origin": "https://gallery.example.com"})
         assert header_of(response, "Access-Control-Allow-Origin") == "https://gallery.example.com"
         exposed = header_of(response, "Access-Control-Expose-Headers") or ""
@@ -446,7 +448,7 @@ def test_a_browser_of_another_origin_may_read_every_answer(
             "X-Total-Count",
             "Retry-After",
         }
-    other = get(handler, token=tokens.issue(7), headers={"Origin": "https://evil.example.com"})
+    other = get(handler, token=SIGNER.issue(7), headers={"Origin": "https://evil.example.com"})
     assert header_of(other, "Access-Control-Allow-Origin") != "https://evil.example.com"
 
 
@@ -540,6 +542,6 @@ def test_a_log_line_of_an_outage_names_the_cause_and_not_its_text(
 
 
 def test_documented_errors_have_the_shape_of_their_answers() -> None:
-    documented: Callable[..., Any] = http.documented
-    statuses = {*http.STATUS_OF.values()}
-    assert set(documented(http.Problem, *statuses)) == {200, *statuses}
+    documented: Callable[..., Any] = problems.documented
+    statuses = {*problems.STATUS_OF.values()}
+    assert set(documented(problems.Problem, *statuses)) == {200, *statuses}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from image_api.core import metrics
-from image_api.core.metrics import MessageCounts
+from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 
 

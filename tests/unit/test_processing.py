@@ -12,10 +12,12 @@ import pytest
 
 from image_api.core import events, processing
 from image_api.core.events import Event
-from image_api.core.processing import Delivery, Processor
+from image_api.core.messages import Message, ReceivedMessage
+from image_api.core.processing import Processor
+from image_api.core.settling import Consumer
 from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
-from image_api.rabbitmq.broker import Message
+from image_api.rabbitmq import lambda_event
 from tests.fakes import (
     OCCURRED_AT,
     FakeProcessingRecords,
@@ -69,13 +71,8 @@ class Bench:
     publisher: FakePublisher = field(default_factory=FakePublisher)
 
     def __post_init__(self) -> None:
-        self.processor = Processor(
-            records=lambda: self.records,
-            storage=self.storage,
-            publisher=self.publisher,
-            queue=QUEUE,
-            workers=2,
-        )
+        processor = Processor(records=lambda: self.records, storage=self.storage)
+        self.consumer = Consumer(processor, self.publisher, QUEUE, workers=2)
 
     def accept_upload(self, data: bytes = b"original") -> Event:
         image_id = 1 + len(self.storage.objects)
@@ -93,9 +90,9 @@ class Bench:
         self.records.images[image_id].deleted = True
         return event(events.DELETE_REQUESTED, image_id, self._accept(image_id))
 
-    def process(self, *deliveries: Delivery | Event) -> dict[str, int]:
-        return self.processor.process(
-            [item if isinstance(item, Delivery) else delivery(item) for item in deliveries]
+    def process(self, *deliveries: ReceivedMessage | Event) -> dict[str, int]:
+        return self.consumer.consume(
+            [item if isinstance(item, ReceivedMessage) else delivery(item) for item in deliveries]
         )
 
     def ready_image(self, data: bytes = b"original") -> int:
@@ -118,8 +115,8 @@ def event(event_type: str, image_id: int, sequence: int, **data: Any) -> Event:
     )
 
 
-def delivery(accepted: Event, **headers: Any) -> Delivery:
-    return Delivery(
+def delivery(accepted: Event, **headers: Any) -> ReceivedMessage:
+    return ReceivedMessage(
         body=events.encode(accepted),
         message_id=accepted.id,
         correlation_id=accepted.correlation_id,
@@ -128,9 +125,9 @@ def delivery(accepted: Event, **headers: Any) -> Delivery:
     )
 
 
-def again(message: Message) -> Delivery:
+def again(message: Message) -> ReceivedMessage:
     """A message as it comes back from a delay queue."""
-    return Delivery(
+    return ReceivedMessage(
         message.body, message.message_id, message.correlation_id, message.type, message.headers
     )
 
@@ -140,7 +137,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(processing, "render", rendered)
     made = Bench()
     yield made
-    made.processor._threads.shutdown()
+    made.consumer.close()
 
 
 def test_an_upload_becomes_ready_with_its_renditions(bench: Bench) -> None:
@@ -164,7 +161,7 @@ def test_an_original_with_nothing_to_remove_is_not_stored_twice(bench: Bench) ->
 def test_the_outcome_is_published_and_carries_the_requests_correlation_id(bench: Bench) -> None:
     upload = bench.accept_upload()
     bench.process(upload)
-    (outcome,) = bench.records.delivered
+    (outcome,) = bench.records.published
     assert outcome.correlation_id == upload.correlation_id
     assert outcome.id != upload.id
 
@@ -174,7 +171,7 @@ def test_a_duplicate_changes_nothing_and_is_told_to_nobody(bench: Bench) -> None
     assert bench.process(upload, upload) == {"applied": 1, "duplicate": 1}
     assert bench.process(upload) == {"duplicate": 1}
     assert bench.outcome_types() == [events.UPLOAD_COMPLETED]
-    assert len(bench.records.delivered) == 1
+    assert len(bench.records.published) == 1
 
 
 def test_a_duplicate_costs_no_rendering(bench: Bench) -> None:
@@ -378,7 +375,7 @@ BAD_MESSAGES = {
 @pytest.mark.parametrize("body", BAD_MESSAGES.values(), ids=BAD_MESSAGES.keys())
 def test_a_bad_message_is_buried_and_delays_no_other(bench: Bench, body: bytes) -> None:
     uploads = [bench.accept_upload() for _ in range(3)]
-    bad = Delivery(body=body, message_id="m-1", correlation_id="", type="")
+    bad = ReceivedMessage(body=body, message_id="m-1", correlation_id="", type="")
     assert bench.process(uploads[0], bad, *uploads[1:]) == {"applied": 3, "dead": 1}
     (dead,) = bench.publisher.to(DEAD)
     assert dead.body == body
@@ -526,10 +523,10 @@ def test_a_deletion_that_is_given_up_keeps_the_row_and_can_be_sent_again(bench: 
     assert bench.storage.objects == {}
 
 
-def redriven(dead: Message) -> Delivery:
+def redriven(dead: Message) -> ReceivedMessage:
     """A dead letter as `make redrive` sends it back."""
     headers = {name: value for name, value in dead.headers.items() if name == "x-redriven"}
-    return Delivery(
+    return ReceivedMessage(
         dead.body,
         dead.message_id,
         dead.correlation_id,
@@ -694,7 +691,7 @@ def lambda_message(**properties: Any) -> dict[str, Any]:
 
 def test_an_event_of_lambda_is_read_in_the_order_of_the_queue() -> None:
     messages = [lambda_message(messageId=f"m-{number}") for number in range(3)]
-    read = processing.messages_of(
+    read = lambda_event.messages_of(
         {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"image_events::/": messages}}
     )
     assert [message.message_id for message in read] == ["m-0", "m-1", "m-2"]
@@ -702,8 +699,10 @@ def test_an_event_of_lambda_is_read_in_the_order_of_the_queue() -> None:
 
 
 def test_properties_that_are_missing_are_empty() -> None:
-    (message,) = processing.messages_of({"rmqMessagesByQueue": {"q::/": [lambda_message()]}})
-    assert message == Delivery(body=b"{}", message_id="", correlation_id="", type="", headers={})
+    (message,) = lambda_event.messages_of({"rmqMessagesByQueue": {"q::/": [lambda_message()]}})
+    assert message == ReceivedMessage(
+        body=b"{}", message_id="", correlation_id="", type="", headers={}
+    )
 
 
 def test_headers_are_read_as_lambda_hands_them_over() -> None:
@@ -713,7 +712,7 @@ def test_headers_are_read_as_lambda_hands_them_over() -> None:
     message = lambda_message(
         headers={"x-attempt": 2, "text": text, "signed": signed, "none": None, "flag": True}
     )
-    (read,) = processing.messages_of({"rmqMessagesByQueue": {"q::/": [message]}})
+    (read,) = lambda_event.messages_of({"rmqMessagesByQueue": {"q::/": [message]}})
     assert read.headers == {
         "x-attempt": 2,
         "text": "Zoë",

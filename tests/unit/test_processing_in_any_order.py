@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from image_api.core import events, processing
 from image_api.core.events import Event
-from image_api.core.processing import Delivery, Processor
+from image_api.core.messages import RETRY_DELAYS_SECONDS, ReceivedMessage
+from image_api.core.processing import Processor
+from image_api.core.settling import Consumer
 from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
-from image_api.rabbitmq.broker import RETRY_DELAYS_SECONDS
 from tests.fakes import (
     OCCURRED_AT,
     FakeProcessingRecords,
@@ -58,16 +59,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.records = FakeProcessingRecords()
         self.storage = FakeStorage()
         self.publisher = FakePublisher()
-        self.processor = Processor(
-            records=lambda: self.records,
-            storage=self.storage,
-            publisher=self.publisher,
-            queue="events",
-            workers=1,
-        )
+        processor = Processor(records=lambda: self.records, storage=self.storage)
+        self.consumer = Consumer(processor, self.publisher, "events", workers=1)
         self.accepted: dict[int, list[Event]] = {}
-        self.queue: list[Delivery] = []
-        self.seen: list[Delivery] = []
+        self.queue: list[ReceivedMessage] = []
+        self.seen: list[ReceivedMessage] = []
         self.crashes = 0
         self.left_to_the_relay = 0
 
@@ -155,7 +151,7 @@ class AnyOrder(RuleBasedStateMachine):
                     self.records, name, _crashing(getattr(self.records, name), is_committed)
                 )
             try:
-                self.processor.process([delivery])
+                self.consumer.consume([delivery])
             except Crash:
                 self.crashes += 1
                 self.left_to_the_relay += len(self.records.outcomes) - outcomes
@@ -192,7 +188,7 @@ class AnyOrder(RuleBasedStateMachine):
             self._check_the_end()
         finally:
             self.patch.undo()
-            self.processor._threads.shutdown()
+            self.consumer.close()
 
     def _sweep(self) -> None:
         """What the janitor does: only a crash leaves objects that no row speaks of."""
@@ -220,7 +216,7 @@ class AnyOrder(RuleBasedStateMachine):
                 {key: self.storage.objects[key][0] for key in {image.original_key, *_keys(image)}}
             )
         assert {key: data for key, (data, _) in self.storage.objects.items()} == objects
-        assert len(self.records.delivered) + self.left_to_the_relay == len(self.records.outcomes)
+        assert len(self.records.published) + self.left_to_the_relay == len(self.records.outcomes)
 
     def _check_image(self, image: ProcessedImage, changes: list[Event]) -> None:
         """The image as the changes make it when they are applied one after the other, once."""
@@ -255,19 +251,19 @@ class AnyOrder(RuleBasedStateMachine):
         sequence = len(self.accepted[image_id]) + 1
         event = Event(events.new_id(), event_type, image_id, sequence, data, "", OCCURRED_AT)
         self.accepted[image_id].append(event)
-        self.queue.append(Delivery(events.encode(event), event.id, "", event_type))
+        self.queue.append(ReceivedMessage(events.encode(event), event.id, "", event_type))
 
-    def _process(self, batch: list[Delivery]) -> None:
-        self.processor.process(batch)
+    def _process(self, batch: list[ReceivedMessage]) -> None:
+        self.consumer.consume(batch)
         self._take_back(batch)
 
-    def _take_back(self, batch: list[Delivery]) -> None:
+    def _take_back(self, batch: list[ReceivedMessage]) -> None:
         """What was sent to the delay queues is in the queue again, sooner or later."""
         self.seen += batch
         for queue, message in self.publisher.messages:
             if queue != "events.dead":
                 self.queue.append(
-                    Delivery(
+                    ReceivedMessage(
                         message.body,
                         message.message_id,
                         message.correlation_id,

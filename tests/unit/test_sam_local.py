@@ -59,7 +59,7 @@ def test_the_values_are_settings_that_a_deployment_would_accept(
     environment: pytest.MonkeyPatch,
 ) -> None:
     use_environment(environment, VALUES)
-    settings.check()
+    settings.load_all()
 
     assert settings.database_url() != settings.database_admin_url()
     storage = settings.storage()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, processing
+from image_api.core import events
+from image_api.rabbitmq import lambda_event
 from infra.tools import sample_events
 
 ROOT = Path(__file__).parents[2]
@@ -105,8 +106,8 @@ def test_the_events_of_a_user_differ_in_token_and_image_alone() -> None:
         assert text.replace("my.own.token", "TOKEN").replace("/4711", "/1").replace(
             '"image_id": "4711"', '"image_id": "1"'
         ) == sample_events.as_text(event)
-    (delivery,) = processing.messages_of(own["consumer"])
-    decoded, (sample,) = events.decode(delivery.body), processing.messages_of(EVENTS["consumer"])
+    (delivery,) = lambda_event.messages_of(own["consumer"])
+    decoded, (sample,) = events.decode(delivery.body), lambda_event.messages_of(EVENTS["consumer"])
     assert (decoded.image_id, decoded.sequence) == (4711, 1)
     assert decoded.id != events.decode(sample.body).id
 
@@ -120,7 +121,7 @@ def test_the_upload_holds_the_photo_byte_for_byte() -> None:
 
 def test_the_batch_of_messages_is_one_that_the_consumer_understands() -> None:
     event = EVENTS["consumer"]
-    (delivery,) = processing.messages_of(event)
+    (delivery,) = lambda_event.messages_of(event)
     decoded = events.decode(delivery.body)
     (message,) = event["rmqMessagesByQueue"]["image_events::/"]
     properties: dict[str, Any] = message["basicProperties"]

@@ -198,7 +198,7 @@ def test_images_are_shared_unless_the_deployment_says_otherwise(only: Callable[.
 
 def test_the_throttle_can_be_set(only: Callable[..., None]) -> None:
     only(LOGIN_FAILURES_PER_NAME="3", LOGIN_FAILURES_PER_ADDRESS="50")
-    assert settings.throttle() == settings.ThrottleSettings(3, 50, 900)
+    assert settings.sign_in_throttle() == settings.SignInThrottle(3, 50, 900)
 
 
 def test_the_throttle_of_registrations_can_be_set(only: Callable[..., None]) -> None:
@@ -213,7 +213,7 @@ def test_a_deployment_is_checked_for_every_setting_it_needs(
     only: Callable[..., None], name: str
 ) -> None:
     only(**application.ENVIRONMENT)
-    settings.check()
+    settings.load_all()
     only(**{key: value for key, value in application.ENVIRONMENT.items() if key != name})
     with pytest.raises(ConfigurationError):
-        settings.check()
+        settings.load_all()

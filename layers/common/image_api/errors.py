@@ -61,7 +61,7 @@ class UploadNotFound(ImageApiError):
 
 
 class InvalidImage(ImageApiError):
-    """The uploaded bytes are no picture that is accepted here."""
+    """The upload is not an image in an accepted format."""
 
 
 class EmptyFile(InvalidImage):
@@ -86,6 +86,13 @@ class TooManyPixels(InvalidImage):
 
 class FileTooLarge(ImageApiError):
     pass
+
+
+class ObjectMissing(ImageApiError):
+    """The storage holds nothing under this key."""
+
+    def __init__(self) -> None:
+        super().__init__("A stored file is missing")
 
 
 class ServiceUnavailable(ImageApiError):

@@ -6,12 +6,13 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from image_api.errors import ConfigurationError
 
-Visibility = Literal["shared", "private"]
+if TYPE_CHECKING:
+    from image_api.core.images import Visibility
 
 MIN_JWT_SECRET_BYTES = 32
 
@@ -48,7 +49,7 @@ class JanitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ThrottleSettings:
+class SignInThrottle:
     """How many failed sign-ins in `window_seconds` are allowed before the next has to wait."""
 
     failures_per_name: int
@@ -137,8 +138,8 @@ def tokens() -> TokenSettings:
 
 
 @cache
-def throttle() -> ThrottleSettings:
-    return ThrottleSettings(
+def sign_in_throttle() -> SignInThrottle:
+    return SignInThrottle(
         failures_per_name=_number("LOGIN_FAILURES_PER_NAME", 5, 1),
         failures_per_address=_number("LOGIN_FAILURES_PER_ADDRESS", 5, 1),
         window_seconds=15 * 60,
@@ -177,13 +178,13 @@ def allowed_origin() -> str:
     return _optional("CORS_ALLOWED_ORIGIN") or "*"
 
 
-def check() -> None:
+def load_all() -> None:
     """Reads every setting once, so that a wrong one stops a deployment instead of a request."""
     database_url()
     broker()
     storage()
     tokens()
-    throttle()
+    sign_in_throttle()
     registration_throttle()
     janitor()
     default_visibility()

@@ -15,7 +15,8 @@ from image_api import settings
 if TYPE_CHECKING:
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import UrlSigner
-    from image_api.core.processing import Processor
+    from image_api.core.settling import Consumer
+    from image_api.core.tokens import TokenSigner
     from image_api.postgres.database import Database
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
@@ -46,10 +47,22 @@ def storage() -> S3Storage:
 
 
 @cache
+def tokens() -> TokenSigner:
+    from image_api.core.tokens import TokenSigner
+
+    token_settings = settings.tokens()
+    return TokenSigner(
+        token_settings.secret, token_settings.previous_secret, token_settings.ttl_seconds
+    )
+
+
+@cache
 def user_records() -> PostgresUserRecords:
     from image_api.postgres.users import PostgresUserRecords
 
-    return PostgresUserRecords(database())
+    return PostgresUserRecords(
+        database(), settings.sign_in_throttle(), settings.registration_throttle()
+    )
 
 
 @cache
@@ -74,7 +87,7 @@ def outbox() -> Outbox:
 
 
 @cache
-def links() -> UrlSigner:
+def url_signer() -> UrlSigner:
     from image_api.aws.signing import AwsCredentials, UrlSigner
 
     target = settings.storage()
@@ -88,15 +101,15 @@ def links() -> UrlSigner:
 
 
 @cache
-def processor() -> Processor:
+def consumer() -> Consumer:
     from image_api.core.processing import Processor
+    from image_api.core.settling import Consumer
     from image_api.postgres.database import Database
     from image_api.postgres.processing import PostgresProcessingRecords
 
-    return Processor(
-        # Each thread of the processor talks to the database over a connection of its own.
+    processor = Processor(
+        # Each thread of the consumer talks to the database over a connection of its own.
         records=lambda: PostgresProcessingRecords(Database(settings.database_url()), broker()),
         storage=storage(),
-        publisher=broker(),
-        queue=settings.broker().queue,
     )
+    return Consumer(processor, broker(), settings.broker().queue)

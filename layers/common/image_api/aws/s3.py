@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from image_api.core.janitor import StoredObject
-from image_api.errors import ServiceUnavailable
+from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ else:
 # Keys are never used again for other bytes.
 _CACHE_CONTROL = "private, max-age=31536000, immutable"
 _DELETE_LIMIT = 1000
-
-
-class ObjectMissing(Exception):
-    """There is no object under this key."""
 
 
 class S3Storage:
@@ -57,7 +53,7 @@ class S3Storage:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                raise ObjectMissing(key) from error
+                raise ObjectMissing from error
             raise ServiceUnavailable("The storage did not hand out the file") from error
         except (BotoCoreError, OSError) as error:
             raise ServiceUnavailable("The storage did not hand out the file") from error
@@ -122,7 +118,7 @@ class S3Storage:
             raise ServiceUnavailable("The storage did not list the files") from error
         self.delete(keys)
 
-    def check(self) -> None:
+    def ping(self) -> None:
         """Raises ServiceUnavailable when the bucket does not answer."""
         try:
             self._client.head_bucket(Bucket=self._bucket)

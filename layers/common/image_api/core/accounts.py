@@ -11,7 +11,6 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from image_api.core import tokens
 from image_api.errors import TooManyAttempts, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
@@ -44,7 +43,7 @@ def checked_password(value: str) -> str:
     if not any(character in SPECIAL_CHARACTERS for character in value):
         raise ValueError(f"The password needs at least one of {SPECIAL_CHARACTERS}")
     if any(unicodedata.category(character) == "Cs" for character in value):
-        raise ValueError("The password contains a lone surrogate, which is no character")
+        raise ValueError("The password contains an invalid Unicode character")
     return value
 
 
@@ -88,11 +87,11 @@ class Credentials(BaseModel):
     password: Annotated[str, Field(max_length=1024)]
 
 
-class Session(BaseModel):
+class AccessToken(BaseModel):
     """The token that every other request needs, for the header `Authorization: Bearer`."""
 
     access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a kind, no password
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a kind, not a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,13 @@ class UserRecords(Protocol):
     ) -> None: ...
 
 
-def register(records: UserRecords, registration: Registration, address: str) -> Session:
+class TokenIssuer(Protocol):
+    def issue(self, user_id: int) -> str: ...
+
+
+def register(
+    records: UserRecords, tokens: TokenIssuer, registration: Registration, address: str
+) -> AccessToken:
     """Raises UsernameTaken, or TooManyAttempts before any work is done."""
     retry_after_seconds = records.begin_registration(address)
     if retry_after_seconds > 0:
@@ -128,10 +133,12 @@ def register(records: UserRecords, registration: Registration, address: str) -> 
         _username_key(registration.username),
         _hasher.hash(registration.password),
     )
-    return Session(access_token=tokens.issue(user_id))
+    return AccessToken(access_token=tokens.issue(user_id))
 
 
-def sign_in(records: UserRecords, credentials: Credentials, address: str) -> Session:
+def sign_in(
+    records: UserRecords, tokens: TokenIssuer, credentials: Credentials, address: str
+) -> AccessToken:
     """Raises WrongCredentials or TooManyAttempts, alike for names that exist and that do not."""
     name_key = _username_key(credentials.username)
     attempt = records.begin_sign_in(name_key, address)
@@ -147,7 +154,7 @@ def sign_in(records: UserRecords, credentials: Credentials, address: str) -> Ses
         attempt.user_id,
         _hasher.hash(credentials.password) if outdated else None,
     )
-    return Session(access_token=tokens.issue(attempt.user_id))
+    return AccessToken(access_token=tokens.issue(attempt.user_id))
 
 
 def _username_key(username: str) -> str:

@@ -12,7 +12,7 @@ State = Literal["up", "down"]
 
 
 class Part(Protocol):
-    def check(self) -> None:
+    def ping(self) -> None:
         """Raises ServiceUnavailable when the part does not answer."""
 
 
@@ -41,7 +41,7 @@ def examine(database: Part, broker: Part, storage: Part) -> Report:
 
 def _state_of(part: Part) -> State:
     try:
-        part.check()
+        part.ping()
     except ServiceUnavailable:
         return "down"
     return "up"

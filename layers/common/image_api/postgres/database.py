@@ -85,7 +85,7 @@ class Database:
         finally:
             self._in_transaction = False
 
-    def check(self) -> None:
+    def ping(self) -> None:
         """Raises ServiceUnavailable when the database does not answer."""
         self.rows("SELECT 1")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -11,62 +12,41 @@ import orjson
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.images import ListQuery, NewImage
+from image_api.core.images import Caller, ListQuery
+from image_api.core.uploads import NewImage
 from image_api.errors import Unauthenticated, UploadNotFound
 from image_api.postgres.database import Database, UniqueViolation
+from image_api.postgres.outbox import INSERT_EVENT
 
 _USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
 
-# Row and event in one statement, so in one transaction, with one round trip.
-_ACCEPT_UPLOAD = """
-WITH added AS (
+_ACCEPT_UPLOAD = f"""
+WITH changed AS (
     INSERT INTO images (user_id, title, visibility, original_key, object_key,
                         content_type, size_bytes, width, height)
     SELECT u.id, :title, :visibility, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height
     FROM users AS u WHERE u.id = :user_id
-    RETURNING id, accepted_sequence
-), event AS (
-    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-    SELECT :event_id, 'image.upload.requested', a.id, a.accepted_sequence, :data, :correlation_id
-    FROM added AS a
-    RETURNING image_id, sequence, rfc3339(created_at)
-)
-SELECT * FROM event
+    RETURNING id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
+) {INSERT_EVENT}
 """
 
-_ACCEPT_UPDATE = """
+
+def _accept_change(assignments: str) -> str:
+    return f"""
 WITH changed AS (
     UPDATE images
-    SET status = 'processing', error = NULL, updated_at = now(),
-        accepted_sequence = accepted_sequence + 1
+    SET {assignments}, updated_at = now(), accepted_sequence = accepted_sequence + 1
     WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
-    RETURNING id, accepted_sequence
-), event AS (
-    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-    SELECT :event_id, 'image.update.requested', c.id, c.accepted_sequence, :data, :correlation_id
-    FROM changed AS c
-    RETURNING image_id, sequence, rfc3339(created_at) AS created_at
-)
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
-       (SELECT sequence FROM event), (SELECT created_at FROM event)
+    RETURNING id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
+), event AS ({INSERT_EVENT})
+SELECT ({_USER_EXISTS}), e.sequence, e.created_at
+FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
 """
 
-_ACCEPT_DELETE = """
-WITH changed AS (
-    UPDATE images
-    SET deleted_at = now(), updated_at = now(), accepted_sequence = accepted_sequence + 1
-    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
-    RETURNING id, accepted_sequence
-), event AS (
-    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-    SELECT :event_id, 'image.delete.requested', c.id, c.accepted_sequence, :data, :correlation_id
-    FROM changed AS c
-    RETURNING image_id, sequence, rfc3339(created_at) AS created_at
-)
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
-       (SELECT sequence FROM event), (SELECT created_at FROM event)
-"""
+
+_ACCEPT_UPDATE = _accept_change("status = 'processing', error = NULL")
+_ACCEPT_DELETE = _accept_change("deleted_at = now()")
 
 # A change that was accepted and neither applied nor given up.
 _OLDEST_UNFINISHED = """
@@ -87,7 +67,7 @@ _IMAGE_JSON = """json_build_object(
                       WHERE t.image_id = i.id AND t.name = 'thumbnail'))"""
 
 _FIND = f"""
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+SELECT ({_USER_EXISTS}),
        (SELECT {_IMAGE_JSON}::text
         FROM images AS i
         WHERE i.id = :image_id AND i.deleted_at IS NULL
@@ -131,7 +111,7 @@ def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
         by = " AND n.status = :status" if by_status else ""
         counts = f"(SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE {kept}{by})"
     return f"""
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+SELECT ({_USER_EXISTS}),
        ({counts})::bigint,
        (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
         FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i)
@@ -149,10 +129,10 @@ class PostgresImageRecords:
         row = self._database.row(_USER_EXISTS, user_id=user_id)
         _require(row is not None and row[0])
 
-    def accept_upload(self, user_id: int, image: NewImage, correlation_id: str) -> Event:
+    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
         event_id = events.new_id()
         data = {
-            "user_id": user_id,
+            "user_id": caller.user_id,
             "object_key": image.original_key,
             "title": image.title,
             "content_type": image.content_type,
@@ -163,51 +143,38 @@ class PostgresImageRecords:
         try:
             row = self._database.row(
                 _ACCEPT_UPLOAD,
-                user_id=user_id,
-                title=image.title,
-                visibility=image.visibility,
-                original_key=image.original_key,
-                content_type=image.content_type,
-                size_bytes=image.size_bytes,
-                width=image.width,
-                height=image.height,
+                user_id=caller.user_id,
+                **asdict(image),
                 event_id=event_id,
+                event_type=events.UPLOAD_REQUESTED,
                 data=json.dumps(data),
-                correlation_id=correlation_id,
+                correlation_id=caller.correlation_id,
             )
         except UniqueViolation as error:
             # Keys are random, so only a direct upload that is completed twice comes here.
             raise UploadNotFound from error
         _require(row is not None)
         assert row is not None
-        image_id, sequence, occurred_at = row
+        image_id, sequence, _, occurred_at = row
         return Event(
             event_id,
             events.UPLOAD_REQUESTED,
             image_id,
             sequence,
             data,
-            correlation_id,
+            caller.correlation_id,
             occurred_at,
         )
 
     def accept_update(
-        self, user_id: int, image_id: int, changes: Mapping[str, str], correlation_id: str
+        self, caller: Caller, image_id: int, changes: Mapping[str, str]
     ) -> Event | None:
-        data = {"user_id": user_id, "changes": dict(changes)}
-        return self._accept(
-            _ACCEPT_UPDATE, events.UPDATE_REQUESTED, user_id, image_id, data, correlation_id
-        )
+        data = {"user_id": caller.user_id, "changes": dict(changes)}
+        return self._accept(_ACCEPT_UPDATE, events.UPDATE_REQUESTED, caller, image_id, data)
 
-    def accept_delete(self, user_id: int, image_id: int, correlation_id: str) -> Event | None:
-        return self._accept(
-            _ACCEPT_DELETE,
-            events.DELETE_REQUESTED,
-            user_id,
-            image_id,
-            {"user_id": user_id},
-            correlation_id,
-        )
+    def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
+        data = {"user_id": caller.user_id}
+        return self._accept(_ACCEPT_DELETE, events.DELETE_REQUESTED, caller, image_id, data)
 
     def oldest_unfinished_age_seconds(self) -> float:
         row = self._database.row(_OLDEST_UNFINISHED)
@@ -242,29 +209,26 @@ class PostgresImageRecords:
         return orjson.loads(images), int(total)
 
     def _accept(
-        self,
-        statement: str,
-        event_type: str,
-        user_id: int,
-        image_id: int,
-        data: dict[str, Any],
-        correlation_id: str,
+        self, statement: str, event_type: str, caller: Caller, image_id: int, data: dict[str, Any]
     ) -> Event | None:
         event_id = events.new_id()
         row = self._database.row(
             statement,
-            user_id=user_id,
+            user_id=caller.user_id,
             image_id=image_id,
             event_id=event_id,
+            event_type=event_type,
             data=json.dumps(data),
-            correlation_id=correlation_id,
+            correlation_id=caller.correlation_id,
         )
         assert row is not None
         exists, sequence, occurred_at = row
         _require(exists)
         if sequence is None:
             return None
-        return Event(event_id, event_type, image_id, sequence, data, correlation_id, occurred_at)
+        return Event(
+            event_id, event_type, image_id, sequence, data, caller.correlation_id, occurred_at
+        )
 
 
 def _require(user_exists: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from image_api.core import events
 from image_api.postgres.database import Database
+from image_api.postgres.outbox import INSERT_EVENT
 
 # A deleted row still owns its objects until the consumer removed both.
 _EXPECTED_KEYS = """
@@ -35,15 +37,13 @@ _COUNT_OVERDUE_REMOVALS = f"SELECT count(*) {_OVERDUE_REMOVALS}"
 
 # As a new event: the one before may lie among the dead letters, and both may arrive.
 _RESUME_REMOVALS = f"""
-WITH resumed AS (
-    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-    SELECT gen_random_uuid(), 'image.delete.requested', i.id, i.accepted_sequence,
-           jsonb_build_object('user_id', i.user_id), 'janitor'
+WITH changed AS (
+    SELECT i.id AS image_id, i.accepted_sequence AS sequence,
+           jsonb_build_object('user_id', i.user_id) AS data
     {_OVERDUE_REMOVALS}
     LIMIT 1000
-    RETURNING id
-)
-SELECT count(*) FROM resumed
+), event AS ({INSERT_EVENT})
+SELECT count(*) FROM event
 """
 
 _FORGET_OLD_EVENTS = """
@@ -71,8 +71,16 @@ class PostgresJanitorRecords:
         self._database.rows(_FAIL, image_id=image_id)
 
     def resume_removals(self, min_age_seconds: int, dry_run: bool) -> int:
-        statement = _COUNT_OVERDUE_REMOVALS if dry_run else _RESUME_REMOVALS
-        row = self._database.row(statement, min_age_seconds=min_age_seconds)
+        if dry_run:
+            row = self._database.row(_COUNT_OVERDUE_REMOVALS, min_age_seconds=min_age_seconds)
+        else:
+            row = self._database.row(
+                _RESUME_REMOVALS,
+                min_age_seconds=min_age_seconds,
+                event_id=None,
+                event_type=events.DELETE_REQUESTED,
+                correlation_id="janitor",
+            )
         assert row is not None
         return int(row[0])
 

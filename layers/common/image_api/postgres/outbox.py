@@ -17,10 +17,14 @@ _FORGET = """
 DELETE FROM outbox WHERE event_id = :event_id
 """
 
-_ADD = """
-INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-VALUES (:event_id, :type, :image_id, :sequence, :data, :correlation_id)
-RETURNING rfc3339(created_at)
+# The last step of every statement that an event comes of, so that both are there or neither: what
+# its step `changed` yields (image_id, sequence, data) becomes the event.
+INSERT_EVENT = """
+    INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
+    SELECT coalesce(:event_id::uuid, gen_random_uuid()), :event_type::text,
+           c.image_id, c.sequence, c.data, :correlation_id::text
+    FROM changed AS c
+    RETURNING image_id, sequence, data, rfc3339(created_at) AS created_at
 """
 
 # Each of several relays takes rows that no other holds.
@@ -43,7 +47,7 @@ class Outbox:
         self._database = database
         self._publisher = publisher
 
-    def deliver(self, event: Event) -> None:
+    def publish(self, event: Event) -> None:
         """Publishes a committed event. What fails here is left to the relay: it is not lost."""
         try:
             self._publisher.publish_event(event)
@@ -69,30 +73,6 @@ class Outbox:
                 self._publisher.publish_event(event)
                 self._database.rows(_FORGET, event_id=event.id)
         return len(rows)
-
-
-def add_event(
-    database: Database,
-    *,
-    event_id: str,
-    event_type: str,
-    image_id: int,
-    sequence: int,
-    data_json: str,
-    correlation_id: str,
-) -> str:
-    """Adds an event to the transaction under way; returns the time it carries."""
-    row = database.row(
-        _ADD,
-        event_id=event_id,
-        type=event_type,
-        image_id=image_id,
-        sequence=sequence,
-        data=data_json,
-        correlation_id=correlation_id,
-    )
-    assert row is not None
-    return str(row[0])
 
 
 def _event(row: list[Any]) -> Event:

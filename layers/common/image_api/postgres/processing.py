@@ -10,7 +10,7 @@ from image_api.core import events
 from image_api.core.events import Event
 from image_api.core.processing import ImageState, StoredRendition
 from image_api.postgres.database import Database, UniqueViolation
-from image_api.postgres.outbox import EventPublisher, Outbox
+from image_api.postgres.outbox import INSERT_EVENT, EventPublisher, Outbox
 
 _STATE = """
 SELECT EXISTS (SELECT FROM inbox AS b WHERE b.event_id = :event_id::uuid),
@@ -23,7 +23,7 @@ LEFT JOIN images AS i ON i.id = :image_id
 
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
 # What is applied after a failure is in the inbox already.
-_COMPLETE = """
+_COMPLETE = f"""
 WITH changed AS (
     UPDATE images AS i
     SET title = coalesce(:title, i.title),
@@ -47,15 +47,19 @@ WITH changed AS (
                THEN i.applied_sequence = :sequence AND i.status = 'failed'
                     AND i.deleted_at IS NULL
                ELSE i.applied_sequence = :sequence - 1 END
-    RETURNING i.id, i.user_id, i.title, i.visibility, i.object_key, i.content_type, i.size_bytes,
-              i.width, i.height
+    RETURNING i.id AS image_id, :sequence::integer AS sequence, jsonb_build_object(
+        'user_id', i.user_id, 'status', 'ready', 'title', i.title,
+        'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
+        'content_type', i.content_type, 'file_path', i.object_key,
+        'visibility', i.visibility, 'renditions', :renditions::jsonb) AS data
 ), received AS (
-    INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM changed
+    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
     WHERE NOT :after_failure::boolean
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                             animated)
-    SELECT c.id, r.name, r.object_key, r.content_type, r.size_bytes, r.width, r.height, r.animated
+    SELECT c.image_id, r.name, r.object_key, r.content_type, r.size_bytes, r.width, r.height,
+           r.animated
     FROM changed AS c, json_to_recordset(:renditions::json) AS r (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer, animated boolean)
@@ -63,20 +67,11 @@ WITH changed AS (
         object_key = excluded.object_key, content_type = excluded.content_type,
         size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
         animated = excluded.animated
-)
-INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-SELECT :outcome_id::uuid, :outcome_type, c.id, :sequence, jsonb_build_object(
-           'user_id', c.user_id, 'status', 'ready', 'title', c.title,
-           'resolution', c.width || 'x' || c.height, 'size', c.size_bytes,
-           'content_type', c.content_type, 'file_path', c.object_key,
-           'visibility', c.visibility, 'renditions', :renditions::jsonb),
-       :correlation_id
-FROM changed AS c
-RETURNING data, rfc3339(created_at)
+) {INSERT_EVENT}
 """
 
 # Those before it that never came are given up with it: late, they are duplicates.
-_FAIL = """
+_FAIL = f"""
 WITH changed AS (
     UPDATE images AS i
     SET status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'failed' END,
@@ -84,43 +79,32 @@ WITH changed AS (
         updated_at = now(),
         applied_sequence = :sequence
     WHERE i.id = :image_id AND i.applied_sequence < :sequence
-    RETURNING i.id, i.user_id
+    RETURNING i.id AS image_id, :sequence::integer AS sequence, jsonb_build_object(
+        'user_id', i.user_id, 'status', 'failed', 'error', :reason::text) AS data
 ), received AS (
-    INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM changed
-)
-INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-SELECT :outcome_id::uuid, :outcome_type, c.id, :sequence,
-       jsonb_build_object('user_id', c.user_id, 'status', 'failed', 'error', :reason::text),
-       :correlation_id
-FROM changed AS c
-RETURNING data, rfc3339(created_at)
+    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
+) {INSERT_EVENT}
 """
 
-_REMOVE = """
-WITH removed AS (
+_REMOVE = f"""
+WITH changed AS (
     DELETE FROM images AS i
     WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
-    RETURNING i.id, i.user_id
+    RETURNING i.id AS image_id, :sequence::integer AS sequence,
+              jsonb_build_object('user_id', i.user_id) AS data
 ), received AS (
-    INSERT INTO inbox (event_id) SELECT :event_id::uuid FROM removed
-)
-INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-SELECT :outcome_id::uuid, :outcome_type, r.id, :sequence,
-       jsonb_build_object('user_id', r.user_id), :correlation_id
-FROM removed AS r
-RETURNING data, rfc3339(created_at)
+    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
+) {INSERT_EVENT}
 """
 
-_REJECT = """
+_REJECT = f"""
 WITH received AS (
-    INSERT INTO inbox (event_id) VALUES (:event_id::uuid) RETURNING event_id
-)
-INSERT INTO outbox (event_id, type, image_id, sequence, data, correlation_id)
-SELECT :outcome_id::uuid, :outcome_type, :image_id, :sequence,
-       jsonb_build_object('status', 'failed', 'error', :reason::text), :correlation_id
-FROM received AS r
-WHERE :outcome_type::text IS NOT NULL
-RETURNING data, rfc3339(created_at)
+    INSERT INTO inbox (event_id) VALUES (:received_id::uuid) RETURNING event_id
+), changed AS (
+    SELECT :image_id::bigint AS image_id, :sequence::integer AS sequence,
+           jsonb_build_object('status', 'failed', 'error', :reason::text) AS data
+    FROM received WHERE :event_type::text IS NOT NULL
+) {INSERT_EVENT}
 """
 
 
@@ -172,8 +156,8 @@ class PostgresProcessingRecords:
     def remove(self, event: Event, outcome_type: str) -> Event | None:
         return self._write(_REMOVE, event, outcome_type)
 
-    def deliver(self, event: Event) -> None:
-        self._outbox.deliver(event)
+    def publish(self, event: Event) -> None:
+        self._outbox.publish(event)
 
     def _write(
         self, statement: str, event: Event, outcome_type: str | None, **parameters: Any
@@ -182,11 +166,11 @@ class PostgresProcessingRecords:
         try:
             row = self._database.row(
                 statement,
-                event_id=event.id,
+                received_id=event.id,
                 image_id=event.image_id,
                 sequence=event.sequence,
-                outcome_id=outcome_id,
-                outcome_type=outcome_type,
+                event_id=outcome_id,
+                event_type=outcome_type,
                 correlation_id=event.correlation_id,
                 **parameters,
             )
@@ -195,7 +179,7 @@ class PostgresProcessingRecords:
             return None
         if row is None or outcome_type is None:
             return None
-        data, occurred_at = row
+        _, _, data, occurred_at = row
         return Event(
             outcome_id,
             outcome_type,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from image_api import settings
 from image_api.core.accounts import SignInAttempt
 from image_api.errors import UsernameTaken
 from image_api.postgres.database import Database, UniqueViolation
+from image_api.settings import RegistrationThrottle, SignInThrottle
 
 _INSERT = """
 INSERT INTO users (username, username_key, password_hash)
@@ -92,11 +92,18 @@ _FIRST_WAIT_SECONDS = 60
 
 
 class PostgresUserRecords:
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sign_in_throttle: SignInThrottle,
+        registration_throttle: RegistrationThrottle,
+    ) -> None:
         self._database = database
+        self._sign_in_throttle = sign_in_throttle
+        self._registration_throttle = registration_throttle
 
     def begin_registration(self, address: str) -> int:
-        limit = settings.registration_throttle()
+        limit = self._registration_throttle
         row = self._database.row(
             _BEGIN_REGISTRATION,
             address_key=_digest("registration", address),
@@ -119,7 +126,7 @@ class PostgresUserRecords:
         return int(row[0])
 
     def begin_sign_in(self, username_key: str, address: str) -> SignInAttempt:
-        limits = settings.throttle()
+        limits = self._sign_in_throttle
         row = self._database.row(
             _BEGIN_SIGN_IN,
             username_key=username_key,

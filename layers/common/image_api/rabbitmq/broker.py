@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import pika
@@ -16,12 +15,17 @@ from pika.exceptions import AMQPConnectionError, AMQPError
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.metrics import MessageCounts
+from image_api.core.messages import (
+    APP_ID,
+    RETRY_DELAYS_SECONDS,
+    Message,
+    MessageCounts,
+    dead_queue,
+    message_of,
+    retry_queue,
+)
 from image_api.errors import ServiceUnavailable
 from image_api.settings import BrokerSettings
-
-APP_ID = "image-api"
-RETRY_DELAYS_SECONDS = (1, 5, 30, 120, 600)
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
 _CONFIRM_TIMEOUT_SECONDS = 4.0
@@ -32,37 +36,6 @@ _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 
 # pika's connector has a family of its own: a handshake that nobody answers ends in one of these.
 _FAILURES = (AMQPError, AMQPConnectorException, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as it goes over the wire."""
-
-    body: bytes
-    message_id: str
-    correlation_id: str
-    type: str
-    timestamp: int
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    content_type: str = events.CONTENT_TYPE
-
-
-def message_of(event: Event) -> Message:
-    return Message(
-        body=events.encode(event),
-        message_id=event.id,
-        correlation_id=event.correlation_id,
-        type=event.type,
-        timestamp=int(time.time()),
-    )
-
-
-def retry_queue(queue: str, delay_seconds: int) -> str:
-    return f"{queue}.retry.{delay_seconds}s"
-
-
-def dead_queue(queue: str) -> str:
-    return f"{queue}.dead"
 
 
 class Broker:
@@ -96,7 +69,7 @@ class Broker:
         """
         self._on_a_live_connection(lambda: self._publish(exchange, routing_key, message, mandatory))
 
-    def check(self) -> None:
+    def ping(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer."""
         self._on_a_live_connection(self._ask)
 

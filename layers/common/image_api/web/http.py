@@ -1,4 +1,4 @@
-"""HTTP: the resolver, the one table from error to status, the signed-in user."""
+"""HTTP: the resolver of a function, its entry point, and the request under way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -20,32 +20,17 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestValidationError,
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, Field
 
 from image_api import errors, settings
 from image_api.observability import logger
+from image_api.web import problems
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
     from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
-STATUS_OF: dict[type[errors.ImageApiError], int] = {
-    errors.InvalidRequest: 400,
-    errors.Unauthenticated: 401,
-    errors.WrongCredentials: 401,
-    errors.TooManyAttempts: 429,
-    errors.ImageNotFound: 404,
-    errors.UploadNotFound: 404,
-    errors.EmptyFile: 400,
-    errors.NotAnImage: 400,
-    errors.DamagedImage: 400,
-    errors.UnsupportedFormat: 415,
-    errors.TooManyPixels: 413,
-    errors.FileTooLarge: 413,
-    errors.ServiceUnavailable: 503,
-}
+    from image_api.core.images import Caller
 
-_ALWAYS = {
+_COMMON_HEADERS = {
     "X-Content-Type-Options": ["nosniff"],
     "Cache-Control": ["no-store"],
     # Nothing but the documentation is a page.
@@ -54,32 +39,20 @@ _ALWAYS = {
 }
 MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
-_NOTHING_HERE = "There is nothing at this path; /docs lists what there is"
+_MULTIPART = "multipart/form-data"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
+_PARAMETER = re.compile(r"<(\w+)>")
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
-class Problem(BaseModel):
-    """What is wrong, in words."""
-
-    detail: str
-
-
-class FieldProblem(BaseModel):
-    field: str
-    message: str
-
-
-class InvalidFields(BaseModel):
-    """Which fields break which rule."""
-
-    detail: str = Field(default="Validation error", examples=["Validation error"])
-    errors: list[FieldProblem]
+class TokenVerifier(Protocol):
+    def verify(self, authorization: str | None) -> int:
+        """The user id; raises Unauthenticated."""
 
 
 class _RequestValidation(OpenAPIRequestValidationMiddleware):
-    """Powertools' own, but a body that cannot be read is the client's mistake, not a crash."""
+    """Powertools' own, with our reader of forms: it offers no other way to hand in one."""
 
     def _parse_multipart_data(self, app: EventHandlerInstance, content_type: str) -> dict[str, Any]:
         # Imported here: only an upload has a form.
@@ -92,30 +65,7 @@ class _RequestValidation(OpenAPIRequestValidationMiddleware):
             data = b64decode(body) if event.is_base64_encoded else body.encode("latin-1")
             return dict(forms.parse(data, content_type))
         except ValueError as error:
-            raise RequestValidationError(
-                [{"loc": ("body",), "type": "multipart_invalid", "msg": "The form is malformed"}]
-            ) from error
-
-    def _parse_json_data(self, app: EventHandlerInstance) -> dict[str, Any]:
-        try:
-            body: dict[str, Any] = super()._parse_json_data(app)
-        except (ValueError, RecursionError) as error:
-            # Nested too deeply, or a number of thousands of digits: Python's parser gives up.
-            raise RequestValidationError(
-                [{"loc": ("body",), "type": "json_invalid", "msg": "The body cannot be read"}]
-            ) from error
-        if body is not None and not isinstance(body, dict):
-            raise RequestValidationError(
-                [{"loc": ("body",), "type": "object_type", "msg": "The body must be an object"}]
-            )
-        return body
-
-
-class Resolver(APIGatewayRestResolver):
-    """Powertools' resolver, which knows whether its routes need a signed-in user."""
-
-    authenticated: bool
-    check_size: Callable[[int], None]
+            raise _invalid_body("multipart_invalid", "The form is malformed") from error
 
 
 def check_body_size(size_bytes: int) -> None:
@@ -126,27 +76,55 @@ def check_body_size(size_bytes: int) -> None:
         )
 
 
-def resolver(
-    *, authenticated: bool = False, check_size: Callable[[int], None] = check_body_size
-) -> Resolver:
-    """`check_size` gets the size of the body in bytes before any of it is decoded."""
-    app = Resolver(
-        enable_validation=True,
-        cors=CORSConfig(
+class Resolver(APIGatewayRestResolver):
+    """Powertools' resolver, which knows its paths and whether they need a signed-in user."""
+
+    def __init__(self, tokens: TokenVerifier | None, check_size: Callable[[int], None]) -> None:
+        # Before Powertools' constructor, which registers routes of its own.
+        self._methods: dict[str, list[str]] = {}
+        self._cors_config = CORSConfig(
             allow_origin=settings.allowed_origin(),
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Link", "X-Total-Count", "Retry-After"],
             max_age=600,
-        ),
-    )
-    app.authenticated = authenticated
-    app.check_size = check_size
-    app._request_validation_middleware = _RequestValidation()  # type: ignore[no-untyped-call]
-    app.exception_handler(errors.ImageApiError)(_problem)
-    app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(RequestUnsupportedContentType)(_unsupported_content_type)
-    app.exception_handler(NotFoundError)(_nothing_here)
-    return app
+        )
+        super().__init__(
+            enable_validation=True, cors=self._cors_config, json_body_deserializer=_json_object
+        )
+        self.tokens = tokens
+        self.check_size = check_size
+        # Powertools takes no middleware of ours in the place of its own but by this attribute.
+        self._request_validation_middleware = _RequestValidation()  # type: ignore[no-untyped-call]
+        self.exception_handler(errors.ImageApiError)(problems.of_error)
+        self.exception_handler(RequestValidationError)(problems.of_invalid_request)
+        self.exception_handler(RequestUnsupportedContentType)(problems.of_content_type)
+        self.exception_handler(NotFoundError)(problems.of_unknown_path)
+
+    def route(self, rule: str, method: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Powertools' own; keeps what `methods_of` answers."""
+        methods = [method] if isinstance(method, str) else list(method)
+        self._methods.setdefault(_PARAMETER.sub(r"{\1}", rule), []).extend(methods)
+        return super().route(rule, method, *args, **kwargs)
+
+    def methods_of(self, resource: str) -> list[str]:
+        """Those that a path of the template has here; none for a path that is not ours."""
+        return self._methods.get(resource, [])
+
+    def cors_headers(self, event: dict[str, Any]) -> dict[str, str]:
+        """What Powertools adds to the answers of routes; a refusal comes before any of them."""
+        headers = event.get("headers") or {}
+        origin = next((value for name, value in headers.items() if name.lower() == "origin"), None)
+        allowed = self._cors_config.allowed_origin(origin) if origin else None
+        return self._cors_config.to_dict(allowed) if allowed else {}
+
+
+def resolver(
+    *, tokens: TokenVerifier | None = None, check_size: Callable[[int], None] = check_body_size
+) -> Resolver:
+    """With `tokens`, for signed-in users only. `check_size` gets the size of the body in bytes
+    before any of it is decoded.
+    """
+    return Resolver(tokens, check_size)
 
 
 def lambda_handler(app: Resolver) -> Handler:
@@ -154,41 +132,38 @@ def lambda_handler(app: Resolver) -> Handler:
 
     A method that the path does not have is refused to everybody.
     """
-    verify: Callable[[str | None], int] | None = None
-    if app.authenticated:
-        from image_api.core.tokens import verify
-
-        settings.tokens()
 
     def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         correlation_id = _correlation_id(event, headers)
         logger.set_correlation_id(correlation_id)
         app.context["correlation_id"] = correlation_id
-        method, allowed = event.get("httpMethod"), _methods_of(app, event.get("path") or "")
+        method, allowed = event.get("httpMethod"), app.methods_of(event.get("resource") or "")
         if allowed and method not in allowed:
-            return _finished(_refusal(app, event, _wrong_method(method, allowed)), correlation_id)
+            refusal = problems.of_wrong_method(method, allowed)
+            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
         try:
-            if verify is not None:
-                app.context["user_id"] = verify(headers.get("authorization"))
+            if app.tokens is not None:
+                app.context["user_id"] = app.tokens.verify(headers.get("authorization"))
             app.check_size(_body_size_bytes(event))
+            _read_text(event, headers.get("content-type", "").lower())
         except (errors.Unauthenticated, errors.FileTooLarge) as error:
-            return _finished(_refusal(app, event, _problem(error)), correlation_id)
-        if headers.get("content-type", "").lower().startswith(_FORM):
-            _read_form_as_json(event)
-        return _finished(app.resolve(event, context), correlation_id)
+            refusal = problems.of_error(error)
+            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
+        except RequestValidationError as error:
+            refusal = problems.of_invalid_request(error)
+            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
+        return _with_common_headers(app.resolve(event, context), correlation_id)
 
     return handle
 
 
-def user_id(app: Resolver) -> int:
+def caller(app: Resolver) -> Caller:
     """Who sent the request under way."""
-    return int(app.context["user_id"])
+    # Imported here: whoever has no signed-in users has no images either.
+    from image_api.core.images import Caller
 
-
-def correlation_id(app: Resolver) -> str:
-    """What ties the request under way to its events and its log lines."""
-    return str(app.context["correlation_id"])
+    return Caller(int(app.context["user_id"]), str(app.context["correlation_id"]))
 
 
 def client_address(app: Resolver) -> str:
@@ -222,48 +197,6 @@ def base_url(app: Resolver) -> str:
     return f"{scheme}://{host}{stage}"
 
 
-def documented(
-    answer: Any, *statuses: int, headers: dict[str, str] | None = None
-) -> dict[int, OpenAPIResponse]:
-    """The answers of a route, for its OpenAPI document: the body of a 200, and the errors.
-
-    `headers` are those of a 200, by name: what each one says.
-    """
-    meanings: dict[int, tuple[str, Any]] = {
-        400: ("A rule is broken", InvalidFields | Problem),
-        401: ("Not signed in, or not with a token that is good", Problem),
-        404: ("There is no such thing for this user", Problem),
-        413: ("Larger than a limit; the answer says which", Problem),
-        415: ("The format is not accepted", Problem),
-        429: ("Too many attempts", Problem),
-        503: ("A part is down", Problem),
-    }
-    responses: dict[int, OpenAPIResponse] = {
-        status: {
-            "description": meanings[status][0],
-            "content": {"application/json": {"model": meanings[status][1]}},
-        }
-        for status in statuses
-    }
-    for status in {429, 503} & responses.keys():
-        responses[status]["headers"] = {
-            "Retry-After": {
-                "description": "Seconds until it is worth another try",
-                "schema": {"type": "integer"},
-            }
-        }
-    success: OpenAPIResponse = {
-        "description": "Success",
-        "content": {"application/json": {"model": answer}},
-    }
-    if headers:
-        success["headers"] = {
-            name: {"description": description, "schema": {"type": "string"}}
-            for name, description in headers.items()
-        }
-    return {200: success, **responses}
-
-
 def _correlation_id(event: dict[str, Any], headers: dict[str, str]) -> str:
     sent = headers.get("x-correlation-id", "")
     if _CORRELATION_ID.fullmatch(sent):
@@ -276,6 +209,20 @@ def _body_size_bytes(event: dict[str, Any]) -> int:
     return len(body) * 3 // 4 if event.get("isBase64Encoded") else len(body)
 
 
+def _read_text(event: dict[str, Any], content_type: str) -> None:
+    """A body that is text comes as text, whatever the gateway made of it."""
+    if content_type.startswith(_MULTIPART):
+        return
+    if event.get("isBase64Encoded"):
+        try:
+            event["body"] = b64decode(event.get("body") or "").decode()
+        except ValueError as error:
+            raise _invalid_body("json_invalid", "The body cannot be read") from error
+        event["isBase64Encoded"] = False
+    if content_type.startswith(_FORM):
+        _read_form_as_json(event)
+
+
 def _read_form_as_json(event: dict[str, Any]) -> None:
     """The OAuth2 form, which Swagger's Authorize button sends, is the same fields otherwise put."""
     fields = dict(parse_qsl(event.get("body") or "", keep_blank_values=True))
@@ -286,26 +233,27 @@ def _read_form_as_json(event: dict[str, Any]) -> None:
             sent[header] = "application/json" if name == "headers" else ["application/json"]
 
 
-def _finished(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:
+def _json_object(body: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        # Nested too deeply, or a number of thousands of digits: Python's parser gives up.
+        raise _invalid_body("json_invalid", "The body cannot be read") from error
+    if value is not None and not isinstance(value, dict):
+        raise _invalid_body("object_type", "The body must be an object")
+    return value or {}
+
+
+def _invalid_body(kind: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body",), "type": kind, "msg": message}])
+
+
+def _with_common_headers(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:
     headers = response.setdefault("multiValueHeaders", {})
-    for name, values in _ALWAYS.items():
+    for name, values in _COMMON_HEADERS.items():
         headers.setdefault(name, values)
     headers["X-Correlation-Id"] = [correlation_id]
     return response
-
-
-def _methods_of(app: Resolver, path: str) -> list[str]:
-    routes = [*app._static_routes, *app._dynamic_routes]
-    return [str(route.method) for route in routes if route.rule.match(path)]
-
-
-def _wrong_method(method: str | None, allowed: list[str]) -> Response[dict[str, Any]]:
-    """API Gateway answers a known path with a method that it does not have like an unknown path,
-    so the template sends every method of a path to its function.
-    """
-    detail = f"This path takes {' and '.join(allowed)}, not {method}"
-    allow = ", ".join([*allowed, "OPTIONS"])
-    return Response(405, "application/json", {"detail": detail}, {"Allow": allow})
 
 
 def _refusal(
@@ -315,70 +263,8 @@ def _refusal(
         "statusCode": response.status_code,
         "multiValueHeaders": {
             name: [str(value)]
-            for name, value in {**_cors_headers(app, event), **response.headers}.items()
+            for name, value in {**app.cors_headers(event), **response.headers}.items()
         },
         "body": json.dumps(response.body),
         "isBase64Encoded": False,
     }
-
-
-def _cors_headers(app: Resolver, event: dict[str, Any]) -> dict[str, str]:
-    """What Powertools adds to the answers of routes; a refusal comes before any of them."""
-    headers = event.get("headers") or {}
-    origin = next((value for name, value in headers.items() if name.lower() == "origin"), None)
-    allowed = app._cors.allowed_origin(origin) if app._cors and origin else None
-    return app._cors.to_dict(allowed) if app._cors and allowed else {}
-
-
-def _problem(error: errors.ImageApiError) -> Response[dict[str, Any]]:
-    status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), None)
-    if status is None:
-        raise error
-    if isinstance(error, errors.InvalidRequest):
-        return _fields_problem([{"field": error.field, "message": error.message}])
-    headers: dict[str, str | list[str]] = {}
-    if isinstance(error, errors.TooManyAttempts | errors.ServiceUnavailable):
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, errors.Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, errors.ServiceUnavailable):
-        logger.warning("a part is down", reason=error.detail, cause=type(error.__cause__).__name__)
-    return Response(status, "application/json", {"detail": error.detail}, headers)
-
-
-def _invalid(error: RequestValidationError) -> Response[dict[str, Any]]:
-    if any(problem["loc"][0] == "path" for problem in error.errors()):
-        return _problem(errors.ImageNotFound())
-    return _fields_problem(
-        [
-            {"field": _field(problem["loc"]), "message": _message(problem)}
-            for problem in error.errors()
-        ]
-    )
-
-
-def _unsupported_content_type(_: RequestUnsupportedContentType) -> Response[dict[str, Any]]:
-    return _fields_problem(
-        [{"field": "Content-Type", "message": "This content type is not accepted here"}]
-    )
-
-
-def _nothing_here(_: NotFoundError) -> Response[dict[str, Any]]:
-    return Response(404, "application/json", {"detail": _NOTHING_HERE})
-
-
-def _fields_problem(problems: list[dict[str, str]]) -> Response[dict[str, Any]]:
-    return Response(400, "application/json", {"detail": "Validation error", "errors": problems})
-
-
-def _field(location: tuple[str | int, ...]) -> str:
-    """The field as the client wrote it: without where it was found (body, query, path)."""
-    inner = [str(part) for part in location[1:] if not isinstance(part, int)]
-    return ".".join(inner) or str(location[0])
-
-
-def _message(problem: dict[str, Any]) -> str:
-    """Pydantic's words; those of our own rules without the prefix that it puts before them."""
-    if problem["type"] == "missing":
-        return "This field is required"
-    return str(problem["msg"]).removeprefix("Value error, ")

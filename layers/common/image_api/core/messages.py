@@ -1,0 +1,115 @@
+"""What travels through the broker: the names of queues and headers, messages out and in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from image_api.core import events
+from image_api.core.events import Event
+
+APP_ID: Final = "image-api"
+RETRY_DELAYS_SECONDS: Final = (1, 5, 30, 120, 600)
+
+# How often the message was tried, and how often it came before its turn.
+ATTEMPT_HEADER: Final = "x-attempt"
+WAITS_HEADER: Final = "x-waits"
+# Why it was sent to where it lies.
+REASON_HEADER: Final = "x-reason"
+# How often somebody sent it back from among the dead letters.
+REDRIVEN_HEADER: Final = "x-redriven"
+# What the broker adds when a delay ends. Lambda hands it over in a form of its own: sent back, it
+# would grow with every round until the message is too large for its queue.
+_DEATH_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+
+
+def retry_queue(queue: str, delay_seconds: int) -> str:
+    return f"{queue}.retry.{delay_seconds}s"
+
+
+def dead_queue(queue: str) -> str:
+    return f"{queue}.dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it goes over the wire; `timestamp` in seconds since 1970."""
+
+    body: bytes
+    message_id: str
+    correlation_id: str
+    type: str
+    timestamp: int
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    content_type: str = events.CONTENT_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message as the event source mapping hands it over."""
+
+    body: bytes
+    message_id: str
+    correlation_id: str
+    type: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def attempt(self) -> int:
+        """How often it was tried before."""
+        return _count(self.headers.get(ATTEMPT_HEADER))
+
+    @property
+    def waits(self) -> int:
+        """How often it came before its turn."""
+        return _count(self.headers.get(WAITS_HEADER))
+
+    @property
+    def is_redriven(self) -> bool:
+        """Whether somebody sent it back from among the dead letters."""
+        return _count(self.headers.get(REDRIVEN_HEADER)) > 0
+
+    def resent(self, headers: Mapping[str, Any]) -> Message:
+        """The same message for another queue, with `headers` beside or instead of its own."""
+        kept = {
+            name: value
+            for name, value in self.headers.items()
+            if not name.startswith(_DEATH_HEADERS)
+        }
+        return Message(
+            body=self.body,
+            message_id=self.message_id,
+            correlation_id=self.correlation_id,
+            type=self.type,
+            timestamp=int(time.time()),
+            headers={**kept, **headers},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCounts:
+    """`waiting`: for the consumer, delays included; `dead`: given up."""
+
+    waiting: int
+    dead: int
+
+
+class MessagePublisher(Protocol):
+    def publish(self, exchange: str, routing_key: str, message: Message) -> None:
+        """Raises ServiceUnavailable when the broker does not confirm it."""
+
+
+def message_of(event: Event) -> Message:
+    return Message(
+        body=events.encode(event),
+        message_id=event.id,
+        correlation_id=event.correlation_id,
+        type=event.type,
+        timestamp=int(time.time()),
+    )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

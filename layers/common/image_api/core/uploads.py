@@ -1,0 +1,226 @@
+"""How a file becomes an image: through the API, or straight to the storage and then completed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_api.core.events import Event
+from image_api.core.images import (
+    Accepted,
+    Caller,
+    EventSink,
+    Title,
+    Visibility,
+    title_from_filename,
+)
+from image_api.errors import (
+    FileTooLarge,
+    InvalidImage,
+    ServiceUnavailable,
+    Unauthenticated,
+    UploadNotFound,
+)
+from image_api.imaging import identify
+
+# What Lambda's 6 MB leave after base64 and the rest of the event.
+MAX_UPLOAD_BYTES = 4_500_000
+_FORM_OVERHEAD_BYTES = 16 * 1024
+# What the direct upload takes, which the consumer can still hold in memory.
+MAX_DIRECT_UPLOAD_BYTES = 50_000_000
+DIRECT_UPLOAD_TTL_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class UploadDetails:
+    """What a client says of its file; `title` wins over the name of the file."""
+
+    filename: str | None
+    title: str | None
+    visibility: Visibility
+
+
+class UploadAccepted(Accepted):
+    status: Literal["processing"] = "processing"
+
+
+class DirectUploadOffer(BaseModel):
+    """Where to send a file that is too large for the API: a form POST, straight to the storage."""
+
+    upload_id: str
+    url: str
+    fields: Annotated[dict[str, str], Field(description="Send these, then the file as `file`")]
+    max_bytes: int
+    expires_in_seconds: int
+
+
+class DirectUploadDetails(BaseModel):
+    """What a multipart upload carries beside its file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: Annotated[str | None, Field(max_length=1024)] = None
+    title: Annotated[Title | None, Field(description="The file's name unless given")] = None
+    visibility: Visibility | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """A row to be; all but title and visibility is measured."""
+
+    title: str
+    visibility: Visibility
+    original_key: str
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+
+
+class UploadRecords(Protocol):
+    """Each method raises Unauthenticated when the user is gone."""
+
+    def require_user(self, user_id: int) -> None: ...
+
+    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
+        """Raises UploadNotFound when an image with this key exists."""
+
+
+class UploadStore(Protocol):
+    def put(self, key: str, data: bytes, content_type: str) -> None: ...
+
+    def delete(self, keys: list[str]) -> None: ...
+
+
+class DirectUploadStore(UploadStore, Protocol):
+    """Where files arrive that clients send straight to the storage."""
+
+    def presigned_post(
+        self, key: str, max_bytes: int, ttl_seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        """The form's URL and fields; the storage itself refuses a larger file."""
+
+    def get_if_present(self, key: str) -> bytes | None: ...
+
+
+def check_upload_size(size_bytes: int) -> None:
+    if size_bytes > MAX_UPLOAD_BYTES:
+        raise FileTooLarge(
+            f"The file has {math.ceil(size_bytes / 1e5) / 10} MB; an upload through the API may "
+            f"have at most {MAX_UPLOAD_BYTES / 1e6:.1f} MB. Send it with the direct upload: "
+            "POST /image/direct_upload"
+        )
+
+
+def check_upload_request_size(size_bytes: int) -> None:
+    """For the whole form, which is a little larger than its file."""
+    check_upload_size(max(0, size_bytes - _FORM_OVERHEAD_BYTES))
+
+
+def upload(
+    records: UploadRecords,
+    storage: UploadStore,
+    sink: EventSink,
+    caller: Caller,
+    data: bytes,
+    details: UploadDetails,
+) -> UploadAccepted:
+    """Raises FileTooLarge, or what `identify` says of the bytes, before anything is kept."""
+    check_upload_size(len(data))
+    image = _measured(data, details, folder=uuid4().hex)
+    records.require_user(caller.user_id)
+    return _accept(records, storage, sink, caller, image, data)
+
+
+def offer_direct_upload(
+    records: UploadRecords, storage: DirectUploadStore, user_id: int
+) -> DirectUploadOffer:
+    records.require_user(user_id)
+    upload_id = uuid4().hex
+    url, fields = storage.presigned_post(
+        _incoming_key(user_id, upload_id), MAX_DIRECT_UPLOAD_BYTES, DIRECT_UPLOAD_TTL_SECONDS
+    )
+    return DirectUploadOffer(
+        upload_id=upload_id,
+        url=url,
+        fields=fields,
+        max_bytes=MAX_DIRECT_UPLOAD_BYTES,
+        expires_in_seconds=DIRECT_UPLOAD_TTL_SECONDS,
+    )
+
+
+def complete_direct_upload(
+    records: UploadRecords,
+    storage: DirectUploadStore,
+    sink: EventSink,
+    caller: Caller,
+    upload_id: str,
+    details: UploadDetails,
+) -> UploadAccepted:
+    """Raises UploadNotFound, or what `identify` says of the bytes; then nothing is kept of them.
+
+    The bytes move to a key that clients cannot write to. It follows from the upload's id and the
+    bytes: a second completion collides with the first, and another file, sent with the same form
+    while that is still valid, touches nothing of the first one.
+    """
+    records.require_user(caller.user_id)
+    incoming_key = _incoming_key(caller.user_id, upload_id)
+    data = storage.get_if_present(incoming_key)
+    if data is None:
+        raise UploadNotFound
+    folder = hashlib.sha256(upload_id.encode() + data).hexdigest()[:32]
+    try:
+        image = _measured(data, details, folder=folder)
+    except InvalidImage:
+        storage.delete([incoming_key])
+        raise
+    accepted = _accept(records, storage, sink, caller, image, data)
+    # The upload is accepted; what stays behind here the bucket's life cycle removes.
+    with suppress(ServiceUnavailable):
+        storage.delete([incoming_key])
+    return accepted
+
+
+def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
+    header = identify(data)
+    return NewImage(
+        title=details.title or title_from_filename(details.filename, header.extension),
+        visibility=details.visibility,
+        original_key=f"storage/{folder}/original.{header.extension}",
+        content_type=header.content_type,
+        size_bytes=len(data),
+        width=header.width,
+        height=header.height,
+    )
+
+
+def _accept(
+    records: UploadRecords,
+    storage: UploadStore,
+    sink: EventSink,
+    caller: Caller,
+    image: NewImage,
+    data: bytes,
+) -> UploadAccepted:
+    """The object first: a row never speaks of one that is not there."""
+    storage.put(image.original_key, data, image.content_type)
+    try:
+        event = records.accept_upload(caller, image)
+    except Unauthenticated:
+        # The account was deleted meanwhile: no row will ever name this file.
+        storage.delete([image.original_key])
+        raise
+    sink.publish(event)
+    return UploadAccepted(
+        detail="Image upload request sent to the processing service", id=event.image_id
+    )
+
+
+def _incoming_key(user_id: int, upload_id: str) -> str:
+    return f"incoming/{user_id}/{upload_id}"
