@@ -18,7 +18,7 @@ IMAGE_API_PAIRS = (
         {
             "status": 404,
             "keys": ["detail"],
-            "event:detail": "There is nothing at this path; /docs lists what there is",
+            "event:detail": "No such path; see /docs",
             "header:Access-Control-Allow-Origin": "*",
             "header:X-Content-Type-Options": "nosniff",
             "header:Cache-Control": "no-store",
