@@ -71,7 +71,7 @@ def test_one_bad_message_among_a_hundred_delays_none_of_the_others(
     properties, body = _only_dead_letter(system)
     assert body == b"{ this is no JSON"
     assert properties.headers == {
-        "x-reason": "The message is no JSON document",
+        "x-reason": "The message is not JSON",
         "x-attempt": 1,
     }
     assert properties.message_id == bad.id
@@ -81,7 +81,7 @@ def test_one_bad_message_among_a_hundred_delays_none_of_the_others(
     assert properties.delivery_mode == 2
     listed = dead_letters("list")
     assert bad.id in listed
-    assert "attempts 1: The message is no JSON document" in listed
+    assert "attempts 1: The message is not JSON" in listed
     audit.settle()
 
 

@@ -100,12 +100,12 @@ def test_any_document_is_an_event_or_malformed(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"", "The message is no JSON document"),
-        (b"{", "The message is no JSON document"),
-        (b"\xff\xfe\x00", "The message is no JSON document"),
-        (b"[]", "The message is no CloudEvents 1.0 document"),
-        (b"7", "The message is no CloudEvents 1.0 document"),
-        (b"{}", "The message is no CloudEvents 1.0 document"),
+        (b"", "The message is not JSON"),
+        (b"{", "The message is not JSON"),
+        (b"\xff\xfe\x00", "The message is not JSON"),
+        (b"[]", "The message is not a CloudEvents 1.0 document"),
+        (b"7", "The message is not a CloudEvents 1.0 document"),
+        (b"{}", "The message is not a CloudEvents 1.0 document"),
     ],
 )
 def test_what_is_no_event_is_refused_with_a_reason(body: bytes, why: str) -> None:
@@ -118,14 +118,14 @@ def test_what_is_no_event_is_refused_with_a_reason(body: bytes, why: str) -> Non
     ids=["deep list", "deep object", "long number"],
 )
 def test_a_document_made_to_break_the_parser_is_refused(body: bytes) -> None:
-    assert reason(body) == "The message is no JSON document"
+    assert reason(body) == "The message is not JSON"
 
 
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"specversion": "2.0"}, "no CloudEvents 1.0 document"),
-        ({"specversion": ...}, "no CloudEvents 1.0 document"),
+        ({"specversion": "2.0"}, "not a CloudEvents 1.0 document"),
+        ({"specversion": ...}, "not a CloudEvents 1.0 document"),
         ({"data": ...}, "The event has no data"),
         ({"data": "base64"}, "The event has no data"),
         ({"data": {"sequence": 1}}, "lacks image_id"),

@@ -1,4 +1,17 @@
-"""What can go wrong, in the words of the domain. `http.STATUS_OF` maps each class to a status."""
+"""What can go wrong, in the words of the domain; `web.problems.STATUS_OF` gives each its status.
+
+ImageApiError
+├── ConfigurationError            the deployment, not the client
+├── InvalidRequest                a field breaks a rule
+│   └── UsernameTaken
+├── Unauthenticated, WrongCredentials, TooManyAttempts
+├── ImageNotFound, UploadNotFound
+├── InvalidImage                  the uploaded bytes
+│   └── EmptyFile, NotAnImage, DamagedImage, UnsupportedFormat, TooManyPixels
+├── FileTooLarge
+├── ObjectMissing                 the storage lost a file
+└── ServiceUnavailable            a part does not answer: try again
+"""
 
 from __future__ import annotations
 
@@ -30,7 +43,7 @@ class UsernameTaken(InvalidRequest):
 
 
 class Unauthenticated(ImageApiError):
-    """No token, or none that is good."""
+    """No token, or not a valid one."""
 
 
 class WrongCredentials(ImageApiError):

@@ -94,7 +94,7 @@ class S3Storage:
             raise ServiceUnavailable("The storage did not list its files") from error
 
     def delete(self, keys: list[str]) -> None:
-        """Missing keys are no error; raises ServiceUnavailable."""
+        """Ignores missing keys; raises ServiceUnavailable."""
         for start in range(0, len(keys), _DELETE_LIMIT):
             objects = [{"Key": key} for key in keys[start : start + _DELETE_LIMIT]]
             try:

@@ -25,7 +25,7 @@ REQUESTS: Final = frozenset({UPLOAD_REQUESTED, UPDATE_REQUESTED, DELETE_REQUESTE
 
 
 class MalformedEvent(Exception):
-    """The message is no event of ours and never will be."""
+    """The message is not an event of this API and never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ def decode(body: bytes) -> Event:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedEvent("The message is no JSON document") from error
+        raise MalformedEvent("The message is not JSON") from error
     if not isinstance(document, dict) or document.get("specversion") != "1.0":
-        raise MalformedEvent("The message is no CloudEvents 1.0 document")
+        raise MalformedEvent("The message is not a CloudEvents 1.0 document")
     data = document.get("data")
     if not isinstance(data, dict):
         raise MalformedEvent("The event has no data")

@@ -1,4 +1,4 @@
-"""Makes storage and rows agree again where a crash came between the two."""
+"""Makes storage and rows agree again where a crash came between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from image_api.observability import logger
 
 PREFIX = "storage/"
 _LAST_KEY = "storage/~"
-# The listing of a page, its rows and their settling.
+# The listing of a page, its rows and their repair.
 _MIN_REMAINING_MILLISECONDS = 10_000
 
 
@@ -48,7 +48,7 @@ class JanitorRecords(Protocol):
     def forget_old_events(self) -> int: ...
 
 
-class ObjectStorage(Protocol):
+class ObjectListing(Protocol):
     def pages(self, prefix: str, start_after: str) -> Iterator[list[StoredObject]]:
         """Objects in the order of their keys."""
 
@@ -57,7 +57,7 @@ class ObjectStorage(Protocol):
 
 def sweep(
     records: JanitorRecords,
-    storage: ObjectStorage,
+    storage: ObjectListing,
     *,
     start: float,
     min_age_seconds: int,
@@ -94,7 +94,7 @@ def position(time: str) -> float:
 
 def _sweep_range(
     records: JanitorRecords,
-    storage: ObjectStorage,
+    storage: ObjectListing,
     report: Report,
     after: str,
     until: str,
@@ -104,19 +104,19 @@ def _sweep_range(
     for page in storage.pages(PREFIX, after):
         within = [stored for stored in page if stored.key <= until]
         reached = page[-1].key if len(within) == len(page) else until
-        _settle(records, storage, report, within, after, reached, min_age_seconds)
+        _repair(records, storage, report, within, after, reached, min_age_seconds)
         after = reached
         if reached == until:
             return True
         if remaining_milliseconds() < _MIN_REMAINING_MILLISECONDS:
             return False
-    _settle(records, storage, report, [], after, until, min_age_seconds)
+    _repair(records, storage, report, [], after, until, min_age_seconds)
     return True
 
 
-def _settle(
+def _repair(
     records: JanitorRecords,
-    storage: ObjectStorage,
+    storage: ObjectListing,
     report: Report,
     stored: list[StoredObject],
     after: str,

@@ -24,7 +24,7 @@ def parse(body: bytes, content_type: str) -> dict[str, Value | list[Value]]:
     message["Content-Type"] = content_type
     boundary = (message.get_boundary() or "").encode()
     if not boundary.strip():
-        raise ValueError("There is no boundary")
+        raise ValueError("The content type has no boundary")
     fields: dict[str, Value | list[Value]] = {}
     # Every delimiter begins a line; the first one may begin the body.
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)

@@ -62,8 +62,8 @@ def documented(
     """
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
-        401: ("Not signed in, or not with a token that is good", Problem),
-        404: ("There is no such thing for this user", Problem),
+        401: ("Not signed in, or the token is not valid", Problem),
+        404: ("It does not exist for this user", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
         429: ("Too many attempts", Problem),
