@@ -86,7 +86,7 @@ def cases() -> list[Case]:
 
 def measured(path: Path, rounds: int, size: tuple[int, int] | None, threads: int) -> None:
     """The child: prints the medians and the peak as JSON."""
-    from image_api.imaging import render
+    from image_api.imaging.pixels.rendering import render
 
     original = path.read_bytes()
     durations, cpu_times = [], []
@@ -147,7 +147,7 @@ def main() -> None:
                 f"{result['peak_mb']:>15.0f} MB",
                 flush=True,
             )
-    for module in ("image_api.imaging", "image_api.imaging.rendering"):
+    for module in ("image_api.imaging", "image_api.imaging.pixels.rendering"):
         print(f"import {module}: {import_ms(module):.0f} ms")
 
 

@@ -423,7 +423,7 @@ class _Analysis:
             found = self._modules[module].definitions.get(name)
             if found is not None:
                 return found
-            # Handed on by a package: from image_api.imaging.rendering import render
+            # Handed on by a package: from image_api.imaging import identify
             inside = _imported(self._modules[module].tree).get(name)
             if inside is not None and inside != full_name:
                 return self._named(inside)

@@ -1,4 +1,4 @@
-"""Bytes that are no good picture are refused in words, whatever is wrong with them."""
+"""Bytes that cannot be shown are refused in words, whatever is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import zlib
 import pytest
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels
-from image_api.imaging import identify, render
+from image_api.imaging import identify
+from image_api.imaging.pixels.rendering import render
 from tests import samples
 
 VARIANTS = {

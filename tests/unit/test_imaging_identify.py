@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -101,7 +103,7 @@ def test_an_empty_file_is_refused_as_empty() -> None:
     ],
     ids=["text", "zip", "pdf", "html", "text like bmp", "wav", "mp4", "program", "zeros", "byte"],
 )
-def test_what_is_no_image_is_refused_as_none(data: bytes) -> None:
+def test_what_is_not_an_image_is_refused_as_such(data: bytes) -> None:
     with pytest.raises(NotAnImage):
         identify(data)
 
@@ -254,6 +256,43 @@ def test_items_that_claim_billions_of_pieces_are_refused_at_once() -> None:
 
     with pytest.raises(DamagedImage):
         identify(data[:meta] + samples.box(b"meta", bytes(4) + kept + endless))
+
+
+FILLER = b"\x55" * (8 << 20)
+
+
+def with_sub_blocks(data: bytes) -> bytes:
+    """A comment of 8 MB, in the pieces of 255 bytes that GIF has."""
+    comment = b"!\xfe" + (b"\xff" + FILLER[:255]) * (len(FILLER) // 256) + b"\0"
+    return data[:-1] + comment + data[-1:]
+
+
+LARGE: dict[str, Callable[[bytes], bytes]] = {
+    "image/jpeg": lambda data: data[:-2] + FILLER + data[-2:],
+    "image/png": lambda data: samples.with_png_chunk(data, b"eXIf", FILLER),
+    "image/gif": with_sub_blocks,
+    "image/webp": lambda data: samples.with_webp_chunk(data, b"EXIF", FILLER),
+    "image/avif": lambda data: data + samples.box(b"mdat", FILLER),
+    "image/heic": lambda data: data + samples.box(b"uuid", FILLER),
+    "image/tiff": lambda data: data + FILLER,
+    "image/bmp": lambda data: data + FILLER,
+}
+
+
+@pytest.mark.parametrize("content_type", samples.MAKERS)
+def test_reading_the_header_of_a_large_file_copies_none_of_it(content_type: str) -> None:
+    data = LARGE[content_type](samples.MAKERS[content_type](samples.photo(96, 64)))
+    assert len(data) > len(FILLER)
+
+    tracemalloc.start()
+    try:
+        header = identify(data)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (header.width, header.height) == (96, 64)
+    assert peak_bytes < 64 * 1024
 
 
 def test_identifying_imports_no_imaging_library() -> None:

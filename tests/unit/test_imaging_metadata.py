@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from image_api.imaging import Rendition, render
+from image_api.imaging import Rendition
+from image_api.imaging.pixels.rendering import render
 from tests import samples
 
 SECRETS = (samples.CAMERA.encode(), b"Exif\0\0", b"maker's notes", b"<x:xmpmeta", b"GPS")

@@ -10,7 +10,8 @@ from typing import cast
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from image_api.imaging import Fit, Rendition, identify, render
+from image_api.imaging import Fit, Rendition, identify
+from image_api.imaging.pixels.rendering import render
 from tests import samples
 
 SERVED_AS = {
@@ -502,7 +503,7 @@ def test_a_turned_animation_is_upright_and_still_moves() -> None:
     assert_close(colour_at(preview.data, 0.12, 0.5), samples.FRAME_COLOURS[0], tolerance=40)
 
 
-def test_the_still_that_an_apng_has_for_old_viewers_is_no_frame() -> None:
+def test_the_still_that_an_apng_has_for_old_viewers_is_not_a_frame() -> None:
     still = Image.new("RGB", (80, 60), (250, 0, 250))
     first, *others = samples.frames()
     original = samples.png(

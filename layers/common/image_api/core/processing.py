@@ -11,7 +11,7 @@ from image_api.core import events, images
 from image_api.core.events import Event
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Fit, Rendition
-from image_api.imaging.rendering import render
+from image_api.imaging.pixels.rendering import render
 from image_api.observability import logger
 
 Outcome = Literal["applied", "failed", "duplicate", "waiting", "retried", "dead"]

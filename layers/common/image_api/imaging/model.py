@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from image_api.errors import DamagedImage, TooManyPixels
 
@@ -19,7 +19,27 @@ MAX_ANIMATION_PIXELS = 500_000_000
 MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
+MAX_PROFILE_BYTES = 4 << 20
+"""The largest colour profile in a PNG, inflated."""
+
 Fit = Literal["cover", "contain", "stretch"]
+
+
+class Format(NamedTuple):
+    name: str
+    content_type: str
+    extension: str
+
+
+JPEG = Format("JPEG", "image/jpeg", "jpg")
+PNG = Format("PNG", "image/png", "png")
+GIF = Format("GIF", "image/gif", "gif")
+WEBP = Format("WebP", "image/webp", "webp")
+AVIF = Format("AVIF", "image/avif", "avif")
+TIFF = Format("TIFF", "image/tiff", "tiff")
+BMP = Format("BMP", "image/bmp", "bmp")
+HEIC = Format("HEIC", "image/heic", "heic")
+HEIF = Format("HEIF", "image/heif", "heif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +50,28 @@ class Header:
     extension: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """All that a decoder has to know of a file, whose size is that of the pixels as stored."""
+
+    format: Format
+    width: int
+    height: int
+    orientation: int = 1
+    """How the stored pixels are turned upright, as in EXIF (1 to 8)."""
+    frames: int = 1
+    web_safe: bool = False
+    """Browsers show the stored pixels as they should be seen."""
+    inks_are_inverted: bool = True
+    """Of a CMYK JPEG: Adobe's marker says so; without it they are not."""
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        if self.orientation >= 5:
+            return self.height, self.width
+        return self.width, self.height
 
 
 @dataclass(frozen=True, slots=True)

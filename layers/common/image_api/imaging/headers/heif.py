@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from image_api.errors import DamagedImage, UnsupportedFormat
-from image_api.imaging.container import AVIF, HEIC, HEIF, Container, Format
-from image_api.imaging.model import check_size
+from image_api.imaging.headers.boxes import MAX_BOXES, Box, Cursor, boxes_in
+from image_api.imaging.headers.ranges import Part
+from image_api.imaging.model import AVIF, HEIC, HEIF, Format, StoredPicture, check_size
 
 BRANDS = {
     b"avif", b"avis", b"mif1", b"msf1", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc",
@@ -20,7 +22,6 @@ BRANDS = {
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _DERIVED = {b"grid", b"iden", b"iovl"}
 _WANTED_BOXES = {b"ftyp", b"meta", b"mdat", b"moov"}
-_MAX_BOXES = 20_000
 _MAX_EXTENTS = 20_000
 
 # irot (anticlockwise quarter turns) and imir (its axis, -1 without) → EXIF's number.
@@ -31,33 +32,6 @@ _ORIENTATIONS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
-    kind: bytes
-    start: int
-    body: int
-    end: int
-
-
-@dataclass(slots=True)
-class _Cursor:
-    """Reads big-endian numbers in order."""
-
-    data: bytes
-    position: int
-
-    def number(self, size_bytes: int) -> int:
-        end = self.position + size_bytes
-        if end > len(self.data):
-            raise DamagedImage("The image is cut off: its tables are incomplete")
-        value = int.from_bytes(self.data[self.position : end], "big")
-        self.position = end
-        return value
-
-    def version_and_flags(self) -> tuple[int, int]:
-        return self.number(1), self.number(3)
-
-
 @dataclass(slots=True)
 class _Items:
     """The tables of a `meta` box, by item number."""
@@ -66,11 +40,16 @@ class _Items:
     kinds: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, tuple[int, int]] = field(default_factory=dict)
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    properties: list[_Box] = field(default_factory=list)
+    properties: list[Box] = field(default_factory=list)
     property_numbers: dict[int, list[int]] = field(default_factory=dict)
     references: defaultdict[tuple[bytes, int], list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
+
+    def properties_of(self, item: int) -> Iterator[Box]:
+        for number in self.property_numbers.get(item, []):
+            if 1 <= number <= len(self.properties):
+                yield self.properties[number - 1]
 
     def wanted(self) -> set[int]:
         """The primary item, the tiles that it is made of, and their alpha planes."""
@@ -84,35 +63,49 @@ class _Items:
         return wanted
 
 
-def inspect(data: bytes) -> Container:
-    boxes, end = _top_level(data)
-    meta = next((box for box in boxes if box.kind == b"meta"), None)
-    items = _items(data, meta) if meta else _Items()
-    if meta is None or items.primary not in items.kinds:
-        raise UnsupportedFormat(
-            "HEIF files without a still picture are not accepted; export the picture as JPEG"
-        )
+class _Structure(NamedTuple):
+    boxes: list[Box]
+    end: int
+    """Whatever follows is not part of the file."""
+    meta: Box
+    items: _Items
+
+
+def header(data: bytes) -> StoredPicture:
+    structure = _structure(data)
+    items = structure.items
     wanted = items.wanted()
     image_format = _format(data, {items.kinds.get(item, b"") for item in wanted})
     width, height, orientation = _geometry(data, items, image_format)
-    frames = _frames(data, boxes) if data[8:12] == b"avis" else 1
+    moves = data[8:12] == b"avis"
+    frames = _frames(data, structure.boxes) if moves else 1
     check_size(width, height, frames)
-    if any(stop > end for item in wanted for _, stop in items.extents.get(item, [])):
+    if any(stop > structure.end for item in wanted for _, stop in items.extents.get(item, [])):
         raise DamagedImage("The image is cut off: pixels are missing")
+    for _ in _inside_movie(data, structure.boxes):
+        pass  # `clean_parts` goes through it: what is broken is refused now, not then.
+    return StoredPicture(
+        image_format,
+        width,
+        height,
+        orientation,
+        frames=frames,
+        web_safe=image_format is AVIF and orientation == 1,
+    )
 
-    unwanted_items = items.kinds.keys() - wanted
-    unwanted_boxes = [box for box in boxes if box.kind not in _WANTED_BOXES]
-    unwanted_boxes += [box for box in boxes if box.kind == b"meta" and box is not meta]
-    unwanted_boxes += [
-        box for box in _inside_movie(data, boxes) if box.kind in (b"udta", b"meta", b"uuid")
-    ]
-    clean = bytearray(data[:end])
-    for start, stop in _merged(
+
+def clean_parts(data: bytes) -> list[Part]:
+    structure = _structure(data)
+    items = structure.items
+    unwanted_boxes = _unwanted_boxes(data, structure)
+    unwanted_items = items.kinds.keys() - items.wanted()
+    clean = bytearray(memoryview(data)[: structure.end])
+    for start, stop in _merge(
         [
             *((box.body, box.end) for box in unwanted_boxes),
             *(extent for item in unwanted_items for extent in items.extents.get(item, [])),
         ],
-        end,
+        structure.end,
     ):
         clean[start:stop] = bytes(stop - start)
     for box in unwanted_boxes:
@@ -121,24 +114,36 @@ def inspect(data: bytes) -> Container:
         # Its kind, its name and what else the list says of it.
         start, stop = items.entries[item]
         clean[start:stop] = b"skip".ljust(stop - start, b"\0")
-    return Container(
-        image_format,
-        data,
-        width,
-        height,
-        orientation,
-        frames=frames,
-        web_safe=image_format is AVIF and orientation == 1,
-        parts=None if clean == data else (clean,),
-    )
+    return [clean]
 
 
-def _top_level(data: bytes) -> tuple[list[_Box], int]:
-    """The boxes, and where they end: whatever follows is no part of the file."""
-    boxes: list[_Box] = []
+def _structure(data: bytes) -> _Structure:
+    boxes, end = _top_level(data)
+    meta = next((box for box in boxes if box.kind == b"meta"), None)
+    items = _items(data, meta) if meta else _Items()
+    if meta is None or items.primary not in items.kinds:
+        raise UnsupportedFormat(
+            "HEIF files without a still picture are not accepted; export the picture as JPEG"
+        )
+    return _Structure(boxes, end, meta, items)
+
+
+def _unwanted_boxes(data: bytes, structure: _Structure) -> list[Box]:
+    boxes, meta = structure.boxes, structure.meta
+    unwanted = [box for box in boxes if box.kind not in _WANTED_BOXES]
+    unwanted += [box for box in boxes if box.kind == b"meta" and box is not meta]
+    unwanted += [
+        box for box in _inside_movie(data, boxes) if box.kind in (b"udta", b"meta", b"uuid")
+    ]
+    return unwanted
+
+
+def _top_level(data: bytes) -> tuple[list[Box], int]:
+    """The boxes, and where they end."""
+    boxes: list[Box] = []
     end = 0
     try:
-        for box in _boxes(data, 0, len(data)):
+        for box in boxes_in(data, 0, len(data)):
             if box.kind == b"ftyp" and boxes:
                 # Another file behind this one: phones put a video there.
                 break
@@ -151,23 +156,7 @@ def _top_level(data: bytes) -> tuple[list[_Box], int]:
     return boxes, end
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[_Box]:
-    for _ in range(_MAX_BOXES):
-        if start == end:
-            return
-        size, body = int.from_bytes(data[start : start + 4], "big"), start + 8
-        if size == 1:
-            size, body = int.from_bytes(data[body : body + 8], "big"), body + 8
-        elif size == 0:
-            size = end - start
-        if start + size > end or start + size < body:
-            raise DamagedImage("The image is damaged or cut off: a box goes past its end")
-        yield _Box(data[start + 4 : start + 8], start, body, start + size)
-        start += size
-    raise DamagedImage("The image is damaged: it has too many parts")
-
-
-def _merged(ranges: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+def _merge(ranges: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
     """The same ranges below `end`, in order and without overlaps: no byte is written twice."""
     position = 0
     for start, stop in sorted(ranges):
@@ -177,12 +166,12 @@ def _merged(ranges: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int]
             position = stop
 
 
-def _items(data: bytes, meta: _Box) -> _Items:
+def _items(data: bytes, meta: Box) -> _Items:
     items = _Items()
-    tables = {box.kind: box for box in _boxes(data, meta.body + 4, meta.end)}
+    tables = {box.kind: box for box in boxes_in(data, meta.body + 4, meta.end)}
     inline_start = tables[b"idat"].body if b"idat" in tables else 0
     if b"pitm" in tables:
-        cursor = _Cursor(data, tables[b"pitm"].body)
+        cursor = Cursor(data, tables[b"pitm"].body)
         version, _ = cursor.version_and_flags()
         items.primary = cursor.number(4 if version else 2)
     if b"iinf" in tables:
@@ -196,12 +185,12 @@ def _items(data: bytes, meta: _Box) -> _Items:
     return items
 
 
-def _read_kinds(data: bytes, box: _Box, items: _Items) -> None:
-    cursor = _Cursor(data, box.body)
+def _read_kinds(data: bytes, box: Box, items: _Items) -> None:
+    cursor = Cursor(data, box.body)
     version, _ = cursor.version_and_flags()
     cursor.number(4 if version else 2)
-    for entry in _boxes(data, cursor.position, box.end):
-        cursor = _Cursor(data, entry.body)
+    for entry in boxes_in(data, cursor.position, box.end):
+        cursor = Cursor(data, entry.body)
         version, _ = cursor.version_and_flags()
         if entry.kind != b"infe" or version < 2:
             raise DamagedImage("The image is damaged: its list of items cannot be read")
@@ -211,8 +200,8 @@ def _read_kinds(data: bytes, box: _Box, items: _Items) -> None:
         items.entries[item] = (cursor.position, entry.end)
 
 
-def _read_extents(data: bytes, box: _Box, items: _Items, inline_start: int) -> None:
-    cursor = _Cursor(data, box.body)
+def _read_extents(data: bytes, box: Box, items: _Items, inline_start: int) -> None:
+    cursor = Cursor(data, box.body)
     version, _ = cursor.version_and_flags()
     sizes = cursor.number(2)
     offset_bytes, length_bytes, base_bytes, index_bytes = (
@@ -240,12 +229,12 @@ def _read_extents(data: bytes, box: _Box, items: _Items, inline_start: int) -> N
                 extents.append((start, start + length))
 
 
-def _read_properties(data: bytes, box: _Box, items: _Items) -> None:
-    for table in _boxes(data, box.body, box.end):
+def _read_properties(data: bytes, box: Box, items: _Items) -> None:
+    for table in boxes_in(data, box.body, box.end):
         if table.kind == b"ipco":
-            items.properties = list(_boxes(data, table.body, table.end))
+            items.properties = list(boxes_in(data, table.body, table.end))
         elif table.kind == b"ipma":
-            cursor = _Cursor(data, table.body)
+            cursor = Cursor(data, table.body)
             version, flags = cursor.version_and_flags()
             wide = flags & 1
             for _ in range(cursor.number(4)):
@@ -256,11 +245,11 @@ def _read_properties(data: bytes, box: _Box, items: _Items) -> None:
                 ]
 
 
-def _read_references(data: bytes, box: _Box, items: _Items) -> None:
-    version, _ = _Cursor(data, box.body).version_and_flags()
+def _read_references(data: bytes, box: Box, items: _Items) -> None:
+    version, _ = Cursor(data, box.body).version_and_flags()
     number_bytes = 4 if version else 2
-    for reference in _boxes(data, box.body + 4, box.end):
-        cursor = _Cursor(data, reference.body)
+    for reference in boxes_in(data, box.body + 4, box.end):
+        cursor = Cursor(data, reference.body)
         source = cursor.number(number_bytes)
         for _ in range(cursor.number(2)):
             target = cursor.number(number_bytes)
@@ -291,19 +280,13 @@ def _geometry(data: bytes, items: _Items, image_format: Format) -> tuple[int, in
     width = height = turns = 0
     mirror = -1
     applied = image_format is not AVIF
-    for number in items.property_numbers.get(items.primary, []):
-        if not 1 <= number <= len(items.properties):
-            continue
-        box = items.properties[number - 1]
-        cursor = _Cursor(data, box.body)
+    for box in items.properties_of(items.primary):
+        cursor = Cursor(data, box.body)
         if box.kind == b"ispe":
             cursor.version_and_flags()
             width, height = cursor.number(4), cursor.number(4)
         elif box.kind == b"clap" and applied:
-            numbers = [cursor.number(4) for _ in range(4)]
-            if 0 in (numbers[1], numbers[3]):
-                raise DamagedImage("The image is damaged: its crop makes no sense")
-            width, height = round(numbers[0] / numbers[1]), round(numbers[2] / numbers[3])
+            width, height = _cropped_size(cursor)
         elif box.kind == b"irot":
             turns = cursor.number(1) & 3
             if applied and turns % 2:
@@ -313,22 +296,29 @@ def _geometry(data: bytes, items: _Items, image_format: Format) -> tuple[int, in
     return width, height, 1 if applied else _ORIENTATIONS[turns, mirror]
 
 
-def _inside_movie(data: bytes, boxes: list[_Box]) -> Iterator[_Box]:
+def _cropped_size(clean_aperture: Cursor) -> tuple[int, int]:
+    width, width_divisor, height, height_divisor = (clean_aperture.number(4) for _ in range(4))
+    if 0 in (width_divisor, height_divisor):
+        raise DamagedImage("The image is damaged: its crop makes no sense")
+    return round(width / width_divisor), round(height / height_divisor)
+
+
+def _inside_movie(data: bytes, boxes: list[Box]) -> Iterator[Box]:
     """Everything within `moov`, level by level, down to the sample tables."""
     waiting = [box for box in boxes if box.kind == b"moov"]
-    for _ in range(_MAX_BOXES):
+    for _ in range(MAX_BOXES):
         if not waiting:
             return
         parent = waiting.pop()
-        for box in _boxes(data, parent.body, parent.end):
+        for box in boxes_in(data, parent.body, parent.end):
             yield box
             if box.kind in (b"trak", b"mdia", b"minf", b"stbl"):
                 waiting.append(box)
 
 
-def _frames(data: bytes, boxes: list[_Box]) -> int:
+def _frames(data: bytes, boxes: list[Box]) -> int:
     counts = [
-        _Cursor(data, box.body + 8).number(4)
+        Cursor(data, box.body + 8).number(4)
         for box in _inside_movie(data, boxes)
         if box.kind == b"stsz"
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from image_api.errors import DamagedImage, EmptyFile, NotAnImage, UnsupportedFormat
-from image_api.imaging import bmp, gif, isobmff, jpeg, png, tiff, webp
-from image_api.imaging.container import Container
-from image_api.imaging.model import Header
+from image_api.imaging.headers import bmp, gif, heif, jpeg, png, tiff, webp
+from image_api.imaging.headers.ranges import Part
+from image_api.imaging.model import Header, StoredPicture
 
 ACCEPTED = "JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or HEIC"
 
@@ -45,33 +47,59 @@ _OTHER_IMAGES = (
 )
 
 
+class _Reader(Protocol):
+    """The module of one format."""
+
+    def header(self, data: bytes) -> StoredPicture:
+        """Raises DamagedImage, UnsupportedFormat and TooManyPixels."""
+
+    def clean_parts(self, data: bytes) -> list[Part]:
+        """What stays of a file that `header` accepts, in order."""
+
+
+_SIGNATURES: tuple[tuple[_Reader, tuple[bytes, ...]], ...] = (
+    (jpeg, (b"\xff\xd8",)),
+    (png, (png.SIGNATURE,)),
+    (gif, (b"GIF87a", b"GIF89a")),
+    (tiff, tiff.SIGNATURES),
+    (bmp, (b"BM",)),
+)
+
+
 def identify(data: bytes) -> Header:
     """Read the header; no pixel is decoded.
 
     Raises EmptyFile, NotAnImage, UnsupportedFormat, DamagedImage (a broken header, or a file that
     is plainly cut off) and TooManyPixels.
     """
-    return inspect(data).header()
+    stored = header(data)
+    return Header(stored.format.content_type, stored.format.extension, *stored.upright_size)
 
 
-def inspect(data: bytes) -> Container:
-    """The whole structure; raises as `identify` does."""
+def header(data: bytes) -> StoredPicture:
+    """What a decoder has to know; raises as `identify` does."""
+    return _reader(data).header(data)
+
+
+def clean(data: bytes) -> bytes:
+    """The file without location, camera data, comments, embedded thumbnails and trailers.
+
+    Of a file that `header` accepts; the same object where there is nothing to remove.
+    """
+    cleaned = b"".join(_reader(data).clean_parts(data))
+    return data if cleaned == data else cleaned
+
+
+def _reader(data: bytes) -> _Reader:
     if not data:
         raise EmptyFile("The file is empty")
-    if data.startswith(b"\xff\xd8"):
-        return jpeg.inspect(data)
-    if data.startswith(png.SIGNATURE):
-        return png.inspect(data)
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return gif.inspect(data)
+    for reader, signatures in _SIGNATURES:
+        if data.startswith(signatures):
+            return reader
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return webp.inspect(data)
-    if data.startswith(tiff.SIGNATURES):
-        return tiff.inspect(data)
-    if data.startswith(b"BM"):
-        return bmp.inspect(data)
-    if data[4:8] == b"ftyp" and _brands(data) & isobmff.BRANDS:
-        return isobmff.inspect(data)
+        return webp
+    if data[4:8] == b"ftyp" and _brands(data) & heif.BRANDS:
+        return heif
     raise _refusal(data)
 
 

@@ -1,0 +1,156 @@
+"""PNG and APNG (W3C PNG, third edition): chunks, each a length, a type, data and a CRC."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from image_api.errors import DamagedImage
+from image_api.imaging.headers.exif import exif_orientation
+from image_api.imaging.headers.ranges import KeptRanges, Part
+from image_api.imaging.model import MAX_PROFILE_BYTES, PNG, StoredPicture, check_size
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MAX_CHUNKS = 500_000
+
+_CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
+_PIXELS = _CRITICAL | _ANIMATION
+_SINGLE = {b"IHDR", b"PLTE", b"acTL"}
+_APPEARANCE = {
+    b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD",
+    b"pHYs",
+}  # fmt: skip
+_BIT_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_WITH_PALETTE = 3
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    start: int
+    whole: memoryview
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.whole)
+
+    @property
+    def body(self) -> memoryview:
+        return self.whole[8:-4]
+
+    @property
+    def is_intact(self) -> bool:
+        return zlib.crc32(self.whole[4:-4]) == int.from_bytes(self.whole[-4:], "big")
+
+
+class _ImageHeader(NamedTuple):
+    width: int
+    height: int
+    bit_depth: int
+    colour_type: int
+
+    @property
+    def required_chunks(self) -> set[bytes]:
+        return {b"IDAT", b"PLTE"} if self.colour_type == _WITH_PALETTE else {b"IDAT"}
+
+
+def header(data: bytes) -> StoredPicture:
+    image_header = _image_header(data)
+    orientation = 1
+    declared_frames = frames = 0
+    seen: set[bytes] = set()
+    for chunk in _chunks(data):
+        _check(chunk, seen)
+        if chunk.kind == b"eXIf":
+            orientation = exif_orientation(chunk.body)
+        elif chunk.kind == b"acTL" and b"IDAT" not in seen:
+            declared_frames = _declared_frames(chunk)
+        elif chunk.kind == b"fcTL":
+            frames += 1
+        if chunk.kind in _PIXELS:
+            seen.add(chunk.kind)
+    if not image_header.required_chunks <= seen:
+        raise DamagedImage("The PNG is damaged: it holds no picture")
+    if declared_frames not in (0, frames):
+        raise DamagedImage("The PNG is damaged: frames of its animation are missing")
+    return StoredPicture(
+        PNG,
+        image_header.width,
+        image_header.height,
+        orientation,
+        frames=max(declared_frames, 1),
+        web_safe=orientation == 1 and image_header.bit_depth <= 8,
+    )
+
+
+def clean_parts(data: bytes) -> list[Part]:
+    before_pixels = itertools.takewhile(lambda chunk: chunk.kind != b"IDAT", _chunks(data))
+    moves = any(_declared_frames(chunk) for chunk in before_pixels if chunk.kind == b"acTL")
+    pixels = _PIXELS if moves else _CRITICAL
+    kept = KeptRanges(data, [(0, len(SIGNATURE))])
+    for chunk in _chunks(data):
+        if chunk.kind in pixels or (chunk.kind in _APPEARANCE and _is_sound(chunk)):
+            kept.keep(chunk.start, chunk.end)
+    return kept.clean_parts()
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """All up to the end of the image, the first of them its header."""
+    view = memoryview(data)
+    position = len(SIGNATURE)
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(data):
+            raise DamagedImage("The PNG is cut off: its end is missing")
+        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
+        if end > len(data):
+            raise DamagedImage("The PNG is cut off: its last chunk is incomplete")
+        kind = data[position + 4 : position + 8]
+        yield _Chunk(kind, position, view[position:end])
+        if kind == b"IEND":
+            return
+        position = end
+    raise DamagedImage("The PNG is damaged: it has too many chunks")
+
+
+def _image_header(data: bytes) -> _ImageHeader:
+    start = data[8:29]
+    if len(start) < 21 or start[:8] != b"\0\0\0\x0dIHDR":
+        raise DamagedImage("The PNG is damaged: it does not begin with a header")
+    width, height = int.from_bytes(start[8:12], "big"), int.from_bytes(start[12:16], "big")
+    bit_depth, colour_type = start[16], start[17]
+    check_size(width, height)
+    if bit_depth not in _BIT_DEPTHS.get(colour_type, ()):
+        raise DamagedImage("The PNG is damaged: its header names an unknown kind of pixel")
+    return _ImageHeader(width, height, bit_depth, colour_type)
+
+
+def _check(chunk: _Chunk, seen: set[bytes]) -> None:
+    if chunk.kind in _PIXELS and not chunk.is_intact:
+        raise DamagedImage("The PNG is damaged: a checksum is wrong")
+    if chunk.kind in _SINGLE and chunk.kind in seen:
+        raise DamagedImage("The PNG is damaged: it has more than one header")
+
+
+def _declared_frames(animation_control: _Chunk) -> int:
+    """How many frames an animation has; 0 where the picture does not move."""
+    body = animation_control.body
+    return int.from_bytes(body[:4], "big") if len(body) == 8 else 0
+
+
+def _is_sound(chunk: _Chunk) -> bool:
+    """Whether a decoder can read the chunk: a broken colour profile counts as none."""
+    if not chunk.is_intact:
+        return False
+    if chunk.kind != b"iCCP":
+        return True
+    _, separator, compressed = bytes(chunk.body).partition(b"\0")
+    if not separator or compressed[:1] != b"\0":
+        return False
+    inflater = zlib.decompressobj()
+    try:
+        inflater.decompress(compressed[1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return False
+    return inflater.eof

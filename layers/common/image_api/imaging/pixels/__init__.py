@@ -1,0 +1,1 @@
+"""Decoding, scaling and encoding, by Pillow and pillow_heif: nothing else imports these two."""

@@ -1,0 +1,114 @@
+"""From a file to pixels: the one decoder that a format needs, and what it raises in our words."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from image_api.errors import DamagedImage, UnsupportedFormat
+from image_api.imaging.model import (
+    AVIF,
+    GIF,
+    HEIC,
+    HEIF,
+    JPEG,
+    MAX_PROFILE_BYTES,
+    PNG,
+    TIFF,
+    WEBP,
+    Format,
+    check_size,
+)
+
+# `check_size` has refused more than we decode; Pillow's own bound is higher and only warns.
+Image.MAX_IMAGE_PIXELS = None
+# In what we hand to Pillow, the colour profile is the only compressed chunk left.
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
+
+_PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
+    JPEG: JpegImagePlugin.JpegImageFile,
+    PNG: PngImagePlugin.PngImageFile,
+    GIF: GifImagePlugin.GifImageFile,
+    WEBP: WebPImagePlugin.WebPImageFile,
+    AVIF: AvifImagePlugin.AvifImageFile,
+}
+
+
+@contextmanager
+def refuse_damage() -> Iterator[None]:
+    """What Pillow and the codecs raise over bytes that they cannot decode becomes DamagedImage."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        SyntaxError,
+        ValueError,
+        RuntimeError,
+        ZeroDivisionError,
+        struct.error,
+        zlib.error,
+    ) as e:
+        raise DamagedImage("The image is damaged or cut off: it cannot be decoded") from e
+
+
+def open_image(image_format: Format, clean: bytes) -> Image.Image:
+    """The file without its metadata, opened by the one decoder that it needs.
+
+    Pixels are decoded when they are loaded; those of HEIC at once.
+    """
+    with refuse_damage():
+        image = _open(image_format, clean)
+        # A decoder may see more in the file than its header said.
+        check_size(*image.size, getattr(image, "n_frames", 1))
+    return image
+
+
+def _open(image_format: Format, clean: bytes) -> Image.Image:
+    if plugin := _PLUGINS.get(image_format):
+        return plugin(BytesIO(clean))
+    if image_format in (HEIC, HEIF):
+        return _open_heif(clean)
+    return _open_tiff_or_bmp(image_format, clean)
+
+
+def _open_heif(clean: bytes) -> Image.Image:
+    import pillow_heif
+
+    source = pillow_heif.open_heif(clean, convert_hdr_to_8bit=True)
+    if len(source) == 0:
+        raise DamagedImage("The image is damaged: it holds no picture that can be decoded")
+    check_size(*source.size)
+    image = Image.frombuffer(
+        source.mode, source.size, source.data, "raw", source.mode, source.stride, 1
+    )
+    image.info["icc_profile"] = source.info.get("icc_profile")
+    return image
+
+
+def _open_tiff_or_bmp(image_format: Format, clean: bytes) -> Image.Image:
+    try:
+        if image_format is TIFF:
+            from PIL import TiffImagePlugin
+
+            return TiffImagePlugin.TiffImageFile(BytesIO(clean))
+        return BmpImagePlugin.BmpImageFile(BytesIO(clean))
+    except SyntaxError as error:
+        # The structure has been checked: what is left are kinds of pixel that Pillow lacks.
+        raise UnsupportedFormat(
+            f"This kind of {image_format.name} is not accepted; save the picture as PNG or JPEG"
+        ) from error

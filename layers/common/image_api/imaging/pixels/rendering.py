@@ -1,0 +1,221 @@
+"""From an original to what clients download: the image, its preview and its thumbnail."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PIL import Image
+
+from image_api.errors import TooManyPixels
+from image_api.imaging.headers import formats
+from image_api.imaging.model import (
+    GIF,
+    JPEG,
+    MAX_FRAME_PIXELS,
+    MAX_PIXELS,
+    MAX_RENDERED_ANIMATION_PIXELS,
+    WEBP,
+    Fit,
+    Format,
+    Rendition,
+    StoredPicture,
+)
+from image_api.imaging.pixels import geometry
+from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
+from image_api.imaging.pixels.decoding import open_image, refuse_damage
+from image_api.imaging.pixels.encoding import (
+    LONGEST_SIDE,
+    JpegTables,
+    Movie,
+    encode,
+    encode_movie,
+    encode_small,
+    tables_of,
+    to_palette,
+    web_format,
+)
+
+PREVIEW_PIXELS = 1600
+THUMBNAIL_PIXELS = 320
+
+
+class _Rendered(NamedTuple):
+    """The image, and the picture to make the smaller ones from, with the profile of its colours
+    where they are not in sRGB yet: that is cheaper after shrinking."""
+
+    image: Rendition
+    picture: Image.Image
+    profile: bytes | None
+
+
+def render(
+    original: bytes, *, size: tuple[int, int] | None = None, fit: Fit = "cover"
+) -> list[Rendition]:
+    """The image, its preview (fits 1600x1600) and its thumbnail (fits 320x320), in this order.
+
+    Without `size` the image has the original's pixels, upright; with it, exactly that size.
+    Raises as `identify` does, and DamagedImage for what only decoding finds.
+    """
+    stored = formats.header(original)
+    if size is not None:
+        _check_requested(size, stored)
+    clean = formats.clean(original)
+    if stored.frames > 1:
+        rendered = _render_movie(stored, clean, size, fit)
+    else:
+        rendered = _render_still(stored, clean, size, fit)
+    preview = to_srgb(geometry.shrink(rendered.picture, PREVIEW_PIXELS), rendered.profile)
+    thumbnail = geometry.shrink(preview, THUMBNAIL_PIXELS)
+    return [
+        rendered.image,
+        Rendition("preview", encode_small(preview), *WEBP[1:], *preview.size, animated=False),
+        Rendition("thumbnail", encode_small(thumbnail), *WEBP[1:], *thumbnail.size, animated=False),
+    ]
+
+
+def _check_requested(size: tuple[int, int], stored: StoredPicture) -> None:
+    width, height = size
+    if min(size) < 1:
+        raise ValueError(f"no picture can be {width}x{height} pixels")
+    if width * height > MAX_PIXELS:
+        raise TooManyPixels(
+            f"{width}x{height} is too large; at most {MAX_PIXELS // 1_000_000} megapixels are made"
+        )
+    if stored.frames > 1:
+        _check_requested_movie(width, height, stored)
+
+
+def _check_requested_movie(width: int, height: int, stored: StoredPicture) -> None:
+    longest = LONGEST_SIDE.get(stored.format, max(width, height))
+    if max(width, height) > longest:
+        raise TooManyPixels(
+            f"{width}x{height} is too large; a {stored.format.name} that moves can be at most "
+            f"{longest} pixels wide and high"
+        )
+    total = width * height * stored.frames
+    if width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS:
+        raise TooManyPixels(
+            f"{stored.frames} frames of {width}x{height} pixels are too many; choose a smaller "
+            f"size: at most {MAX_RENDERED_ANIMATION_PIXELS // 1_000_000} megapixels over all frames"
+        )
+
+
+def _render_still(
+    stored: StoredPicture, clean: bytes, size: tuple[int, int] | None, fit: Fit
+) -> _Rendered:
+    source = open_image(stored.format, clean)
+    profile = profile_of(source)
+    untouched = size is None and stored.web_safe
+    tables = tables_of(source)
+    if stored.format is JPEG and (untouched or size is not None):
+        # Decodes at a half, a quarter or an eighth of the size, and still reads every byte.
+        source.draft(None, _needed_size(stored, size, fit))
+    with refuse_damage():
+        source.load()
+    picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
+    if untouched:
+        return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
+    picture = _fit_and_orient(picture, profile, stored, size, fit)
+    halved_chroma = tables.halved_chroma if tables else stored.format.name.startswith("HEI")
+    if size is not None or source.mode == "CMYK":
+        tables = None
+    elif tables is not None and stored.orientation >= 5:
+        tables = tables.transpose()
+    return _encode(picture, stored.format, tables, halved_chroma=halved_chroma)
+
+
+def _encode(
+    picture: Image.Image, original: Format, tables: JpegTables | None, *, halved_chroma: bool
+) -> _Rendered:
+    target = web_format(original, picture)
+    data = encode(picture, target, tables=tables, halved_chroma=halved_chroma)
+    image = Rendition("image", data, *target[1:], *picture.size, animated=False)
+    return _Rendered(image, picture, None)
+
+
+def _keep_as_it_is(stored: StoredPicture, clean: bytes) -> Rendition:
+    return Rendition(
+        "image", clean, *stored.format[1:], *stored.upright_size, animated=stored.frames > 1
+    )
+
+
+def _needed_size(stored: StoredPicture, size: tuple[int, int] | None, fit: Fit) -> tuple[int, int]:
+    whole = (stored.width, stored.height)
+    if size is None:
+        return geometry.size_within(whole, PREVIEW_PIXELS)
+    return geometry.size_to_fill(whole, _as_stored(size, stored), fit)
+
+
+def _as_stored(size: tuple[int, int], stored: StoredPicture) -> tuple[int, int]:
+    return (size[1], size[0]) if stored.orientation >= 5 else size
+
+
+def _fit_and_orient(
+    picture: Image.Image,
+    profile: bytes | None,
+    stored: StoredPicture,
+    size: tuple[int, int] | None,
+    fit: Fit,
+) -> Image.Image:
+    """Resized first, while there is least to do, then turned upright and brought to sRGB."""
+    if size is not None:
+        picture = geometry.resize(picture, _as_stored(size, stored), fit)
+    picture = to_srgb(geometry.turn_upright(picture, stored.orientation), profile)
+    if size is not None and fit == "contain":
+        transparent = web_format(stored.format, picture) is not JPEG
+        picture = geometry.letterbox(picture, size, transparent=transparent)
+    return picture
+
+
+def _render_movie(
+    stored: StoredPicture, clean: bytes, size: tuple[int, int] | None, fit: Fit
+) -> _Rendered:
+    source = open_image(stored.format, clean)
+    profile = profile_of(source)
+    loop = source.info.get("loop")
+    # An APNG may begin with a picture for those who cannot play it.
+    first = 1 if getattr(source, "default_image", False) else 0
+    count = getattr(source, "n_frames", 1) - first
+    canvas = (0, 0, stored.width, stored.height)
+
+    def original_frame(index: int) -> Image.Image:
+        with refuse_damage():
+            source.seek(first + index)
+            source.load()
+            # A copy, because the decoder draws the next frame over this one.
+            frame = source.copy()
+        if frame.size != canvas[2:]:
+            frame = frame.crop(canvas)
+        return to_eight_bits(frame, inks_are_inverted=stored.inks_are_inverted)
+
+    durations_ms: list[float] = []
+    translucent = False
+    for index in range(count):
+        frame = original_frame(index)
+        durations_ms.append(source.info.get("duration", 0))
+        translucent = translucent or frame.mode in ("LA", "RGBA")
+    picture = original_frame(0)
+    if size is None and stored.web_safe:
+        return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
+
+    translucent = translucent or (size is not None and fit == "contain")
+    mode = "RGBA" if translucent or stored.format is GIF else "RGB"
+
+    def frame_to_write(index: int) -> Image.Image:
+        frame = original_frame(index)
+        frame = _fit_and_orient(frame, profile, stored, size, fit).convert(mode)
+        if stored.format is GIF:
+            return to_palette(frame, dither=Image.Dither.NONE)
+        return frame
+
+    data = encode_movie(
+        Movie(count, frame_to_write),
+        stored.format,
+        durations_ms=durations_ms,
+        loop=loop,
+        translucent=translucent,
+    )
+    picture = _fit_and_orient(picture, profile, stored, size, fit)
+    animated = formats.header(data).frames > 1
+    image = Rendition("image", data, *stored.format[1:], *picture.size, animated=animated)
+    return _Rendered(image, picture, None)
