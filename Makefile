@@ -23,7 +23,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
 	conformance deployment integration e2e security faults chaos bench invoke poll deploy-local \
-	sam-local compose bare-machine dead-letters redrive listen openapi events lock reset clean
+	sam-local compose bare-machine dead-letters redrive listen openapi events expansion lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -125,6 +125,9 @@ openapi: setup ## write functions/docs/openapi.json anew from the functions
 
 events: setup ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
 	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
+
+expansion: setup ## take template.yaml's rights and resources as agreed: write tests/template/expansion.json
+	@$(LOCAL)/python -m tests.template.expansion
 
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }

@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-class _Names(dict[tuple[str, str], Any]):
+class Names(dict[tuple[str, str], Any]):
     """What only exists on AWS goes by its name: Bucket.Arn."""
 
     def __missing__(self, key: tuple[str, str]) -> str:
@@ -107,7 +107,7 @@ class Deployment:
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self.document = document
-        names = _Names()
+        names = Names()
         for name, parameter in document.get("Parameters", {}).items():
             default = str(parameter.get("Default", ""))
             names[name, "Ref"] = parameters.get(name, default)
