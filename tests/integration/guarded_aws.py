@@ -118,20 +118,20 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
         service, _, operation = headers["X-Amz-Target"].partition(".")
         return [(f"{service}:{operation}", json.loads(body)["SecretId"])]
     path, _, query = target.partition("?")
-    key = unquote(path).split("/", 2)[2:]
-    match method, [name for name in key if name], set(parse_qs(query, keep_blank_values=True)):
-        case "POST", [], asked if "delete" in asked:
+    key = unquote(path).lstrip("/").partition("/")[2]
+    match method, bool(key), set(parse_qs(query, keep_blank_values=True)):
+        case "POST", False, asked if "delete" in asked:
             keys = re.findall(rb"<Key>(.+?)</Key>", body)
             return [("s3:DeleteObject", f"{_BUCKET}/{key.decode()}") for key in keys]
-        case "POST", [], _:
+        case "POST", False, _:
             keys = re.findall(rb'name="key"\s+(\S+)', body)
             return [("s3:PutObject", f"{_BUCKET}/{key.decode()}") for key in keys]
-        case "PUT", [key], _:
+        case "PUT", True, _:
             return [("s3:PutObject", f"{_BUCKET}/{key}")]
-        case "GET", [key], _:
+        case "GET", True, _:
             return [("s3:GetObject", f"{_BUCKET}/{key}")]
-        case "HEAD", [], _:
+        case "HEAD", False, _:
             return [("s3:ListBucket", _BUCKET)]
-        case "GET", [], asked if "list-type" in asked:
+        case "GET", False, asked if "list-type" in asked:
             return [("s3:ListBucket", _BUCKET)]
     return [(f"{method} {target}", "")]
