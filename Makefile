@@ -22,8 +22,8 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
-	conformance deployment integration e2e security faults chaos bench invoke poll deploy-local \
-	sam-local compose bare-machine dead-letters redrive listen openapi events lock reset clean
+	conformance compare deployment integration e2e security faults chaos bench invoke poll deploy-local \
+	sam-local compose bare-machine dead-letters redrive listen openapi events expansion lock reset clean
 
 help: ## list what there is
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -65,8 +65,11 @@ unit: setup ## tests of the code alone, without services
 local-cloud: setup ## tests of the local cloud itself
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
 
-conformance: setup ## the gateway and the event source against what AWS documents, and against MiniStack
+conformance: setup ## the gateway and the event source against what AWS documents
 	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
+
+compare: setup ## ask MiniStack's gateway the same, and print where it differs; fails on nothing
+	@$(LOCAL)/python -m tests.conformance.ministack_target
 
 template: setup ## tests of the template against the code, and of what sam build makes of it
 	@$(DEV)/python $(PYTEST_DEV) tests/template $(ARGS)
@@ -125,6 +128,9 @@ openapi: setup ## write functions/docs/openapi.json anew from the functions
 
 events: setup ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
 	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
+
+expansion: setup ## take template.yaml's rights and resources as agreed: write tests/template/expansion.json
+	@$(LOCAL)/python -m tests.template.expansion
 
 lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }

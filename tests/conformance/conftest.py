@@ -1,17 +1,13 @@
-"""Which gateways are asked: the local one and MiniStack, or those that the options name."""
+"""Which gateway is asked: the local one, or AWS's that the options name."""
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conformance.exchange import Endpoint
 from tests.conformance.local_target import local_gateways
-from tests.conformance.ministack_target import ministack_gateways
-
-PROJECT = Path(__file__).parent / "project"
-TEMPLATES = {name: PROJECT / f"{name}.yaml" for name in ("plain", "customised")}
+from tests.conformance.pairs import TEMPLATES
 
 Endpoints = dict[str, Endpoint]
 
@@ -40,12 +36,6 @@ def deployed(config: pytest.Config) -> Endpoints:
 @pytest.fixture(scope="session")
 def local_gateway() -> Iterator[Endpoints]:
     with local_gateways(TEMPLATES) as endpoints:
-        yield endpoints
-
-
-@pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    with ministack_gateways(TEMPLATES, tmp_path_factory.mktemp("ministack")) as endpoints:
         yield endpoints
 
 

@@ -1,4 +1,8 @@
-"""The same APIs in MiniStack, deployed from the same templates as this project's own is."""
+"""The same APIs in MiniStack, deployed from the same templates as this project's own is.
+
+`make compare` asks them every pair and prints where AWS answers otherwise. It fails on
+nothing: what another project's emulator does is not this one's to assert.
+"""
 
 import asyncio
 import io
@@ -6,7 +10,9 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -17,10 +23,12 @@ from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target
 from infra.local.template.reader import read_template
 from infra.services import MiniStackService
-from tests.conformance.exchange import Endpoint
+from tests.conformance.exchange import Endpoint, observe
+from tests.conformance.pairs import PAIRS, TEMPLATES
 
 _PARTS = ("apigateway", "cloudformation", "iam", "lambda", "logs", "s3", "sts")
 _BUCKET = "code"
+_SHOWN_CHARACTERS = 100
 
 
 @contextmanager
@@ -94,3 +102,27 @@ def _zipped(folder: Path) -> bytes:
         for file in sorted(folder.rglob("*.py")):
             archive.write(file, file.relative_to(folder))
     return buffer.getvalue()
+
+
+def compare() -> None:
+    as_aws = 0
+    with TemporaryDirectory() as folder, ministack_gateways(TEMPLATES, Path(folder)) as endpoints:
+        for pair in PAIRS:
+            observed = observe(endpoints[pair.api].send(pair.request), pair.expected)
+            if observed == pair.expected:
+                as_aws += 1
+                continue
+            print(f"{pair.says}")
+            for selector, expected in pair.expected.items():
+                if observed[selector] != expected:
+                    print(f"    {selector}: {_shown(observed[selector])}, not {_shown(expected)}")
+    print(f"MiniStack {version('ministack')} answers {as_aws} of {len(PAIRS)} pairs as AWS does")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+if __name__ == "__main__":
+    compare()

@@ -8,9 +8,15 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.conformance.exchange import ABSENT, Matches, Request
+
+# The templates whose APIs are asked, by the names that pairs know them by.
+TEMPLATES = {
+    name: Path(__file__).parent / "project" / f"{name}.yaml" for name in ("plain", "customised")
+}
 
 _GUIDE = "https://docs.aws.amazon.com/apigateway/latest/developerguide"
 _PROXY = f"{_GUIDE}/set-up-lambda-proxy-integrations.html"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 import boto3
 import pika
 import pytest
 from botocore.config import Config
+from botocore.session import Session, get_session
 from hypothesis import settings as hypothesis_settings
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
@@ -30,8 +31,13 @@ from image_api.settings import (
     StorageSettings,
 )
 from tests import application
+from tests.application import ROOT
+from tests.integration.functions import Api
+from tests.integration.guarded_aws import GuardedAws
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
+from tests.template import expansion
+from tests.template.document import Deployment, read
 
 hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("suite")
@@ -261,3 +267,96 @@ def storage(
     )
     yield made
     made._client.close()
+
+
+@pytest.fixture
+def secrets(
+    services: RealServices, database_url: str, administrator_url: str
+) -> dict[str, dict[str, object]]:
+    """What Secrets Manager keeps, by the ARNs that the template's expansion names."""
+    broker_url = urlsplit(services.rabbitmq_url)
+    return {
+        "PlatformStack.Outputs.DatabaseSecretArn": database_secret(database_url),
+        "PlatformStack.Outputs.DatabaseAdminSecretArn": database_secret(administrator_url),
+        "PlatformStack.Outputs.BrokerSecretArn": {
+            "username": unquote(broker_url.username or ""),
+            "password": unquote(broker_url.password or ""),
+        },
+        "PlatformStack.Outputs.JwtSecretArn": {"current": application.ENVIRONMENT["JWT_SECRET"]},
+    }
+
+
+def database_secret(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    return {
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "host": parts.hostname,
+        "port": parts.port,
+        "dbname": parts.path.removeprefix("/"),
+        "sslmode": "disable",
+    }
+
+
+@pytest.fixture
+def aws(services: RealServices, secrets: dict[str, dict[str, object]]) -> Iterator[GuardedAws]:
+    """S3 and Secrets Manager, by the roles of template.yaml. None may be refused anything."""
+    deployment = Deployment(read(ROOT / "template.yaml"), {})
+    rights = {
+        function.name: expansion.rights(expansion.present(), function.logical_id)
+        for function in deployment.functions
+    }
+    guarded = GuardedAws(services.endpoint_url, rights, secrets)
+    with guarded.serving():
+        yield guarded
+    assert guarded.refused == set()
+
+
+@pytest.fixture(scope="session")
+def aws_sessions() -> tuple[Session, boto3.Session]:
+    """boto3's, and what it stands on: they load the models of AWS's services once for all tests."""
+    session = get_session()
+    return session, boto3.Session(botocore_session=session)
+
+
+@pytest.fixture
+def api(
+    environment: pytest.MonkeyPatch,
+    services: RealServices,
+    database_url: str,
+    bucket: str,
+    queue: str,
+    channel: BlockingChannel,
+    aws: GuardedAws,
+    aws_sessions: tuple[Session, boto3.Session],
+) -> Api:
+    """The functions with the variables that template.yaml sets, and what AWS would put there."""
+    broker_url = urlsplit(services.rabbitmq_url)
+    for name, value in {
+        **expansion.all_variables(expansion.present()),
+        "AWS_DEFAULT_REGION": application.ENVIRONMENT["AWS_REGION"],
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "DATABASE_HOST": urlsplit(database_url).hostname or "",
+        "IMAGES_BUCKET": bucket,
+        "RABBITMQ_ENDPOINT": f"amqp://{broker_url.hostname}:{broker_url.port}",
+        "RABBITMQ_QUEUE": queue,
+    }.items():
+        environment.setenv(name, value)
+    session, default_session = aws_sessions
+    environment.setattr(boto3, "DEFAULT_SESSION", default_session)
+
+    def take_role(function: str) -> None:
+        environment.setenv("AWS_ACCESS_KEY_ID", function)
+        session.set_credentials(function, services.secret_access_key)
+
+    return Api(channel, queue, bucket, take_role)
+
+
+@pytest.fixture
+def ada(api: Api) -> str:
+    return api.register("Ada")
+
+
+@pytest.fixture
+def bob(api: Api) -> str:
+    return api.register("Bob")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -15,148 +14,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 from image_api.core import events
 from image_api.core.messages import dead_queue
 from tests import samples
-from tests.application import Handler, LambdaContext, forget, load_function
+from tests.application import forget
 from tests.e2e.waiting import eventually
+from tests.integration.functions import PASSWORD, Api
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
-
-PASSWORD = "analytical!engine"
-BATCH_SIZE = 20
-
-
-@dataclass
-class Api:
-    """The functions, loaded when they are first called, and the event source of the consumer."""
-
-    channel: BlockingChannel
-    queue: str
-    bucket: str
-    handlers: dict[str, Handler] = field(default_factory=dict)
-
-    def call(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
-        if function not in self.handlers:
-            self.handlers[function] = load_function(function).lambda_handler
-        # What crosses the wire is JSON.
-        return json.loads(  # type: ignore[no-any-return]
-            json.dumps(self.handlers[function](json.loads(json.dumps(event)), LambdaContext()))
-        )
-
-    def register(self, username: str) -> str:
-        event = proxy_event(
-            "POST", "/auth/register", json_body={"username": username, "password": PASSWORD}
-        )
-        response = self.call("register", event)
-        assert response["statusCode"] == 200, response
-        return str(body_of(response)["access_token"])
-
-    def upload(self, token: str, data: bytes | None = None, **fields: Any) -> int:
-        response = self.call("upload", upload_event(data or samples.png(), token=token, **fields))
-        assert response["statusCode"] == 200, response
-        return int(body_of(response)["id"])
-
-    def get(self, token: str, image_id: int) -> dict[str, Any]:
-        response = self.call("get", proxy_event("GET", f"/image/{image_id}", token=token))
-        assert response["statusCode"] == 200, response
-        image: dict[str, Any] = body_of(response)
-        return image
-
-    def update(self, token: str, image_id: int, **changes: str) -> dict[str, Any]:
-        path = f"/image/update/{image_id}"
-        return self.call("update", proxy_event("PUT", path, token=token, json_body=changes))
-
-    def delete(self, token: str, image_id: int) -> dict[str, Any]:
-        return self.call("delete", proxy_event("DELETE", f"/image/delete/{image_id}", token=token))
-
-    def list_images(self, token: str, **query: str) -> dict[str, Any]:
-        return self.call(
-            "list", proxy_event("GET", "/image/get_all_images", token=token, query=query)
-        )
-
-    def waiting_messages(self) -> list[dict[str, Any]]:
-        """What the queue holds, as the event source mapping hands it over."""
-        found: list[dict[str, Any]] = []
-        while len(found) < BATCH_SIZE:
-            method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
-            if method is None:
-                break
-            found.append(
-                {
-                    "basicProperties": {
-                        "contentType": properties.content_type,
-                        "contentEncoding": None,
-                        "headers": _lambda_headers(properties.headers),
-                        "deliveryMode": properties.delivery_mode,
-                        "priority": None,
-                        "correlationId": properties.correlation_id,
-                        "replyTo": None,
-                        "expiration": None,
-                        "messageId": properties.message_id,
-                        "timestamp": "Jan 1, 1970, 12:33:41 AM",
-                        "type": properties.type,
-                        "userId": None,
-                        "appId": properties.app_id,
-                        "clusterId": None,
-                        "bodySize": len(body),
-                    },
-                    "redelivered": method.redelivered,
-                    "data": base64.b64encode(body).decode(),
-                }
-            )
-        return found
-
-    def consume(self) -> dict[str, int]:
-        """One batch, as soon as there is a message."""
-        messages = eventually(lambda: self.waiting_messages() or None, "a message")
-        return self.deliver(messages)
-
-    def deliver(self, messages: list[dict[str, Any]]) -> dict[str, int]:
-        event = {
-            "eventSource": "aws:rmq",
-            "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:images:b-1",
-            "rmqMessagesByQueue": {f"{self.queue}::/": messages},
-        }
-        return self.call("consumer", event)
-
-
-def _lambda_headers(headers: Any) -> Any:
-    """A string is handed over as its bytes, also inside of lists and tables."""
-    if headers is None:
-        return None
-
-    def converted(value: Any) -> Any:
-        if isinstance(value, str):
-            return {"bytes": list(value.encode())}
-        if isinstance(value, dict):
-            return {name: converted(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [converted(inner) for inner in value]
-        return value if isinstance(value, int | float | bool | None) else str(value)
-
-    return {name: converted(value) for name, value in headers.items()}
-
-
-@pytest.fixture
-def api(
-    environment: pytest.MonkeyPatch,
-    database_url: str,
-    bucket: str,
-    queue: str,
-    channel: BlockingChannel,
-) -> Api:
-    environment.setenv("DATABASE_URL", database_url)
-    environment.setenv("IMAGES_BUCKET", bucket)
-    environment.setenv("RABBITMQ_QUEUE", queue)
-    forget()
-    return Api(channel, queue, bucket)
-
-
-@pytest.fixture
-def ada(api: Api) -> str:
-    return api.register("Ada")
-
-
-@pytest.fixture
-def bob(api: Api) -> str:
-    return api.register("Bob")
 
 
 def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> None:

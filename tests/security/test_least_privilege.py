@@ -1,6 +1,6 @@
-"""Nobody may do more than they do: rights in the storage, and in the database by trying them.
+"""What the API's role in the database may do, by trying it.
 
-That each function has just the rights that its code needs is in tests/template.
+That each function has just the rights in AWS that it uses is in tests/integration/test_rights.py.
 """
 
 from __future__ import annotations
@@ -14,66 +14,6 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from tests.e2e.running_cloud import RunningCloud
-from tests.template.document import ROOT, Deployment, nodes, read
-
-DEPLOYMENT = Deployment(read(ROOT / "template.yaml"), {"Platform": "create"})
-FUNCTIONS = {function.name: function for function in DEPLOYMENT.functions}
-
-# The calls that each function makes of S3, and where.
-S3_RIGHTS: dict[str, set[tuple[str, str]]] = {
-    "register": set(),
-    "login": set(),
-    "update": set(),
-    "delete": set(),
-    "relay": set(),
-    "docs": set(),
-    "migrate": set(),
-    "health": {("s3:ListBucket", "")},
-    "list": {("s3:GetObject", "storage")},
-    "get": {("s3:GetObject", "storage")},
-    "upload": {("s3:PutObject", "storage"), ("s3:DeleteObject", "storage")},
-    "direct_upload": {
-        *((f"s3:{call}Object", "incoming") for call in ("Get", "Put", "Delete")),
-        ("s3:PutObject", "storage"),
-        ("s3:ListBucket", ""),
-    },
-    "consumer": {
-        *((f"s3:{call}Object", "storage") for call in ("Get", "Put", "Delete")),
-        ("s3:ListBucket", ""),
-    },
-    "janitor": {("s3:DeleteObject", "storage"), ("s3:ListBucket", "")},
-}
-
-
-def test_the_template_has_a_policy_check_for_each_function() -> None:
-    assert FUNCTIONS.keys() == S3_RIGHTS.keys()
-
-
-def test_the_only_other_policy_denies() -> None:
-    for name, resource in DEPLOYMENT.document["Resources"].items():
-        if resource["Type"] != "AWS::Serverless::Function":
-            for _, value in nodes(resource):
-                assert not isinstance(value, dict) or value.get("Effect", "Deny") == "Deny", name
-
-
-@pytest.mark.parametrize("function", sorted(FUNCTIONS))
-def test_a_function_has_its_rights_in_the_storage_just_where_it_uses_them(function: str) -> None:
-    def folder(resource: str) -> str:
-        return resource.split("/")[-2] if resource.endswith("/*") else ""
-
-    assert {
-        (action, folder(resource))
-        for action, resource in FUNCTIONS[function].rights
-        if action.startswith("s3:")
-    } == S3_RIGHTS[function]
-
-
-def test_only_migrations_may_read_the_schema_owners_secret() -> None:
-    assert [
-        name
-        for name, function in FUNCTIONS.items()
-        if any("DatabaseAdmin" in resource for _, resource in function.rights)
-    ] == ["migrate"]
 
 
 @pytest.fixture

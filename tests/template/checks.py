@@ -5,54 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.template import code_paths
 from tests.template.document import Deployment, Function, as_list, nodes
 
 # API Gateway waits no longer for a function.
 GATEWAY_TIMEOUT_SECONDS = 29
-# Read by code that is not ours: Lambda's runtime, the SDK, Powertools.
-READ_BY_LIBRARIES = re.compile(r"(AWS|POWERTOOLS|_X_AMZN)_\w+")
-# Read where there is no template: docker-compose and a developer's own Postgres.
-ONLY_WITHOUT_A_TEMPLATE = re.compile(r"POSTGRES_\w+")
-# The rights that a call needs.
-RIGHTS_OF_CALLS = {
-    "s3:PutObject": {"s3:PutObject"},
-    "s3:GetObject": {"s3:GetObject"},
-    "s3:DeleteObject": {"s3:DeleteObject"},
-    "s3:DeleteObjects": {"s3:DeleteObject"},
-    "s3:HeadBucket": {"s3:ListBucket"},
-    "s3:ListObjectsV2": {"s3:ListBucket"},
-    "secretsmanager:GetSecretValue": {"secretsmanager:GetSecretValue"},
-}
-# Without it a missing object is an error of access, and our code makes a difference.
-MISSING_IS_NO_ERROR = "s3:ListBucket"
-# Lambda polls a broker with the function's own role. SAM adds what is under MQ, and what is under
-# VpcConfig by a managed policy; the rest is the template's to say.
-POLLER_RIGHTS = {
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVpcs",
-}
-RIGHTS_BY_VPC_CONFIG = {
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-}
-# These take no resource but "*".
-ON_NO_RESOURCE = re.compile(r"ec2:Describe\w+|ec2:(Create|Delete)NetworkInterface")
-
-
-@cache
-def found_in(app: Path) -> code_paths.Found:
-    return code_paths.of_function(app)
 
 
 def app_of(function: Function) -> Path:
@@ -154,63 +113,6 @@ def _methods_declared_in(app: Path, path: str) -> set[str]:
         and isinstance(decorator.args[0], ast.Constant)
         and re.sub(r"<(\w+)>", r"{\1}", str(decorator.args[0].value)) == path
     }
-
-
-def variables(deployment: Deployment) -> Iterator[str]:
-    """Each function has the variables that its code reads, and no others of its own."""
-    read_by_any: set[str] = set()
-    for function in deployment.functions:
-        read = found_in(app_of(function)).variables
-        read_by_any |= read
-        declared = set(function.variables)
-        for name in sorted(read - declared):
-            if not (READ_BY_LIBRARIES.fullmatch(name) or ONLY_WITHOUT_A_TEMPLATE.fullmatch(name)):
-                yield f"{function.logical_id}: its code reads {name}, which is not set"
-        for name in sorted(declared - read - deployment.shared_variables):
-            if not READ_BY_LIBRARIES.fullmatch(name):
-                yield f"{function.logical_id}: its code does not read {name}"
-        # The SDK reads it by itself; an emulator is told to every function that calls AWS.
-        if found_in(app_of(function)).calls and "AWS_ENDPOINT_URL" not in declared:
-            yield f"{function.logical_id}: it calls AWS and has no AWS_ENDPOINT_URL"
-    for name in sorted(deployment.shared_variables - read_by_any):
-        if not READ_BY_LIBRARIES.fullmatch(name):
-            yield f"Globals: no code reads {name}"
-
-
-def rights(deployment: Deployment) -> Iterator[str]:
-    """Each function may make the calls that its code can come to, and no others."""
-    for function in deployment.functions:
-        found = found_in(app_of(function))
-        needed = set().union(*(RIGHTS_OF_CALLS[call] for call in found.calls | found.signed))
-        if "s3:GetObject" in found.calls:
-            needed.add(MISSING_IS_NO_ERROR)
-        polls = any(function.events("MQ"))
-        if polls:
-            needed |= POLLER_RIGHTS - (
-                RIGHTS_BY_VPC_CONFIG if "VpcConfig" in function.properties else set()
-            )
-        given = {action for action, _ in function.rights}
-        for action in sorted(needed - given):
-            yield f"{function.logical_id}: may not {action}, which it does"
-        for action in sorted(given - needed):
-            yield f"{function.logical_id}: may {action}, which it never does"
-        for policy in function.managed_policies:
-            yield f"{function.logical_id}: {policy} allows more than this template says"
-        for action, resource in sorted(function.rights):
-            if "*" in action or "?" in action:
-                yield f"{function.logical_id}: {action} is not one action"
-            if resource.removesuffix("/*").count("*") and not ON_NO_RESOURCE.fullmatch(action):
-                yield f"{function.logical_id}: {action} on {resource}"
-        yield from _rights_on_secrets(function, found.secrets)
-
-
-def _rights_on_secrets(function: Function, variables: set[str]) -> Iterator[str]:
-    named = {function.variables.get(variable, ""): variable for variable in sorted(variables)}
-    allowed = {where for what, where in function.rights if what.startswith("secretsmanager:")}
-    for secret in sorted(named.keys() - allowed):
-        yield f"{function.logical_id}: may not read the secret that {named[secret]} names"
-    for secret in sorted(allowed - named.keys()):
-        yield f"{function.logical_id}: may read {secret}, which no variable names"
 
 
 def limits(deployment: Deployment) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-class _Names(dict[tuple[str, str], Any]):
+class Names(dict[tuple[str, str], Any]):
     """What only exists on AWS goes by its name: Bucket.Arn."""
 
     def __missing__(self, key: tuple[str, str]) -> str:
@@ -64,11 +63,6 @@ class Function:
     def code_folder(self) -> Path:
         return ROOT / str(self.properties["CodeUri"])
 
-    @property
-    def variables(self) -> Mapping[str, str]:
-        variables: Mapping[str, str] = self.properties.get("Environment", {}).get("Variables", {})
-        return variables
-
     def events(self, kind: str) -> Iterator[Mapping[str, Any]]:
         for event in self.properties.get("Events", {}).values():
             if event["Type"] == kind:
@@ -79,35 +73,13 @@ class Function:
         """(METHOD, path)"""
         return {(event["Method"].upper(), event["Path"]) for event in self.events("Api")}
 
-    @property
-    def rights(self) -> set[tuple[str, str]]:
-        """(action, resource) of all that its own policies allow."""
-        return {
-            (action, resource)
-            for policy in as_list(self.properties.get("Policies"))
-            if isinstance(policy, dict)
-            for statement in as_list(policy.get("Statement"))
-            if statement["Effect"] == "Allow"
-            for action in as_list(statement["Action"])
-            for resource in as_list(statement["Resource"])
-        }
-
-    @property
-    def managed_policies(self) -> list[str]:
-        """Policies that this template does not spell out."""
-        return [
-            json.dumps(policy)
-            for policy in as_list(self.properties.get("Policies"))
-            if not (isinstance(policy, dict) and "Statement" in policy)
-        ]
-
 
 class Deployment:
     """A template with the values of its parameters."""
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         self.document = document
-        names = _Names()
+        names = Names()
         for name, parameter in document.get("Parameters", {}).items():
             default = str(parameter.get("Default", ""))
             names[name, "Ref"] = parameters.get(name, default)
@@ -121,12 +93,6 @@ class Deployment:
             for logical_id, resource in self.document["Resources"].items()
             if resource["Type"] == "AWS::Serverless::Function" and self._is_made(resource)
         ]
-
-    @cached_property
-    def shared_variables(self) -> set[str]:
-        """Those that every function gets."""
-        common = self.document.get("Globals", {}).get("Function", {})
-        return set(common.get("Environment", {}).get("Variables", {}))
 
     def properties(self, logical_id: str) -> Any:
         return self._resolver.resolve(self.document["Resources"][logical_id].get("Properties", {}))

@@ -1,0 +1,137 @@
+"""AWS as functions meet it: each asks as its own role, and gets what template.yaml allows it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.message import Message
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote
+
+import urllib3
+
+Right = tuple[str, str]  # (action, resource), as template.yaml's expansion names them
+
+_METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
+_BUCKET = "ImagesBucket.Arn"
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+
+class GuardedAws:
+    """An S3 of another server's, and Secrets Manager, with the rights of each role in front.
+
+    Whose a request is says the access key id that signed it, so that a signed URL or form counts
+    as its signer's, as on AWS.
+    """
+
+    def __init__(
+        self, s3_url: str, rights: Mapping[str, set[Right]], secrets: Mapping[str, object]
+    ) -> None:
+        """`rights` by access key id, `secrets` by ARN."""
+        self.used: defaultdict[str, set[Right]] = defaultdict(set)
+        self.refused: set[tuple[str, str, str]] = set()
+        self._rights = rights
+        self._secrets = secrets
+        self._s3 = urllib3.PoolManager(retries=False)
+        self._s3_url = s3_url
+        methods = dict.fromkeys((f"do_{method}" for method in _METHODS), _Handler.answer)
+        handler = type("Handler", (_Handler,), {"aws": self, **methods})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        # The interval is how long the end may take.
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield
+        self._server.shutdown()
+        self._server.server_close()
+        self._s3.clear()
+        thread.join()
+
+    def answer(
+        self, method: str, target: str, headers: Message, body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        who = _signer(target, headers, body)
+        if not all(self._may(who, right) for right in _needed(method, target, headers, body)):
+            return 403, {}, _DENIED
+        if "X-Amz-Target" in headers:
+            arn = json.loads(body)["SecretId"]
+            return 200, {}, json.dumps({"SecretString": json.dumps(self._secrets[arn])}).encode()
+        answer = self._s3.request(
+            method,
+            self._s3_url + target,
+            headers=dict(headers.items()),
+            body=body,
+            decode_content=False,
+        )
+        # To whom may not list the bucket S3 does not say that an object is missing.
+        if answer.status == 404 and not self._may(who, ("s3:ListBucket", _BUCKET)):
+            return 403, {}, _DENIED
+        return answer.status, answer.headers, answer.data
+
+    def _may(self, who: str, wanted: Right) -> bool:
+        action, resource = wanted
+        for right in self._rights.get(who, ()):
+            if right[0] == action and fnmatchcase(resource, right[1]):
+                self.used[who].add(right)
+                return True
+        self.refused.add((who, action, resource))
+        return False
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    aws: GuardedAws
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, headers, answer = self.aws.answer(self.command, self.path, self.headers, body)
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", headers.get("Content-Length") or str(len(answer)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else answer)
+
+
+def _signer(target: str, headers: Message, body: bytes) -> str:
+    """The access key id in a header, in a signed URL, or in a form."""
+    found = (
+        re.search(r"Credential=([\w-]+)/", headers.get("Authorization", ""))
+        or re.search(r"[?&]X-Amz-Credential=([\w-]+)/", unquote(target))
+        or re.search(r'name="x-amz-credential"\s+([\w-]+)/', body.decode("latin-1"))
+    )
+    return found[1] if found else "nobody"
+
+
+def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Right]:
+    """The rights that AWS asks for; one that nobody has, where the call is not known here."""
+    if "X-Amz-Target" in headers:
+        service, _, operation = headers["X-Amz-Target"].partition(".")
+        return [(f"{service}:{operation}", json.loads(body)["SecretId"])]
+    path, _, query = target.partition("?")
+    key = unquote(path).lstrip("/").partition("/")[2]
+    match method, bool(key), set(parse_qs(query, keep_blank_values=True)):
+        case "POST", False, asked if "delete" in asked:
+            keys = re.findall(rb"<Key>(.+?)</Key>", body)
+            return [("s3:DeleteObject", f"{_BUCKET}/{key.decode()}") for key in keys]
+        case "POST", False, _:
+            keys = re.findall(rb'name="key"\s+(\S+)', body)
+            return [("s3:PutObject", f"{_BUCKET}/{key.decode()}") for key in keys]
+        case "PUT", True, _:
+            return [("s3:PutObject", f"{_BUCKET}/{key}")]
+        case "GET", True, _:
+            return [("s3:GetObject", f"{_BUCKET}/{key}")]
+        case "HEAD", False, _:
+            return [("s3:ListBucket", _BUCKET)]
+        case "GET", False, asked if "list-type" in asked:
+            return [("s3:ListBucket", _BUCKET)]
+    return [(f"{method} {target}", "")]

@@ -1,0 +1,156 @@
+"""template.yaml as CloudFormation gets it: what there is, who may do what, who sees which variable.
+
+SAM's translator says so, which is installed beside the local cloud alone: that environment's Python
+runs this module. `make expansion` writes expansion.json anew, which no role may exceed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from infra.local.template.intrinsics import Resolver
+from tests.template.document import ROOT, Names, as_list
+
+# Section, fact, and whose it is: {"rights": {"Allow s3:GetObject on ...": ["GetFunctionRole"]}}.
+Expansion = dict[str, dict[str, list[str]]]
+
+GOLDEN = Path(__file__).with_name("expansion.json")
+_LOCAL_PYTHON = ROOT / ".venvs" / "local" / "bin" / "python"
+_REGION = "us-east-1"
+# What SAM appends to the name of a resource that it replaces with each change.
+_HASH = re.compile(r"(?<=Layer|yment)[0-9a-f]{10}$")
+
+
+@cache
+def present() -> Expansion:
+    """Of the template as it is now."""
+    program = [str(_LOCAL_PYTHON), "-m", __name__, "--print"]
+    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+def golden() -> Expansion:
+    return dict(json.loads(GOLDEN.read_bytes()))
+
+
+def rights(expansion: Expansion, function: str) -> set[tuple[str, str]]:
+    """(action, resource) of all that the role's own policies allow."""
+    return {
+        (action, resource)
+        for right, roles in expansion["rights"].items()
+        if f"{function}Role" in roles and right.startswith("Allow ") and " on " in right
+        for action, _, resource in [right.removeprefix("Allow ").partition(" on ")]
+    }
+
+
+def all_variables(expansion: Expansion) -> dict[str, str]:
+    """Each variable that some function sees, with its value."""
+    return dict(fact.split("=", 1) for fact in expansion["variables"])
+
+
+def faults(before: Expansion, after: Expansion) -> Iterator[str]:
+    """Where `after` lacks something, or where a role of it may do more."""
+    had, has = set(_facts(before)), set(_facts(after))
+    for section, fact, whose in sorted(had - has):
+        if section != "rights" or fact.startswith("Deny "):
+            yield f"{whose}: no longer has {fact}"
+    for section, fact, whose in sorted(has - had):
+        if section == "rights" and not fact.startswith("Deny "):
+            yield f"{whose}: now has {fact}"
+
+
+def _facts(expansion: Expansion) -> Iterator[tuple[str, str, str]]:
+    for section, facts in expansion.items():
+        for fact, owners in facts.items():
+            yield from ((section, fact, owner) for owner in owners)
+
+
+# --- in the local cloud's environment -----------------------------------------------------------
+
+
+def expand(template: Path) -> Expansion:
+    document = _translated(template)
+    names = Names()
+    for name, parameter in document.get("Parameters", {}).items():
+        names[name, "Ref"] = parameter.get("Default", "")
+    resolver = Resolver(document, names)
+    found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for logical_id, resource in sorted(document["Resources"].items()):
+        name, kind = _HASH.sub("", logical_id), resource["Type"]
+        properties = resolver.resolve(resource.get("Properties", {}))
+        found["resources"][kind].append(name)
+        if kind == "AWS::IAM::Role":
+            for right in sorted(set(_rights(properties))):
+                found["rights"][right].append(name)
+        elif kind == "AWS::Lambda::Function":
+            for variable, value in properties["Environment"]["Variables"].items():
+                found["variables"][f"{variable}={value}"].append(name)
+    return {section: dict(facts) for section, facts in found.items()}
+
+
+def _translated(template: Path) -> dict[str, Any]:
+    from boto3 import Session
+    from botocore.session import Session as BotocoreSession
+    from samtranslator.parser.parser import Parser
+    from samtranslator.translator.translator import Translator
+    from samtranslator.yaml_helper import yaml_parse
+
+    source = yaml_parse(template.read_text(encoding="utf-8"))
+    for resource in source["Resources"].values():
+        for key in resource.get("Properties", {}).keys() & {"CodeUri", "ContentUri"}:
+            # The translator takes nothing that is not in S3 yet.
+            resource["Properties"][key] = f"s3://code/{resource['Properties'][key]}"
+    # Whatever profile the environment names: nothing is asked of AWS.
+    no_profile = BotocoreSession(session_vars={"profile": (None, None, None, None)})
+    session = Session(botocore_session=no_profile, region_name=_REGION)
+    translated = Translator(None, Parser(), boto_session=session).translate(
+        source, {}, get_managed_policy_map=dict
+    )
+    return dict(json.loads(json.dumps(translated)))
+
+
+def _rights(role: Mapping[str, Any]) -> Iterator[str]:
+    for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+        for who in as_list(statement["Principal"]["Service"]):
+            yield f"{statement['Effect']} {'/'.join(as_list(statement['Action']))} by {who}"
+    for policy in role.get("ManagedPolicyArns", []):
+        yield f"Managed {policy}"
+    for policy in role.get("Policies", []):
+        for statement in as_list(policy["PolicyDocument"]["Statement"]):
+            condition = statement.get("Condition")
+            limit = f" if {json.dumps(condition)}" if condition else ""
+            # By name: a statement with NotAction or NotResource is refused instead of overlooked.
+            for action in as_list(statement["Action"]):
+                for resource in as_list(statement["Resource"]):
+                    yield f"{statement['Effect']} {action} on {resource}{limit}"
+
+
+def _dumped(expansion: Expansion) -> str:
+    """JSON with one fact a line."""
+    sections = [
+        f"{json.dumps(section)}: {{\n"
+        + ",\n".join(
+            f"  {json.dumps(fact)}: {json.dumps(expansion[section][fact])}"
+            for fact in sorted(expansion[section])
+        )
+        + "\n}"
+        for section in sorted(expansion)
+    ]
+    return "{" + ",\n".join(sections) + "}\n"
+
+
+if __name__ == "__main__":
+    text = _dumped(expand(ROOT / "template.yaml"))
+    if "--print" in sys.argv:
+        sys.stdout.write(text)
+    else:
+        GOLDEN.write_text(text, encoding="utf-8")
