@@ -18,19 +18,18 @@ import uvloop
 from rich.console import Console
 
 from infra.local.cloud import Cloud, CloudFailed
+from infra.local.invocation import Event, json_event
 from infra.local.lambda_.artifacts import InstallFailed
-from infra.local.lambda_.environment import Event
-from infra.local.lambda_.functions import json_event
 from infra.local.logs import LogStream
 from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.template.reader import QueueMapping, TemplateError, read_template
+from infra.local.state import running_state
+from infra.local.template.model import QueueMapping, TemplateError
+from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.local.triggers.schedules import ScheduleError
 from infra.services import ServiceFailed
-from infra.services.processes import ProcessIdentity
-from infra.services.records import read_record
 
 _EXPECTED = (
     CloudFailed,
@@ -191,8 +190,8 @@ def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
 
 def _broker_of_running_cloud(settings: Settings) -> str:
     """Raises SettingsError."""
-    state = read_record(settings.state_path) or {}
-    if "pid" not in state or ProcessIdentity.of(state["pid"]) is None:
+    state = running_state(settings.state_path)
+    if state is None:
         raise SettingsError(
             "Which broker? Set RABBITMQ_URL, or start one: python -m infra.local services"
         )
@@ -218,8 +217,8 @@ async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
         raise CloudFailed(f"There is no event at {event_path}") from error
     except ValueError as error:
         raise CloudFailed(f"{event_path} is not JSON: {error}") from error
-    state = read_record(settings.state_path) or {}
-    if "invoke_url" in state and ProcessIdentity.of(state["pid"]) is not None:
+    state = running_state(settings.state_path)
+    if state is not None and "invoke_url" in state:
         return await _invoke_running(state["invoke_url"], function, payload)
     return await _invoke_alone(settings, function, payload)
 

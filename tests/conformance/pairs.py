@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.conformance.exchange import ABSENT, Matches, Request
+from tests.proxy_events import KEYS
 
 _GUIDE = "https://docs.aws.amazon.com/apigateway/latest/developerguide"
 _PROXY = f"{_GUIDE}/set-up-lambda-proxy-integrations.html"
@@ -73,22 +74,7 @@ _EVENT = (
     Pair(
         "The event has these keys and no other",
         _get("/echo"),
-        {
-            "keys": [
-                "body",
-                "headers",
-                "httpMethod",
-                "isBase64Encoded",
-                "multiValueHeaders",
-                "multiValueQueryStringParameters",
-                "path",
-                "pathParameters",
-                "queryStringParameters",
-                "requestContext",
-                "resource",
-                "stageVariables",
-            ]
-        },
+        {"keys": sorted(KEYS["event"])},
         INPUT,
     ),
     Pair(
@@ -117,46 +103,14 @@ _EVENT = (
     Pair(
         "The context has these keys and no other",
         _get("/echo"),
-        {
-            "keys:requestContext": [
-                "accountId",
-                "apiId",
-                "deploymentId",
-                "domainName",
-                "domainPrefix",
-                "extendedRequestId",
-                "httpMethod",
-                "identity",
-                "path",
-                "protocol",
-                "requestId",
-                "requestTime",
-                "requestTimeEpoch",
-                "resourceId",
-                "resourcePath",
-                "stage",
-            ]
-        },
+        {"keys:requestContext": sorted(KEYS["requestContext"])},
         RECORDED_EVENTS,
     ),
     Pair(
         "The identity has these keys and no other",
         _get("/echo", ("User-Agent", "conformance/1")),
         {
-            "keys:requestContext/identity": [
-                "accessKey",
-                "accountId",
-                "caller",
-                "cognitoAuthenticationProvider",
-                "cognitoAuthenticationType",
-                "cognitoIdentityId",
-                "cognitoIdentityPoolId",
-                "principalOrgId",
-                "sourceIp",
-                "user",
-                "userAgent",
-                "userArn",
-            ],
+            "keys:requestContext/identity": sorted(KEYS["identity"]),
             "event:requestContext/identity/userAgent": "conformance/1",
             "event:requestContext/identity/user": None,
         },

@@ -14,7 +14,8 @@ from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
-from infra.local.template.reader import Template, read_template
+from infra.local.template.model import Template
+from infra.local.template.reader import read_template
 from infra.services import RabbitMQService
 
 PROJECT = Path(__file__).parent / "project"

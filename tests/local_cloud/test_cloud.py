@@ -285,6 +285,22 @@ def test_a_template_that_cannot_run_is_refused_in_words(
     assert words in refused(project, "run", "--private")
 
 
+def test_the_services_alone_need_no_python_for_functions(project: Path) -> None:
+    output_path = project / "output"
+    with output_path.open("w") as output:
+        process = subprocess.Popen(
+            command(project, "services"),
+            cwd=ROOT,
+            env=environment(LAMBDA_PYTHON=str(project / "missing")),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    until(lambda: "Services ready" in output_path.read_text() or process.poll() is not None)
+    process.terminate()
+    assert process.wait(timeout=30) == 0, output_path.read_text()
+    assert "There is no Python" in refused(project, "run", LAMBDA_PYTHON=str(project / "missing"))
+
+
 def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
     event = project / "event.json"
     event.write_text('{"do": "log"}')

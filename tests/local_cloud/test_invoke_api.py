@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.invoke_api import InvokeApi
-from infra.local.template.reader import CustomResource, Template, read_template
+from infra.local.template.model import CustomResource, Template
+from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
 from infra.services.ports import free_port
 from tests.local_cloud.conftest import StartFunctions
@@ -35,8 +36,9 @@ def serve(start_functions: StartFunctions) -> Serve:
             assert isinstance(functions, FunctionService)
             port = free_port()
             url = f"http://127.0.0.1:{port}"
-            custom_resources = CustomResources(functions, "us-east-1", url)
-            runner = web.ServerRunner(InvokeApi(functions, custom_resources).server())
+            custom_resources = CustomResources(functions.invoke, "us-east-1", url)
+            api = InvokeApi(functions, lambda *sent: custom_resources.receive_report(*sent))
+            runner = web.ServerRunner(api.server())
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
             try:
@@ -161,13 +163,13 @@ async def test_a_custom_resource_is_created_as_cloudformation_does(
     template = reporting(project, "{'Status': 'SUCCESS', 'Reason': json.dumps(event)}")
     async with serve(template) as (_, custom_resources):
         received: list[bytes] = []
-        answer = custom_resources.answer
+        receive_report = custom_resources.receive_report
 
-        def record(path: str, body: bytes) -> None:
+        def record(path: str, body: bytes) -> bool:
             received.append(body)
-            answer(path, body)
+            return bool(receive_report(path, body))
 
-        custom_resources.answer = record
+        custom_resources.receive_report = record
         await custom_resources.create(RESOURCE)
     event = json.loads(json.loads(received[0])["Reason"])
     assert event["RequestType"] == "Create"
@@ -182,7 +184,7 @@ async def test_a_custom_resource_is_created_as_cloudformation_does(
     [
         ("{'Status': 'FAILED', 'Reason': 'no such table'}", "", "no such table"),
         ("{'Status': 'FAILED'}", "", "failed without a reason"),
-        ("'text'", "", "no JSON object"),
+        ("'text'", "", "not a JSON object"),
         ("None", "raise ValueError('it broke')", "ValueError: it broke"),
     ],
 )

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.local.lambda_.environment import Environment, Event, InitFailed, Result
-from infra.local.lambda_.pool import ColdStarts, FunctionPool, Throttled
+from infra.local.invocation import Event, Result, Throttled
+from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from tests.local_cloud.conftest import until
 

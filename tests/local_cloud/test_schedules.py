@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.local.lambda_.environment import Event
-from infra.local.template.reader import Schedule
+from infra.local.invocation import Event
+from infra.local.template.model import Schedule
 from infra.local.triggers import schedules
 from infra.local.triggers.schedules import ScheduleError, parse
 from tests.local_cloud.conftest import until

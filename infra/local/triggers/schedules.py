@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from infra.local.lambda_.environment import Event
-from infra.local.lambda_.functions import json_event
-from infra.local.template.reader import ACCOUNT_ID, Schedule
+from infra.local.invocation import Event, json_event
+from infra.local.template.model import ACCOUNT_ID, Schedule
 
 _UNITS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
