@@ -22,7 +22,6 @@ from infra.local.invocation import Event, json_event
 from infra.local.lambda_.artifacts import InstallFailed
 from infra.local.logs import LogStream
 from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.state import running_state
 from infra.local.template.model import QueueMapping, TemplateError
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed
@@ -190,7 +189,7 @@ def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
 
 def _broker_of_running_cloud(settings: Settings) -> str:
     """Raises SettingsError."""
-    state = running_state(settings.state_path)
+    state = settings.running_cloud()
     if state is None:
         raise SettingsError(
             "Which broker? Set RABBITMQ_URL, or start one: python -m infra.local services"
@@ -217,8 +216,8 @@ async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
         raise CloudFailed(f"There is no event at {event_path}") from error
     except ValueError as error:
         raise CloudFailed(f"{event_path} is not JSON: {error}") from error
-    state = running_state(settings.state_path)
-    if state is not None and "invoke_url" in state:
+    state = settings.running_cloud() or {}
+    if "invoke_url" in state:
         return await _invoke_running(state["invoke_url"], function, payload)
     return await _invoke_alone(settings, function, payload)
 
