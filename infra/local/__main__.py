@@ -27,7 +27,7 @@ from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
-from infra.local.triggers.schedules import ScheduleError
+from infra.local.triggers.schedule_expressions import ScheduleError
 from infra.services import ServiceFailed
 
 _EXPECTED = (

@@ -25,9 +25,9 @@ from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
 from infra.local.template.model import Api, Bucket, Template, TemplateError
 from infra.local.template.reader import read_template
-from infra.local.triggers import schedules
 from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
 from infra.local.triggers.running import RunningTriggers
+from infra.local.triggers.schedule_expressions import ScheduleError, parse
 from infra.local.watch import Watcher
 from infra.services.ports import free_port, is_free
 from infra.services.records import read_record, write_record
@@ -160,7 +160,7 @@ class Cloud:
             read_template, settings.template, settings.variables, settings.region
         )
         for schedule in template.schedules:
-            schedules.parse(schedule.expression)
+            parse(schedule.expression)
         return template
 
     def _service_ended(self, words: str) -> None:
@@ -262,7 +262,7 @@ class Cloud:
             await self._apply(template)
         except (
             TemplateError,
-            schedules.ScheduleError,
+            ScheduleError,
             InstallFailed,
             CustomResourceFailed,
         ) as error:
