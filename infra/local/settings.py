@@ -20,7 +20,7 @@ _DEFAULT_REGION = "us-east-1"
 
 
 class SettingsError(Exception):
-    """A setting that cannot be meant; the text says which."""
+    """A setting is wrong; the text says which."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conformance.exchange import ABSENT, NO_JSON, Matches
+from tests.conformance.exchange import ABSENT, NOT_JSON, Matches
 from tests.conformance.pairs import PNG_BASE64
 from tests.proxy_events import KEYS
 
@@ -72,7 +72,7 @@ MINISTACK = {
         "Decodes it, and the path",
         {"event:pathParameters": {"id": "a+b c"}, "event:path": "/echo/a+b c"},
     ),
-    "An encoded slash is no slash": Difference(
+    "An encoded slash is not a slash": Difference(
         "It is one: an unknown path",
         {"event:resource": ABSENT, "event:pathParameters": ABSENT},
     ),
@@ -132,24 +132,24 @@ MINISTACK = {
         "Without a statusCode the answer itself is the body",
         {"header:test-header": ABSENT, "body": '{"headers": {"test-header": "value"}}'},
     ),
-    "A statusCode that is no number is a malformed answer": Difference(
-        "500 without a body", {"status": 500, "json": NO_JSON}
+    "A statusCode that is not a number is a malformed answer": Difference(
+        "500 without a body", {"status": 500, "json": NOT_JSON}
     ),
     "An unknown key is a malformed answer": Difference(
-        "Takes no notice of it", {"status": 200, "json": NO_JSON}
+        "Takes no notice of it", {"status": 200, "json": NOT_JSON}
     ),
-    "Text is a malformed answer": Difference("It is the body", {"status": 200, "json": NO_JSON}),
+    "Text is a malformed answer": Difference("It is the body", {"status": 200, "json": NOT_JSON}),
     "A list is a malformed answer": Difference(
         "It is the body", {"status": 200, "json": [{"statusCode": 200}]}
     ),
     "null is a malformed answer": Difference(
-        "200 without a body", {"status": 200, "json": NO_JSON}
+        "200 without a body", {"status": 200, "json": NOT_JSON}
     ),
-    "A body that is no text is a malformed answer": Difference(
+    "A body that is not text is a malformed answer": Difference(
         "Sends it as JSON", {"status": 200, "json": {"a": 1}}
     ),
     "multiValueHeaders with text for a list is a malformed answer": Difference(
-        "Sends a header for each letter", {"status": 200, "json": NO_JSON}
+        "Sends a header for each letter", {"status": 200, "json": NOT_JSON}
     ),
     "A body that is null is empty": Difference("500", {"status": 500}),
     "A header may be true or false": Difference("`True`", {"header:header-bool": "True"}),
@@ -166,8 +166,8 @@ MINISTACK = {
     "Only the first type that it accepts counts: here the first does": Difference(
         "With several types none counts: stays base64", {"body": PNG_BASE64}
     ),
-    "A body that is flagged as base64 and is none is a configuration error": Difference(
-        "200, what could be decoded", {"status": 200, "json": NO_JSON}
+    "A body that is flagged as base64 but is not base64 is a configuration error": Difference(
+        "200, what could be decoded", {"status": 200, "json": NOT_JSON}
     ),
     "An answer carries the request's ids": Difference(
         "x-amzn-RequestId alone",
@@ -217,10 +217,10 @@ MINISTACK = {
         },
     ),
     "An event over Lambda's 6 MB is a 413": Difference(
-        "Takes it", {"status": 200, "json": NO_JSON, "header:x-amzn-ErrorType": ABSENT}
+        "Takes it", {"status": 200, "json": NOT_JSON, "header:x-amzn-ErrorType": ABSENT}
     ),
     "An answer over Lambda's 6 MB is a 502": Difference(
-        "Sends it", {"status": 200, "json": NO_JSON}
+        "Sends it", {"status": 200, "json": NOT_JSON}
     ),
     "Over 10,240 bytes of headers are a 431": Difference("Takes them", {"status": 200}),
     "A customised gateway response has its status, headers and body": Difference(
@@ -245,13 +245,13 @@ MINISTACK = {
         f"{_NOT_IMPORTED}waits for the function", {"status": 200, "json": "late"}
     ),
     "REQUEST_TOO_LARGE answers for an event over Lambda's 6 MB": Difference(
-        "Takes it", {"status": 200, "json": NO_JSON}
+        "Takes it", {"status": 200, "json": NOT_JSON}
     ),
     "No gateway response changes what is said of a body over 10 MB": Difference(
         "Takes it", {"status": 200, "body": ""}
     ),
     "A customised configuration error keeps its own status": Difference(
-        "200, what could be decoded", {"status": 200, "json": NO_JSON}
+        "200, what could be decoded", {"status": 200, "json": NOT_JSON}
     ),
     "Without Cors in the template a preflight request is an unknown path": Difference(
         f"{_NOT_IMPORTED}403, as it comes", {"status": 403, "header:X-Why": ABSENT}
@@ -268,7 +268,7 @@ IMAGE_API_IN_MINISTACK = {
         "Takes it: here the function asks who it is",
         {"status": 401, "body": f'{{"detail": "{_SIGN_IN}"}}'},
     ),
-    "The image API: an encoded slash is no slash": Difference(
+    "The image API: an encoded slash is not a slash": Difference(
         "It is one: an unknown path", {"status": 404}
     ),
 }

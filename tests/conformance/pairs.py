@@ -179,7 +179,7 @@ _PATHS = (
         EXPERIENCE,
     ),
     Pair(
-        "A slash at the end is no part of a greedy parameter",
+        "A slash at the end is not part of a greedy parameter",
         _get("/files/a/b/"),
         {"event:path": "/files/a/b/", "event:pathParameters": {"proxy": "a/b"}},
         RECORDED_EVENTS,
@@ -207,7 +207,7 @@ _PATHS = (
         RECORDED_EVENTS,
     ),
     Pair(
-        "An encoded slash is no slash",
+        "An encoded slash is not a slash",
         _get("/echo/a%2Fb"),
         {"event:resource": "/echo/{id}", "event:pathParameters": {"id": "a%2Fb"}},
         EXPERIENCE,
@@ -302,7 +302,7 @@ _QUERIES = (
         EXPERIENCE,
     ),
     Pair(
-        "A question mark alone is no query",
+        "A question mark alone is not a query",
         _get("/echo?"),
         {"event:queryStringParameters": None, "event:path": "/echo"},
         EXPERIENCE,
@@ -412,7 +412,7 @@ _BODIES = (
         ENCODINGS,
     ),
     Pair(
-        "In a body of another type, what is no UTF-8 is replaced",
+        "In a body of another type, what is not UTF-8 is replaced",
         _post("text/plain", b"a\xffb"),
         {"event:body": "a\ufffdb", "event:isBase64Encoded": False},
         EXPERIENCE,
@@ -460,7 +460,7 @@ _ANSWERS = (
         RECORDED_ANSWERS,
     ),
     Pair(
-        "A statusCode that is no number is a malformed answer",
+        "A statusCode that is not a number is a malformed answer",
         _answered({"statusCode": "test"}),
         _ERROR_502,
         RECORDED_ANSWERS,
@@ -475,7 +475,7 @@ _ANSWERS = (
     Pair("A list is a malformed answer", _answered([{"statusCode": 200}]), _ERROR_502, OUTPUT),
     Pair("null is a malformed answer", _answered(None), _ERROR_502, OUTPUT),
     Pair(
-        "A body that is no text is a malformed answer",
+        "A body that is not text is a malformed answer",
         _answered({"statusCode": 200, "body": {"a": 1}}),
         _ERROR_502,
         OUTPUT,
@@ -604,7 +604,7 @@ _ANSWERS = (
         OUTPUT,
     ),
     Pair(
-        "A body that is flagged as base64 and is none is a configuration error",
+        "A body that is flagged as base64 but is not base64 is a configuration error",
         _answered(
             {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}, ("Accept", "image/png")
         ),

@@ -198,7 +198,7 @@ def test_edited_code_runs_with_the_next_request(project: Path) -> None:
         until(lambda: cloud.get("/hello") == (200, "howdy"))
         source = project / "functions/hello/app.py"
         good = source.read_text()
-        source.write_text("this is no Python\n")
+        source.write_text("this is not Python\n")
         until(lambda: cloud.get("/hello")[0] == 502)
         source.write_text(good)
         until(lambda: cloud.get("/hello") == (200, "howdy"))

@@ -273,7 +273,7 @@ async def test_a_body_of_a_binary_type_arrives_in_base64(serve: Serve) -> None:
         assert base64.b64decode(event["body"]) == body
 
 
-async def test_any_other_body_arrives_as_text_with_what_is_no_utf8_replaced(
+async def test_any_other_body_arrives_as_text_with_what_is_not_utf8_replaced(
     serve: Serve,
 ) -> None:
     async with serve() as site:
@@ -449,7 +449,7 @@ async def test_base64_is_decoded_only_for_a_client_that_first_accepts_a_binary_t
     assert not_flagged.body == encoded.encode()
 
 
-async def test_a_body_flagged_as_base64_that_is_none_is_a_configuration_error(
+async def test_a_body_flagged_as_base64_that_is_not_base64_is_a_configuration_error(
     serve: Serve,
 ) -> None:
     async with serve() as site:
@@ -482,7 +482,7 @@ async def test_an_unknown_path_takes_an_authorization_header_for_a_signature(
     assert b"secret" not in response.body
 
 
-async def test_a_functions_error_is_an_integration_failure_and_a_malformed_answer_is_none(
+async def test_a_functions_error_is_an_integration_failure_but_a_malformed_answer_is_not(
     serve: Serve,
 ) -> None:
     template = {"application/json": '{"kind": "$context.error.responseType"}'}

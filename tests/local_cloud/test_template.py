@@ -260,7 +260,7 @@ def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
         (
             "BatchSize: 7",
             """BatchSize: 7\n            FilterCriteria: {Filters: [{Pattern: '{"data": {}}'}]}""",
-            "filters no messages",
+            "does not filter messages",
         ),
         (
             "Type: Schedule\n          Properties: {Schedule: rate(1 minute), Enabled: false}",

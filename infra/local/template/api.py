@@ -60,7 +60,7 @@ def _routes(resources: Resources, logical_id: str, body: Mapping[str, Any]) -> I
             where = f"{logical_id}, {method.upper()} {path}"
             security = operation.get("security", body.get("security"))
             if security and security != [{"NONE": []}]:
-                raise resources.error(f"{where}: the local cloud runs no authorizers")
+                raise resources.error(f"{where}: the local cloud does not run authorizers")
             integration = resources.required(where, operation, _INTEGRATION)
             yield Route(
                 path,
@@ -93,9 +93,13 @@ def _integration(
         timeout_ms = int(integration.get("timeoutInMillis", _DEFAULT_TIMEOUT_MS))
         return FunctionIntegration(resources.function_id(match.group(1)), timeout_ms / 1000)
     if kind != "mock":
-        raise resources.error(f"{where}: the local cloud runs no {kind or 'such'} integrations")
+        raise resources.error(
+            f"{where}: the local cloud does not run {kind or 'such'} integrations"
+        )
     if any(map(_TEMPLATE_LANGUAGE.search, _templates(integration))):
-        raise resources.error(f"{where}: the local cloud runs no mapping template language")
+        raise resources.error(
+            f"{where}: the local cloud does not run the mapping template language"
+        )
     return _mock(resources, where, integration)
 
 

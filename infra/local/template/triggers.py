@@ -24,7 +24,7 @@ def _queue_mappings(
             "are RabbitMQ queues (MQ)"
         )
     if "FilterCriteria" in properties:
-        raise resources.error(f"{logical_id}: the local cloud filters no messages")
+        raise resources.error(f"{logical_id}: the local cloud does not filter messages")
     # A broker that exists on AWS alone has no ARN here: this one stands for it.
     broker_arn = dict(resources.known(logical_id, properties)).get(
         "EventSourceArn", resources.arn("mq", f"broker:local:{_BROKER_ID}")
