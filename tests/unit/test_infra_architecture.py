@@ -20,6 +20,8 @@ OURS = {"infra", "image_api", "image_migrations", "functions", "tests", "bench"}
 # and so is a file that has a row of its own. Only tools know the application: the local cloud runs
 # any template.
 MAY_IMPORT: dict[str, set[str]] = {
+    # How a program begins and ends.
+    "infra.program": set(),
     # Postgres, RabbitMQ and S3 serve the local cloud, the deployment and the tests alike.
     "infra.services": set(),
     # What the rooms of the local cloud speak of: the template, an invocation, the log.
@@ -49,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.local.invocation",
         "infra.local.logs",
     },
-    "infra.local": {"infra.services"},
+    "infra.local": {"infra.program", "infra.services"},
     "infra.deploy_local": {
         "infra.local.logs",
         "infra.local.progress",

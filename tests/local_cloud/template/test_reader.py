@@ -285,7 +285,7 @@ def test_what_would_change_when_a_function_runs_is_refused_rather_than_left_out(
 
 
 def test_the_projects_own_template_can_be_run() -> None:
-    path = Path(__file__).parents[2] / "template.yaml"
+    path = Path(__file__).parents[3] / "template.yaml"
     template = read_template(path, {}, "us-east-1")
     assert template.api is not None
     assert {route.path for route in template.api.routes} >= {"/auth/login", "/image/{image_id}"}
