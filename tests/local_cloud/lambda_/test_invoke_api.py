@@ -1,52 +1,19 @@
-"""The Lambda API's Invoke through an AWS SDK, and custom resources."""
+"""The Lambda API's Invoke through an AWS SDK."""
 
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
+import aiohttp
 import boto3
 import pytest
-from aiohttp import web
 from botocore.exceptions import ClientError
 
-from infra.local.lambda_.functions import FunctionService
-from infra.local.lambda_.invoke_api import InvokeApi
-from infra.local.template.model import CustomResource, Template
-from infra.local.template.reader import read_template
-from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
-from infra.services.ports import free_port
-from tests.local_cloud.conftest import StartFunctions
+from infra.local.template.model import Template
+from tests.local_cloud.conftest import ServeLambda
 
 pytestmark = pytest.mark.asyncio
-
-Serve = Callable[[Template], Any]
-
-
-@pytest.fixture
-def serve(start_functions: StartFunctions) -> Serve:
-    """Functions, their Invoke API, and the custom resources behind it."""
-
-    @asynccontextmanager
-    async def start(template: Template) -> AsyncIterator[tuple[str, CustomResources]]:
-        async with start_functions(template) as functions:
-            assert isinstance(functions, FunctionService)
-            port = free_port()
-            url = f"http://127.0.0.1:{port}"
-            custom_resources = CustomResources(functions.invoke, "us-east-1", url)
-            api = InvokeApi(functions, lambda *sent: custom_resources.receive_report(*sent))
-            runner = web.ServerRunner(api.server())
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            try:
-                yield url, custom_resources
-            finally:
-                await runner.cleanup()
-
-    return start
 
 
 async def invoke(url: str, function: str, **arguments: Any) -> dict[str, Any]:
@@ -77,9 +44,9 @@ async def invoke(url: str, function: str, **arguments: Any) -> dict[str, Any]:
     ],
 )
 async def test_an_sdk_invokes_a_function_by_every_name(
-    serve: Serve, template: Template, name: str
+    serve_lambda: ServeLambda, template: Template, name: str
 ) -> None:
-    async with serve(template) as (url, _):
+    async with serve_lambda(template) as (url, _):
         answer = await invoke(url, name, Payload=b'{"do": "show"}')
     assert answer["StatusCode"] == 200
     assert answer["ExecutedVersion"] == "$LATEST"
@@ -87,16 +54,18 @@ async def test_an_sdk_invokes_a_function_by_every_name(
     assert json.loads(answer["Payload"])["event"] == {"do": "show"}
 
 
-async def test_a_functions_error_is_flagged(serve: Serve, template: Template) -> None:
-    async with serve(template) as (url, _):
+async def test_a_functions_error_is_flagged(serve_lambda: ServeLambda, template: Template) -> None:
+    async with serve_lambda(template) as (url, _):
         answer = await invoke(url, "probe", Payload=b'{"do": "raise"}')
     assert answer["StatusCode"] == 200
     assert answer["FunctionError"] == "Unhandled"
     assert json.loads(answer["Payload"])["errorType"] == "ValueError"
 
 
-async def test_the_log_is_returned_when_asked_for(serve: Serve, template: Template) -> None:
-    async with serve(template) as (url, _):
+async def test_the_log_is_returned_when_asked_for(
+    serve_lambda: ServeLambda, template: Template
+) -> None:
+    async with serve_lambda(template) as (url, _):
         answer = await invoke(url, "probe", Payload=b'{"do": "log"}', LogType="Tail")
     log = base64.b64decode(answer["LogResult"]).decode()
     assert log.startswith("START RequestId: ")
@@ -105,9 +74,9 @@ async def test_the_log_is_returned_when_asked_for(serve: Serve, template: Templa
 
 
 async def test_an_asynchronous_invocation_is_accepted_at_once(
-    serve: Serve, template: Template
+    serve_lambda: ServeLambda, template: Template
 ) -> None:
-    async with serve(template) as (url, _):
+    async with serve_lambda(template) as (url, _):
         answer = await invoke(
             url, "probe", Payload=b'{"do": "sleep", "seconds": 1.5}', InvocationType="Event"
         )
@@ -125,81 +94,24 @@ async def test_an_asynchronous_invocation_is_accepted_at_once(
     ],
 )
 async def test_a_request_that_lambda_would_refuse_is_refused(
-    serve: Serve, template: Template, name: str, payload: bytes, code: str
+    serve_lambda: ServeLambda, template: Template, name: str, payload: bytes, code: str
 ) -> None:
-    async with serve(template) as (url, _):
+    async with serve_lambda(template) as (url, _):
         with pytest.raises(ClientError) as raised:
             await invoke(url, name, Payload=payload)
     assert raised.value.response["Error"]["Code"] == code
 
 
-REPORTING = """
-import json, urllib.request
-
-def lambda_handler(event, context):
-    report = {report}
-    if report is not None:
-        request = urllib.request.Request(
-            event["ResponseURL"], data=json.dumps(report).encode(), method="PUT"
-        )
-        urllib.request.urlopen(request).close()
-    {then}
-"""
-
-RESOURCE = CustomResource(
-    "Schema", "Custom::Schema", "ProbeFunction", {"ServiceToken": "arn", "Count": 4, "On": True}
-)
-
-
-def reporting(project: Path, report: str, then: str = "") -> Template:
-    source = project / "functions/probe/app.py"
-    source.write_text(REPORTING.format(report=report, then=then))
-    return read_template(project / "template.yaml", {}, "us-east-1")
-
-
-async def test_a_custom_resource_is_created_as_cloudformation_does(
-    serve: Serve, project: Path
-) -> None:
-    template = reporting(project, "{'Status': 'SUCCESS', 'Reason': json.dumps(event)}")
-    async with serve(template) as (_, custom_resources):
-        received: list[bytes] = []
-        receive_report = custom_resources.receive_report
-
-        def record(path: str, body: bytes) -> bool:
-            received.append(body)
-            return bool(receive_report(path, body))
-
-        custom_resources.receive_report = record
-        await custom_resources.create(RESOURCE)
-    event = json.loads(json.loads(received[0])["Reason"])
-    assert event["RequestType"] == "Create"
-    assert event["LogicalResourceId"] == "Schema"
-    assert event["ResourceType"] == "Custom::Schema"
-    assert event["ResourceProperties"] == {"ServiceToken": "arn", "Count": "4", "On": "true"}
-    assert event.keys() >= {"ResponseURL", "StackId", "RequestId", "ServiceToken"}
-
-
 @pytest.mark.parametrize(
-    ("report", "then", "words"),
-    [
-        ("{'Status': 'FAILED', 'Reason': 'no such table'}", "", "no such table"),
-        ("{'Status': 'FAILED'}", "", "failed without a reason"),
-        ("'text'", "", "not a JSON object"),
-        ("None", "raise ValueError('it broke')", "ValueError: it broke"),
-    ],
+    ("path", "status"),
+    [("/2015-03-31/functions/probe/configuration", 404), ("/custom-resources/expired", 200)],
 )
-async def test_a_custom_resource_that_fails_says_why(
-    serve: Serve, project: Path, report: str, then: str, words: str
+async def test_only_reports_of_custom_resources_are_taken_by_put(
+    serve_lambda: ServeLambda, template: Template, path: str, status: int
 ) -> None:
-    async with serve(reporting(project, report, then)) as (_, custom_resources):
-        with pytest.raises(CustomResourceFailed, match=f"Schema: .*{words}"):
-            await custom_resources.create(RESOURCE)
-
-
-async def test_a_custom_resource_whose_function_reports_nothing_is_not_waited_for(
-    serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("infra.local.triggers.custom_resources._ANSWER_TIMEOUT_SECONDS", 0.05)
-    async with serve(reporting(project, "None")) as (_, custom_resources):
-        with pytest.raises(CustomResourceFailed, match="without reporting"):
-            await custom_resources.create(RESOURCE)
+    async with (
+        serve_lambda(template) as (url, _),
+        aiohttp.ClientSession() as session,
+        session.put(url + path, data=b"{}") as answer,
+    ):
+        assert answer.status == status
