@@ -20,10 +20,12 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.lambda_.environment import Environment, Launch, emulator_path
+from infra.local.lambda_.environment import Environment
+from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.logs import LogStream
 from infra.local.settings import read_settings
-from infra.local.template.reader import Function, Template, read_template
+from infra.local.template.model import Function, Template
+from infra.local.template.reader import read_template
 
 ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from infra.local.gateway.event import Deployment, ProxyRequest
+
 BOUNDARY = "the-boundary-of-the-form"
+# In AWS's order: of the event, and of the two objects in it that always have the same keys.
+KEYS: dict[str, list[str]] = json.loads(
+    Path(__file__).with_name("proxy_event_keys.json").read_text(encoding="utf-8")
+)
+DEPLOYMENT = Deployment("000000000000", "api", "deployment", "v1")
 
 
 def proxy_event(
@@ -36,31 +45,33 @@ def proxy_event(
     if content_type is not None:
         sent["Content-Type"] = content_type
     sent.update(headers or {})
+    request = ProxyRequest(
+        method=method,
+        path=path,
+        raw_path=path,
+        resource=path,
+        resource_id="resource",
+        headers={name: [value] for name, value in sent.items()},
+        query={name: [value] for name, value in (query or {}).items()},
+        path_parameters=None,
+        domain_name="api.example.com",
+        source_ip=source_ip,
+        user_agent="tests",
+        request_id=str(uuid4()),
+        extended_request_id="extended",
+        epoch_seconds=time.time(),
+        deployment=DEPLOYMENT,
+    )
+    return request.event(body, is_base64=binary is not None)
+
+
+def keys_of(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What is to be compared with KEYS."""
+    context = event["requestContext"]
     return {
-        "resource": path,
-        "path": path,
-        "httpMethod": method,
-        "headers": sent,
-        "multiValueHeaders": {name: [value] for name, value in sent.items()},
-        "queryStringParameters": dict(query) if query else None,
-        "multiValueQueryStringParameters": (
-            {name: [value] for name, value in query.items()} if query else None
-        ),
-        "pathParameters": None,
-        "stageVariables": None,
-        "requestContext": {
-            "accountId": "000000000000",
-            "apiId": "api",
-            "httpMethod": method,
-            "identity": {"sourceIp": source_ip, "userAgent": "tests"},
-            "path": f"/v1{path}",
-            "protocol": "HTTP/1.1",
-            "requestId": str(uuid4()),
-            "resourcePath": path,
-            "stage": "v1",
-        },
-        "body": body,
-        "isBase64Encoded": binary is not None,
+        "event": list(event),
+        "requestContext": list(context),
+        "identity": list(context["identity"]),
     }
 
 

@@ -23,7 +23,7 @@ from infra.deploy_local.stack import FunctionFailed
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import ROOT
-from infra.local.template.reader import TemplateError
+from infra.local.template.model import TemplateError
 from infra.services import ServiceFailed
 
 

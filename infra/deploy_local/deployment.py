@@ -19,7 +19,8 @@ from infra.deploy_local.target import REGION, Target, running_target
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import ROOT
-from infra.local.template.reader import Function, Template, read_template
+from infra.local.template.model import Function, Template
+from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.services.records import write_record

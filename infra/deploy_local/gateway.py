@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target
-from infra.local.template.reader import Api, FunctionIntegration, MockIntegration
+from infra.local.template.model import Api, FunctionIntegration, MockIntegration
 
 
 def complete(target: Target, stack: Stack, api: Api) -> None:

@@ -2,35 +2,27 @@
 
 import argparse
 import asyncio
-import base64
-import json
 import logging
-import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import aiohttp
 import uvloop
 from rich.console import Console
 
 from infra.local.cloud import Cloud, CloudFailed
+from infra.local.invoke_command import invoke
 from infra.local.lambda_.artifacts import InstallFailed
-from infra.local.lambda_.environment import Event
-from infra.local.lambda_.functions import json_event
 from infra.local.logs import LogStream
+from infra.local.poll_command import poll
 from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.template.reader import QueueMapping, TemplateError, read_template
+from infra.local.template.model import TemplateError
 from infra.local.triggers.custom_resources import CustomResourceFailed
-from infra.local.triggers.event_source import QueuePoller
-from infra.local.triggers.lambda_endpoint import LambdaEndpoint
-from infra.local.triggers.schedules import ScheduleError
+from infra.local.triggers.schedule_expressions import ScheduleError
+from infra.program import on_stop_signal
 from infra.services import ServiceFailed
-from infra.services.processes import ProcessIdentity
-from infra.services.records import read_record
 
 _EXPECTED = (
     CloudFailed,
@@ -68,11 +60,11 @@ def main() -> int:
             case "services":
                 work = _run(settings, with_functions=False)
             case "poll":
-                work = _poll(settings, arguments.lambda_url, arguments.function)
+                work = poll(settings, arguments.lambda_url, arguments.function)
             case "build":
                 work = _build(settings)
             case _:
-                work = _invoke(settings, arguments.function, arguments.event)
+                work = invoke(settings, arguments.function, arguments.event)
         return uvloop.run(work)
     except KeyboardInterrupt:
         return 130
@@ -106,7 +98,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         # A second Ctrl-C ends the wait for what the first one lets finish.
         running.cancel()
 
-    _on_signal(stop)
+    on_stop_signal(stop)
     try:
         await running
     except asyncio.CancelledError:
@@ -138,130 +130,10 @@ async def _run_until_cancelled(
         await cloud.wait()
 
 
-def _on_signal(stop: Callable[[], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-
-
-async def _poll(settings: Settings, lambda_url: str, function_name: str | None) -> int:
-    """The event source mappings of the template alone; the functions run elsewhere."""
-    mappings = await asyncio.to_thread(_enabled_mappings, settings)
-    broker_url = settings.broker_url or _broker_of_running_cloud(settings)
-    triggered = {mapping.function_id for mapping in mappings}
-    if function_name and len(triggered) > 1:
-        raise SettingsError(
-            f"Queues trigger {', '.join(sorted(triggered))}: --function can name one alone"
-        )
-    loop = asyncio.get_running_loop()
-    logs = LogStream(as_json=settings.as_json, call_soon=loop.call_soon)
-    endpoint = LambdaEndpoint(lambda_url, function_name, settings.variables, settings.region)
-    pollers = [QueuePoller(mapping, broker_url, endpoint.invoke, logs) for mapping in mappings]
-    running = asyncio.gather(*(poller.run() for poller in pollers))
-    signals = 0
-
-    def stop() -> None:
-        nonlocal signals
-        signals += 1
-        for poller in pollers:
-            poller.stop()
-        # A second Ctrl-C ends the wait for the batch in flight; its messages come again.
-        if signals > 1:
-            running.cancel()
-
-    _on_signal(stop)
-    for mapping in mappings:
-        name = function_name or mapping.function_id
-        logs.event("event source", f"{mapping.queue} triggers {name} at {lambda_url}")
-    try:
-        await running
-    except asyncio.CancelledError:
-        return 0
-    finally:
-        logs.flush()
-    return 0
-
-
-def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
-    template = read_template(settings.template, settings.variables, settings.region)
-    mappings = [mapping for mapping in template.queue_mappings if mapping.enabled]
-    if not mappings:
-        raise TemplateError(f"No queue triggers a function of {settings.template.name}")
-    return mappings
-
-
-def _broker_of_running_cloud(settings: Settings) -> str:
-    """Raises SettingsError."""
-    state = read_record(settings.state_path) or {}
-    if "pid" not in state or ProcessIdentity.of(state["pid"]) is None:
-        raise SettingsError(
-            "Which broker? Set RABBITMQ_URL, or start one: python -m infra.local services"
-        )
-    if "invoke_url" in state:
-        raise SettingsError(
-            "The local cloud that runs here triggers its functions by itself; "
-            "set RABBITMQ_URL to poll another broker"
-        )
-    return str(state["environment"]["RABBITMQ_URL"])
-
-
 async def _build(settings: Settings) -> int:
     console = Console()
     await Cloud(settings, LogStream(), console).build()
     return 0
-
-
-async def _invoke(settings: Settings, function: str, event_path: Path) -> int:
-    try:
-        payload = event_path.read_bytes()
-        json.loads(payload)
-    except FileNotFoundError as error:
-        raise CloudFailed(f"There is no event at {event_path}") from error
-    except ValueError as error:
-        raise CloudFailed(f"{event_path} is not JSON: {error}") from error
-    state = read_record(settings.state_path) or {}
-    if "invoke_url" in state and ProcessIdentity.of(state["pid"]) is not None:
-        return await _invoke_running(state["invoke_url"], function, payload)
-    return await _invoke_alone(settings, function, payload)
-
-
-async def _invoke_running(invoke_url: str, function: str, payload: bytes) -> int:
-    url = f"{invoke_url}/2015-03-31/functions/{quote(function, safe='')}/invocations"
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(url, data=payload, headers={"X-Amz-Log-Type": "Tail"}) as answer,
-    ):
-        body = await answer.read()
-        if answer.status != 200:
-            raise CloudFailed(json.loads(body).get("Message", body.decode()))
-        log = base64.b64decode(answer.headers.get("X-Amz-Log-Result", ""))
-        return _show(body, log, is_error="X-Amz-Function-Error" in answer.headers)
-
-
-async def _invoke_alone(settings: Settings, function: str, payload: bytes) -> int:
-    console = Console(stderr=True)
-    logs = LogStream(sys.stderr)
-    cloud = Cloud(settings, logs, console, with_api=False)
-    async with cloud.run():
-        try:
-            function_id = cloud.functions.template.function(function).logical_id
-        except KeyError as error:
-            raise CloudFailed(str(error.args[0])) from error
-        request = json_event({})
-        result = await cloud.functions.invoke(
-            function_id, Event([payload], request.request_id, wants_log=True)
-        )
-        return _show(result.payload, b"", is_error=result.is_error)
-
-
-def _show(body: bytes, log: bytes, *, is_error: bool) -> int:
-    try:
-        print(json.dumps(json.loads(body), indent=2, ensure_ascii=False))
-    except ValueError:
-        print(body.decode(errors="replace"))
-    for line in log.decode(errors="replace").splitlines():
-        if not line.startswith(("START ", "END ")):
-            print(line.replace("\r", "\n").rstrip(), file=sys.stderr)
-    return 1 if is_error else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,39 +4,32 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 from aiohttp import web
 from rich.console import Console
 
+from infra.local.backing_services import BackingServices
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts, InstallFailed
-from infra.local.lambda_.functions import (
-    FunctionService,
-    RuntimeSettings,
-    own_folders,
-    triggered_functions,
-)
+from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.invoke_api import InvokeApi
+from infra.local.lambda_.process_records import ProcessRecords
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
-from infra.local.template.reader import Api, Bucket, Template, TemplateError, read_template
-from infra.local.triggers import schedules
+from infra.local.template.model import Api, Bucket, Template, TemplateError
+from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
-from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.running import RunningTriggers
+from infra.local.triggers.schedule_expressions import ScheduleError, parse
 from infra.local.watch import Watcher
-from infra.services import PostgresService, RabbitMQService, S3Service
 from infra.services.ports import free_port, is_free
-from infra.services.processes import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 30.0
@@ -46,17 +39,6 @@ _NO_API = Api("none", "none", {}, (), (), {})
 
 class CloudFailed(Exception):
     """The local cloud cannot start; the text says why."""
-
-
-class Service(Protocol):
-    """What the services have in common."""
-
-    url: str
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def wait(self) -> int: ...
-    def pids(self) -> list[int]: ...
 
 
 class Cloud:
@@ -73,20 +55,23 @@ class Cloud:
     ) -> None:
         self._settings = settings
         self._logs = logs
-        self._with_functions = with_functions
         self._with_api = with_api and with_functions
         self._progress = Progress(console, logs, as_json=settings.as_json)
-        self._artifacts = Artifacts(settings.cache_folder, settings.python, self._progress.say)
-        self._records = _ProcessRecords(settings.data_folder / "environments.json")
-        self._services: dict[str, Service] = {}
-        self._service_variables: dict[str, str] = {}
+        self._artifacts = (
+            Artifacts(settings.cache_folder, settings.python, self._progress.say)
+            if with_functions
+            else None
+        )
+        self._records = ProcessRecords(settings.data_folder / "environments.json")
+        self._services = BackingServices(
+            settings, self._progress, self._service_ended, with_functions=with_functions
+        )
         self._template: Template | None = None
-        self._pollers: dict[str, tuple[QueuePoller, asyncio.Task[None]]] = {}
-        self._clocks: list[asyncio.Task[None]] = []
         self._watching: list[asyncio.Task[None]] = []
         self._custom_resources: CustomResources | None = None
         self._functions: FunctionService | None = None
         self._gateway: Gateway | None = None
+        self._triggers: RunningTriggers | None = None
         self._watcher = Watcher(settings.template, self._template_changed, self._code_changed)
         self._problem: asyncio.Future[str] | None = None
         self.api_url = ""
@@ -119,8 +104,9 @@ class Cloud:
 
     async def build(self) -> None:
         """Installs and compiles all code, so that a later run need not. Raises InstallFailed."""
+        assert self._artifacts is not None
         template = await self._prepare_code()
-        await asyncio.to_thread(self._artifacts.compile, own_folders(template))
+        await asyncio.to_thread(self._artifacts.compile, template.code_folders)
 
     async def wait(self) -> None:
         """Returns never; raises CloudFailed when a service ends by itself."""
@@ -142,20 +128,19 @@ class Cloud:
             declared |= function.environment
         return {
             **{name: value for name, value in declared.items() if value},
-            **self._service_variables,
-            **self._aws_variables(),
+            **self._services.variables,
+            **self._services.aws_variables(),
         }
 
     async def _start(self, stack: AsyncExitStack, api_socket: socket.socket | None) -> None:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(self._prepare_code())
-            for name, variable, url, service in self._chosen_services():
-                group.create_task(self._start_service(stack, name, variable, url, service))
-        self._service_variables |= self._settings.secret_variables()
+            group.create_task(self._services.start(stack))
+        self._services.variables |= self._settings.secret_variables()
         template = self._template = reading.result()
         await self._create_buckets(template.buckets)
-        if self._with_functions:
-            await self._start_functions(stack, template)
+        if self._artifacts is not None:
+            await self._start_functions(stack, template, self._artifacts)
         if api_socket is not None:
             await self._serve_api(stack, template, api_socket)
         self._write_state()
@@ -163,7 +148,7 @@ class Cloud:
     async def _prepare_code(self) -> Template:
         async with self._progress.part("template"):
             template = await self._read_template()
-        if self._with_functions:
+        if self._artifacts is not None:
             self._watch_code(template)
             async with self._progress.part("code"):
                 await self._artifacts.install(template.functions.values())
@@ -175,43 +160,12 @@ class Cloud:
             read_template, settings.template, settings.variables, settings.region
         )
         for schedule in template.schedules:
-            schedules.parse(schedule.expression)
+            parse(schedule.expression)
         return template
 
-    def _chosen_services(self) -> Iterable[tuple[str, str, str | None, Service]]:
-        settings = self._settings
-        folders = settings.data_folder, settings.log_folder
-        port = 0 if settings.is_private else None
-        yield "Postgres", "DATABASE_URL", settings.database_url, PostgresService(*folders, port)
-        yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, RabbitMQService(*folders, port)
-        yield "S3", "AWS_ENDPOINT_URL", settings.storage_url, S3Service(*folders, port)
-
-    async def _start_service(
-        self, stack: AsyncExitStack, name: str, variable: str, url: str | None, service: Service
-    ) -> None:
-        async with self._progress.part(name) as details:
-            if url is None:
-                # Also after a failed or interrupted start: it may have left a process.
-                stack.push_async_callback(service.stop)
-                await service.start()
-                self._services[name.lower()] = service
-                watch = asyncio.create_task(self._notice_end(name, service))
-                stack.callback(watch.cancel)
-            else:
-                details.append("[dim]as set by the environment:[/]")
-            self._service_variables[variable] = url or service.url
-            if isinstance(service, PostgresService) and url is None and self._with_functions:
-                # Migrations run as the owner of the schema and let the other role in.
-                self._service_variables["DATABASE_ADMIN_URL"] = service.url
-                self._service_variables[variable] = service.api_url
-            details.append(_without_password(self._service_variables[variable]))
-
-    async def _notice_end(self, name: str, service: Service) -> None:
-        status = await service.wait()
+    def _service_ended(self, words: str) -> None:
         if self._problem is not None and not self._problem.done():
-            self._problem.set_result(
-                f"{name} ended by itself with {status}; its log is in {self._settings.log_folder}"
-            )
+            self._problem.set_result(words)
 
     def _supervise(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that runs as long as the cloud: what it cannot handle ends the cloud."""
@@ -226,40 +180,21 @@ class Cloud:
         task.add_done_callback(escalate)
         return task
 
-    def _aws_variables(self) -> dict[str, str]:
-        variables = self._settings.variables
-        region = self._settings.region
-        storage = self._services.get("s3")
-        if isinstance(storage, S3Service):
-            # It checks signatures, so that a wrongly signed URL fails here as it does on AWS.
-            key_id, key = storage.access_key_id, storage.secret_access_key
-        else:
-            key_id = variables.get("AWS_ACCESS_KEY_ID", "test")
-            key = variables.get("AWS_SECRET_ACCESS_KEY", "test")
-        result = {
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            "AWS_ACCESS_KEY_ID": key_id,
-            "AWS_SECRET_ACCESS_KEY": key,
-            "AWS_ENDPOINT_URL": self._service_variables.get("AWS_ENDPOINT_URL", ""),
-        }
-        if token := variables.get("AWS_SESSION_TOKEN"):
-            result["AWS_SESSION_TOKEN"] = token
-        return result
-
     async def _create_buckets(self, buckets: Iterable[Bucket]) -> None:
-        await asyncio.to_thread(create_buckets, tuple(buckets), self._aws_variables())
+        await asyncio.to_thread(create_buckets, tuple(buckets), self._services.aws_variables())
 
-    async def _start_functions(self, stack: AsyncExitStack, template: Template) -> None:
+    async def _start_functions(
+        self, stack: AsyncExitStack, template: Template, artifacts: Artifacts
+    ) -> None:
         settings = self._settings
         functions = self._functions = FunctionService(
             RuntimeSettings(
                 python=settings.python,
-                variables=self._aws_variables(),
-                overrides=self._service_variables,
+                variables=self._services.aws_variables(),
+                overrides=self._services.variables,
                 limits=settings.environment_limits(),
             ),
-            self._artifacts,
+            artifacts,
             self._logs,
             self._records.add,
         )
@@ -270,14 +205,15 @@ class Cloud:
         port = free_port()
         self.invoke_url = f"http://127.0.0.1:{port}"
         custom = self._custom_resources = CustomResources(
-            functions, settings.region, self.invoke_url
+            functions.invoke, settings.region, self.invoke_url
         )
-        await _serve(stack, InvokeApi(functions, custom).server(), _bind("127.0.0.1", port))
+        invoke_api = InvokeApi(functions, custom.receive_report)
+        await _serve(stack, invoke_api.server(), _bind("127.0.0.1", port))
         for resource in template.custom_resources:
             async with self._progress.part(resource.logical_id):
                 await custom.create(resource)
         if self._with_api:
-            functions.warm_up(triggered_functions(template))
+            functions.warm_up(template.triggered_functions)
 
     def _api_socket(self, stack: AsyncExitStack) -> socket.socket:
         settings = self._settings
@@ -295,9 +231,16 @@ class Cloud:
     async def _serve_api(
         self, stack: AsyncExitStack, template: Template, api_socket: socket.socket
     ) -> None:
-        stack.push_async_callback(self._stop_triggers)
+        triggers = self._triggers = RunningTriggers(
+            self._services.variables["RABBITMQ_URL"],
+            self.functions.invoke,
+            self.functions.invoke_later,
+            self._logs,
+            self._supervise,
+        )
+        stack.push_async_callback(triggers.stop, _PATIENCE_SECONDS)
         async with self._progress.part("triggers"):
-            self._start_triggers(template)
+            triggers.apply(template)
         gateway = self._gateway = Gateway(
             template.api or _NO_API, self.functions.invoke, self._logs
         )
@@ -307,43 +250,9 @@ class Cloud:
         for task in self._watching[1:]:
             task.cancel()
         del self._watching[1:]
-        folders = own_folders(template)
-        if self._watching and folders:
-            self._watching.append(self._supervise(self._watcher.watch_code(folders)))
-
-    def _start_triggers(self, template: Template) -> None:
-        wanted = {str(mapping): mapping for mapping in template.queue_mappings if mapping.enabled}
-        for key in self._pollers.keys() - wanted.keys():
-            self._pollers.pop(key)[0].stop()
-        for key, mapping in wanted.items():
-            if key not in self._pollers:
-                poller = QueuePoller(
-                    mapping,
-                    self._service_variables["RABBITMQ_URL"],
-                    self.functions.invoke,
-                    self._logs,
-                )
-                self._pollers[key] = poller, self._supervise(poller.run())
-        for clock in self._clocks:
-            clock.cancel()
-        self._clocks = [
-            self._supervise(
-                schedules.run(schedule, self._settings.region, self.functions.invoke_later)
-            )
-            for schedule in template.schedules
-            if schedule.enabled
-        ]
-
-    async def _stop_triggers(self) -> None:
-        for clock in self._clocks:
-            clock.cancel()
-        for poller, _ in self._pollers.values():
-            poller.stop()
-        running = [task for _, task in self._pollers.values()]
-        if running:
-            _, unfinished = await asyncio.wait(running, timeout=_PATIENCE_SECONDS)
-            for task in unfinished:
-                task.cancel()
+        if self._watching and template.code_folders:
+            watching = self._watcher.watch_code(template.code_folders)
+            self._watching.append(self._supervise(watching))
 
     async def _template_changed(self) -> None:
         try:
@@ -353,7 +262,7 @@ class Cloud:
             await self._apply(template)
         except (
             TemplateError,
-            schedules.ScheduleError,
+            ScheduleError,
             InstallFailed,
             CustomResourceFailed,
         ) as error:
@@ -366,7 +275,7 @@ class Cloud:
     async def _apply(self, template: Template) -> None:
         previous = self._template
         assert previous is not None and self._gateway is not None
-        assert self._custom_resources is not None
+        assert self._custom_resources is not None and self._triggers is not None
         await self._create_buckets(
             bucket for bucket in template.buckets if bucket not in previous.buckets
         )
@@ -375,10 +284,10 @@ class Cloud:
             if resource not in previous.custom_resources:
                 await self._custom_resources.create(resource)
         self._template = template
-        self.functions.warm_up(triggered_functions(template) - triggered_functions(previous))
+        self.functions.warm_up(template.triggered_functions - previous.triggered_functions)
         self._gateway.use(template.api or _NO_API)
-        self._start_triggers(template)
-        if own_folders(template) != own_folders(previous):
+        self._triggers.apply(template)
+        if template.code_folders != previous.code_folders:
             self._watch_code(template)
         self._write_state()
 
@@ -396,12 +305,9 @@ class Cloud:
         state: dict[str, Any] = {
             "pid": os.getpid(),
             "environment": self.environment,
-            "services": {
-                name: {"pid": service.pids()[0], "pids": service.pids(), "url": service.url}
-                for name, service in self._services.items()
-            },
+            "services": self._services.state(),
         }
-        if self._with_functions:
+        if self._functions is not None:
             state["invoke_url"] = self.invoke_url
             state["functions"] = {
                 function.folder_name: {"logical_id": name, "name": function.name}
@@ -410,32 +316,6 @@ class Cloud:
         if self._with_api:
             state["api_url"] = self.api_url
         write_record(self._settings.state_path, state)
-
-
-class _ProcessRecords:
-    """The processes of execution environments, for whoever cleans up after a killed cloud."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._processes: list[ProcessIdentity] = []
-
-    def add(self, process: ProcessIdentity) -> None:
-        self._processes = [known for known in self._processes if known.is_alive()]
-        self._processes.append(process)
-        write_record(self._path, {"processes": [asdict(item) for item in self._processes]})
-
-    async def end_leftovers(self) -> None:
-        """Ends those recorded that still run, and no other process."""
-        record: Mapping[str, Any] = read_record(self._path) or {}
-        for fields in record.get("processes", ()):
-            process = ProcessIdentity(**fields)
-            if process.is_alive():
-                await end_process(process, signal.SIGKILL, 5.0)
-        self.clear()
-
-    def clear(self) -> None:
-        """After a stop in order there is nothing to clean up."""
-        self._path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -471,11 +351,3 @@ async def _serve(stack: AsyncExitStack, server: web.Server, bound: socket.socket
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, bound, backlog=_LISTEN_BACKLOG).start()
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-    return parts._replace(netloc=f"{parts.username}@{host}").geturl()

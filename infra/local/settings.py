@@ -5,10 +5,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from dotenv import dotenv_values
 
+from infra.services.processes import ProcessIdentity
 from infra.services.records import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +20,7 @@ _DEFAULT_REGION = "us-east-1"
 
 
 class SettingsError(Exception):
-    """A setting that cannot be meant; the text says which."""
+    """A setting is wrong; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Settings:
                 folder = variable.removeprefix(name).removeprefix("_").lower()
                 limits[folder] = _whole_number(variable, text)
         return limits
+
+    def running_cloud(self) -> dict[str, Any] | None:
+        """What the local cloud that runs on the data folder has written about itself."""
+        state = read_record(self.state_path)
+        is_running = state is not None and ProcessIdentity.of(state["pid"]) is not None
+        return state if is_running else None
 
     def secret_variables(self) -> dict[str, str]:
         """Secrets that nobody set: made once, kept in the data folder."""

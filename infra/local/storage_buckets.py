@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.local.template.reader import Bucket
+from infra.local.template.model import Bucket
 
 
 def create_buckets(buckets: Sequence[Bucket], aws_variables: Mapping[str, str]) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infra.local.gateway.event import Deployment, ProxyRequest
+
 ROOT = Path(__file__).parents[2]
 TARGET = Path("events")
 PERSONAL_TARGET = Path(".local") / "events"
@@ -24,7 +26,8 @@ TOKEN = "TOKEN"  # noqa: S105 - a placeholder
 
 _ACCOUNT_ID = "000000000000"
 _REGION = "us-east-1"
-_STAGE = "v1"
+_DEPLOYMENT = Deployment(_ACCOUNT_ID, "a1b2c3d4e5", "f6g7h8", "v1")
+_USER_AGENT = "curl/8.5.0"
 _REQUEST_ID = "8b1c1a5e-5d0c-4d0e-9f5e-0f6f5d1f9a10"
 _MOMENT = datetime(2026, 11, 2, 18, 10, 16, tzinfo=UTC)
 _TRACE_ID = f"Root=1-{int(_MOMENT.timestamp()):08x}-5f1e6a0d7d3c4b2a19081726"
@@ -73,7 +76,7 @@ def _request(
     path = resource if image_id is None else resource.replace("{image_id}", str(image_id))
     headers = {
         "Host": "localhost:8000",
-        "User-Agent": "curl/8.5.0",
+        "User-Agent": _USER_AGENT,
         "Accept": "application/json",
         **({"Authorization": f"Bearer {token}"} if token is not None else {}),
         **({"Content-Type": content_type} if body is not None else {}),
@@ -82,52 +85,24 @@ def _request(
         "X-Forwarded-Port": "8000",
         "X-Forwarded-Proto": "http",
     }
-    return {
-        "resource": resource,
-        "path": path,
-        "httpMethod": method,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": (
-            {name: [value] for name, value in query.items()} if query else None
-        ),
-        "pathParameters": None if image_id is None else {"image_id": str(image_id)},
-        "stageVariables": None,
-        "requestContext": {
-            "accountId": _ACCOUNT_ID,
-            "apiId": "a1b2c3d4e5",
-            "deploymentId": "f6g7h8",
-            "domainName": "localhost",
-            "domainPrefix": "localhost",
-            "extendedRequestId": "T1pKdF5tIAMFjqA=",
-            "httpMethod": method,
-            "identity": {
-                "accessKey": None,
-                "accountId": None,
-                "caller": None,
-                "cognitoAuthenticationProvider": None,
-                "cognitoAuthenticationType": None,
-                "cognitoIdentityId": None,
-                "cognitoIdentityPoolId": None,
-                "principalOrgId": None,
-                "sourceIp": "127.0.0.1",
-                "user": None,
-                "userAgent": "curl/8.5.0",
-                "userArn": None,
-            },
-            "path": f"/{_STAGE}{path}",
-            "protocol": "HTTP/1.1",
-            "requestId": _REQUEST_ID,
-            "requestTime": _MOMENT.strftime("%d/%b/%Y:%H:%M:%S +0000"),
-            "requestTimeEpoch": int(_MOMENT.timestamp() * 1000),
-            "resourceId": "i9j0k1",
-            "resourcePath": resource,
-            "stage": _STAGE,
-        },
-        "body": body,
-        "isBase64Encoded": is_base64,
-    }
+    request = ProxyRequest(
+        method=method,
+        path=path,
+        raw_path=path,
+        resource=resource,
+        resource_id="i9j0k1",
+        headers={name: [value] for name, value in headers.items()},
+        query={name: [value] for name, value in (query or {}).items()},
+        path_parameters=None if image_id is None else {"image_id": str(image_id)},
+        domain_name="localhost",
+        source_ip="127.0.0.1",
+        user_agent=_USER_AGENT,
+        request_id=_REQUEST_ID,
+        extended_request_id="T1pKdF5tIAMFjqA=",
+        epoch_seconds=_MOMENT.timestamp(),
+        deployment=_DEPLOYMENT,
+    )
+    return request.event(body, is_base64=is_base64)
 
 
 def _upload(token: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ABSENT = "(absent)"
-NO_JSON = "(no JSON)"
+NOT_JSON = "(not JSON)"
 _NOTHING = object()
 _TIMEOUT_SECONDS = 60.0
 
@@ -81,7 +81,7 @@ class Endpoint:
     @classmethod
     def of_url(cls, url: str) -> "Endpoint":
         parts = urlsplit(url)
-        assert parts.hostname is not None, f"{url} is no URL"
+        assert parts.hostname is not None, f"{url} is not a URL"
         is_tls = parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
         return cls((parts.hostname, port), parts.netloc, parts.path.rstrip("/"), is_tls)
@@ -129,7 +129,7 @@ def _observed(response: Response, selector: str) -> Any:
     try:
         value = response.json()
     except ValueError:
-        return NO_JSON
+        return NOT_JSON
     if kind == "json":
         return value
     parent = ""

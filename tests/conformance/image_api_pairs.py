@@ -88,7 +88,7 @@ IMAGE_API_PAIRS = (
         "image_api",
     ),
     Pair(
-        "The image API: an encoded slash is no slash",
+        "The image API: an encoded slash is not a slash",
         Request("/image/a%2Fb", headers=(("Authorization", "Bearer none"),)),
         {"status": 401, "keys": ["detail"]},
         "",

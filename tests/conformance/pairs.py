@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.exchange import ABSENT, Matches, Request
+from tests.proxy_events import KEYS
 
 # The templates whose APIs are asked, by the names that pairs know them by.
 TEMPLATES = {
@@ -79,22 +80,7 @@ _EVENT = (
     Pair(
         "The event has these keys and no other",
         _get("/echo"),
-        {
-            "keys": [
-                "body",
-                "headers",
-                "httpMethod",
-                "isBase64Encoded",
-                "multiValueHeaders",
-                "multiValueQueryStringParameters",
-                "path",
-                "pathParameters",
-                "queryStringParameters",
-                "requestContext",
-                "resource",
-                "stageVariables",
-            ]
-        },
+        {"keys": sorted(KEYS["event"])},
         INPUT,
     ),
     Pair(
@@ -123,46 +109,14 @@ _EVENT = (
     Pair(
         "The context has these keys and no other",
         _get("/echo"),
-        {
-            "keys:requestContext": [
-                "accountId",
-                "apiId",
-                "deploymentId",
-                "domainName",
-                "domainPrefix",
-                "extendedRequestId",
-                "httpMethod",
-                "identity",
-                "path",
-                "protocol",
-                "requestId",
-                "requestTime",
-                "requestTimeEpoch",
-                "resourceId",
-                "resourcePath",
-                "stage",
-            ]
-        },
+        {"keys:requestContext": sorted(KEYS["requestContext"])},
         RECORDED_EVENTS,
     ),
     Pair(
         "The identity has these keys and no other",
         _get("/echo", ("User-Agent", "conformance/1")),
         {
-            "keys:requestContext/identity": [
-                "accessKey",
-                "accountId",
-                "caller",
-                "cognitoAuthenticationProvider",
-                "cognitoAuthenticationType",
-                "cognitoIdentityId",
-                "cognitoIdentityPoolId",
-                "principalOrgId",
-                "sourceIp",
-                "user",
-                "userAgent",
-                "userArn",
-            ],
+            "keys:requestContext/identity": sorted(KEYS["identity"]),
             "event:requestContext/identity/userAgent": "conformance/1",
             "event:requestContext/identity/user": None,
         },
@@ -231,7 +185,7 @@ _PATHS = (
         EXPERIENCE,
     ),
     Pair(
-        "A slash at the end is no part of a greedy parameter",
+        "A slash at the end is not part of a greedy parameter",
         _get("/files/a/b/"),
         {"event:path": "/files/a/b/", "event:pathParameters": {"proxy": "a/b"}},
         RECORDED_EVENTS,
@@ -259,7 +213,7 @@ _PATHS = (
         RECORDED_EVENTS,
     ),
     Pair(
-        "An encoded slash is no slash",
+        "An encoded slash is not a slash",
         _get("/echo/a%2Fb"),
         {"event:resource": "/echo/{id}", "event:pathParameters": {"id": "a%2Fb"}},
         EXPERIENCE,
@@ -354,7 +308,7 @@ _QUERIES = (
         EXPERIENCE,
     ),
     Pair(
-        "A question mark alone is no query",
+        "A question mark alone is not a query",
         _get("/echo?"),
         {"event:queryStringParameters": None, "event:path": "/echo"},
         EXPERIENCE,
@@ -464,7 +418,7 @@ _BODIES = (
         ENCODINGS,
     ),
     Pair(
-        "In a body of another type, what is no UTF-8 is replaced",
+        "In a body of another type, what is not UTF-8 is replaced",
         _post("text/plain", b"a\xffb"),
         {"event:body": "a\ufffdb", "event:isBase64Encoded": False},
         EXPERIENCE,
@@ -512,7 +466,7 @@ _ANSWERS = (
         RECORDED_ANSWERS,
     ),
     Pair(
-        "A statusCode that is no number is a malformed answer",
+        "A statusCode that is not a number is a malformed answer",
         _answered({"statusCode": "test"}),
         _ERROR_502,
         RECORDED_ANSWERS,
@@ -527,7 +481,7 @@ _ANSWERS = (
     Pair("A list is a malformed answer", _answered([{"statusCode": 200}]), _ERROR_502, OUTPUT),
     Pair("null is a malformed answer", _answered(None), _ERROR_502, OUTPUT),
     Pair(
-        "A body that is no text is a malformed answer",
+        "A body that is not text is a malformed answer",
         _answered({"statusCode": 200, "body": {"a": 1}}),
         _ERROR_502,
         OUTPUT,
@@ -656,7 +610,7 @@ _ANSWERS = (
         OUTPUT,
     ),
     Pair(
-        "A body that is flagged as base64 and is none is a configuration error",
+        "A body that is flagged as base64 but is not base64 is a configuration error",
         _answered(
             {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}, ("Accept", "image/png")
         ),

@@ -20,9 +20,10 @@ import pytest
 import pytest_asyncio
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.lambda_.environment import Event, Result
+from infra.local.invocation import Event, Result
 from infra.local.logs import LogStream
-from infra.local.template.reader import QueueMapping, read_template
+from infra.local.template.model import QueueMapping
+from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
 from infra.services import RabbitMQService
 from infra.services.records import write_record

@@ -9,17 +9,23 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
+from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
-from infra.local.template.reader import Template, read_template
+from infra.local.template.model import Template
+from infra.local.template.reader import read_template
+from infra.local.triggers.custom_resources import CustomResources
 from infra.services import RabbitMQService
+from infra.services.ports import free_port
 
 PROJECT = Path(__file__).parent / "project"
 
 StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
+ServeLambda = Callable[[Template], AbstractAsyncContextManager[tuple[str, CustomResources]]]
 
 
 async def until(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
@@ -90,5 +96,27 @@ def start_functions(log_text: io.StringIO) -> StartFunctions:
             yield functions
         finally:
             await functions.stop(patience_seconds=5)
+
+    return start
+
+
+@pytest.fixture
+def serve_lambda(start_functions: StartFunctions) -> ServeLambda:
+    """Functions, their Invoke API, and the custom resources behind it."""
+
+    @asynccontextmanager
+    async def start(template: Template) -> AsyncIterator[tuple[str, CustomResources]]:
+        async with start_functions(template) as functions:
+            port = free_port()
+            url = f"http://127.0.0.1:{port}"
+            custom_resources = CustomResources(functions.invoke, "us-east-1", url)
+            api = InvokeApi(functions, lambda *sent: custom_resources.receive_report(*sent))
+            runner = web.ServerRunner(api.server())
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            try:
+                yield url, custom_resources
+            finally:
+                await runner.cleanup()
 
     return start

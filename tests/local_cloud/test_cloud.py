@@ -109,11 +109,13 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(project: Path, *arguments: str, **variables: str) -> Iterator[RunningCloud]:
+def running(
+    project: Path, *arguments: str, command_name: str = "run", **variables: str
+) -> Iterator[RunningCloud]:
     output_path = project / "output"
     with output_path.open("w") as output:
         process = subprocess.Popen(
-            command(project, "run", "--private", *arguments),
+            command(project, command_name, "--private", *arguments),
             cwd=ROOT,
             env=environment(**variables),
             stdin=subprocess.DEVNULL,
@@ -123,7 +125,7 @@ def running(project: Path, *arguments: str, **variables: str) -> Iterator[Runnin
         )
     cloud = RunningCloud(process, project / "data", output_path)
     try:
-        until(lambda: "API ready at" in cloud.output or process.poll() is not None)
+        until(lambda: " ready" in cloud.output or process.poll() is not None)
         assert process.poll() is None, cloud.output
         yield cloud
     finally:
@@ -132,9 +134,9 @@ def running(project: Path, *arguments: str, **variables: str) -> Iterator[Runnin
             process.wait(timeout=30)
 
 
-def refused(project: Path, *arguments: str, **variables: str) -> str:
-    """What a command says that must fail in words, without a traceback."""
-    done = subprocess.run(
+def finished(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
         command(project, *arguments),
         cwd=ROOT,
         env=environment(**variables),
@@ -143,6 +145,11 @@ def refused(project: Path, *arguments: str, **variables: str) -> str:
         timeout=60,
         check=False,
     )
+
+
+def refused(project: Path, *arguments: str, **variables: str) -> str:
+    """What a command says that must fail in words, without a traceback."""
+    done = finished(project, *arguments, **variables)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -198,7 +205,7 @@ def test_edited_code_runs_with_the_next_request(project: Path) -> None:
         until(lambda: cloud.get("/hello") == (200, "howdy"))
         source = project / "functions/hello/app.py"
         good = source.read_text()
-        source.write_text("this is no Python\n")
+        source.write_text("this is not Python\n")
         until(lambda: cloud.get("/hello")[0] == 502)
         source.write_text(good)
         until(lambda: cloud.get("/hello") == (200, "howdy"))
@@ -285,19 +292,20 @@ def test_a_template_that_cannot_run_is_refused_in_words(
     assert words in refused(project, "run", "--private")
 
 
+def test_the_services_alone_need_no_python_for_functions(project: Path) -> None:
+    assert "There is no Python for the functions" in refused(
+        project, "run", "--private", LAMBDA_PYTHON="/nowhere"
+    )
+    with running(project, command_name="services", LAMBDA_PYTHON="/nowhere") as cloud:
+        assert cloud.stop() == 0
+
+
 def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
     event = project / "event.json"
     event.write_text('{"do": "log"}')
     with running(project):
-        done = subprocess.run(
-            command(project, "invoke", "probe", "--event", str(event)),
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        done = finished(project, "invoke", "probe", "--event", str(event))
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["event"] == {"do": "log"}
     assert "first line" in done.stderr
     assert "REPORT" in done.stderr
@@ -306,15 +314,7 @@ def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
 def test_a_function_is_invoked_without_a_running_cloud(project: Path) -> None:
     event = project / "event.json"
     event.write_text('{"do": "raise"}')
-    done = subprocess.run(
-        command(project, "invoke", "ProbeFunction", "--event", str(event), "--private"),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = finished(project, "invoke", "ProbeFunction", "--event", str(event), "--private")
     assert done.returncode == 1
     assert json.loads(done.stdout)["errorType"] == "ValueError"
     assert "ValueError: as asked" in done.stderr

@@ -13,9 +13,11 @@ import pytest
 from image_api.core import events
 from image_api.rabbitmq import lambda_event
 from infra.tools import sample_events
+from tests.proxy_events import KEYS, keys_of
 
 ROOT = Path(__file__).parents[2]
 EVENTS = sample_events.sample_events()
+AWS_BATCH = json.loads((ROOT / "tests" / "conformance" / "rabbitmq_event.json").read_bytes())
 REQUESTS = {name: event for name, event in EVENTS.items() if "httpMethod" in event}
 
 
@@ -48,46 +50,15 @@ def test_a_request_goes_to_a_route_of_the_api(function: str) -> None:
 def test_a_request_has_the_keys_of_a_rest_proxy_event(function: str) -> None:
     event = REQUESTS[function]
 
-    assert list(event) == [
-        "resource",
-        "path",
-        "httpMethod",
-        "headers",
-        "multiValueHeaders",
-        "queryStringParameters",
-        "multiValueQueryStringParameters",
-        "pathParameters",
-        "stageVariables",
-        "requestContext",
-        "body",
-        "isBase64Encoded",
-    ]
+    assert keys_of(event) == KEYS
     assert event["multiValueHeaders"] == {k: [v] for k, v in event["headers"].items()}
 
 
 @pytest.mark.parametrize("function", sorted(REQUESTS))
-def test_the_context_of_a_request_is_that_of_a_rest_api(function: str) -> None:
+def test_the_context_of_a_request_fits_the_request(function: str) -> None:
     event = REQUESTS[function]
     context = event["requestContext"]
 
-    assert list(context) == [
-        "accountId",
-        "apiId",
-        "deploymentId",
-        "domainName",
-        "domainPrefix",
-        "extendedRequestId",
-        "httpMethod",
-        "identity",
-        "path",
-        "protocol",
-        "requestId",
-        "requestTime",
-        "requestTimeEpoch",
-        "resourceId",
-        "resourcePath",
-        "stage",
-    ]
     assert context["resourcePath"] == event["resource"]
     assert context["httpMethod"] == event["httpMethod"]
     # Set for every request, whoever sends it; the gateway adds neither of the other two.
@@ -127,25 +98,10 @@ def test_the_batch_of_messages_is_one_that_the_consumer_understands() -> None:
     properties: dict[str, Any] = message["basicProperties"]
 
     # The fields, in the order of AWS's own example.
-    assert list(event) == ["eventSource", "eventSourceArn", "rmqMessagesByQueue"]
-    assert list(message) == ["basicProperties", "redelivered", "data"]
-    assert list(properties) == [
-        "contentType",
-        "contentEncoding",
-        "headers",
-        "deliveryMode",
-        "priority",
-        "correlationId",
-        "replyTo",
-        "expiration",
-        "messageId",
-        "timestamp",
-        "type",
-        "userId",
-        "appId",
-        "clusterId",
-        "bodySize",
-    ]
+    ((example,),) = AWS_BATCH["rmqMessagesByQueue"].values()
+    assert list(event) == list(AWS_BATCH)
+    assert list(message) == list(example)
+    assert list(properties) == list(example["basicProperties"])
     assert event["eventSource"] == "aws:rmq"
     assert (delivery.message_id, delivery.type) == (decoded.id, events.UPLOAD_REQUESTED)
     assert delivery.correlation_id == decoded.correlation_id

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from infra.local.template.reader import Route
+from infra.local.template.model import Route
 
 
 @dataclass

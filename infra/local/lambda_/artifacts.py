@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from infra.local.template.reader import Function
+from infra.local.template.model import Function
 
 REQUIREMENTS = "requirements.txt"
 

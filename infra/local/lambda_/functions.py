@@ -1,18 +1,18 @@
 """Lambda: the functions of a template, each with its pool of execution environments."""
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
 
+from infra.local.invocation import Event, Result, Throttled
 from infra.local.lambda_.artifacts import Artifacts
-from infra.local.lambda_.environment import Environment, Event, Launch, Result, emulator_path
-from infra.local.lambda_.pool import ColdStarts, FunctionPool, Throttled
+from infra.local.lambda_.environment import Environment
+from infra.local.lambda_.launch import Launch, emulator_path
+from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
-from infra.local.template.reader import Function, FunctionIntegration, Template
+from infra.local.template.model import Function, Template
 from infra.services.processes import ProcessIdentity
 
 # As on AWS: an asynchronous invocation that failed is tried twice more.
@@ -75,7 +75,7 @@ class FunctionService:
             logical_id: await self._launch(function)
             for logical_id, function in template.functions.items()
         }
-        await asyncio.to_thread(self._artifacts.compile, own_folders(template))
+        await asyncio.to_thread(self._artifacts.compile, template.code_folders)
         removed = [self._pools.pop(name) for name in self._pools.keys() - launches.keys()]
         self._template = template
         for logical_id, launch in launches.items():
@@ -104,11 +104,13 @@ class FunctionService:
         affected = [
             function
             for function in self.template.functions.values()
-            if any(path.is_relative_to(folder) for path in paths for folder in folders_of(function))
+            if any(
+                path.is_relative_to(folder) for path in paths for folder in function.code_folders
+            )
         ]
         await asyncio.to_thread(
             self._artifacts.compile,
-            {folder for function in affected for folder in folders_of(function)},
+            {folder for function in affected for folder in function.code_folders},
         )
         for function in affected:
             launch = await self._launch(function)
@@ -173,7 +175,7 @@ class FunctionService:
             limit=limits.get(function.folder_name, limits[""]),
             reserved_concurrency=function.reserved_concurrency,
             idle_seconds=self._settings.idle_seconds,
-            keeps_one=logical_id in triggered_functions(self.template),
+            keeps_one=logical_id in self.template.triggered_functions,
         )
 
     async def _invoke_with_retries(self, function_id: str, event: Event) -> None:
@@ -199,32 +201,3 @@ class FunctionService:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def folders_of(function: Function) -> list[Path]:
-    """Every folder of this project that holds the function's code."""
-    return [function.code_path, *(layer.content_path for layer in function.layers)]
-
-
-def own_folders(template: Template) -> set[Path]:
-    """The folders of all functions and their layers."""
-    return {folder for function in template.functions.values() for folder in folders_of(function)}
-
-
-def triggered_functions(template: Template) -> set[str]:
-    """The functions that a request, a message or a clock may call at any time."""
-    routes = template.api.routes if template.api else ()
-    return {
-        *(
-            route.integration.function_id
-            for route in routes
-            if isinstance(route.integration, FunctionIntegration)
-        ),
-        *(mapping.function_id for mapping in template.queue_mappings if mapping.enabled),
-        *(schedule.function_id for schedule in template.schedules if schedule.enabled),
-    }
-
-
-def json_event(payload: object) -> Event:
-    """An event of its own, with a new request id."""
-    return Event([json.dumps(payload).encode()], str(uuid4()))

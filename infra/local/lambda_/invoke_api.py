@@ -1,28 +1,30 @@
-"""The Lambda API's Invoke, for the AWS CLI and SDKs, and the address custom resources answer to."""
+"""The Lambda API's Invoke, for the AWS CLI and SDKs, and the address that functions report to."""
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
 from aiohttp import web
 
-from infra.local.lambda_.environment import MAX_PAYLOAD_BYTES, Event
+from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
-from infra.local.lambda_.pool import Throttled
-from infra.local.triggers.custom_resources import CustomResources
 
 _PREFIX = "/2015-03-31/functions/"
 _SUFFIX = "/invocations"
 
 
 class InvokeApi:
-    """Serves on a loopback port of its own; signatures are not checked."""
+    """Serves on a loopback port of its own; signatures are not checked.
 
-    def __init__(self, functions: FunctionService, custom_resources: CustomResources) -> None:
+    `on_report` gets path and body of what is sent by PUT, and tells whether it is a report.
+    """
+
+    def __init__(self, functions: FunctionService, on_report: Callable[[str, bytes], bool]) -> None:
         self._functions = functions
-        self._custom_resources = custom_resources
+        self._on_report = on_report
 
     def server(self) -> web.Server:
         """The aiohttp server that answers for this API."""
@@ -31,8 +33,7 @@ class InvokeApi:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
         path = request.raw_path.partition("?")[0]
-        if request.method == "PUT" and path.startswith(CustomResources.PATH):
-            self._custom_resources.answer(path, await request.content.read())
+        if request.method == "PUT" and self._on_report(path, await request.content.read()):
             return web.Response()
         if request.method == "POST" and path.startswith(_PREFIX) and path.endswith(_SUFFIX):
             name = unquote(path.removeprefix(_PREFIX).removesuffix(_SUFFIX))

@@ -8,16 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from infra.local.lambda_.environment import Environment, Event, InitFailed, Result, error_summary
+from infra.local.invocation import Event, Result, Throttled, error_summary
+from infra.local.lambda_.environment import Environment, InitFailed
 from infra.local.logs import LogStream
 
 # Up to one environment per core starts at once; a further one only for a request that waited.
 _GROWTH_DELAY_SECONDS = 0.05
 _MAX_WAITING = 1000
-
-
-class Throttled(Exception):
-    """Lambda's 429: the function runs as often as it may."""
 
 
 class ColdStarts:

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import secrets
-from typing import Any, ClassVar
+from typing import Any
 from uuid import uuid4
 
-from infra.local.lambda_.environment import error_summary
-from infra.local.lambda_.functions import FunctionService, json_event
-from infra.local.template.reader import ACCOUNT_ID, STACK_NAME, CustomResource
+from infra.local.invocation import Invoke, error_summary, json_event
+from infra.local.template.model import ACCOUNT_ID, STACK_NAME, CustomResource
 
+_PATH = "/custom-resources/"
 # CloudFormation would wait for an hour; here the function has ended by then, or died.
 _ANSWER_TIMEOUT_SECONDS = 10.0
 
@@ -19,19 +19,17 @@ class CustomResourceFailed(Exception):
 
 
 class CustomResources:
-    """Creates custom resources. `base_url` is where `answer` is reached over HTTP."""
+    """Creates custom resources. `base_url` is where `receive_report` is reached over HTTP."""
 
-    PATH: ClassVar[str] = "/custom-resources/"
-
-    def __init__(self, functions: FunctionService, region: str, base_url: str) -> None:
-        self._functions = functions
+    def __init__(self, invoke: Invoke, region: str, base_url: str) -> None:
+        self._invoke = invoke
         self._region = region
         self._base_url = base_url
         self._awaited: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     async def create(self, resource: CustomResource) -> None:
         """Returns once the function has reported success. Raises CustomResourceFailed."""
-        path = self.PATH + secrets.token_urlsafe(16)
+        path = _PATH + secrets.token_urlsafe(16)
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._awaited[path] = answer
         stack = f"arn:aws:cloudformation:{self._region}:{ACCOUNT_ID}:stack/{STACK_NAME}/local"
@@ -48,7 +46,7 @@ class CustomResources:
             }
         )
         try:
-            result = await self._functions.invoke(resource.function_id, event)
+            result = await self._invoke(resource.function_id, event)
             if result.is_error and not answer.done():
                 raise CustomResourceFailed(
                     f"{resource.logical_id}: its function failed: {error_summary(result.payload)}"
@@ -66,18 +64,22 @@ class CustomResources:
                 f"{resource.logical_id}: {report.get('Reason') or 'failed without a reason'}"
             )
 
-    def answer(self, path: str, body: bytes) -> None:
-        """What a function reported; anything that is not awaited is ignored."""
+    def receive_report(self, path: str, body: bytes) -> bool:
+        """What a function reported; one that is not awaited any more is ignored.
+
+        False where the path is not one for reports.
+        """
         awaited = self._awaited.get(path)
         if awaited is None or awaited.done():
-            return
+            return path.startswith(_PATH)
         try:
             report = json.loads(body)
         except ValueError:
             report = None
         if not isinstance(report, dict):
-            report = {"Status": "FAILED", "Reason": "The function's report is no JSON object"}
+            report = {"Status": "FAILED", "Reason": "The function's report is not a JSON object"}
         awaited.set_result(report)
+        return True
 
 
 def _as_text(value: Any) -> Any:

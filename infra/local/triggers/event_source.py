@@ -8,7 +8,6 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,11 +20,9 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-from infra.local.lambda_.environment import Event, Result, error_summary
-from infra.local.lambda_.functions import json_event
-from infra.local.lambda_.pool import Throttled
+from infra.local.invocation import Invoke, NotInvoked, Throttled, error_summary, json_event
 from infra.local.logs import LogStream
-from infra.local.template.reader import QueueMapping
+from infra.local.template.model import QueueMapping
 
 # Lambda's payload limit, less what stands around the messages.
 _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096
@@ -47,10 +44,6 @@ class _SourceGone(Exception):
     """The connection, the channel or the queue went away."""
 
 
-class NotInvoked(Exception):
-    """The function cannot be reached, and has seen nothing of the batch; the text says why."""
-
-
 class QueuePoller:
     """Moves the messages of one queue to one function. `run` it as a task, `stop` it in the end."""
 
@@ -58,7 +51,7 @@ class QueuePoller:
         self,
         mapping: QueueMapping,
         broker_url: str,
-        invoke: Callable[[str, Event], Awaitable[Result]],
+        invoke: Invoke,
         logs: LogStream,
     ) -> None:
         self._mapping = mapping
@@ -120,7 +113,7 @@ class QueuePoller:
 
         AsyncioConnection(
             pika.URLParameters(self._broker_url),
-            on_open_callback=partial(_settle, opened),
+            on_open_callback=partial(_resolve_future, opened),
             on_open_error_callback=on_error,
             on_close_callback=lambda _connection, _error: None,
             custom_ioloop=loop,
@@ -141,18 +134,18 @@ class QueuePoller:
             problem = f"lost the queue: {reason}"
             if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == _QUEUE_MISSING:
                 problem = f"waits for the queue {self._mapping.queue} to exist"
-            _settle(closed, _SourceGone(problem))
+            _resolve_future(closed, _SourceGone(problem))
             self._messages.put_nowait(None)
 
         connection.add_on_close_callback(lambda _connection, error: end(error))
-        connection.channel(on_open_callback=partial(_settle, opened))
+        connection.channel(on_open_callback=partial(_resolve_future, opened))
         channel = await _unless_closed(opened, closed)
         channel.add_on_close_callback(lambda _channel, error: end(error))
         channel.add_on_cancel_callback(lambda _frame: end("it was deleted"))
         # Later messages wait in the broker, where they are safe, until this batch is settled.
         channel.basic_qos(prefetch_count=min(self._mapping.batch_size, 65_535))
         channel.basic_consume(
-            self._mapping.queue, self._receive, callback=partial(_settle, consuming)
+            self._mapping.queue, self._receive, callback=partial(_resolve_future, consuming)
         )
         await _unless_closed(consuming, closed)
         return channel
@@ -321,7 +314,7 @@ def _moment(moment: datetime) -> str:
     )
 
 
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
+def _resolve_future(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():
         future.set_result(result)
 
@@ -341,7 +334,7 @@ async def _close(connection: AsyncioConnection) -> None:
     if connection.is_closed:
         return
     closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    connection.add_on_close_callback(lambda _connection, error: _settle(closed, error))
+    connection.add_on_close_callback(lambda _connection, error: _resolve_future(closed, error))
     if not connection.is_closing:
         connection.close()
     try:

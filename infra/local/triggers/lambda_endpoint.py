@@ -6,9 +6,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from infra.local.lambda_.environment import Event, Result
-from infra.local.lambda_.pool import Throttled
-from infra.local.triggers.event_source import NotInvoked
+from infra.local.invocation import Event, NotInvoked, Result, Throttled, failure
 
 # Lambda's own longest, and something for a container to start.
 _TIMEOUT_SECONDS = 900.0 + 60.0
@@ -52,7 +50,7 @@ class LambdaEndpoint:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotInvoked(f"nothing answers at {self._url}") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            return _failed("ConnectionLost", f"{self._url} gave no answer: {error!r}")
+            return failure("ConnectionLost", f"{self._url} gave no answer: {error!r}")
 
     def _signed(self, url: str, payload: bytes) -> dict[str, str]:
         # Takes a while to load, and only this command signs requests.
@@ -78,10 +76,10 @@ def _result(name: str, status: int, headers: Mapping[str, str], body: bytes) -> 
     if status in _NEVER_RAN:
         raise NotInvoked(f"{name} cannot be invoked: {status} {text}")
     if status != 200:
-        return _failed("InvocationFailed", f"{status} {text}")
+        return failure("InvocationFailed", f"{status} {text}")
     # A container that was killed leaves no answer behind, and `sam local` calls that a success.
     if not body:
-        return _failed("NoAnswer", f"{name} ended without an answer")
+        return failure("NoAnswer", f"{name} ended without an answer")
     return Result(body, is_error="X-Amz-Function-Error" in headers or _is_function_error(body))
 
 
@@ -92,9 +90,3 @@ def _is_function_error(body: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(answer, dict) and {"errorMessage", "errorType"} <= set(answer) <= _ERROR_KEYS
-
-
-def _failed(error_type: str, message: str) -> Result:
-    return Result(
-        json.dumps({"errorType": error_type, "errorMessage": message}).encode(), is_error=True
-    )

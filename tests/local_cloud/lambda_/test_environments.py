@@ -9,8 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.lambda_.functions import FunctionService, json_event
-from infra.local.template.reader import Template, read_template
+from infra.local.invocation import json_event
+from infra.local.lambda_.functions import FunctionService
+from infra.local.template.model import Template
+from infra.local.template.reader import read_template
 from tests.local_cloud.conftest import StartFunctions, until
 
 pytestmark = pytest.mark.asyncio
@@ -123,8 +125,9 @@ async def test_a_time_out_kills_the_environment(
         before = await probe(functions, do="show")
         result = await functions.invoke("ProbeFunction", json_event({"do": "sleep", "seconds": 60}))
         assert result.is_error
-        assert result.is_timeout
-        assert "timed out after 2.00 seconds" in json.loads(result.payload)["errorMessage"]
+        error = json.loads(result.payload)
+        assert error["errorType"] == "Sandbox.Timedout"
+        assert "timed out after 2.00 seconds" in error["errorMessage"]
         await until(lambda: not psutil.pid_exists(before["pid"]))
         after = await probe(functions, do="show")
     assert after["calls"] == 1

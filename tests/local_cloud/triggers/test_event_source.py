@@ -15,10 +15,9 @@ import pytest
 import pytest_asyncio
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.lambda_.environment import Event, Result
-from infra.local.lambda_.pool import Throttled
+from infra.local.invocation import Event, Result, Throttled
 from infra.local.logs import LogStream
-from infra.local.template.reader import QueueMapping
+from infra.local.template.model import QueueMapping
 from infra.local.triggers.event_source import QueuePoller, message_record
 from tests.local_cloud.conftest import until
 

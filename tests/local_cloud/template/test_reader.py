@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.template.reader import (
+from infra.local.template.model import (
     FunctionIntegration,
     MockIntegration,
     Route,
     Template,
     TemplateError,
-    read_template,
 )
+from infra.local.template.reader import read_template
 
 HEAD = """
 Transform: AWS::Serverless-2016-10-31
@@ -166,6 +166,16 @@ def test_a_batching_window_of_zero_is_honoured(folder: Path) -> None:
     assert read(folder, text).queue_mappings[0].window_seconds == 0
 
 
+def test_what_is_no_value_counts_as_not_written(folder: Path) -> None:
+    nothing = "!If [Never, 5, !Ref AWS::NoValue]"
+    text = HEAD.replace("BatchSize: 7", f"BatchSize: {nothing}")
+    template = read(folder, text.replace("COUNT: 5", f"COUNT: {nothing}"))
+    assert template.queue_mappings[0].batch_size == 100
+    assert "COUNT" not in template.functions["Function"].environment
+    with pytest.raises(TemplateError, match="Queues"):
+        read(folder, HEAD.replace("[!Ref QueueName]", nothing))
+
+
 def test_schedules_say_whether_they_are_switched_on(folder: Path) -> None:
     tick, tock = read(folder).schedules
     assert (tick.expression, tick.enabled, tick.payload) == ("rate(1 minute)", False, None)
@@ -250,13 +260,19 @@ def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
         (
             "BatchSize: 7",
             """BatchSize: 7\n            FilterCriteria: {Filters: [{Pattern: '{"data": {}}'}]}""",
-            "filters no messages",
+            "does not filter messages",
         ),
         (
             "Type: Schedule\n          Properties: {Schedule: rate(1 minute), Enabled: false}",
             "Type: ScheduleV2\n          Properties: "
             "{ScheduleExpression: rate(1 day), ScheduleExpressionTimezone: Europe/Berlin}",
             "schedules are in UTC",
+        ),
+        (
+            "Type: Schedule\n          Properties: {Schedule: rate(1 minute), Enabled: false}",
+            "Type: ScheduleV2\n          Properties: "
+            "{ScheduleExpression: rate(1 day), Input: !Ref SecretArn}",
+            "SecretArn does not exist",
         ),
     ],
 )
@@ -269,7 +285,7 @@ def test_what_would_change_when_a_function_runs_is_refused_rather_than_left_out(
 
 
 def test_the_projects_own_template_can_be_run() -> None:
-    path = Path(__file__).parents[2] / "template.yaml"
+    path = Path(__file__).parents[3] / "template.yaml"
     template = read_template(path, {}, "us-east-1")
     assert template.api is not None
     assert {route.path for route in template.api.routes} >= {"/auth/login", "/image/{image_id}"}

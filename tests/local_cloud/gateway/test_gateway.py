@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from infra.local.gateway.server import MAX_BODY_BYTES, Gateway
-from infra.local.lambda_.environment import Event, Result
-from infra.local.lambda_.pool import Throttled
+from infra.local.gateway.request import MAX_BODY_BYTES
+from infra.local.gateway.server import Gateway
+from infra.local.invocation import Event, Result, Throttled
 from infra.local.logs import LogStream
-from infra.local.template.reader import (
+from infra.local.template.model import (
     Api,
     FunctionIntegration,
     GatewayResponse,
@@ -26,6 +26,7 @@ from infra.local.template.reader import (
 )
 from infra.services.ports import free_port
 from tests.local_cloud.conftest import until
+from tests.proxy_events import KEYS, keys_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -164,20 +165,7 @@ async def test_the_event_has_every_key_that_aws_sends(serve: Serve) -> None:
         answer = await site.request("GET", "/items/7", {"User-Agent": "test"})
     assert (answer.status, answer.body) == (200, b"fine")
     (event,) = site.events
-    assert list(event) == [
-        "resource",
-        "path",
-        "httpMethod",
-        "headers",
-        "multiValueHeaders",
-        "queryStringParameters",
-        "multiValueQueryStringParameters",
-        "pathParameters",
-        "stageVariables",
-        "requestContext",
-        "body",
-        "isBase64Encoded",
-    ]
+    assert keys_of(event) == KEYS
     assert event["resource"] == "/items/{item_id}"
     assert event["path"] == "/items/7"
     assert event["httpMethod"] == "GET"
@@ -189,28 +177,10 @@ async def test_the_event_has_every_key_that_aws_sends(serve: Serve) -> None:
     assert event["isBase64Encoded"] is False
 
 
-async def test_the_request_context_is_complete(serve: Serve) -> None:
+async def test_the_request_context_names_the_request(serve: Serve) -> None:
     async with serve() as site:
         answer = await site.request("GET", "/items/7", {"User-Agent": "test"})
     context = site.events[0]["requestContext"]
-    assert context.keys() == {
-        "accountId",
-        "apiId",
-        "deploymentId",
-        "domainName",
-        "domainPrefix",
-        "extendedRequestId",
-        "httpMethod",
-        "identity",
-        "path",
-        "protocol",
-        "requestId",
-        "requestTime",
-        "requestTimeEpoch",
-        "resourceId",
-        "resourcePath",
-        "stage",
-    }
     assert context["path"] == "/v1/items/7"
     assert context["resourcePath"] == "/items/{item_id}"
     assert context["stage"] == "v1"
@@ -303,7 +273,7 @@ async def test_a_body_of_a_binary_type_arrives_in_base64(serve: Serve) -> None:
         assert base64.b64decode(event["body"]) == body
 
 
-async def test_any_other_body_arrives_as_text_with_what_is_no_utf8_replaced(
+async def test_any_other_body_arrives_as_text_with_what_is_not_utf8_replaced(
     serve: Serve,
 ) -> None:
     async with serve() as site:
@@ -479,7 +449,7 @@ async def test_base64_is_decoded_only_for_a_client_that_first_accepts_a_binary_t
     assert not_flagged.body == encoded.encode()
 
 
-async def test_a_body_flagged_as_base64_that_is_none_is_a_configuration_error(
+async def test_a_body_flagged_as_base64_that_is_not_base64_is_a_configuration_error(
     serve: Serve,
 ) -> None:
     async with serve() as site:
@@ -512,7 +482,7 @@ async def test_an_unknown_path_takes_an_authorization_header_for_a_signature(
     assert b"secret" not in response.body
 
 
-async def test_a_functions_error_is_an_integration_failure_and_a_malformed_answer_is_none(
+async def test_a_functions_error_is_an_integration_failure_but_a_malformed_answer_is_not(
     serve: Serve,
 ) -> None:
     template = {"application/json": '{"kind": "$context.error.responseType"}'}

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from infra.local.lambda_.environment import Environment, Event, InitFailed, Result
-from infra.local.lambda_.pool import ColdStarts, FunctionPool, Throttled
+from infra.local.invocation import Event, Result, Throttled
+from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from tests.local_cloud.conftest import until
 
@@ -64,6 +65,10 @@ class Fakes:
 
     def busy(self) -> list[FakeEnvironment]:
         return [environment for environment in self.made if environment.is_busy]
+
+    def answer_all(self) -> None:
+        for environment in self.busy():
+            environment.answer()
 
 
 @pytest.fixture
@@ -122,8 +127,7 @@ async def test_the_pool_grows_to_its_limit_and_further_requests_wait(
     fakes.busy()[0].answer(b"1")
     await until(lambda: sum(task.done() for task in tasks) == 1 and len(fakes.busy()) == 3)
     while not all(task.done() for task in tasks):
-        for environment in fakes.busy():
-            environment.answer()
+        fakes.answer_all()
         await asyncio.sleep(0)
     assert len(fakes.made) == 3
 
@@ -137,8 +141,7 @@ async def test_beyond_one_environment_a_core_only_a_request_that_waited_starts_a
     assert len(fakes.made) == 2
     fakes.busy()[0].answer()
     await until(lambda: len(fakes.busy()) == 2)
-    for environment in fakes.busy():
-        environment.answer()
+    fakes.answer_all()
     await asyncio.gather(*tasks)
     assert len(fakes.made) == 2
 
@@ -155,8 +158,7 @@ async def test_waiting_requests_are_served_in_order(
 
     tasks = [asyncio.create_task(numbered(number)) for number in range(4)]
     while not all(task.done() for task in tasks):
-        for environment in fakes.busy():
-            environment.answer()
+        fakes.answer_all()
         await asyncio.sleep(0)
     assert finished == [0, 1, 2, 3]
 
@@ -167,8 +169,7 @@ async def test_an_idle_pool_shrinks_to_one(
     pool = make_pool(idle_seconds=-1)
     tasks = [invoke(pool) for _ in range(2)]
     await until(lambda: len(fakes.busy()) == 2)
-    for environment in fakes.busy():
-        environment.answer()
+    fakes.answer_all()
     await asyncio.gather(*tasks)
     pool.shrink()
     assert pool.size == 1

@@ -20,7 +20,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT
-from infra.local.template.reader import QueueMapping
+from infra.local.template.model import QueueMapping
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.services.ports import free_port

@@ -3,7 +3,7 @@
 import pytest
 
 from infra.local.gateway.routes import RouteTable
-from infra.local.template.reader import FunctionIntegration, Route
+from infra.local.template.model import FunctionIntegration, Route
 
 
 def table(*routes: str) -> RouteTable:

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.local.lambda_.environment import Event
-from infra.local.template.reader import Schedule
-from infra.local.triggers import schedules
-from infra.local.triggers.schedules import ScheduleError, parse
+from infra.local.invocation import Event
+from infra.local.template.model import Schedule
+from infra.local.triggers import schedule_expressions, schedules
+from infra.local.triggers.schedule_expressions import ScheduleError, parse
 from tests.local_cloud.conftest import until
 
 
@@ -32,6 +32,8 @@ from tests.local_cloud.conftest import until
         ("cron(0 9 LW * ? *)", "2026-02-01 00:00:00", "2026-02-27 09:00:00"),
         ("cron(0 9 ? * 2#1 *)", "2026-02-03 00:00:00", "2026-03-02 09:00:00"),
         ("cron(0 9 ? * 6L *)", "2026-02-01 00:00:00", "2026-02-27 09:00:00"),
+        ("cron(0 9 ? * L *)", "2026-02-01 00:00:00", "2026-02-07 09:00:00"),
+        ("cron(0 9 ? * FRI-MON *)", "2026-02-02 09:00:00", "2026-02-06 09:00:00"),
         ("cron(0 0 29 FEB ? *)", "2026-03-01 00:00:00", "2028-02-29 00:00:00"),
         ("cron(0 12 * JAN,JUL ? 2027)", "2026-05-01 00:00:00", "2027-01-01 12:00:00"),
         ("cron(0 12 1 1 ? 2025)", "2026-05-01 00:00:00", None),
@@ -58,6 +60,12 @@ def test_the_next_time_of_an_expression(expression: str, after: str, expected: s
         "cron(60 10 * * ? *)",
         "cron(0 10 X * ? *)",
         "cron(0/0 10 * * ? *)",
+        "cron(0/ 10 * * ? *)",
+        "cron(0 10 29,X * ? *)",
+        "cron(0 10 0W * ? *)",
+        "cron(0 10 ? * 2#X *)",
+        "cron(0 10 ? * 2#6 *)",
+        "cron(0 10 ? * 5,8L *)",
         "at(tomorrow)",
     ],
 )
@@ -73,7 +81,7 @@ def a_schedule(payload: str | None = None) -> Schedule:
 
 
 async def fired(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Event:
-    monkeypatch.setattr(schedules, "_UNITS", {"minute": 0.01})
+    monkeypatch.setattr(schedule_expressions, "_UNITS", {"minute": 0.01})
     events: list[tuple[str, Event]] = []
     task = asyncio.create_task(
         schedules.run(schedule, "eu-west-1", lambda name, event: events.append((name, event)))

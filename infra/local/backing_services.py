@@ -1,0 +1,123 @@
+"""The services behind the functions, and the variables by which programs reach them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from infra.local.progress import Progress
+from infra.local.settings import Settings
+from infra.services import PostgresService, RabbitMQService, S3Service
+
+
+class _Service(Protocol):
+    """What the services have in common."""
+
+    url: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def wait(self) -> int: ...
+    def pids(self) -> list[int]: ...
+
+
+class BackingServices:
+    """Postgres, RabbitMQ and S3: started here, but for those that the environment names.
+
+    `variables` say where they are. `on_end` is told, in words, of one that ended by itself.
+    `with_functions`: DATABASE_URL is for the functions' role, and DATABASE_ADMIN_URL for the owner
+    of the schema; else DATABASE_URL is for the owner.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress,
+        on_end: Callable[[str], None],
+        *,
+        with_functions: bool,
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._on_end = on_end
+        self._with_functions = with_functions
+        self._started: dict[str, _Service] = {}
+        self.variables: dict[str, str] = {}
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Starts them side by side; the stack stops them. Raises ServiceFailed."""
+        async with asyncio.TaskGroup() as group:
+            for name, variable, url, service in self._chosen():
+                group.create_task(self._start(stack, name, variable, url, service))
+
+    def aws_variables(self) -> dict[str, str]:
+        """Region, credentials and endpoint, as an AWS SDK reads them."""
+        variables = self._settings.variables
+        region = self._settings.region
+        storage = self._started.get("s3")
+        if isinstance(storage, S3Service):
+            # It checks signatures, so that a wrongly signed URL fails here as it does on AWS.
+            key_id, key = storage.access_key_id, storage.secret_access_key
+        else:
+            key_id = variables.get("AWS_ACCESS_KEY_ID", "test")
+            key = variables.get("AWS_SECRET_ACCESS_KEY", "test")
+        result = {
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": key_id,
+            "AWS_SECRET_ACCESS_KEY": key,
+            "AWS_ENDPOINT_URL": self.variables.get("AWS_ENDPOINT_URL", ""),
+        }
+        if token := variables.get("AWS_SESSION_TOKEN"):
+            result["AWS_SESSION_TOKEN"] = token
+        return result
+
+    def state(self) -> dict[str, Any]:
+        """Processes and address of each that was started here."""
+        return {
+            name: {"pid": service.pids()[0], "pids": service.pids(), "url": service.url}
+            for name, service in self._started.items()
+        }
+
+    def _chosen(self) -> Iterable[tuple[str, str, str | None, _Service]]:
+        settings = self._settings
+        folders = settings.data_folder, settings.log_folder
+        port = 0 if settings.is_private else None
+        yield "Postgres", "DATABASE_URL", settings.database_url, PostgresService(*folders, port)
+        yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, RabbitMQService(*folders, port)
+        yield "S3", "AWS_ENDPOINT_URL", settings.storage_url, S3Service(*folders, port)
+
+    async def _start(
+        self, stack: AsyncExitStack, name: str, variable: str, url: str | None, service: _Service
+    ) -> None:
+        async with self._progress.part(name) as details:
+            if url is None:
+                # Also after a failed or interrupted start: it may have left a process.
+                stack.push_async_callback(service.stop)
+                await service.start()
+                self._started[name.lower()] = service
+                watch = asyncio.create_task(self._notice_end(name, service))
+                stack.callback(watch.cancel)
+            else:
+                details.append("[dim]as set by the environment:[/]")
+            self.variables[variable] = url or service.url
+            if isinstance(service, PostgresService) and url is None and self._with_functions:
+                # Migrations run as the owner of the schema and let the other role in.
+                self.variables["DATABASE_ADMIN_URL"] = service.url
+                self.variables[variable] = service.api_url
+            details.append(_without_password(self.variables[variable]))
+
+    async def _notice_end(self, name: str, service: _Service) -> None:
+        status = await service.wait()
+        self._on_end(
+            f"{name} ended by itself with {status}; its log is in {self._settings.log_folder}"
+        )
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    return parts._replace(netloc=f"{parts.username}@{host}").geturl()

@@ -1,0 +1,166 @@
+"""An HTTP request as API Gateway reads it, and what it adds before a function sees it."""
+
+import base64
+import time
+import uuid
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from infra.local.gateway.event import Deployment, ProxyRequest
+from infra.local.template.model import ACCOUNT_ID, Api
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_HEADER_BYTES = 10_240
+
+_NOT_PASSED_ON = frozenset({"content-length", "connection", "expect", "transfer-encoding"})
+# Names that arrive in this spelling, whatever the client's.
+_RESPELLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(slots=True, kw_only=True)
+class Request(ProxyRequest):
+    """A proxy request, with what the gateway itself goes by.
+
+    `accepted_type` is the first type that the client accepts, or empty.
+    """
+
+    content_type: str
+    accepted_type: str
+    trace_id: str
+
+
+def deployment_of(api: Api) -> Deployment:
+    """The API's identity: the same in each run."""
+    api_id = _identifier(api.logical_id, 10)
+    return Deployment(
+        account_id=ACCOUNT_ID,
+        api_id=api_id,
+        deployment_id=_identifier(f"{api_id}deployment", 6),
+        stage=api.stage,
+        stage_variables=dict(api.stage_variables) or None,
+    )
+
+
+def resource_id(resource: str) -> str:
+    """The same in each run."""
+    return _identifier(resource, 6)
+
+
+def received(request: web.BaseRequest, deployment: Deployment) -> Request:
+    """What the gateway knows of a request before it has found a route and read the body."""
+    raw_path, _, query = request.raw_path.partition("?")
+    # Slashes before the path count for nothing, and are still seen in the context's path.
+    path = f"/{raw_path.lstrip('/')}"
+    lookup = request.headers
+    host = lookup.get("Host") or "localhost"
+    domain_name, port = _host_and_port(host)
+    source_ip = request.remote or "127.0.0.1"
+    epoch_seconds = time.time()
+    trace_id = lookup.get("X-Amzn-Trace-Id") or _trace_id(epoch_seconds)
+    forwarded = lookup.get("X-Forwarded-For")
+    headers = _headers(request)
+    for name, value in (
+        ("X-Amzn-Trace-Id", trace_id),
+        ("X-Forwarded-For", f"{forwarded}, {source_ip}" if forwarded else source_ip),
+        ("X-Forwarded-Port", port),
+        ("X-Forwarded-Proto", request.scheme),
+    ):
+        _set_header(headers, name, value)
+    return Request(
+        method=request.method,
+        path=path,
+        raw_path=raw_path,
+        resource=path,
+        resource_id=resource_id(path),
+        headers=headers,
+        query=_query_parameters(query),
+        path_parameters=None,
+        domain_name=domain_name,
+        source_ip=source_ip,
+        user_agent=lookup.get("User-Agent"),
+        request_id=str(uuid.uuid4()),
+        extended_request_id=base64.b64encode(uuid.uuid4().bytes[:11]).decode(),
+        epoch_seconds=epoch_seconds,
+        deployment=deployment,
+        content_type=lookup.get("Content-Type") or "application/json",
+        accepted_type=(lookup.get("Accept") or "").split(",")[0],
+        trace_id=trace_id,
+    )
+
+
+def header_bytes(request: web.BaseRequest) -> int:
+    """What counts towards MAX_HEADER_BYTES."""
+    return len(request.raw_path) + sum(
+        len(name) + len(value) for name, value in request.raw_headers
+    )
+
+
+async def read_body(request: web.BaseRequest) -> bytes | None:
+    """The request's body; None when it is larger than API Gateway takes."""
+    if not request.can_read_body:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await request.content.readany():
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            return None
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _host_and_port(host: str) -> tuple[str, str]:
+    """The port as it stands in the Host header; an IPv6 address without one ends in a bracket."""
+    if ":" not in host or host.endswith("]"):
+        return host, "80"
+    name, _, port = host.rpartition(":")
+    return name, port
+
+
+def _trace_id(epoch_seconds: float) -> str:
+    return f"Root=1-{int(epoch_seconds):08x}-{uuid.uuid4().hex[:24]}"
+
+
+def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for raw_name, raw_value in request.raw_headers:
+        name = raw_name.decode("latin-1")
+        if name.lower() in _NOT_PASSED_ON:
+            continue
+        name = _RESPELLED.get(name.lower(), name)
+        headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
+    return headers
+
+
+def _set_header(headers: dict[str, list[str]], name: str, value: str) -> None:
+    lower = name.lower()
+    for present in [present for present in headers if present.lower() == lower]:
+        del headers[present]
+    headers[name] = [value]
+
+
+def _query_parameters(query: str) -> dict[str, list[str]]:
+    parameters: dict[str, list[str]] = {}
+    # A semicolon ends a parameter as an ampersand does.
+    text = query.replace(";", "&")
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace") if text else ():
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+@lru_cache(512)
+def _identifier(text: str, length: int) -> str:
+    """A stable id that looks like API Gateway's."""
+    number = zlib.crc32(text.encode()) * 2_654_435_761 + zlib.adler32(text.encode())
+    result = ""
+    for _ in range(length):
+        number, position = divmod(number, len(_LETTERS))
+        result += _LETTERS[position]
+    return result

@@ -1,0 +1,66 @@
+"""How the processes of an execution environment are started, and what they see."""
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.template.model import Function
+
+RUNTIME_FOLDER = Path(__file__).parent / "runtime"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How the environments of one function are started."""
+
+    function: Function
+    python: Path
+    python_path: Sequence[Path]
+    variables: Mapping[str, str]
+    emulator: Path
+
+    def command(self, emulator_port: int, runtime_port: int) -> list[str]:
+        """The emulator, which starts the runtime with the first invocation."""
+        setpriv = shutil.which("setpriv")
+        # Should the supervisor be killed, the kernel kills the emulator, and with it the runtime.
+        bound = [setpriv, "--pdeathsig=KILL", "--"] if setpriv else []
+        return [
+            *bound,
+            str(self.emulator),
+            "--log-level=error",
+            f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
+            f"--runtime-api-address=127.0.0.1:{runtime_port}",
+            *bound,
+            str(self.python),
+            "-m",
+            "awslambdaric",
+            "warm_start_handler.lambda_handler",
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Every variable that the function sees: those of Lambda, and those of its template."""
+        function = self.function
+        return {
+            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",
+            "LANG": "C.UTF-8",
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "TZ": ":UTC",
+            **self.variables,
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_seconds),
+            "LAMBDA_TASK_ROOT": str(function.code_path),
+            "LOCAL_CLOUD_HANDLER": function.handler,
+            "PYTHONPATH": os.pathsep.join(map(str, [*self.python_path, RUNTIME_FOLDER])),
+        }
+
+
+def emulator_path() -> Path:
+    """The emulator that the SAM CLI ships for this machine."""
+    import samcli.local.rapid
+
+    name = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+    return Path(samcli.local.rapid.__path__[0]) / f"aws-lambda-rie-{name}"

@@ -1,0 +1,121 @@
+"""What an execution environment writes: the function's own lines, and a report per invocation."""
+
+import asyncio
+import contextlib
+import re
+import time
+from pathlib import Path
+
+from infra.local.invocation import Result, error_summary
+from infra.local.logs import InvocationRecord, LogStream
+from infra.local.template.model import Function
+
+_STANDARD_OUTPUT = 1
+_DURATION = re.compile(rb"\tDuration: ([\d.]+) ms")
+_PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
+# A peak that is this old is read again.
+_MEMORY_AGE_SECONDS = 0.25
+# A crash leaves no report.
+_REPORT_TIMEOUT_SECONDS = 0.5
+
+
+class EnvironmentOutput:
+    """Passes on what the function writes, and folds what Lambda reports into one line.
+
+    The report may come before the answer or after it: the line is logged once both are there.
+    """
+
+    def __init__(self, function: Function, logs: LogStream) -> None:
+        self._function = function
+        self._logs = logs
+        self._unfinished_line = b""
+        self._request_id: str | None = None
+        self._runtime_pid: int | None = None
+        self._init_ms: float | None = None
+        self._unreported: Result | None = None
+        self._report: bytes | None = None
+        self._duration_ms = 0.0
+        self._memory_mb = 0
+        self._memory_read_at = 0.0
+        self._written: list[bytes] = []
+        self._reported = asyncio.Event()
+
+    def initialised(self, init_ms: float, runtime_pid: int | None) -> None:
+        """The first invocation's line says how long the start took."""
+        self._init_ms = init_ms
+        self._runtime_pid = runtime_pid
+
+    def begin(self, request_id: str) -> None:
+        """An invocation starts."""
+        self._request_id = request_id
+        self._unreported = self._report = None
+        self._written.clear()
+        self._reported.clear()
+
+    def end(self, result: Result, duration_ms: float, *, is_alive: bool) -> None:
+        """An invocation has its result. A dead environment reports nothing any more."""
+        self._unreported = result
+        self._duration_ms = duration_ms
+        if self._report is not None or not is_alive:
+            self._log_invocation()
+
+    async def log(self) -> bytes:
+        """All that was written since `begin`, with the report if one comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REPORT_TIMEOUT_SECONDS):
+                await self._reported.wait()
+        return b"\n".join([*self._written, b""])
+
+    def receive(self, descriptor: int, data: bytes) -> None:
+        """Bytes of one of the two streams."""
+        # On the second stream the emulator repeats what its answer says already.
+        if descriptor != _STANDARD_OUTPUT:
+            return
+        lines = (self._unfinished_line + data).split(b"\n")
+        self._unfinished_line = lines.pop()
+        for line in lines:
+            self._written.append(line)
+            if line.startswith((b"START RequestId: ", b"END RequestId: ")):
+                continue
+            if line.startswith(b"REPORT RequestId: "):
+                self._report = line
+                self._reported.set()
+                if self._unreported is not None:
+                    self._log_invocation()
+            else:
+                self._log_line(line)
+
+    def _log_line(self, line: bytes) -> None:
+        # The runtime writes a traceback's line ends as carriage returns, to keep it one record.
+        for text in line.decode(errors="replace").rstrip("\r").split("\r"):
+            self._logs.application(self._function.folder_name, self._request_id, text)
+
+    def _log_invocation(self) -> None:
+        result, report = self._unreported, self._report
+        assert result is not None
+        self._unreported = self._report = None
+        duration_ms = self._duration_ms
+        if report is not None and (found := _DURATION.search(report)):
+            duration_ms = float(found.group(1))
+        self._logs.invocation(
+            InvocationRecord(
+                function=self._function.folder_name,
+                request_id=self._request_id or "",
+                duration_ms=duration_ms,
+                init_ms=self._init_ms,
+                memory_mb=self._peak_memory_mb(),
+                memory_limit_mb=self._function.memory_mb,
+                error=error_summary(result.payload) if result.is_error else None,
+            )
+        )
+        self._init_ms = None
+
+    def _peak_memory_mb(self) -> int:
+        now = time.monotonic()
+        if self._runtime_pid is not None and now - self._memory_read_at > _MEMORY_AGE_SECONDS:
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{self._runtime_pid}/status").read_bytes()
+                if found := _PEAK_MEMORY.search(status):
+                    self._memory_mb = int(found.group(1)) // 1024
+                    self._memory_read_at = now
+        return self._memory_mb

@@ -1,0 +1,69 @@
+"""The functions that a template declares, and their layers."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infra.local.template.model import Function, Layer
+from infra.local.template.resources import Resources
+
+
+def read_functions(resources: Resources, variables: Mapping[str, str]) -> dict[str, Function]:
+    """By logical id; `variables` replace the values of function variables of that name."""
+    return {
+        logical_id: _function(resources, variables, logical_id, properties)
+        for logical_id, properties in resources.of_type("AWS::Lambda::Function")
+    }
+
+
+def _function(
+    resources: Resources,
+    variables: Mapping[str, str],
+    logical_id: str,
+    properties: Mapping[str, Any],
+) -> Function:
+    runtime = resources.optional(logical_id, properties, "Runtime", "")
+    if not str(runtime).startswith("python"):
+        raise resources.error(
+            f"{logical_id} has the runtime {runtime or 'of a container'}; "
+            "the local cloud runs Python functions"
+        )
+    declared = (properties.get("Environment") or {}).get("Variables") or {}
+    reserved = resources.optional(logical_id, properties, "ReservedConcurrentExecutions", None)
+    return Function(
+        logical_id=logical_id,
+        name=resources.attribute(logical_id, "Ref"),
+        handler=str(resources.required(logical_id, properties, "Handler")),
+        code_path=resources.code_folder(logical_id, properties["Code"]),
+        environment=dict(_environment(resources, variables, logical_id, declared)),
+        timeout_seconds=int(resources.optional(logical_id, properties, "Timeout", 3)),
+        memory_mb=int(resources.optional(logical_id, properties, "MemorySize", 128)),
+        layers=tuple(
+            _layer(resources, str(layer_id))
+            for layer_id in resources.optional(logical_id, properties, "Layers", [])
+        ),
+        reserved_concurrency=None if reserved is None else int(reserved),
+    )
+
+
+def _environment(
+    resources: Resources,
+    variables: Mapping[str, str],
+    logical_id: str,
+    declared: Mapping[str, Any],
+) -> Iterator[tuple[str, str]]:
+    yield from ((name, variables[name]) for name in declared if name in variables)
+    others = {name: value for name, value in declared.items() if name not in variables}
+    for name, value in resources.known(logical_id, others):
+        yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _layer(resources: Resources, layer_id: str) -> Layer:
+    content = dict(resources.of_type("AWS::Lambda::LayerVersion")).get(layer_id, {}).get("Content")
+    if content is None:
+        raise resources.error(
+            f"the layer {layer_id} is not part of this template, so its code is not on this machine"
+        )
+    # The translator appends a hash of the content to the logical id.
+    name = re.sub(r"[0-9a-f]{10}$", "", layer_id)
+    return Layer(name, resources.code_folder(name, content))

@@ -1,0 +1,179 @@
+"""What a template declares, as the local cloud runs it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# The account in which the Runtime Interface Emulator places every function.
+ACCOUNT_ID = "012345678912"
+STACK_NAME = "local"
+
+
+class TemplateError(Exception):
+    """The template is wrong, or declares something that this machine cannot run."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    logical_id: str
+    content_path: Path
+
+
+@dataclass(frozen=True)
+class Function:
+    """`environment` holds the variables that the template declares, with their local values."""
+
+    logical_id: str
+    name: str
+    handler: str
+    code_path: Path
+    environment: Mapping[str, str]
+    timeout_seconds: int
+    memory_mb: int
+    layers: tuple[Layer, ...]
+    reserved_concurrency: int | None
+
+    @property
+    def folder_name(self) -> str:
+        return self.code_path.name
+
+    @property
+    def code_folders(self) -> list[Path]:
+        """Every folder of this project that holds the function's code."""
+        return [self.code_path, *(layer.content_path for layer in self.layers)]
+
+
+@dataclass(frozen=True)
+class MockResponse:
+    """One answer of a mock integration: chosen where `pattern` matches the mock's status."""
+
+    pattern: str
+    status: int
+    headers: Mapping[str, str]
+    templates: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class MockIntegration:
+    """`content_types`: of the requests it takes; None for all."""
+
+    status: int
+    content_types: frozenset[str] | None
+    responses: tuple[MockResponse, ...]
+
+
+@dataclass(frozen=True)
+class FunctionIntegration:
+    function_id: str
+    timeout_seconds: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """`method` is upper case, or ANY."""
+
+    path: str
+    method: str
+    integration: FunctionIntegration | MockIntegration
+
+
+@dataclass(frozen=True)
+class GatewayResponse:
+    status: int | None
+    headers: Mapping[str, str]
+    templates: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Api:
+    logical_id: str
+    stage: str
+    stage_variables: Mapping[str, str]
+    binary_media_types: tuple[str, ...]
+    routes: tuple[Route, ...]
+    gateway_responses: Mapping[str, GatewayResponse]
+
+
+@dataclass(frozen=True)
+class QueueMapping:
+    """An event source mapping from a RabbitMQ queue to a function."""
+
+    logical_id: str
+    function_id: str
+    broker_arn: str
+    queue: str
+    batch_size: int
+    window_seconds: float
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`payload` is the JSON text sent instead of the scheduler's own event, where given."""
+
+    logical_id: str
+    function_id: str
+    expression: str
+    enabled: bool
+    payload: str | None
+    arn: str
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """`cors_rules` are as the S3 API takes them."""
+
+    logical_id: str
+    name: str
+    cors_rules: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class CustomResource:
+    logical_id: str
+    resource_type: str
+    function_id: str
+    properties: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    path: Path
+    region: str
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    api: Api | None = None
+    queue_mappings: tuple[QueueMapping, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    custom_resources: tuple[CustomResource, ...] = ()
+
+    def function(self, reference: str) -> Function:
+        """By logical id, function name, folder name, or ARN (with or without a qualifier)."""
+        match = re.fullmatch(r"(?:arn:aws[\w-]*:lambda:[^:]*:)?\d*:?(?:function:)?(.+)", reference)
+        name = (match.group(1) if match else reference).split(":")[0]
+        for function in self.functions.values():
+            if name in (function.logical_id, function.name, function.folder_name):
+                return function
+        known = ", ".join(sorted(item.folder_name for item in self.functions.values()))
+        raise KeyError(f"There is no function {reference}; there are: {known}")
+
+    @property
+    def code_folders(self) -> set[Path]:
+        """The folders of all functions and their layers."""
+        return {folder for function in self.functions.values() for folder in function.code_folders}
+
+    @property
+    def triggered_functions(self) -> set[str]:
+        """The functions that a request, a message or a clock may call at any time."""
+        routes = self.api.routes if self.api else ()
+        return {
+            *(
+                route.integration.function_id
+                for route in routes
+                if isinstance(route.integration, FunctionIntegration)
+            ),
+            *(mapping.function_id for mapping in self.queue_mappings if mapping.enabled),
+            *(schedule.function_id for schedule in self.schedules if schedule.enabled),
+        }
