@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from image_api.errors import DamagedImage
@@ -21,38 +20,8 @@ class _Block(NamedTuple):
     end: int
     label: int = 0
     """Of an extension: what for."""
-    loops: bool = False
-    """Of an application's extension: it says how often the animation repeats."""
-
-
-@dataclass(slots=True)
-class _Reader:
-    data: bytes
-    position: int = 0
-
-    def take(self, count: int) -> bytes:
-        end = self.position + count
-        if end > len(self.data):
-            raise DamagedImage("The GIF is cut off: its last block is incomplete")
-        taken = self.data[self.position : end]
-        self.position = end
-        return taken
-
-    def take_colours(self, flags: int) -> None:
-        if flags & 0x80:
-            self.take(3 << ((flags & 7) + 1))
-
-    def skip_sub_blocks(self) -> int:
-        """Past the terminator; how many sub-blocks there were."""
-        count, position = 0, self.position
-        try:
-            while size := self.data[position]:
-                position += size + 1
-                count += 1
-        except IndexError as error:
-            raise DamagedImage("The GIF is cut off: its last block is incomplete") from error
-        self.position = position + 1
-        return count
+    sub_blocks: int = 0
+    """Of an extension: how many."""
 
 
 def header(data: bytes) -> StoredPicture:
@@ -88,7 +57,7 @@ def clean_parts(data: bytes) -> list[Part]:
         elif block.label == _PLAIN_TEXT:
             # Nothing draws these any more; the control before it goes with it.
             control = None
-        elif block.kind != _EXTENSION or block.loops:
+        elif block.kind != _EXTENSION or _says_how_often(data, block):
             if control is not None and block.kind == _PICTURE:
                 kept.keep(control.start, control.end)
                 control = None
@@ -98,28 +67,57 @@ def clean_parts(data: bytes) -> list[Part]:
 
 def _blocks(data: bytes) -> Iterator[_Block]:
     """The screen with its colours, then all up to the trailer, or to the end where it lacks one."""
-    reader = _Reader(data)
-    reader.take_colours(reader.take(13)[10])
-    yield _Block(_SCREEN, 0, reader.position)
-    while reader.position < len(data):
-        start = reader.position
-        kind = reader.take(1)[0]
+    _check_reaches(data, 13)
+    position = _after_colours(13, data[10])
+    _check_reaches(data, position)
+    yield _Block(_SCREEN, 0, position)
+    while position < len(data):
+        start, kind = position, data[position]
         if kind == _EXTENSION:
-            label = reader.take(1)[0]
-            name = data[reader.position + 1 : reader.position + 12]
-            sub_blocks = reader.skip_sub_blocks()
-            loops = label == _APPLICATION and name in _LOOP and sub_blocks == 2
-            yield _Block(kind, start, reader.position, label, loops)
+            _check_reaches(data, start + 2)
+            position, sub_blocks = _after_sub_blocks(data, start + 2)
+            yield _Block(kind, start, position, data[start + 1], sub_blocks)
         elif kind == _PICTURE:
-            reader.take_colours(reader.take(9)[8])
-            reader.take(1)
-            reader.skip_sub_blocks()
-            yield _Block(kind, start, reader.position)
+            _check_reaches(data, start + 10)
+            code_size = _after_colours(start + 10, data[start + 9])
+            position, _ = _after_sub_blocks(data, code_size + 1)
+            yield _Block(kind, start, position)
         elif kind == _TRAILER:
-            yield _Block(kind, start, reader.position)
+            yield _Block(kind, start, start + 1)
             return
         else:
             raise DamagedImage("The GIF is damaged: it holds an unknown block")
+
+
+def _check_reaches(data: bytes, end: int) -> None:
+    if end > len(data):
+        raise DamagedImage("The GIF is cut off: its last block is incomplete")
+
+
+def _after_colours(start: int, flags: int) -> int:
+    """Where a table of colours ends, which is there if the flags say so."""
+    return start + (3 << ((flags & 7) + 1)) if flags & 0x80 else start
+
+
+def _after_sub_blocks(data: bytes, position: int) -> tuple[int, int]:
+    """Behind the terminator; and how many sub-blocks there were."""
+    count = 0
+    try:
+        while size := data[position]:
+            position += size + 1
+            count += 1
+    except IndexError as error:
+        raise DamagedImage("The GIF is cut off: its last block is incomplete") from error
+    return position + 1, count
+
+
+def _says_how_often(data: bytes, extension: _Block) -> bool:
+    """Whether an extension holds nothing but how often the animation repeats."""
+    return (
+        extension.label == _APPLICATION
+        and data[extension.start + 3 : extension.start + 14] in _LOOP
+        and extension.sub_blocks == 2
+    )
 
 
 def _corner(data: bytes, picture: _Block) -> tuple[int, int]:
