@@ -21,7 +21,8 @@ BRANDS = {
 }  # fmt: skip
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _DERIVED = {b"grid", b"iden", b"iovl"}
-_WANTED_BOXES = {b"ftyp", b"meta", b"mdat", b"moov"}
+_WANTED_BOXES = {b"ftyp", b"mdat", b"moov"}
+_UNWANTED_IN_MOVIE = {b"udta", b"meta", b"uuid"}
 _MAX_EXTENTS = 20_000
 
 # irot (anticlockwise quarter turns) and imir (its axis, -1 without) → EXIF's number.
@@ -129,13 +130,11 @@ def _structure(data: bytes) -> _Structure:
 
 
 def _unwanted_boxes(data: bytes, structure: _Structure) -> list[Box]:
-    boxes, meta = structure.boxes, structure.meta
-    unwanted = [box for box in boxes if box.kind not in _WANTED_BOXES]
-    unwanted += [box for box in boxes if box.kind == b"meta" and box is not meta]
-    unwanted += [
-        box for box in _inside_movie(data, boxes) if box.kind in (b"udta", b"meta", b"uuid")
+    others = (box for box in structure.boxes if box is not structure.meta)
+    return [
+        *(box for box in others if box.kind not in _WANTED_BOXES),
+        *(box for box in _inside_movie(data, structure.boxes) if box.kind in _UNWANTED_IN_MOVIE),
     ]
-    return unwanted
 
 
 def _top_level(data: bytes) -> tuple[list[Box], int]:
