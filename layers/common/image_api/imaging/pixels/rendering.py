@@ -59,11 +59,9 @@ def render(
     stored = formats.header(original)
     if size is not None:
         _check_requested(size, stored)
-    clean = formats.clean(original)
-    if stored.frames > 1:
-        rendered = _render_movie(stored, clean, size, fit)
-    else:
-        rendered = _render_still(stored, clean, size, fit)
+    render_kind = _render_movie if stored.frames > 1 else _render_still
+    # Handed over, not held: it is as large as the original, and is let go as soon as possible.
+    rendered = render_kind(stored, formats.clean(original), size, fit)
     preview = to_srgb(geometry.shrink(rendered.picture, PREVIEW_PIXELS), rendered.profile)
     thumbnail = geometry.shrink(preview, THUMBNAIL_PIXELS)
     return [
@@ -115,6 +113,7 @@ def _render_still(
     picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
+    del clean
     picture = _fit_and_orient(picture, profile, stored, size, fit)
     halved_chroma = tables.halved_chroma if tables else stored.format.name.startswith("HEI")
     if size is not None or source.mode == "CMYK":
