@@ -33,7 +33,7 @@ from image_api.settings import (
 from tests import application
 from tests.application import ROOT
 from tests.integration.functions import Api
-from tests.integration.guarded_aws import GuardedAws
+from tests.integration.guarded_aws import GuardedAws, Right
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
 from tests.template import expansion
@@ -298,15 +298,21 @@ def database_secret(url: str) -> dict[str, object]:
     }
 
 
-@pytest.fixture
-def aws(services: RealServices, secrets: dict[str, dict[str, object]]) -> Iterator[GuardedAws]:
-    """S3 and Secrets Manager, by the roles of template.yaml. None may be refused anything."""
-    deployment = Deployment(read(ROOT / "template.yaml"), {})
-    rights = {
+@pytest.fixture(scope="session")
+def roles() -> dict[str, set[Right]]:
+    """What template.yaml allows each function, by the function's folder."""
+    return {
         function.name: expansion.rights(expansion.present(), function.logical_id)
-        for function in deployment.functions
+        for function in Deployment(read(ROOT / "template.yaml"), {}).functions
     }
-    guarded = GuardedAws(services.endpoint_url, rights, secrets)
+
+
+@pytest.fixture
+def aws(
+    services: RealServices, roles: dict[str, set[Right]], secrets: dict[str, dict[str, object]]
+) -> Iterator[GuardedAws]:
+    """S3 and Secrets Manager; no function may ask them for what its role does not allow."""
+    guarded = GuardedAws(services.endpoint_url, roles, secrets)
     with guarded.serving():
         yield guarded
     assert guarded.refused == set()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.template.intrinsics import Resolver
+from infra.local.template.translation import translate
 from tests.template.document import ROOT, Names, as_list
 
 # Section, fact, and whose it is: {"rights": {"Allow s3:GetObject on ...": ["GetFunctionRole"]}}.
@@ -78,7 +79,7 @@ def _facts(expansion: Expansion) -> Iterator[tuple[str, str, str]]:
 
 
 def expand(template: Path) -> Expansion:
-    document = _translated(template)
+    document = translate(template, {}, _REGION).document
     names = Names()
     for name, parameter in document.get("Parameters", {}).items():
         names[name, "Ref"] = parameter.get("Default", "")
@@ -95,27 +96,6 @@ def expand(template: Path) -> Expansion:
             for variable, value in properties["Environment"]["Variables"].items():
                 found["variables"][f"{variable}={value}"].append(name)
     return {section: dict(facts) for section, facts in found.items()}
-
-
-def _translated(template: Path) -> dict[str, Any]:
-    from boto3 import Session
-    from botocore.session import Session as BotocoreSession
-    from samtranslator.parser.parser import Parser
-    from samtranslator.translator.translator import Translator
-    from samtranslator.yaml_helper import yaml_parse
-
-    source = yaml_parse(template.read_text(encoding="utf-8"))
-    for resource in source["Resources"].values():
-        for key in resource.get("Properties", {}).keys() & {"CodeUri", "ContentUri"}:
-            # The translator takes nothing that is not in S3 yet.
-            resource["Properties"][key] = f"s3://code/{resource['Properties'][key]}"
-    # Whatever profile the environment names: nothing is asked of AWS.
-    no_profile = BotocoreSession(session_vars={"profile": (None, None, None, None)})
-    session = Session(botocore_session=no_profile, region_name=_REGION)
-    translated = Translator(None, Parser(), boto_session=session).translate(
-        source, {}, get_managed_policy_map=dict
-    )
-    return dict(json.loads(json.dumps(translated)))
 
 
 def _rights(role: Mapping[str, Any]) -> Iterator[str]:

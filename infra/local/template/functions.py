@@ -52,8 +52,10 @@ def _environment(
     logical_id: str,
     declared: Mapping[str, Any],
 ) -> Iterator[tuple[str, str]]:
-    yield from ((name, variables[name]) for name in declared if name in variables)
-    others = {name: value for name, value in declared.items() if name not in variables}
+    # What refers to NoValue is a variable of Globals that this function does without.
+    wanted = {name: value for name, value in declared.items() if value != {"Ref": "AWS::NoValue"}}
+    yield from ((name, variables[name]) for name in wanted if name in variables)
+    others = {name: value for name, value in wanted.items() if name not in variables}
     for name, value in resources.known(logical_id, others):
         yield name, str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -124,6 +124,16 @@ def test_a_variable_of_this_machine_wins_over_the_template(folder: Path) -> None
     assert "UNDECLARED" not in environment
 
 
+def test_a_function_may_do_without_a_variable_of_globals(folder: Path) -> None:
+    shared = HEAD.replace("Timeout: 9}", "Timeout: 9, Environment: {Variables: {SECRET_URL: a}}}")
+    assert (
+        read(folder, shared, SECRET_URL="b").functions["Function"].environment["SECRET_URL"] == "b"
+    )
+    text = shared.replace("COUNT: 5", "SECRET_URL: !Ref AWS::NoValue")
+    assert "SECRET_URL" not in read(folder, text).functions["Function"].environment
+    assert "SECRET_URL" not in read(folder, text, SECRET_URL="b").functions["Function"].environment
+
+
 def test_a_variable_that_is_a_reference_sets_what_it_refers_to_everywhere(folder: Path) -> None:
     template = read(
         folder, RABBITMQ_QUEUE="other", IMAGES_BUCKET="pictures", CORS_ALLOWED_ORIGIN="https://me"
