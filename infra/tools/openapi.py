@@ -43,6 +43,7 @@ def merged_document() -> dict[str, Any]:
         OAuthFlowPassword,
         OAuthFlows,
     )
+
     from image_api import __version__
 
     merge = OpenAPIMerge(
