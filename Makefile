@@ -42,9 +42,12 @@ test: setup ## everything that must pass: lint, types, then all tests
 
 check: lint types lint-template ## lint, types and the templates
 
-lint: setup ## style and common mistakes
+lint: setup ## style, common mistakes, spelling; Python, shell scripts, workflows
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
+	@$(DEV)/shellcheck $$(git ls-files '*.sh' .ci/run)
+	@$(DEV)/typos
+	@$(DEV)/zizmor --offline --strict-collection --persona pedantic --quiet .
 
 format: setup ## put the code into the common style
 	@$(DEV)/ruff check --fix .

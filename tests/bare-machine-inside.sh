@@ -145,5 +145,6 @@ fi
 step="the clone is still clean"
 [[ -z $(git status --porcelain) ]] || { git status; exit 1; }
 
+# shellcheck source=/dev/null
 say "passed as $(id -un) on $(. /etc/os-release && echo "$PRETTY_NAME")"
 printf '%s\n' "${report[@]}"

@@ -5,10 +5,11 @@
 #   tests/compose.sh
 #
 # Runs as a project of its own, on ports of its own, and removes that project alone.
+# shellcheck disable=SC2016  # what wait_until and the containers' shells expand, this one must not
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-command -v docker >/dev/null && docker version >/dev/null 2>&1 ||
+docker version >/dev/null 2>&1 ||
     { echo "There is no Docker engine here, and this needs one." >&2; exit 3; }
 docker compose version >/dev/null 2>&1 ||
     { echo "This Docker has no \`docker compose\` (version 2), and this needs it." >&2; exit 3; }

@@ -44,9 +44,11 @@ def merged_document() -> dict[str, Any]:
         OAuthFlows,
     )
 
+    from image_api import __version__
+
     merge = OpenAPIMerge(
         title="Image Management API",
-        version="1.0.0",
+        version=__version__,
         description=_DESCRIPTION,
         tags=["Accounts", "Images", "Operations"],
         security_schemes={
