@@ -1,7 +1,7 @@
 """Talks to AWS's Runtime Interface Emulator: HTTP/1.1, one request at a time, kept alive.
 
-aiohttp's client costs 0.3 ms more per invocation than this, half of what a warm invocation
-takes in all.
+With aiohttp's client a warm request through the gateway takes 1.2 times as long as with this, one
+that is answered with 65 KB 1.3 times.
 """
 
 import asyncio
