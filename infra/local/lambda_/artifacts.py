@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.local.template.model import Function
+from infra.program import Explained
 
 REQUIREMENTS = "requirements.txt"
 
 
-class InstallFailed(Exception):
+class InstallFailed(Explained):
     """Third-party code could not be installed; the text says what pip said."""
 
 
