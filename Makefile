@@ -145,15 +145,15 @@ deployment: ## tests of the deployment: sam build and sam deploy to an emulated 
 
 dead-letters: ## list the messages that could not be processed, and why
 	@$(NEED) local
-	@$(LOCAL)/python -m infra.tools.dead_letters list $(ARGS)
+	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.dead_letters list $(ARGS)
 
 redrive: ## send them back to the work queue; ARGS="--event ID" for one of them
 	@$(NEED) local
-	@$(LOCAL)/python -m infra.tools.dead_letters redrive $(ARGS)
+	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.dead_letters redrive $(ARGS)
 
 listen: ## print every event as it happens; EVENTS=image.*.completed for some of them
 	@$(NEED) local
-	@exec $(LOCAL)/python -m infra.tools.listen $(ARGS)
+	@PYTHONPATH=layers/common exec $(LOCAL)/python -m infra.tools.listen $(ARGS)
 
 openapi: ## write functions/docs/openapi.json anew from the functions
 	@$(NEED) dev

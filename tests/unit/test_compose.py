@@ -204,7 +204,9 @@ def test_the_api_is_not_root_and_cannot_change_its_code() -> None:
 
 def test_the_container_runs_the_program_that_make_run_runs() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    found = re.search(r"^run:.*\n\t@exec \$\(LOCAL\)/(.*)$", makefile, re.MULTILINE)
+    found = re.search(
+        r"^run:.*\n(?:\t.*\n)*\t@exec \$\(LOCAL\)/(.*) \$\(ARGS\)$", makefile, re.MULTILINE
+    )
     assert found
     command = yaml.safe_load(DOCKERFILE.rpartition("\nCMD ")[2])
     assert " ".join(command).startswith(found[1])
