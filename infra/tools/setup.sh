@@ -110,8 +110,11 @@ own_policy=
 forbid_starting() {
     [[ -e $POLICY ]] && return
     own_policy=yes
-    printf '%s\n' '#!/bin/sh' 'case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac' 'exit 0' |
-        as_root tee "$POLICY" >/dev/null
+    as_root tee "$POLICY" >/dev/null <<'POLICY'
+#!/bin/sh
+case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac
+exit 0
+POLICY
     as_root chmod 755 "$POLICY"
 }
 
