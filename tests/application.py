@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,42 +23,12 @@ FUNCTIONS = ROOT / "functions"
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-SETTINGS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "CORS_ALLOWED_ORIGIN",
-    "DATABASE_HOST",
-    "DATABASE_SECRET_ARN",
-    "DATABASE_URL",
-    "DEFAULT_VISIBILITY",
-    "IMAGES_BUCKET",
-    "JWT_EXPIRATION_MINUTES",
-    "JWT_SECRET",
-    "JWT_SECRET_ARN",
-    "JWT_SECRET_PREVIOUS",
-    "LOGIN_FAILURES_PER_ADDRESS",
-    "LOGIN_FAILURES_PER_NAME",
-    "POSTGRES_DB",
-    "POSTGRES_HOST",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "RABBITMQ_ENDPOINT",
-    "RABBITMQ_HOST",
-    "RABBITMQ_PORT",
-    "RABBITMQ_QUEUE",
-    "RABBITMQ_SECRET_ARN",
-    "RABBITMQ_URL",
-    "REGISTRATIONS_PER_ADDRESS",
-    "STORAGE_PUBLIC_URL",
-)
+# Every variable that the application's code reads, and Lambda's own for its role.
+SETTINGS = frozenset(
+    re.findall(r'"([A-Z]+_[A-Z_]+)"', Path(settings.__file__).read_text(encoding="utf-8"))
+) | {"AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+# What the AWS SDK finds on a developer's machine.
+_AWS_FILES = {"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"}
 
 # One that no service answers at: loading a function connects to nothing.
 ENVIRONMENT = {
@@ -87,9 +59,18 @@ class LambdaContext:
         return self.remaining_milliseconds
 
 
+def variables_without_settings() -> dict[str, str]:
+    """This process's environment for a program that is to have no settings but the defaults.
+
+    An empty variable counts as unset, also where a developer's .env sets it.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _AWS_FILES}
+    return {**kept, **dict.fromkeys(SETTINGS, "")}
+
+
 def use_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
     """Sets exactly these settings and forgets what was read or made with others."""
-    for name in SETTINGS:
+    for name in SETTINGS | _AWS_FILES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -13,8 +13,9 @@ import pytest
 from image_api.core import events
 from image_api.core.messages import dead_queue
 from tests import samples
+from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
-from tests.e2e.running_cloud import ROOT, local_python
+from tests.e2e.running_cloud import local_python
 from tests.e2e.waiting import eventually
 from tests.faults import batches
 from tests.faults.audit import Audit
