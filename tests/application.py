@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,18 +15,12 @@ from typing import Any
 import pytest
 
 from image_api import settings, wiring
+from tests.variables import AWS_FILES, SETTINGS
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = ROOT / "functions"
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-# Every variable that the application's code reads, and Lambda's own for its role.
-SETTINGS = frozenset(
-    re.findall(r'"([A-Z]+_[A-Z_]+)"', Path(settings.__file__).read_text(encoding="utf-8"))
-) | {"AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-# What the AWS SDK finds on a developer's machine.
-_AWS_FILES = {"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"}
 
 # One that no service answers at: loading a function connects to nothing.
 ENVIRONMENT = {
@@ -59,18 +51,9 @@ class LambdaContext:
         return self.remaining_milliseconds
 
 
-def variables_without_settings() -> dict[str, str]:
-    """This process's environment for a program that is to have no settings but the defaults.
-
-    An empty variable counts as unset, also where a developer's .env sets it.
-    """
-    kept = {name: value for name, value in os.environ.items() if name not in _AWS_FILES}
-    return {**kept, **dict.fromkeys(SETTINGS, "")}
-
-
 def use_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
     """Sets exactly these settings and forgets what was read or made with others."""
-    for name in SETTINGS | _AWS_FILES:
+    for name in SETTINGS | AWS_FILES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import requests
 
-from tests.application import ROOT, variables_without_settings
 from tests.e2e.waiting import eventually
+from tests.variables import ROOT, variables_without_settings
 
 # The first start on a machine installs the layers' third-party code.
 _START_TIMEOUT_SECONDS = 180.0

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pg8000.native import Connection
 
-from tests.application import ROOT, variables_without_settings
 from tests.e2e.running_cloud import local_python
 from tests.e2e.waiting import eventually
+from tests.variables import ROOT, variables_without_settings
 
 TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
 _START_TIMEOUT_SECONDS = 90.0

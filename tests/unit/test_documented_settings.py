@@ -9,7 +9,8 @@ from functools import _lru_cache_wrapper
 import pytest
 
 from image_api import settings
-from tests.application import ENVIRONMENT, ROOT, SETTINGS, use_environment
+from tests.application import ENVIRONMENT, use_environment
+from tests.variables import ROOT, SETTINGS
 
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"^(?:# )?([A-Z]+_[A-Z_]+)=", EXAMPLE, re.MULTILINE))
