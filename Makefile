@@ -180,7 +180,8 @@ lock: ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer v
 			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
 
 reset: ## stop this clone's local cloud and wipe all its data
-	@python3 -m infra.services.reset --data-folder $(DATA)
+	@# Any Python will do, so that nothing is installed in order to delete a folder.
+	@$(firstword $(wildcard $(LOCAL)/python) python3) -m infra.services.reset --data-folder $(DATA)
 
 clean: ## remove the virtual environments and caches; the data stays
 	@rm -rf .venvs .cache .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
