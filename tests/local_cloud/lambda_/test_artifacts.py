@@ -10,7 +10,7 @@ import pytest
 from infra.local.lambda_ import artifacts
 from infra.local.lambda_.artifacts import Artifacts, InstallFailed
 from infra.local.settings import read_settings
-from infra.local.template.reader import Template
+from infra.local.template.model import Template
 
 
 def requirement(folder: Path) -> str:
