@@ -19,7 +19,11 @@ readonly WANTED=" ${*:-dev local lambda localstack policy services} "
 
 is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
-say() { printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"; }
+said=
+say() {
+    said=yes
+    printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"
+}
 
 fail() {
     printf '\nset-up stopped: %s\n' "$1" >&2
@@ -287,4 +291,4 @@ if ((${#missing[@]})); then
         "Use one that has: PYTHON=/path/to/python3.11 make setup"
 fi
 make_environments
-if ((SECONDS > 1)); then say "done"; fi
+[[ -z $said ]] || say "done"
