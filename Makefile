@@ -2,11 +2,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
+ifndef SIDE_BY_SIDE
+.NOTPARALLEL:
+endif
 
+# Installs the parts that are named behind it, unless they are there.
+NEED := infra/tools/setup.sh
 DEV := .venvs/dev/bin
 LOCAL := .venvs/local/bin
+POLICY := .venvs/policy/bin
 PYTEST := -m pytest -p no:cacheprovider
 # What hangs is a failure too, and says where it hung.
 PYTEST_DEV := $(PYTEST) --timeout 300
@@ -14,82 +19,100 @@ PYTEST_DEV := $(PYTEST) --timeout 300
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_SOURCES := infra/local infra/services infra/deploy_local infra/tools/listen.py bench/cold_starts.py \
-	tests/local_cloud tests/conformance tests/deployment
+LOCAL_TOOLS := $(addprefix infra/tools/,broker_in_use.py dead_letters.py listen.py)
+LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local $(LOCAL_TOOLS) \
+	bench/cold_starts.py tests/local_cloud tests/conformance tests/deployment
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations \
-	$(filter-out infra/tools/listen.py,$(wildcard infra/tools/*.py)) infra/localstack/*.py \
+	$(filter-out $(LOCAL_TOOLS),$(wildcard infra/tools/*.py)) infra/localstack/*.py \
 	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
-.PHONY: help setup setup-run run test check lint format types lint-template unit template local-cloud \
+.PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration e2e security faults chaos bench invoke poll deploy-local \
 	sam-local compose bare-machine dead-letters redrive listen openapi events expansion lock reset clean
 
-help: ## list what there is
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-15s %s\n' "$$name" "$$text"; done
 
-setup: ## install what is missing: packages of the system, and the virtual environments
-	@infra/tools/setup.sh
+setup: ## install what any of these commands needs: packages of the system, virtual environments
+	@$(NEED)
 
-setup-run:
-	@infra/tools/setup.sh local lambda
+run: ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
+	@$(NEED) local lambda services
+	@exec $(LOCAL)/python -m infra.local run $(ARGS)
 
-run: setup-run ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
-	@exec $(LOCAL)/python -m infra.local run
-
-test: setup ## everything that must pass: lint, types, then all tests
+test: ## everything that must pass: lint, types, then all tests
+	@$(NEED)
 	@infra/tools/test.sh
 
-check: lint types lint-template ## lint, types and the templates
+check: ## lint, types and the templates, side by side
+	@$(NEED) dev local policy
+	@$(MAKE) --jobs --keep-going --output-sync=target SIDE_BY_SIDE=yes lint types lint-template
 
-lint: setup ## style, common mistakes, spelling; Python, shell scripts, workflows
+lint: ## style, common mistakes, spelling; Python, shell scripts, workflows
+	@$(NEED) dev
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
 	@$(DEV)/shellcheck $$(git ls-files '*.sh' .ci/run)
 	@$(DEV)/typos
 	@$(DEV)/zizmor --offline --strict-collection --persona pedantic --quiet .
 
-format: setup ## put the code into the common style
+format: ## put the code into the common style
+	@$(NEED) dev
 	@$(DEV)/ruff check --fix .
 	@$(DEV)/ruff format .
 
-types: setup ## type checks, in strict mode
+types: ## type checks, in strict mode
+	@$(NEED) dev local
 	@$(DEV)/mypy $(SOURCES)
 	@$(DEV)/mypy --python-executable $(LOCAL)/python $(LOCAL_SOURCES)
 
-lint-template: setup ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
+lint-template: ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
+	@$(NEED) local policy
 	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/monitoring.yaml
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
-	@.venvs/policy/bin/checkov --config-file infra/policy/checkov.yaml
+	@# Not its script, whose first line breaks at a space in the path of this folder.
+	@$(POLICY)/python -m checkov.main --config-file infra/policy/checkov.yaml
 
-unit: setup ## tests of the code alone, without services
+unit: ## tests of the code alone, without services
+	@$(NEED) dev
 	@$(DEV)/python $(PYTEST_DEV) tests/unit $(ARGS)
 
-local-cloud: setup ## tests of the local cloud itself
+local-cloud: ## tests of the local cloud itself
+	@$(NEED) local lambda services
 	@$(LOCAL)/python $(PYTEST) tests/local_cloud $(ARGS)
 
-conformance: setup ## the gateway and the event source against what AWS documents
+conformance: ## the gateway and the event source against what AWS documents
+	@$(NEED) local lambda services
 	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
 
-compare: setup ## ask MiniStack's gateway the same, and print where it differs; fails on nothing
+compare: ## ask MiniStack's gateway the same, and print where it differs; fails on nothing
+	@$(NEED) local services
 	@$(LOCAL)/python -m tests.conformance.ministack_target
 
-template: setup ## tests of the template against the code, and of what sam build makes of it
+template: ## tests of the template against the code, and of what sam build makes of it
+	@$(NEED) dev local
 	@$(DEV)/python $(PYTEST_DEV) tests/template $(ARGS)
 
-integration: setup ## tests against real Postgres, RabbitMQ and S3
+integration: ## tests against real Postgres, RabbitMQ and S3
+	@$(NEED) dev local localstack services
 	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
 
-e2e: setup ## tests of the whole system, over HTTP
+e2e: ## tests of the whole system, over HTTP
+	@$(NEED) dev local lambda localstack services
 	@$(DEV)/python $(PYTEST_DEV) tests/e2e $(ARGS)
 
-security: setup ## tests that mean harm: hostile files, forged tokens, everything the document allows
+security: ## tests that mean harm: hostile files, forged tokens, everything the document allows
+	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST_DEV) tests/security $(ARGS)
 
-faults: setup ## tests that break the parts while they are in use
+faults: ## tests that break the parts while they are in use
+	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST_DEV) tests/faults $(ARGS)
 
-chaos: setup ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
+chaos: ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
+	@$(NEED) dev local lambda services
 	@PYTHONPATH=layers/common $(DEV)/python -m tests.faults.chaos $(ARGS)
 
 compose: ## test docker-compose.yml, as a project of its own (needs Docker)
@@ -98,44 +121,57 @@ compose: ## test docker-compose.yml, as a project of its own (needs Docker)
 bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
 	@tests/bare-machine.sh $(ARGS)
 
-bench: setup ## measure a running system of its own, or what is built: make bench ARGS=cold-starts
+bench: ## measure a running system of its own, or what is built: make bench ARGS=cold-starts
+	@$(NEED) dev local lambda services
 	@$(DEV)/python -m bench $(ARGS)
 
-invoke: setup-run ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
+invoke: ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
-	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT"
+	@$(NEED) local lambda services
+	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT" $(ARGS)
 
-poll: setup ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
+poll: ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
+	@$(NEED) local
 	@exec $(LOCAL)/python -m infra.local poll $(if $(LAMBDA_URL),--lambda-url $(LAMBDA_URL)) $(ARGS)
 
-sam-local: setup ## try all of it under sam local, in containers of its own (needs Docker)
+sam-local: ## try all of it under sam local, in containers of its own (needs Docker)
+	@$(NEED) dev local
 	@tests/sam-local.sh
 
-deploy-local: setup-run ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+deploy-local: ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+	@$(NEED) local services
 	@exec $(LOCAL)/python -m infra.deploy_local $(if $(KEEP),--keep) $(ARGS)
 
-deployment: setup ## tests of the deployment: sam build and sam deploy to an emulated AWS
+deployment: ## tests of the deployment: sam build and sam deploy to an emulated AWS
+	@$(NEED) local services
 	@$(LOCAL)/python $(PYTEST) tests/deployment $(ARGS)
 
-dead-letters: setup ## list the messages that could not be processed, and why
-	@$(DEV)/python -m infra.tools.dead_letters list
+dead-letters: ## list the messages that could not be processed, and why
+	@$(NEED) local
+	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.dead_letters list $(ARGS)
 
-redrive: setup ## send them back to the work queue; ARGS="--event ID" for one of them
-	@$(DEV)/python -m infra.tools.dead_letters redrive $(ARGS)
+redrive: ## send them back to the work queue; ARGS="--event ID" for one of them
+	@$(NEED) local
+	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.dead_letters redrive $(ARGS)
 
-listen: setup-run ## print every event as it happens; EVENTS=image.*.completed for some of them
-	@exec $(LOCAL)/python -m infra.tools.listen
+listen: ## print every event as it happens; EVENTS=image.*.completed for some of them
+	@$(NEED) local
+	@PYTHONPATH=layers/common exec $(LOCAL)/python -m infra.tools.listen $(ARGS)
 
-openapi: setup ## write functions/docs/openapi.json anew from the functions
+openapi: ## write functions/docs/openapi.json anew from the functions
+	@$(NEED) dev
 	@$(DEV)/python -m infra.tools.openapi
 
-events: setup ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
+events: ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
+	@$(NEED) dev
 	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
 
-expansion: setup ## take template.yaml's rights and resources as agreed: write tests/template/expansion.json
+expansion: ## take template.yaml's rights and resources as agreed: write tests/template/expansion.json
+	@$(NEED) local
 	@$(LOCAL)/python -m tests.template.expansion
 
-lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
+lock: ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
+	@$(NEED) dev
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
 	@for input in layers/dependencies/requirements functions/migrate/requirements \
 		infra/local/lambda-requirements infra/local/requirements tests/requirements \
@@ -146,8 +182,9 @@ lock: setup ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes n
 			$(UPGRADE) $$([ ! -f uv.toml ] || echo --config-file uv.toml) \
 			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
 
-reset: setup-run ## stop this clone's local cloud and wipe all its data
-	@$(LOCAL)/python -m infra.services.reset --data-folder $(DATA)
+reset: ## stop this clone's local cloud and wipe all its data
+	@# Any Python will do, so that nothing is installed in order to delete a folder.
+	@$(firstword $(wildcard $(LOCAL)/python) python3) -m infra.services.reset --data-folder $(DATA)
 
 clean: ## remove the virtual environments and caches; the data stays
 	@rm -rf .venvs .cache .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis

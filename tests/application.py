@@ -15,48 +15,12 @@ from typing import Any
 import pytest
 
 from image_api import settings, wiring
+from tests.variables import AWS_FILES, SETTINGS
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = ROOT / "functions"
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-SETTINGS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "CORS_ALLOWED_ORIGIN",
-    "DATABASE_HOST",
-    "DATABASE_SECRET_ARN",
-    "DATABASE_URL",
-    "DEFAULT_VISIBILITY",
-    "IMAGES_BUCKET",
-    "JWT_EXPIRATION_MINUTES",
-    "JWT_SECRET",
-    "JWT_SECRET_ARN",
-    "JWT_SECRET_PREVIOUS",
-    "LOGIN_FAILURES_PER_ADDRESS",
-    "LOGIN_FAILURES_PER_NAME",
-    "POSTGRES_DB",
-    "POSTGRES_HOST",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "RABBITMQ_ENDPOINT",
-    "RABBITMQ_HOST",
-    "RABBITMQ_PORT",
-    "RABBITMQ_QUEUE",
-    "RABBITMQ_SECRET_ARN",
-    "RABBITMQ_URL",
-    "REGISTRATIONS_PER_ADDRESS",
-    "STORAGE_PUBLIC_URL",
-)
 
 # One that no service answers at: loading a function connects to nothing.
 ENVIRONMENT = {
@@ -89,7 +53,7 @@ class LambdaContext:
 
 def use_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
     """Sets exactly these settings and forgets what was read or made with others."""
-    for name in SETTINGS:
+    for name in SETTINGS | AWS_FILES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -145,6 +145,5 @@ fi
 step="the clone is still clean"
 [[ -z $(git status --porcelain) ]] || { git status; exit 1; }
 
-# shellcheck source=/dev/null
-say "passed as $(id -un) on $(. /etc/os-release && echo "$PRETTY_NAME")"
+say "passed as $(id -un) on $(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' /etc/os-release)"
 printf '%s\n' "${report[@]}"

@@ -30,7 +30,7 @@ done
 readonly IMAGE=${BARE_MACHINE_IMAGE:-debian:bookworm-slim}
 readonly NAME=image-api-bare-machine-$$
 
-docker version >/dev/null 2>&1 ||
+{ command -v docker && docker version; } >/dev/null 2>&1 ||
     { echo "There is no Docker engine here, and this needs one." >&2; exit 3; }
 [[ -z $(git status --porcelain) ]] ||
     echo "Changes that are not committed are left out: the clone is of $(git rev-parse --short HEAD)."

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import logging
-import signal
 import sys
 import time
 from pathlib import Path
@@ -11,65 +9,26 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from infra.deploy_local.deployment import (
-    WORK_FOLDER,
-    Deployment,
-    FolderInUse,
-    WrongMachine,
-    deployed,
-)
-from infra.deploy_local.sam import SamFailed
-from infra.deploy_local.stack import FunctionFailed
+from infra import program
+from infra.deploy_local.deployment import WORK_FOLDER, Deployment, deployed
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import ROOT
-from infra.local.template.model import TemplateError
-from infra.services import ServiceFailed
+from infra.program import Explained
 
 
-class WalkFailed(Exception):
+class WalkFailed(Explained):
     """The walk through the API did not end well; what it said is on standard output."""
-
-
-_EXPECTED = (
-    FolderInUse,
-    FunctionFailed,
-    SamFailed,
-    ServiceFailed,
-    TemplateError,
-    WalkFailed,
-    WrongMachine,
-)
 
 
 def main() -> int:
     """The exit status: 0, or 1 with the reason on standard error."""
     arguments = _parser().parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    # What matters of these is said in our own words.
-    for name in ("pika", "samtranslator"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        return uvloop.run(_run(arguments))
-    except BaseException as error:
-        reasons = _expected_reasons(error)
-        if not reasons:
-            raise
-        print("\n".join(reasons), file=sys.stderr)
-        return 1
-
-
-def _expected_reasons(error: BaseException) -> list[str]:
-    """What to tell, when every part of the error is one that has been put into words."""
-    if isinstance(error, BaseExceptionGroup):
-        parts = [_expected_reasons(part) for part in error.exceptions]
-        return [reason for part in parts for reason in part] if all(parts) else []
-    return [str(error)] if isinstance(error, _EXPECTED) else []
+    return program.run(lambda: uvloop.run(_run(arguments)))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(_deploy(arguments))
+    running = asyncio.create_task(_deploy(arguments))
     interrupted = False
 
     def stop() -> None:
@@ -78,8 +37,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         print("\nstopping", flush=True)
         running.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    program.on_stop_signal(stop)
     try:
         await running
     except asyncio.CancelledError:

@@ -23,6 +23,7 @@ from infra.local.template.model import Function, Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
+from infra.program import Explained
 from infra.services.records import write_record
 from infra.services.reset import stop_cloud
 
@@ -35,11 +36,11 @@ _PATIENCE_SECONDS = 30.0
 _STARTS_AT_ONCE = 2
 
 
-class FolderInUse(Exception):
+class FolderInUse(Explained):
     """The data folder belongs to another deployment, or to something else."""
 
 
-class WrongMachine(Exception):
+class WrongMachine(Explained):
     """The functions' code cannot run here."""
 
 

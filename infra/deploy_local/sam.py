@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from infra.deploy_local.target import Target
+from infra.program import Explained
 
 STACK_NAME = "image-api"
 
@@ -21,7 +22,7 @@ _POLL_SECONDS = "0.5"
 _LAST_LINES = 60
 
 
-class SamFailed(Exception):
+class SamFailed(Explained):
     """The SAM CLI ended with an error; the text has the end of what it said."""
 
 

@@ -1,26 +1,15 @@
 """A deployed stack: what it has become, and its functions."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from infra.deploy_local.target import Target
+from infra.program import Explained
 
-_NESTED = "AWS::CloudFormation::Stack"
 
-
-class FunctionFailed(Exception):
+class FunctionFailed(Explained):
     """A function ended with an error, or was never started; the text has its words."""
-
-
-@dataclass(frozen=True)
-class Resource:
-    logical_id: str
-    kind: str
-    physical_id: str
-    status: str
 
 
 class Stack:
@@ -30,24 +19,9 @@ class Stack:
         self._target = target
         self._name = name
 
-    def status(self) -> str:
-        return str(self._described()["StackStatus"])
-
     def outputs(self) -> dict[str, str]:
-        return {item["OutputKey"]: item["OutputValue"] for item in self._described()["Outputs"]}
-
-    def resources(self) -> dict[str, Resource]:
-        """By logical id; those of a nested stack behind its own and a slash."""
-        return dict(self._resources(self._name, ""))
-
-    def failures(self) -> list[str]:
-        """The reasons that CloudFormation noted."""
-        events = self._formation.describe_stack_events(StackName=self._name)["StackEvents"]
-        return [
-            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-            for event in events
-            if event["ResourceStatus"].endswith("_FAILED")
-        ]
+        (stack,) = self._formation.describe_stacks(StackName=self._name)["Stacks"]
+        return {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}
 
     def physical_id(self, logical_id: str) -> str:
         resource = self._formation.describe_stack_resource(
@@ -68,17 +42,3 @@ class Stack:
     @cached_property
     def _formation(self) -> Any:
         return self._target.client("cloudformation")
-
-    def _described(self) -> dict[str, Any]:
-        (stack,) = self._formation.describe_stacks(StackName=self._name)["Stacks"]
-        return dict(stack)
-
-    def _resources(self, stack: str, prefix: str) -> Iterator[tuple[str, Resource]]:
-        for page in self._formation.get_paginator("list_stack_resources").paginate(StackName=stack):
-            for item in page["StackResourceSummaries"]:
-                name = prefix + item["LogicalResourceId"]
-                physical_id = item.get("PhysicalResourceId", "")
-                kind = item["ResourceType"]
-                yield name, Resource(name, kind, physical_id, item["ResourceStatus"])
-                if kind == _NESTED:
-                    yield from self._resources(physical_id, f"{name}/")

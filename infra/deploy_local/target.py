@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from infra.local.progress import Progress
-from infra.services import MiniStackService, PostgresService, RabbitMQService
+from infra.services.ministack import MiniStackService
+from infra.services.postgres import PostgresService
+from infra.services.rabbitmq import RabbitMQService
 
 REGION = "us-east-1"
 # MiniStack takes a key id of twelve digits for an account's number, and gives its functions the

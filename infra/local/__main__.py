@@ -5,84 +5,47 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from rich.console import Console
 
-from infra.local.cloud import Cloud, CloudFailed
+from infra import program
+from infra.local.cloud import Cloud
 from infra.local.invoke_command import invoke
-from infra.local.lambda_.artifacts import InstallFailed
 from infra.local.logs import LogStream
 from infra.local.poll_command import poll
-from infra.local.settings import Settings, SettingsError, read_settings
-from infra.local.template.model import TemplateError
-from infra.local.triggers.custom_resources import CustomResourceFailed
-from infra.local.triggers.schedule_expressions import ScheduleError
-from infra.program import on_stop_signal
-from infra.services import ServiceFailed
-
-_EXPECTED = (
-    CloudFailed,
-    CustomResourceFailed,
-    InstallFailed,
-    ScheduleError,
-    ServiceFailed,
-    SettingsError,
-    TemplateError,
-)
+from infra.local.settings import Settings, read_settings
 
 
 def main() -> int:
     """The exit status: 0, or 1 with the reason on standard error."""
     arguments = _parser().parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    # What matters of these is said in our own words.
-    for name in ("pika", "samtranslator"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     if arguments.verbose:
         logging.getLogger("infra").setLevel(logging.DEBUG)
-    try:
-        settings = read_settings(
-            template=arguments.template,
-            data_folder=arguments.data_folder,
-            port=getattr(arguments, "port", None),
-            is_private=arguments.private,
-            as_json=getattr(arguments, "json", False),
-            is_watching=not getattr(arguments, "no_watch", True),
-        )
-        work: Coroutine[Any, Any, int]
-        match arguments.command:
-            case "run":
-                work = _run(settings, with_functions=True)
-            case "services":
-                work = _run(settings, with_functions=False)
-            case "poll":
-                work = poll(settings, arguments.lambda_url, arguments.function)
-            case "build":
-                work = _build(settings)
-            case _:
-                work = invoke(settings, arguments.function, arguments.event)
-        return uvloop.run(work)
-    except KeyboardInterrupt:
-        return 130
-    except BaseException as error:
-        reasons = _expected_reasons(error)
-        if not reasons:
-            raise
-        for reason in reasons:
-            print(reason, file=sys.stderr)
-        return 1
+    return program.run(lambda: uvloop.run(_command(arguments)))
 
 
-def _expected_reasons(error: BaseException) -> list[str]:
-    """What to tell, when every part of the error is one that has been put into words."""
-    if isinstance(error, BaseExceptionGroup):
-        parts = [_expected_reasons(part) for part in error.exceptions]
-        return [reason for part in parts for reason in part] if all(parts) else []
-    return [str(error)] if isinstance(error, _EXPECTED) else []
+async def _command(arguments: argparse.Namespace) -> int:
+    settings = read_settings(
+        template=arguments.template,
+        data_folder=arguments.data_folder,
+        port=getattr(arguments, "port", None),
+        is_private=arguments.private,
+        as_json=getattr(arguments, "json", False),
+        is_watching=not getattr(arguments, "no_watch", True),
+    )
+    match arguments.command:
+        case "run":
+            return await _run(settings, with_functions=True)
+        case "services":
+            return await _run(settings, with_functions=False)
+        case "poll":
+            return await poll(settings, arguments.lambda_url, arguments.function)
+        case "build":
+            return await _build(settings)
+        case _:
+            return await invoke(settings, arguments.function, arguments.event)
 
 
 async def _run(settings: Settings, *, with_functions: bool) -> int:
@@ -98,7 +61,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         # A second Ctrl-C ends the wait for what the first one lets finish.
         running.cancel()
 
-    on_stop_signal(stop)
+    program.on_stop_signal(stop)
     try:
         await running
     except asyncio.CancelledError:

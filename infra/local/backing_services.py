@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 from infra.local.progress import Progress
 from infra.local.settings import Settings
-from infra.services import PostgresService, RabbitMQService, S3Service
+from infra.services.postgres import PostgresService
+from infra.services.rabbitmq import RabbitMQService
+from infra.services.storage import S3Service
 
 
 class _Service(Protocol):

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from infra.local.backing_services import BackingServices
 from infra.local.gateway.server import Gateway
-from infra.local.lambda_.artifacts import Artifacts, InstallFailed
+from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.lambda_.process_records import ProcessRecords
@@ -23,12 +23,13 @@ from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
-from infra.local.template.model import Api, Bucket, Template, TemplateError
+from infra.local.template.model import Api, Bucket, Template
 from infra.local.template.reader import read_template
-from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
+from infra.local.triggers.custom_resources import CustomResources
 from infra.local.triggers.running import RunningTriggers
-from infra.local.triggers.schedule_expressions import ScheduleError, parse
+from infra.local.triggers.schedule_expressions import parse
 from infra.local.watch import Watcher
+from infra.program import Explained
 from infra.services.ports import free_port, is_free
 from infra.services.records import read_record, write_record
 
@@ -37,7 +38,7 @@ _LISTEN_BACKLOG = 512
 _NO_API = Api("none", "none", {}, (), (), {})
 
 
-class CloudFailed(Exception):
+class CloudFailed(Explained):
     """The local cloud cannot start; the text says why."""
 
 
@@ -260,12 +261,7 @@ class Cloud:
             if template == self._template:
                 return
             await self._apply(template)
-        except (
-            TemplateError,
-            ScheduleError,
-            InstallFailed,
-            CustomResourceFailed,
-        ) as error:
+        except Explained as error:
             self._logs.event(
                 "template", f"keeps its last working version: {error}", is_problem=True
             )
@@ -294,7 +290,7 @@ class Cloud:
     async def _code_changed(self, paths: Iterable[Path]) -> None:
         try:
             names = await self.functions.reload(paths)
-        except InstallFailed as error:
+        except Explained as error:
             self._logs.event("functions", f"keep their last version: {error}", is_problem=True)
             return
         if names:

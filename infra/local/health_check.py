@@ -8,15 +8,14 @@ import urllib.error
 import urllib.request
 
 from infra.local.settings import read_settings
-from infra.services.records import read_record
 
 _TIMEOUT_SECONDS = 8
 
 
 def main() -> int:
     """The exit status: 0 when /health answers 200; else 1, with the reason on standard output."""
-    state = read_record(read_settings().state_path)
-    if state is None or "api_url" not in state:
+    state = read_settings().running_cloud() or {}
+    if "api_url" not in state:
         print("not up yet")
         return 1
     url = f"{state['api_url']}/health"

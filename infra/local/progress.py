@@ -39,6 +39,8 @@ class Progress:
             self._console.print(
                 f"  [green]✓[/] {name.ljust(22)} [dim]{seconds:5.1f} s[/]  {' '.join(details)}",
                 highlight=False,
+                # An address stays in one piece, however narrow the terminal.
+                soft_wrap=True,
             )
 
     def say(self, text: str) -> None:

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from dotenv import dotenv_values
 
-from infra.services.processes import ProcessIdentity
+from infra.program import Explained
+from infra.services.process_identity import ProcessIdentity
 from infra.services.records import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ _DEFAULT_API_PORT = 8000
 _DEFAULT_REGION = "us-east-1"
 
 
-class SettingsError(Exception):
+class SettingsError(Explained):
     """A setting is wrong; the text says which."""
 
 

@@ -4,17 +4,3 @@ A service is started and stopped by the supervisor, keeps everything it must rem
 sub-folder of the local cloud's data folder, and writes one log file. `start()` returns when the
 service answers; `url` is known from then on.
 """
-
-from infra.services.ministack import MiniStackService
-from infra.services.postgres import PostgresService
-from infra.services.processes import ServiceFailed
-from infra.services.rabbitmq import RabbitMQService
-from infra.services.storage import S3Service
-
-__all__ = [
-    "MiniStackService",
-    "PostgresService",
-    "RabbitMQService",
-    "S3Service",
-    "ServiceFailed",
-]

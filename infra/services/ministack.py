@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.services.ports import PortTaken, choose_port
-from infra.services.processes import ProcessIdentity, ServiceProcess, end_process
+from infra.services.process_identity import ProcessIdentity, end_process
+from infra.services.processes import ServiceProcess
 from infra.services.records import credentials
 
 # Where AWS's emulators listen, so where clients look first.

@@ -4,6 +4,7 @@ import random
 import socket
 from pathlib import Path
 
+from infra.program import Explained
 from infra.services.records import read_record, write_record
 
 # Below the range that Linux hands out to outgoing connections (32768 and up): a port found free
@@ -11,7 +12,7 @@ from infra.services.records import read_record, write_record
 _PRIVATE_PORTS = range(20_000, 30_000)
 
 
-class PortTaken(Exception):
+class PortTaken(Explained):
     """The one port that was asked for belongs to another program."""
 
     def __init__(self, port: int) -> None:

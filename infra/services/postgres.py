@@ -19,12 +19,8 @@ from pathlib import Path
 import psutil
 
 from infra.services.ports import PortTaken, choose_port
-from infra.services.processes import (
-    ProcessIdentity,
-    ServiceProcess,
-    end_process,
-    run_once,
-)
+from infra.services.process_identity import ProcessIdentity, end_process
+from infra.services.processes import ServiceProcess, run_once
 from infra.services.records import credentials, write_record
 
 _DATABASE = "images"

@@ -1,29 +1,29 @@
 """One supervised child process per service: started, recorded, watched and stopped.
 
-Linux only: processes are told apart by /proc, and `setpriv` (util-linux) ties a service's life to
-its supervisor's.
+Linux only: `setpriv` (util-linux) ties a service's life to its supervisor's.
 """
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
 
+from infra.program import Explained
+from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record
 
 _POLL_SECONDS = 0.02
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 
 
-class ServiceFailed(Exception):
+class ServiceFailed(Explained):
     """A service did not start; the text says why, and where its log is."""
 
     def __init__(self, name: str, reason: str, log_path: Path) -> None:
@@ -31,32 +31,6 @@ class ServiceFailed(Exception):
         self.name = name
         self.reason = reason
         self.log_path = log_path
-
-
-@dataclass(frozen=True)
-class ProcessIdentity:
-    """A process that stays recognisable after its number is given to another one."""
-
-    pid: int
-    start_ticks: int
-    boot_id: str
-
-    @classmethod
-    def of(cls, pid: int) -> "ProcessIdentity | None":
-        """The identity of a live process; None when there is none, or only its zombie."""
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        # The second field, the program's name, may itself contain spaces and brackets.
-        fields = stat.rpartition(")")[2].split()
-        if fields[0] in {"Z", "X"}:
-            return None
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return cls(pid, int(fields[19]), boot_id)
-
-    def is_alive(self) -> bool:
-        return ProcessIdentity.of(self.pid) == self
 
 
 class ServiceProcess:
@@ -206,18 +180,3 @@ async def run_once(
     if process.returncode != 0:
         words = output.decode(errors="replace").strip()
         raise service.failed(f"{Path(command[0]).name} ended with {process.returncode}: {words}")
-
-
-async def end_process(
-    process: ProcessIdentity, stop_signal: signal.Signals, patience_seconds: float
-) -> None:
-    """Stop a process that is not our child, the hard way once patience runs out."""
-    for attempt, seconds in ((stop_signal, patience_seconds), (signal.SIGKILL, 10.0)):
-        deadline = time.monotonic() + seconds
-        while process.is_alive() and time.monotonic() < deadline:
-            # Again every second: RabbitMQ loses a signal that comes while it is starting.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, attempt)
-            repeat = min(time.monotonic() + 1, deadline)
-            while process.is_alive() and time.monotonic() < repeat:
-                await asyncio.sleep(_POLL_SECONDS)

@@ -51,28 +51,15 @@ _ERLANG_ARGUMENTS = [
 class RabbitMQService:
     """One RabbitMQ node with one random user; there is no guest."""
 
-    def __init__(
-        self,
-        data_folder: Path,
-        log_folder: Path,
-        port: int | None = None,
-        *,
-        management: bool = False,
-    ) -> None:
-        """`port`: None keeps last time's port while it is free; 0 takes any free one.
-
-        `management` adds the management plugin: slower to start, heavier, and useful to look
-        inside; `management_url` is then known after the start.
-        """
+    def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
+        """`port`: None keeps last time's port while it is free; 0 takes any free one."""
         self._folder = data_folder.absolute() / "rabbitmq"
         self._port = port
-        self._management = management
         self._log_folder = log_folder.absolute()
         self._process = ServiceProcess(
             "RabbitMQ", self._folder, self._log_folder / "rabbitmq.log", signal.SIGTERM
         )
         self.url = ""
-        self.management_url: str | None = None
 
     async def start(self) -> None:
         """Return when the node lets its user in. Raises `ServiceFailed`."""
@@ -85,16 +72,11 @@ class RabbitMQService:
         user, password = credentials(self._folder / "credentials.json", user="images")
         try:
             port = choose_port(self._folder / "port.json", self._port)
-            management_port = (
-                choose_port(self._folder / "management-port.json", 0 if self._port == 0 else None)
-                if self._management
-                else None
-            )
         except PortTaken as taken:
             raise self._process.failed(
                 f"{taken}. To use a broker that runs there, set RABBITMQ_URL"
             ) from taken
-        self._write_configuration(user, password, port, management_port)
+        self._write_configuration(user, password, port)
         plugins = self._link_plugins(installation)
         await self._process.start(
             [erlang, *_ERLANG_ARGUMENTS], self._environment(installation, plugins)
@@ -106,8 +88,6 @@ class RabbitMQService:
 
         await self._process.wait_until(is_ready, _START_TIMEOUT_SECONDS)
         self.url = url
-        if management_port is not None:
-            self.management_url = f"http://{user}:{password}@127.0.0.1:{management_port}"
 
     async def stop(self) -> None:
         # A node that is still starting obeys only once it is up. Nobody uses it yet, and it
@@ -132,9 +112,7 @@ class RabbitMQService:
             )
         return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
 
-    def _write_configuration(
-        self, user: str, password: str, port: int, management_port: int | None
-    ) -> None:
+    def _write_configuration(self, user: str, password: str, port: int) -> None:
         folder = self._folder / "etc" / "rabbitmq"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = [
@@ -146,13 +124,10 @@ class RabbitMQService:
             # Quorum queues keep their log in memory up to this size; the default is 512 MB.
             "raft.wal_max_size_bytes = 33554432",
         ]
-        if management_port is not None:
-            lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {management_port}"]
         configuration = folder / "rabbitmq.conf"
         configuration.touch(mode=0o600)
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        enabled = "[rabbitmq_management]" if management_port is not None else "[]"
-        (folder / "enabled_plugins").write_text(f"{enabled}.\n", encoding="utf-8")
+        (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
 
     def _link_plugins(self, installation: Path) -> Path:
         """A folder with what this node needs of the installation's plugins, and no more.
@@ -165,7 +140,7 @@ class RabbitMQService:
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         available = {path.name.rpartition("-")[0]: path for path in _plugins_of(installation)}
-        wanted = ["rabbit", "cuttlefish", *(["rabbitmq_management"] if self._management else [])]
+        wanted = ["rabbit", "cuttlefish"]
         linked: set[str] = set()
         while wanted:
             name = wanted.pop()

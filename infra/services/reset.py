@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from infra.services.processes import ProcessIdentity, end_process
+from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record
 
 # A supervisor lets requests finish and stops one part after the other.

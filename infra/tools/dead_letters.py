@@ -1,39 +1,42 @@
 """Dead letters: `make dead-letters` lists them, `make redrive` sends them back to the work queue.
 
-Works on the local cloud that runs here, or on the broker that RABBITMQ_URL names.
+Works on the local cloud that runs here, or on the broker that RABBITMQ_URL or `.env` names.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.tools.broker_in_use import broker_in_use
+from image_api.core.messages import (
+    ATTEMPT_HEADER,
+    DEATH_HEADERS,
+    REASON_HEADER,
+    REDRIVEN_HEADER,
+    WAITS_HEADER,
+    dead_queue,
+)
+from infra import program
+from infra.tools.broker_in_use import channel_in_use, parser_of
 
-REDRIVEN = "x-redriven"
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    parser = parser_of(__doc__)
     parser.add_argument("action", choices=["list", "redrive"])
-    parser.add_argument("--event", help="only the message with this event id")
+    parser.add_argument("--event", help="redrive only the message with this event id")
     options = parser.parse_args()
-    url, queue = broker_in_use()
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    if options.action == "list":
-        _list(channel, f"{queue}.dead")
-    else:
-        _redrive(channel, queue, options.event)
-    # What was taken and not settled goes back to where it was.
-    connection.close()
+    with channel_in_use(options.data_folder) as (channel, queue):
+        channel.confirm_delivery()
+        if options.action == "list":
+            _list(channel, dead_queue(queue))
+        else:
+            _redrive(channel, queue, options.event)
+    return 0
 
 
 def _list(channel: BlockingChannel, dead: str) -> None:
@@ -44,26 +47,29 @@ def _list(channel: BlockingChannel, dead: str) -> None:
         died_at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(properties.timestamp or 0))
         print(
             f"{died_at}Z  {properties.message_id}  {properties.type}  {_subject(body)}\n"
-            f"    attempts {headers.get('x-attempt', 1)}: {_reason(headers)}"
+            f"    attempts {headers.get(ATTEMPT_HEADER, 1)}: {_reason(headers)}"
         )
-    print(f"{count} dead letters in {dead}")
+    print(f"dead letters in {dead}: {count}")
 
 
 def _redrive(channel: BlockingChannel, queue: str, event_id: str | None) -> None:
     """Each message is confirmed in the work queue before it leaves the other."""
     count = 0
-    for delivery_tag, properties, body in _messages(channel, f"{queue}.dead"):
+    for delivery_tag, properties, body in _messages(channel, dead_queue(queue)):
         if event_id is not None and properties.message_id != event_id:
             continue
-        headers = dict(properties.headers or {})
-        headers[REDRIVEN] = int(headers.get(REDRIVEN, 0)) + 1
-        for name in ("x-attempt", "x-waits", "x-reason", "x-delivery-count"):
-            headers.pop(name, None)
+        # As if it had never been tried, but for the count of its returns.
+        headers = {
+            name: value
+            for name, value in (properties.headers or {}).items()
+            if not name.startswith((ATTEMPT_HEADER, WAITS_HEADER, REASON_HEADER, *DEATH_HEADERS))
+        }
+        headers[REDRIVEN_HEADER] = int(headers.get(REDRIVEN_HEADER, 0)) + 1
         properties.headers = headers
         channel.basic_publish("", queue, body, properties, mandatory=True)
         channel.basic_ack(delivery_tag)
         count += 1
-    print(f"{count} messages sent back to {queue}")
+    print(f"messages sent back to {queue}: {count}")
 
 
 def _messages(channel: BlockingChannel, queue: str) -> Iterator[tuple[int, Any, bytes]]:
@@ -77,9 +83,9 @@ def _messages(channel: BlockingChannel, queue: str) -> Iterator[tuple[int, Any, 
 
 
 def _reason(headers: dict[str, Any]) -> str:
-    if reason := headers.get("x-reason"):
+    if reason := headers.get(REASON_HEADER):
         return str(reason)
-    return f"the broker gave it up ({headers.get('x-first-death-reason', 'it says not why')})"
+    return f"dropped by the broker ({headers.get('x-first-death-reason', 'no reason given')})"
 
 
 def _subject(body: bytes) -> str:
@@ -90,4 +96,4 @@ def _subject(body: bytes) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

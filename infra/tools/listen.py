@@ -5,35 +5,37 @@
 
 import json
 import os
+import sys
+from contextlib import suppress
 
-import pika
+from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.tools.broker_in_use import broker_in_use
+from image_api.core.events import EXCHANGE
+from infra import program
+from infra.tools.broker_in_use import channel_in_use, parser_of
 
-EXCHANGE = "image.events"
+
+def main() -> int:
+    options = parser_of(__doc__).parse_args()
+    with channel_in_use(options.data_folder) as (channel, _), suppress(KeyboardInterrupt):
+        _listen(channel, os.environ.get("EVENTS", "image.#").split(","))
+    return 0
 
 
-def main() -> None:
-    url = broker_in_use()[0]
-    wanted = os.environ.get("EVENTS", "image.#").split(",")
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
+def _listen(channel: BlockingChannel, wanted: list[str]) -> None:
     # Exclusive: the broker removes the queue when this program ends.
     queue = channel.queue_declare("", exclusive=True).method.queue
     for binding in wanted:
         channel.queue_bind(queue, EXCHANGE, binding.strip())
     print(f"listening to {', '.join(wanted)} (Ctrl-C ends it)", flush=True)
-    try:
-        for method, properties, body in channel.consume(queue, auto_ack=True):
-            event = json.loads(body)
-            print(
-                f"{properties.timestamp} {method.routing_key} {event['subject']} "
-                f"{json.dumps(event['data'])}",
-                flush=True,
-            )
-    except KeyboardInterrupt:
-        connection.close()
+    for method, properties, body in channel.consume(queue, auto_ack=True):
+        event = json.loads(body)
+        print(
+            f"{properties.timestamp} {method.routing_key} {event['subject']} "
+            f"{json.dumps(event['data'])}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(program.run(main))

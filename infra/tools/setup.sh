@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Prepares this clone: what it needs of the system, and one virtual environment each for the tests
-# (dev), the local cloud (local), the functions it runs (lambda), the LocalStack that the tests start
-# (localstack) and the template's policy check (policy); or only those that are named. Does nothing
-# that is done.
+# Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
+#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services]
+# There is one virtual environment each for the tests (dev), the local cloud (local), the functions
+# it runs (lambda), the LocalStack that the tests start (localstack) and the template's policy check
+# (policy). `services` is what Postgres, RabbitMQ and S3 need of the system.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,11 +15,15 @@ readonly ENVIRONMENTS=(
     "localstack tests/localstack/requirements.txt"
     "policy infra/policy/requirements.txt"
 )
-readonly WANTED=${*:-every}
+readonly WANTED=" ${*:-dev local lambda localstack policy services} "
 
-is_wanted() { [[ $WANTED == every || " $WANTED " == *" $1 "* ]]; }
+is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
-say() { printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"; }
+said=
+say() {
+    said=yes
+    printf 'set-up [%3d s] %s\n' "$SECONDS" "$*"
+}
 
 fail() {
     printf '\nset-up stopped: %s\n' "$1" >&2
@@ -79,6 +84,7 @@ missing_packages() {
             *ensurepip*) echo "python3.11-venv virtual environments with pip" ;;
         esac
     fi
+    is_wanted services || return 0
     command -v setpriv >/dev/null || echo "util-linux setpriv, which starts the services"
     has_broker || has_rabbitmq || echo "rabbitmq-server the message broker (or set RABBITMQ_URL to one that runs)"
 }
@@ -108,9 +114,11 @@ own_policy=
 forbid_starting() {
     [[ -e $POLICY ]] && return
     own_policy=yes
-    # shellcheck disable=SC2016  # the policy's own $1
-    printf '%s\n' '#!/bin/sh' 'case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac' 'exit 0' |
-        as_root tee "$POLICY" >/dev/null
+    as_root tee "$POLICY" >/dev/null <<'POLICY'
+#!/bin/sh
+case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac
+exit 0
+POLICY
     as_root chmod 755 "$POLICY"
 }
 
@@ -195,21 +203,25 @@ make_environment() {
         --no-deps --require-hashes --only-binary :all: --no-binary localstack-client,tailer \
         --requirement "$requirements"
     "$folder/bin/python" -m pip check --disable-pip-version-check
+    # The Runtime Interface Emulator, which runs the functions, comes with aws-sam-cli as a mere file.
+    [[ $name != local ]] || chmod u+x "$folder"/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-*
     echo "$recipe" >"$folder/recipe"
 }
 
 progress() {
-    local name requirements report=
+    local entry name requirements wanted got report=
     for entry in "${ENVIRONMENTS[@]}"; do
         read -r name requirements <<<"$entry"
         [[ -n ${pids[$name]:-} ]] || continue
-        local wanted got
         wanted=$(grep -cE '^[A-Za-z0-9]' "$requirements")
-        got=$(grep -cE '^(Collecting|Processing) ' "$LOGS/$name.log" || true)
-        if ((got < wanted)); then
-            report+="$name: fetched $got of $wanted packages; "
+        # pip fetches all of them first, and leaves a folder named so with each that it installs.
+        got=$(compgen -G ".venvs/$name/lib/python3*/site-packages/*.dist-info" |
+            grep -cvE '/(pip|setuptools)-[^/]*$' || true)
+        if ((got)); then
+            report+="$name: installed $got of $wanted packages; "
         else
-            report+="$name: unpacking $wanted packages; "
+            got=$(grep -cE '^(Collecting|Processing) ' "$LOGS/$name.log" || true)
+            report+="$name: fetched $got of $wanted packages; "
         fi
     done
     say "  ${report%; }"
@@ -264,7 +276,7 @@ make_environments() {
 mkdir -p "$LOGS"
 # Two at once (make run in one terminal, make test in another) would tear the environments apart.
 exec 9>"$LOGS/lock"
-flock --nonblock 9 || { say "waiting for another set-up in this folder"; flock 9; }
+flock --wait 2 9 || { say "waiting for another set-up in this folder"; flock 9; }
 python=$(find_python)
 python_details=
 [[ -z $python ]] || python_details=$(inspect_python "$python")
@@ -279,6 +291,4 @@ if ((${#missing[@]})); then
         "Use one that has: PYTHON=/path/to/python3.11 make setup"
 fi
 make_environments
-chmod u+x .venvs/local/lib/python3.11/site-packages/samcli/local/rapid/aws-lambda-rie-* 2>/dev/null ||
-    fail "the package aws-sam-cli no longer brings the Runtime Interface Emulator." "Repeat after: make clean"
-if ((SECONDS > 1)); then say "done"; fi
+[[ -z $said ]] || say "done"

@@ -1,39 +1,111 @@
 #!/usr/bin/env bash
-# The stages of `make test`. After lint, two lanes go side by side: most tests wait for processes,
-# and one after the other they take twice as long. The second lane's output follows at the end.
+# The stages of `make test`, in two lanes side by side: most tests wait for processes, and one after
+# the other they take twice as long. Every stage runs, whatever became of the others; a table of all
+# of them comes last. One lane's output is shown as it comes, the other's is kept in .cache/test, and
+# shown at the end where a stage failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-readonly FIRST_LANE=(types lint-template unit template integration e2e security)
-readonly SECOND_LANE=(local-cloud conformance faults deployment)
-readonly SECOND_LOG=.cache/test-second-lane.log
+# Each stage with its budget: the seconds it may take on two cores that do nothing else. Taking longer
+# is no failure, but the table shows it.
+readonly SHOWN_LANE=(lint:10 types:60 lint-template:40 unit:90 template:240 integration:240 e2e:240 security:120)
+readonly QUIET_LANE=(local-cloud:480 conformance:90 faults:300 deployment:180)
+readonly RESULTS=.cache/test
 
-run_stages() {
-    local stage
-    for stage in "$@"; do
-        printf '\n== %s\n' "$stage"
-        make --no-print-directory "$stage"
+# Leaves the exit status and the seconds in the stage's result, and pytest's counts beside them.
+run_stage() {
+    local stage=$1 started=$SECONDS status=0
+    PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --junitxml=$RESULTS/$stage.xml" make "$stage" || status=$?
+    echo "$status $((SECONDS - started))" >"$RESULTS/$stage.result"
+    return "$status"
+}
+
+run_shown_lane() {
+    local entry
+    # A trap ends the lane once the stage that was interrupted has cleaned up.
+    trap 'exit 130' INT TERM
+    for entry in "${SHOWN_LANE[@]}"; do
+        printf '\n== %s\n' "${entry%:*}"
+        run_stage "${entry%:*}" || printf '\n== FAILED: %s\n' "${entry%:*}"
     done
 }
 
-run_stages lint
-mkdir -p .cache
-printf '\n== %s: side by side with the rest, their output follows below\n' "${SECOND_LANE[*]}"
-# Job control gives the lane its own process group, which can be stopped as a whole.
+run_quiet_lane() {
+    local entry stage
+    trap 'exit 130' INT TERM
+    for entry in "${QUIET_LANE[@]}"; do
+        stage=${entry%:*}
+        if run_stage "$stage" >"$RESULTS/$stage.log" 2>&1; then
+            printf '\n== beside this: %s passed\n' "$stage"
+        else
+            printf '\n== FAILED, beside this: %s (%s)\n' "$stage" "$RESULTS/$stage.log"
+            grep -E '^(FAILED|ERROR) ' "$RESULTS/$stage.log" || true
+        fi
+    done
+}
+
+# A stage's exit status and seconds; 1 and 0 for one that was kept from running.
+result_of() { cat "$RESULTS/$1.result" 2>/dev/null || echo 1 0; }
+
+# One of the counts that pytest wrote down; nothing for a stage that runs no pytest.
+count() {
+    [[ ! -f $RESULTS/$1.xml ]] ||
+        grep -oE "<testsuite [^>]*" "$RESULTS/$1.xml" | grep -oE " $2=\"[0-9]+\"" | tr -dc 0-9
+}
+
+show_table() {
+    local entry stage status seconds tests passed failed note
+    printf '\n%-14s %7s %7s %8s %7s\n' stage passed failed seconds budget
+    for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do
+        stage=${entry%:*} passed=- failed=- note=
+        read -r status seconds <<<"$(result_of "$stage")"
+        tests=$(count "$stage" tests)
+        if [[ -n $tests ]]; then
+            failed=$(($(count "$stage" failures) + $(count "$stage" errors)))
+            passed=$((tests - failed - $(count "$stage" skipped)))
+        fi
+        ((seconds <= ${entry#*:})) || note=" over its budget"
+        ((status == 0)) || note+=" FAILED"
+        printf '%-14s %7s %7s %8s %7s%s\n' "$stage" "$passed" "$failed" "$seconds" "${entry#*:}" "$note"
+    done
+}
+
+rm -rf "$RESULTS"
+mkdir -p "$RESULTS"
+# Job control gives each lane a process group of its own, which can be stopped as a whole.
 set -m
-run_stages "${SECOND_LANE[@]}" >"$SECOND_LOG" 2>&1 &
-second=$!
+run_shown_lane </dev/null &
+shown=$!
+run_quiet_lane </dev/null &
+quiet=$!
 set +m
-trap 'kill -INT -- "-$second" 2>/dev/null || true' EXIT
+stop() {
+    # Whoever asks once more need not wait for what is cleaning up.
+    trap - INT TERM HUP
+    kill -INT -- "-$shown" "-$quiet" 2>/dev/null || true
+    wait
+    exit 130
+}
+trap stop INT TERM HUP
+wait "$shown" || true
+printf '\n== waiting for what is left of %s\n' "${QUIET_LANE[*]%:*}"
+wait "$quiet" || true
 
-run_stages "${FIRST_LANE[@]}"
-
-printf '\n== waiting for %s\n' "${SECOND_LANE[*]}"
-if wait "$second"; then result=0; else result=$?; fi
-trap - EXIT
-cat "$SECOND_LOG"
-if ((result)); then
-    printf '\ntests failed: %s\n' "${SECOND_LANE[*]}" >&2
+failed=()
+for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do
+    stage=${entry%:*}
+    read -r status _ <<<"$(result_of "$stage")"
+    if ((status)); then
+        failed+=("$stage")
+        if [[ -f $RESULTS/$stage.log ]]; then
+            printf '\n== %s\n' "$stage"
+            cat "$RESULTS/$stage.log"
+        fi
+    fi
+done
+show_table
+if ((${#failed[@]})); then
+    printf '\ntests failed: %s\n' "${failed[*]}" >&2
     exit 1
 fi
 printf '\nall stages passed in %d s\n' "$SECONDS"

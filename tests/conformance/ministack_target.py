@@ -22,7 +22,7 @@ from infra.deploy_local.gateway import complete
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target
 from infra.local.template.reader import read_template
-from infra.services import MiniStackService
+from infra.services.ministack import MiniStackService
 from tests.conformance.exchange import Endpoint, observe
 from tests.conformance.pairs import PAIRS, TEMPLATES
 

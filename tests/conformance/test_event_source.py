@@ -8,12 +8,11 @@ import asyncio
 import base64
 import io
 import json
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pika
 import pytest
@@ -25,7 +24,7 @@ from infra.local.logs import LogStream
 from infra.local.template.model import QueueMapping
 from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
-from infra.services import RabbitMQService
+from infra.services.rabbitmq import RabbitMQService
 from infra.services.records import write_record
 from tests.local_cloud.conftest import until
 
@@ -33,6 +32,7 @@ SAMPLE = json.loads((Path(__file__).parent / "rabbitmq_event.json").read_text())
 ARN = SAMPLE["eventSourceArn"]
 QUEUE = "pizzaQueue"
 USER = "AIDACKCEVSQ6C2EXAMPLE"
+VIRTUAL_HOSTS = ("/", "orders", "/orders")
 (MESSAGE,) = SAMPLE["rmqMessagesByQueue"][f"{QUEUE}::/"]
 BODY = base64.b64decode(MESSAGE["data"])
 # As the sample's message was published. RabbitMQ lets a client give no other name than its own.
@@ -69,8 +69,14 @@ Resources:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQService]:
     """A broker whose user has the name in AWS's sample, on an event loop of its own."""
     folder = tmp_path_factory.mktemp("broker")
-    write_record(folder / "rabbitmq" / "credentials.json", {"user": USER, "password": "pizza"})
-    service = RabbitMQService(folder, folder / "logs", 0, management=True)
+    account = {"user": USER, "password": "pizza"}
+    write_record(folder / "rabbitmq" / "credentials.json", account)
+    definitions = folder / "definitions.json"
+    definitions.write_text(json.dumps(definitions_with(account, VIRTUAL_HOSTS)))
+    further = folder / "rabbitmq" / "etc" / "rabbitmq" / "conf.d" / "definitions.conf"
+    further.parent.mkdir(parents=True)
+    further.write_text(f"load_definitions = {definitions}\n")
+    service = RabbitMQService(folder, folder / "logs", 0)
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(service.start())
@@ -78,6 +84,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQService
     finally:
         loop.run_until_complete(service.stop())
         loop.close()
+
+
+def definitions_with(account: dict[str, str], virtual_hosts: Sequence[str]) -> dict[str, Any]:
+    """What RabbitMQ is to make at its start, beside what it makes by itself."""
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "users": [{"name": account["user"], "password": account["password"], "tags": []}],
+        "vhosts": [{"name": name} for name in virtual_hosts],
+        "permissions": [
+            {"user": account["user"], "vhost": name, **everything} for name in virtual_hosts
+        ],
+    }
 
 
 @contextmanager
@@ -192,15 +210,11 @@ async def test_after_an_error_the_whole_batch_comes_again_marked_as_redelivered(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("virtual_host", ["orders", "/orders"])
+@pytest.mark.parametrize("virtual_host", VIRTUAL_HOSTS[1:])
 async def test_a_queue_of_another_virtual_host_is_named_with_it(
     broker: RabbitMQService, function: Function, virtual_host: str
 ) -> None:
-    name = quote(virtual_host, safe="")
-    manage(broker, f"vhosts/{name}", {})
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    manage(broker, f"permissions/{name}/{USER}", everything)
-    url = broker.url.removesuffix("%2F") + name
+    url = broker.url.removesuffix("%2F") + quote(virtual_host, safe="")
     with channel_of(url) as channel:
         channel.basic_publish("", QUEUE, BODY)
         async with polling(url, function):
@@ -208,21 +222,6 @@ async def test_a_queue_of_another_virtual_host_is_named_with_it(
     assert list(json.loads(function.payloads[0])["rmqMessagesByQueue"]) == [
         f"{QUEUE}::{virtual_host}"
     ]
-
-
-def manage(broker: RabbitMQService, path: str, content: dict[str, str]) -> None:
-    """Changes the broker through its management API."""
-    assert broker.management_url is not None
-    parts = urlsplit(broker.management_url)
-    given = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
-    request = urllib.request.Request(
-        f"http://{parts.hostname}:{parts.port}/api/{path}",
-        json.dumps(content).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Basic {given}"},
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status in (201, 204)
 
 
 def test_a_template_that_says_nothing_has_awss_defaults(tmp_path: Path) -> None:

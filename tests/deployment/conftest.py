@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import Target
 from tests.deployment.deployed_stack import DeployedStack, deployed_stack
 
@@ -22,8 +22,9 @@ def target(deployed: DeployedStack) -> Target:
 
 
 @pytest.fixture
-def stack(deployed: DeployedStack, target: Target) -> Stack:
-    return Stack(target, deployed.stack_name)
+def formation(target: Target) -> Any:
+    """A client of its CloudFormation."""
+    return target.client("cloudformation")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.deploy_local import sam
 from infra.deploy_local.deployment import WORK_FOLDER
 from infra.deploy_local.sam import SamFailed
-from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import Target, database_secret
 from tests.deployment.deployed_stack import ROOT, DeployedStack
 from tests.e2e.waiting import eventually
@@ -118,24 +117,52 @@ def psql(database_url: str, statement: str) -> str:
     ).stdout.strip()
 
 
-def test_every_resource_of_the_template_is_there_and_complete(stack: Stack) -> None:
-    resources = stack.resources()
-    assert {resource.status for resource in resources.values()} == {"CREATE_COMPLETE"}
+def resources_of(formation: Any, stack: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """By logical id; those of a nested stack behind its own and a slash."""
+    for page in formation.get_paginator("list_stack_resources").paginate(StackName=stack):
+        for item in page["StackResourceSummaries"]:
+            name = prefix + item["LogicalResourceId"]
+            yield name, item
+            if item["ResourceType"] == "AWS::CloudFormation::Stack":
+                yield from resources_of(formation, item["PhysicalResourceId"], f"{name}/")
+
+
+def described(formation: Any, stack: str) -> dict[str, Any]:
+    (description,) = formation.describe_stacks(StackName=stack)["Stacks"]
+    return dict(description)
+
+
+def failures_of(formation: Any, stack: str) -> list[str]:
+    """The reasons that CloudFormation noted."""
+    return [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for event in formation.describe_stack_events(StackName=stack)["StackEvents"]
+        if event["ResourceStatus"].endswith("_FAILED")
+    ]
+
+
+def test_every_resource_of_the_template_is_there_and_complete(
+    deployed: DeployedStack, formation: Any
+) -> None:
+    resources = dict(resources_of(formation, deployed.stack_name))
+    assert {item["ResourceStatus"] for item in resources.values()} == {"CREATE_COMPLETE"}
     template = yaml_parse((ROOT / "template.yaml").read_text())
     # SAM appends a hash to the name of a layer.
-    deployed = {re.sub(r"(Layer)[0-9a-f]{10}$", r"\1", name) for name in resources}
-    assert set(template["Resources"]) <= deployed
+    names = {re.sub(r"(Layer)[0-9a-f]{10}$", r"\1", name) for name in resources}
+    assert set(template["Resources"]) <= names
     monitoring = yaml_parse((ROOT / "infra" / "monitoring.yaml").read_text())
     wanted = {
         f"MonitoringStack/{name}"
         for name, resource in monitoring["Resources"].items()
         if "Condition" not in resource
     }
-    assert wanted <= deployed
+    assert wanted <= names
 
 
-def test_the_stack_says_where_its_api_is(deployed: DeployedStack, stack: Stack) -> None:
-    assert stack.outputs()["ApiUrl"] == deployed.api_url
+def test_the_stack_says_where_its_api_is(deployed: DeployedStack, formation: Any) -> None:
+    outputs = described(formation, deployed.stack_name)["Outputs"]
+    (url,) = (item["OutputValue"] for item in outputs if item["OutputKey"] == "ApiUrl")
+    assert url == deployed.api_url
     status, _, body = ask(f"{deployed.api_url}/health")
     assert status == 200
     assert json.loads(body)["status"] == "ok"
@@ -180,22 +207,24 @@ def test_a_wrong_method_is_405(deployed: DeployedStack) -> None:
 
 def test_a_second_deployment_changes_the_code_and_migrates(
     deployed: DeployedStack,
-    stack: Stack,
+    formation: Any,
     target: Target,
     built_template: Path,
     work_folder: Path,
 ) -> None:
-    before = stack.resources()
+    stack = deployed.stack_name
+    before = dict(resources_of(formation, stack))
     project = changed_project(work_folder, built_template.parent / "DependenciesLayer")
     built = asyncio.run(sam.build(project / "template.yaml", work_folder))
     asyncio.run(sam.deploy(built, target, configuration=CONFIGURATION, parameters={}))
 
-    assert stack.status() == "UPDATE_COMPLETE"
+    assert described(formation, stack)["StackStatus"] == "UPDATE_COMPLETE"
     status, headers, _ = ask(f"{deployed.api_url}/health")
     assert (status, headers["X-Deployment"]) == (200, "second")
     assert psql(target.database_url, "SELECT count(*) FROM second_deployment") == "0"
     assert psql(target.database_url, "SELECT version_num FROM alembic_version") == "9999"
-    assert stack.resources()["Api"].physical_id == before["Api"].physical_id
+    after = dict(resources_of(formation, stack))
+    assert after["Api"]["PhysicalResourceId"] == before["Api"]["PhysicalResourceId"]
 
 
 def changed_project(folder: Path, built_layer: Path) -> Path:
@@ -231,13 +260,13 @@ def changed_project(folder: Path, built_layer: Path) -> Path:
 
 
 @pytest.fixture
-def broken_stack(target: Target) -> Iterator[Stack]:
-    yield Stack(target, "broken")
-    target.client("cloudformation").delete_stack(StackName="broken")
+def broken_stack(formation: Any) -> Iterator[str]:
+    yield "broken"
+    formation.delete_stack(StackName="broken")
 
 
 def test_a_migration_that_fails_fails_the_deployment(
-    target: Target, broken_stack: Stack, built_template: Path
+    target: Target, formation: Any, broken_stack: str, built_template: Path
 ) -> None:
     wrong = {**database_secret(target.database_url), "password": "not this one"}
     arn = target.put_secret("wrong", wrong)
@@ -247,13 +276,13 @@ def test_a_migration_that_fails_fails_the_deployment(
                 built_template,
                 target,
                 configuration=CONFIGURATION,
-                stack_name="broken",
+                stack_name=broken_stack,
                 parameters={"DatabaseSecretArn": arn, "DatabaseAdminSecretArn": arn},
             )
         )
     # The kind of the error alone: its text may hold a secret.
-    assert broken_stack.failures() == ["DatabaseSchema: ProgrammingError"]
-    assert broken_stack.status() == "ROLLBACK_COMPLETE"
+    assert failures_of(formation, broken_stack) == ["DatabaseSchema: ProgrammingError"]
+    assert described(formation, broken_stack)["StackStatus"] == "ROLLBACK_COMPLETE"
     assert "not this one" not in str(failed.value)
 
 

@@ -14,35 +14,12 @@ from typing import Any, Literal
 import requests
 
 from tests.e2e.waiting import eventually
-
-ROOT = Path(__file__).parents[2]
+from tests.variables import ROOT, variables_without_settings
 
 # The first start on a machine installs the layers' third-party code.
 _START_TIMEOUT_SECONDS = 180.0
 _STOP_TIMEOUT_SECONDS = 40.0
 _LOG_TAIL_LINES = 60
-
-# What would make the cloud use other services than its own, or other settings.
-_OWN = frozenset(
-    {
-        "DATABASE_URL",
-        "RABBITMQ_URL",
-        "RABBITMQ_HOST",
-        "RABBITMQ_PORT",
-        "RABBITMQ_QUEUE",
-        "AWS_ENDPOINT_URL",
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "IMAGES_BUCKET",
-        "JWT_SECRET",
-        "JWT_EXPIRATION_MINUTES",
-        "DEFAULT_VISIBILITY",
-        "JANITOR_DRY_RUN",
-        "JANITOR_MIN_AGE_SECONDS",
-        "API_PORT",
-    }
-)
 
 
 def local_python() -> str:
@@ -69,9 +46,7 @@ class RunningCloud:
         )
         self._options = options
         self._command = command
-        # An empty variable counts as unset, also where a developer's .env says otherwise.
-        self._variables = {**os.environ, **dict.fromkeys(_OWN, ""), **variables}
-        self._variables.pop("AWS_PROFILE", None)
+        self._variables = {**variables_without_settings(), **variables}
         self._log_path = data_folder.with_name(f"{data_folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._state: dict[str, Any] = {}

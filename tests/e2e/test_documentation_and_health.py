@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
+from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
-from tests.e2e.running_cloud import ROOT
 
 ROUTES = {
     ("post", "/auth/register"),

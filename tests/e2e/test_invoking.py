@@ -9,8 +9,9 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
-from tests.e2e.running_cloud import ROOT, RunningCloud
+from tests.e2e.running_cloud import RunningCloud
 
 EVENTS = ROOT / "events"
 

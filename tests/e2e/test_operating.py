@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests import samples
+from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
-from tests.e2e.running_cloud import ROOT, RunningCloud
+from tests.e2e.running_cloud import RunningCloud
 from tests.e2e.waiting import eventually
 
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()

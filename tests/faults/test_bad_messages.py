@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +13,9 @@ import pytest
 from image_api.core import events
 from image_api.core.messages import dead_queue
 from tests import samples
+from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
-from tests.e2e.running_cloud import ROOT
+from tests.e2e.running_cloud import local_python
 from tests.e2e.waiting import eventually
 from tests.faults import batches
 from tests.faults.audit import Audit
@@ -32,10 +32,11 @@ def dead_letters(system: BreakableCloud) -> DeadLetters:
 
     def run(*arguments: str) -> str:
         finished = subprocess.run(
-            [sys.executable, "-m", "infra.tools.dead_letters", *arguments],
+            [local_python(), "-m", "infra.tools.dead_letters", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,
+                "PYTHONPATH": "layers/common",
                 "RABBITMQ_URL": system.services["broker"].url,
                 "RABBITMQ_QUEUE": system.queue,
             },
@@ -122,7 +123,7 @@ def test_a_dead_letter_that_is_sent_back_succeeds_once_its_cause_is_gone(
     assert "attempts 1: The stored file is missing" in dead_letters("list")
     audit.bucket().put_object(Key=broken.key, Body=broken.data, ContentType="image/png")
 
-    assert "1 messages sent back" in dead_letters("redrive")
+    assert dead_letters("redrive").endswith(": 1\n")
 
     image = eventually(
         lambda: image if (image := user.image(broken.image_id).json())["error"] is None else None,
@@ -135,15 +136,15 @@ def test_a_dead_letter_that_is_sent_back_succeeds_once_its_cause_is_gone(
         events.UPLOAD_FAILED,
         events.UPLOAD_COMPLETED,
     ]
-    assert "0 dead letters" in dead_letters("list")
+    assert dead_letters("list").endswith(": 0\n")
 
 
 def test_a_dead_letter_that_is_sent_back_too_early_returns_to_the_dead(
     system: BreakableCloud, user: ApiClient, dead_letters: DeadLetters, broken: BrokenUpload
 ) -> None:
-    assert "1 messages sent back" in dead_letters("redrive")
+    assert dead_letters("redrive").endswith(": 1\n")
 
-    eventually(lambda: "1 dead letters" in dead_letters("list"), "it is among the dead again")
+    eventually(lambda: dead_letters("list").endswith(": 1\n"), "it is among the dead again")
     properties, _ = _only_dead_letter(system)
     assert properties.headers == {
         "x-reason": "The stored file is missing",

@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pg8000.native import Connection
 
-from tests.application import ROOT, SETTINGS
+from tests.e2e.running_cloud import local_python
 from tests.e2e.waiting import eventually
+from tests.variables import ROOT, variables_without_settings
 
 TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
 _START_TIMEOUT_SECONDS = 90.0
@@ -79,15 +80,14 @@ def running_services(data_folder: Path) -> Iterator[RealServices]:
         yield _services(Path(running))
         return
     log_path = data_folder.with_name(f"{data_folder.name}.log")
-    python = os.environ.get("LOCAL_PYTHON") or str(ROOT / ".venvs" / "local" / "bin" / "python")
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [
-                *(python, "-m", "infra.local", "services"),
+                *(local_python(), "-m", "infra.local", "services"),
                 *("--data-folder", str(data_folder), "--private"),
             ],
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if name not in SETTINGS},
+            env=variables_without_settings(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

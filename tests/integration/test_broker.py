@@ -175,7 +175,7 @@ def test_a_queue_that_is_missing_takes_nothing(broker: Broker, queue: str) -> No
     broker.ping()
 
 
-def test_declaring_the_topology_again_changes_nothing(
+def test_declaring_the_topology_again_keeps_the_messages(
     broker: Broker, queue: str, channel: BlockingChannel
 ) -> None:
     broker.publish_event(event())
@@ -184,9 +184,11 @@ def test_declaring_the_topology_again_changes_nothing(
     received(channel, queue)
 
 
-def test_the_queues_outlive_a_node(channel: BlockingChannel, queue: str) -> None:
+def test_every_queue_is_a_durable_quorum_queue_that_hands_on_at_least_once(
+    channel: BlockingChannel, queue: str
+) -> None:
     for name in (queue, retry_queue(queue, 1), dead_queue(queue)):
-        # Declaring with other properties than it has is refused; these are the same.
+        # RabbitMQ refuses to declare a queue with other properties than it has.
         arguments: dict[str, Any] = {"x-queue-type": "quorum"}
         if name != dead_queue(queue):
             arguments |= {

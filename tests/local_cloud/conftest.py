@@ -19,8 +19,8 @@ from infra.local.settings import ROOT, read_settings
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
-from infra.services import RabbitMQService
 from infra.services.ports import free_port
+from infra.services.rabbitmq import RabbitMQService
 
 PROJECT = Path(__file__).parent / "project"
 

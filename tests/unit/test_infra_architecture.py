@@ -20,16 +20,16 @@ OURS = {"infra", "image_api", "image_migrations", "functions", "tests", "bench"}
 # and so is a file that has a row of its own. Only tools know the application: the local cloud runs
 # any template.
 MAY_IMPORT: dict[str, set[str]] = {
-    # How a program begins and ends.
+    # How a program begins and ends, and the errors that it tells in words.
     "infra.program": set(),
     # Postgres, RabbitMQ and S3 serve the local cloud, the deployment and the tests alike.
-    "infra.services": set(),
+    "infra.services": {"infra.program"},
     # What the rooms of the local cloud speak of: the template, an invocation, the log.
-    "infra.local.template": set(),
+    "infra.local.template": {"infra.program"},
     "infra.local.invocation": set(),
     "infra.local.logs": set(),
     "infra.local.progress": {"infra.local.logs"},
-    "infra.local.settings": {"infra.services"},
+    "infra.local.settings": {"infra.program", "infra.services"},
     # Those rooms know one another through `cloud` alone.
     "infra.local.gateway": {
         "infra.local.template.model",
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.local.template.model",
         "infra.local.invocation",
         "infra.local.logs",
+        "infra.program",
         "infra.services",
     },
     # Runs in the functions' own interpreter.
@@ -50,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.local.template.model",
         "infra.local.invocation",
         "infra.local.logs",
+        "infra.program",
     },
     "infra.local": {"infra.program", "infra.services"},
     "infra.deploy_local": {
@@ -58,13 +60,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.local.settings",
         "infra.local.template",
         "infra.local.triggers",
+        "infra.program",
         "infra.services",
     },
     "infra.tools": {
         "image_api",
         "infra.local.gateway.event",
         "infra.local.settings",
-        "infra.services",
+        "infra.program",
     },
     "infra.localstack": set(),
     "infra.migrations": set(),

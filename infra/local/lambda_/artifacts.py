@@ -5,17 +5,21 @@ import contextlib
 import hashlib
 import os
 import py_compile
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.local.template.model import Function
+from infra.program import Explained
 
 REQUIREMENTS = "requirements.txt"
+_PROGRESS_SECONDS = 5.0
+_LAST_LINES = 15
 
 
-class InstallFailed(Exception):
+class InstallFailed(Explained):
     """Third-party code could not be installed; the text says what pip said."""
 
 
@@ -88,12 +92,24 @@ class Artifacts:
         # Two clouds of one project may install the same thing at the same time.
         draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
         shutil.rmtree(draft, ignore_errors=True)
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        await self._run(
-            *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"),
-            *("--root-user-action=ignore", "--no-deps", "--require-hashes", "--no-compile"),
-            *("--only-binary", ":all:", "--target", str(draft), "-r", str(requirements)),
+        temporary = draft.with_suffix(".tmp")
+        temporary.mkdir(parents=True, exist_ok=True)
+        output = bytearray()
+        telling = asyncio.create_task(
+            self._tell_progress(name, requirements, output, (temporary, draft))
         )
+        try:
+            await self._run(
+                *("-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
+                *("--root-user-action=ignore", "--no-deps", "--require-hashes", "--no-compile"),
+                *("--progress-bar", "off", "--only-binary", ":all:"),
+                *("--target", str(draft), "-r", str(requirements)),
+                output=output,
+                TMPDIR=str(temporary),
+            )
+        finally:
+            telling.cancel()
+            shutil.rmtree(temporary)
         try:
             draft.rename(target)
         except OSError:
@@ -106,13 +122,32 @@ class Artifacts:
             str(target),
         )
 
-    async def _run(self, *arguments: str) -> None:
+    async def _tell_progress(
+        self, name: str, requirements: Path, output: bytearray, folders: tuple[Path, Path]
+    ) -> None:
+        """pip fetches all packages, unpacks each in a temporary folder, and moves all of them."""
+        temporary, draft = folders
+        wanted = len(re.findall(rb"^\w", requirements.read_bytes(), re.MULTILINE))
+        while True:
+            await asyncio.sleep(_PROGRESS_SECONDS)
+            unpacked = len({*temporary.glob("*/*/*/*.dist-info"), *draft.glob("*.dist-info")})
+            if unpacked:
+                self._say(f"{name}: unpacked {unpacked} of {wanted} packages")
+            else:
+                fetched = len(re.findall(rb"^(?:Collecting|Processing) ", output, re.MULTILINE))
+                self._say(f"{name}: fetched {fetched} of {wanted} packages")
+
+    async def _run(
+        self, *arguments: str, output: bytearray | None = None, **variables: str
+    ) -> None:
+        """Adds what the command says to `output`, which can be watched. Raises InstallFailed."""
+        output = bytearray() if output is None else output
         environment = {
             name: value
             for name, value in os.environ.items()
             if name not in {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
         }
-        environment["PYTHONPYCACHEPREFIX"] = str(self.bytecode_folder)
+        environment |= {"PYTHONPYCACHEPREFIX": str(self.bytecode_folder), **variables}
         process = await asyncio.create_subprocess_exec(
             str(self._python),
             *arguments,
@@ -121,6 +156,9 @@ class Artifacts:
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
         )
-        output, _ = await process.communicate()
-        if process.returncode != 0:
-            raise InstallFailed(output.decode(errors="replace").strip())
+        assert process.stdout is not None
+        while chunk := await process.stdout.read(65_536):
+            output += chunk
+        if await process.wait() != 0:
+            lines = output.decode(errors="replace").strip().splitlines()
+            raise InstallFailed("\n".join(lines[-_LAST_LINES:]))

@@ -17,7 +17,7 @@ from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
 from infra.services.ports import free_port
-from infra.services.processes import ProcessIdentity
+from infra.services.process_identity import ProcessIdentity
 
 _WARM_UP = base64.b64encode(json.dumps({"custom": {"local-cloud-warm-up": True}}).encode())
 _CONNECT_TIMEOUT_SECONDS = 20.0

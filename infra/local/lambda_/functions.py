@@ -13,7 +13,7 @@ from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from infra.local.template.model import Function, Template
-from infra.services.processes import ProcessIdentity
+from infra.services.process_identity import ProcessIdentity
 
 # As on AWS: an asynchronous invocation that failed is tried twice more.
 _RETRY_DELAYS_SECONDS = (60.0, 120.0)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from infra.services.processes import ProcessIdentity, end_process
+from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 5.0

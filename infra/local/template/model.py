@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.program import Explained
+
 # The account in which the Runtime Interface Emulator places every function.
 ACCOUNT_ID = "012345678912"
 STACK_NAME = "local"
 
 
-class TemplateError(Exception):
+class TemplateError(Explained):
     """The template is wrong, or declares something that this machine cannot run."""
 
 

@@ -8,13 +8,14 @@ from uuid import uuid4
 
 from infra.local.invocation import Invoke, error_summary, json_event
 from infra.local.template.model import ACCOUNT_ID, STACK_NAME, CustomResource
+from infra.program import Explained
 
 _PATH = "/custom-resources/"
 # CloudFormation would wait for an hour; here the function has ended by then, or died.
 _ANSWER_TIMEOUT_SECONDS = 10.0
 
 
-class CustomResourceFailed(Exception):
+class CustomResourceFailed(Explained):
     """A custom resource could not be created; the text says why."""
 
 

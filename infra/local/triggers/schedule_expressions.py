@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from infra.program import Explained
+
 _UNITS = {"minute": 60, "hour": 3600, "day": 86_400}
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _WEEKDAYS = {"SUN": 1, "MON": 2, "TUE": 3, "WED": 4, "THU": 5, "FRI": 6, "SAT": 7}
@@ -17,7 +19,7 @@ _WEEKDAYS = {"SUN": 1, "MON": 2, "TUE": 3, "WED": 4, "THU": 5, "FRI": 6, "SAT": 
 _DayTest = Callable[[date], bool]
 
 
-class ScheduleError(Exception):
+class ScheduleError(Explained):
     """A schedule expression that EventBridge would refuse."""
 
 

@@ -27,7 +27,10 @@ import pytest
 import pytest_asyncio
 from botocore.config import Config
 
-from infra.services import PostgresService, RabbitMQService, S3Service, ServiceFailed
+from infra.services.postgres import PostgresService
+from infra.services.processes import ServiceFailed
+from infra.services.rabbitmq import RabbitMQService
+from infra.services.storage import S3Service
 
 REPOSITORY = Path(__file__).parents[3]
 BUCKET = "images-test"
@@ -358,7 +361,9 @@ def _kill(pid: int) -> None:
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from infra.services import PostgresService, RabbitMQService, S3Service
+from infra.services.postgres import PostgresService
+from infra.services.rabbitmq import RabbitMQService
+from infra.services.storage import S3Service
 
 async def main(folder):
     services = [
@@ -377,7 +382,7 @@ asyncio.run(main(Path(sys.argv[1])))
 SUPERVISOR_OF_A_STARTING_BROKER = """
 import asyncio, sys
 from pathlib import Path
-from infra.services import RabbitMQService
+from infra.services.rabbitmq import RabbitMQService
 
 async def main(folder):
     rabbitmq = RabbitMQService(folder, folder / "logs", 0)
@@ -580,17 +585,3 @@ async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -
     await rabbitmq.stop()
     assert time.monotonic() - begun < 5
     assert rabbitmq.pids() == []
-
-
-@pytest.mark.asyncio
-async def test_rabbitmq_shows_itself_through_its_management_plugin(folder: Path) -> None:
-    rabbitmq = RabbitMQService(folder, folder / "logs", 0, management=True)
-    async with started(rabbitmq):
-        assert rabbitmq.management_url is not None
-        address = urllib.parse.urlsplit(rabbitmq.management_url)
-        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        base = f"http://127.0.0.1:{address.port}"
-        passwords.add_password(None, base, str(address.username), str(address.password))
-        opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords))
-        with opener.open(f"{base}/api/overview") as answer:
-            assert json.load(answer)["node"] == "rabbit@localhost"

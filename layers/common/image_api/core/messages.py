@@ -22,7 +22,7 @@ REASON_HEADER: Final = "x-reason"
 REDRIVEN_HEADER: Final = "x-redriven"
 # What the broker adds when a delay ends. Lambda hands it over in a form of its own: sent back, it
 # would grow with every round until the message is too large for its queue.
-_DEATH_HEADERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
 
 def retry_queue(queue: str, delay_seconds: int) -> str:
@@ -76,7 +76,7 @@ class ReceivedMessage:
         kept = {
             name: value
             for name, value in self.headers.items()
-            if not name.startswith(_DEATH_HEADERS)
+            if not name.startswith(DEATH_HEADERS)
         }
         return Message(
             body=self.body,

@@ -1,0 +1,64 @@
+"""Third-party code of functions and layers is installed once, with a count that moves."""
+
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from infra.local.lambda_ import artifacts
+from infra.local.lambda_.artifacts import Artifacts, InstallFailed
+from infra.local.settings import read_settings
+from infra.local.template.model import Template
+
+
+def requirement(folder: Path) -> str:
+    """A line of requirements.txt, which installs the module `tiny` from a wheel of its own."""
+    about = "tiny-1.0.dist-info"
+    files = {
+        "tiny.py": "VALUE = 42\n",
+        f"{about}/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/RECORD": f"tiny.py,,\n{about}/METADATA,,\n{about}/WHEEL,,\n{about}/RECORD,,\n",
+    }
+    wheel = folder / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f"tiny @ {wheel.as_uri()} --hash=sha256:{digest}\n"
+
+
+@pytest.mark.asyncio
+async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "_PROGRESS_SECONDS", 0.01)
+    function = template.functions["HelloFunction"]
+    (layer,) = function.layers
+    (layer.content_path / "requirements.txt").write_text(requirement(tmp_path))
+    said: list[str] = []
+    for _ in range(2):
+        made = Artifacts(tmp_path / "cache", read_settings().python, said.append)
+        folders = await made.python_path(function)
+    assert [folder for folder in folders if (folder / "tiny.py").exists()]
+    first, *counts = said
+    assert first == f"installing the third-party code of {layer.logical_id} (once)"
+    assert f"{layer.logical_id}: fetched 0 of 1 packages" in counts
+    assert all(re.search(r": (fetched|unpacked) [01] of 1 packages$", count) for count in counts)
+    # Nothing is left beside it.
+    (installed,) = (tmp_path / "cache" / "layers").iterdir()
+    assert installed in folders
+
+
+@pytest.mark.asyncio
+async def test_a_package_that_cannot_be_installed_is_told_in_pips_words(
+    template: Template, tmp_path: Path
+) -> None:
+    function = template.functions["HelloFunction"]
+    wrong = re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", requirement(tmp_path))
+    (function.code_path / "requirements.txt").write_text(wrong)
+    made = Artifacts(tmp_path / "cache", read_settings().python, print)
+    with pytest.raises(InstallFailed, match="DO NOT MATCH THE HASHES"):
+        await made.python_path(function)

@@ -1,0 +1,140 @@
+"""What the Makefile and the scripts behind it promise whoever types `make`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.application import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+# Each target with the lines of its recipe.
+RECIPES: dict[str, str] = dict(
+    re.findall(r"^([a-z0-9-]+):(?: ##.*)?\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+)
+# A project whose stages take no time; each test changes some of them.
+STAGES = [
+    *("lint", "types", "lint-template", "unit", "template", "integration", "e2e", "security"),
+    *("local-cloud", "conformance", "faults", "deployment"),
+]
+
+
+def test_every_target_is_listed_in_one_column() -> None:
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert {line.split()[1] for line in listed} == set(RECIPES)
+    assert len({len(line) - len(line.split(maxsplit=2)[2]) for line in listed}) == 1
+
+
+@pytest.mark.parametrize("target", RECIPES)
+def test_a_command_installs_what_it_calls_before_it_calls_it(target: str) -> None:
+    recipe = RECIPES[target]
+    called = re.findall(r"(?<!wildcard )\$\((DEV|LOCAL|POLICY)\)/", recipe)
+    installed = re.search(r"^\t@\$\(NEED\)(.*)$", recipe, re.MULTILINE)
+    assert {part.lower() for part in called} <= set(installed[1].split() if installed else ())
+
+
+@pytest.mark.parametrize("target", ["dead-letters", "redrive", "listen", "poll"])
+def test_an_operators_command_wants_no_tests_and_no_services(target: str) -> None:
+    assert "\t@$(NEED) local\n" in RECIPES[target]
+
+
+def test_wiping_the_data_installs_nothing(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("__py*"))
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".local" / "s3").mkdir(parents=True)
+    wiped = subprocess.run(
+        ["make", "reset"],
+        cwd=tmp_path,
+        # The system's own programs, and of its Python the standard library.
+        env={"PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "yes"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert wiped.stdout == f"wiped {tmp_path / '.local'}\n"
+    assert not [path for path in (".local", ".venvs", ".cache") if (tmp_path / path).exists()]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """In a folder with a space in its name."""
+    folder = tmp_path / "my clone"
+    (folder / "infra" / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "infra" / "tools" / "test.sh", folder / "infra" / "tools")
+    return folder
+
+
+def start_all_stages(project: Path, recipes: Mapping[str, str]) -> subprocess.Popen[str]:
+    lines = [f"{stage}:\n\t@{recipes.get(stage, 'true')}\n" for stage in STAGES]
+    (project / "Makefile").write_text("".join(lines), encoding="utf-8")
+    return subprocess.Popen(
+        ["bash", str(project / "infra" / "tools" / "test.sh")],
+        env={**os.environ, "MAKEFLAGS": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_every_stage_runs_and_is_in_the_table(project: Path) -> None:
+    (project / "test_both.py").write_text("def test_a(): pass\ndef test_b(): assert not 'b'\n")
+    pytest_run = (
+        f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q -p no:cacheprovider"
+        " test_both.py"
+    )
+    with start_all_stages(
+        project, {"lint": "exit 1", "e2e": pytest_run, "faults": "echo ERROR it broke; exit 1"}
+    ) as run:
+        output, _ = run.communicate()
+    assert run.returncode == 1
+    rows = [line.split() for line in output[output.index("stage  ") :].splitlines()]
+    table = {row[0]: (*row[1:3], "FAILED" in row) for row in rows if row and row[0] in STAGES}
+    assert table == {
+        **dict.fromkeys(STAGES, ("-", "-", False)),
+        "lint": ("-", "-", True),
+        "e2e": ("1", "1", True),
+        "faults": ("-", "-", True),
+    }
+    assert output.endswith("\ntests failed: lint e2e faults\n")
+
+
+def test_a_failure_beside_the_shown_output_is_told_before_the_end(project: Path) -> None:
+    with start_all_stages(
+        project,
+        {
+            "local-cloud": "echo ERROR it broke; exit 1",
+            "e2e": "until [ -e go ]; do sleep 0.1; done",
+        },
+    ) as run:
+        assert run.stdout is not None
+        told = next(line for line in run.stdout if line.startswith("ERROR"))
+        (project / "go").touch()
+        run.communicate()
+    assert told == "ERROR it broke\n"
+
+
+def test_ctrl_c_ends_both_lanes(project: Path) -> None:
+    waiting = "echo $$$$ >$@.pid; exec sleep 600"
+    pid_files = [project / "lint.pid", project / "local-cloud.pid"]
+    with start_all_stages(
+        project, {"lint": waiting, "local-cloud": waiting, "types": "touch went-on"}
+    ) as run:
+        while not all(path.exists() and path.read_text() for path in pid_files):
+            assert run.poll() is None
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        run.communicate()
+    assert run.returncode == 130
+    assert not [path for path in pid_files if Path("/proc", path.read_text().strip()).exists()]
+    assert not (project / "went-on").exists()
