@@ -18,7 +18,7 @@ class Difference:
 
 LOCAL_GATEWAY = {
     "The context names the API's domain, which starts with the API's id": Difference(
-        "The name by which it was asked",
+        "The host name that the client used",
         {
             "event:requestContext/domainName": "localhost",
             "event:requestContext/domainPrefix": "localhost",
