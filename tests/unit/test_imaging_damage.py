@@ -98,6 +98,11 @@ def test_a_damaged_later_frame_is_found() -> None:
         render(bytes(data))
 
 
+def test_a_webp_with_a_second_and_empty_header_is_refused() -> None:
+    with pytest.raises(DamagedImage):
+        render(samples.with_webp_chunk(samples.webp(exif=samples.exif()), b"VP8X", b""))
+
+
 def test_an_apng_whose_frames_are_missing_is_refused() -> None:
     data = bytearray(samples.animation("image/png"))
     control = data.index(b"acTL")
