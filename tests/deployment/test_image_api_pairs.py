@@ -11,7 +11,7 @@ from tests.deployment.deployed_stack import DeployedStack
 BEYOND_MINISTACK = {
     "The image API: a request that Lambda would not take is 413, and says what to do",
     "The image API: a request over 10 MB is 413, in the gateway's own words",
-    "The image API: an encoded slash is no slash",
+    "The image API: an encoded slash is not a slash",
 }
 
 
