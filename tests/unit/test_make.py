@@ -79,7 +79,8 @@ def start_all_stages(project: Path, recipes: Mapping[str, str]) -> subprocess.Po
     lines = [f"{stage}:\n\t@{recipes.get(stage, 'true')}\n" for stage in STAGES]
     (project / "Makefile").write_text("".join(lines), encoding="utf-8")
     return subprocess.Popen(
-        ["bash", str(project / "infra" / "tools" / "test.sh")],
+        # Where the tests run in the background, they ignore Ctrl-C, and a shell inherits that.
+        ["env", "--default-signal=INT", "bash", str(project / "infra" / "tools" / "test.sh")],
         env={**os.environ, "MAKEFLAGS": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
