@@ -1,4 +1,4 @@
-# Everything a developer does here, by name. `make help` lists it.
+# Everything that developers do here. `make help` lists it.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -15,6 +15,9 @@ POLICY := .venvs/policy/bin
 PYTEST := -m pytest -p no:cacheprovider
 # What hangs is a failure too, and says where it hung.
 PYTEST_DEV := $(PYTEST) --timeout 300
+# With COVERED=yes, as in `make test`, a stage's tests leave what they reached for coverage-floor.
+REACHED := .cache/coverage
+MEASURED = $(if $(COVERED),-m coverage run --data-file=$(REACHED)/$@)
 # Where the local cloud keeps its data.
 DATA := .local
 
@@ -28,8 +31,9 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration e2e security faults chaos bench invoke poll deploy-local \
-	sam-local compose bare-machine dead-letters redrive listen openapi events expansion lock reset clean
+	conformance compare deployment integration coverage coverage-floor e2e security faults chaos \
+	bench invoke poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
+	events expansion lock reset clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -50,7 +54,7 @@ check: ## lint, types and the templates, side by side
 	@$(NEED) dev local policy
 	@$(MAKE) --jobs --keep-going --output-sync=target SIDE_BY_SIDE=yes lint types lint-template
 
-lint: ## style, common mistakes, spelling; Python, shell scripts, workflows
+lint: ## style, common mistakes and spelling, in Python, shell scripts and workflows
 	@$(NEED) dev
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
@@ -58,7 +62,7 @@ lint: ## style, common mistakes, spelling; Python, shell scripts, workflows
 	@$(DEV)/typos
 	@$(DEV)/zizmor --offline --strict-collection --persona pedantic --quiet .
 
-format: ## put the code into the common style
+format: ## format the code, and fix what ruff can fix
 	@$(NEED) dev
 	@$(DEV)/ruff check --fix .
 	@$(DEV)/ruff format .
@@ -77,7 +81,7 @@ lint-template: ## check template.yaml and infra/*.yaml: linter, SAM's own valida
 
 unit: ## tests of the code alone, without services
 	@$(NEED) dev
-	@$(DEV)/python $(PYTEST_DEV) tests/unit $(ARGS)
+	@$(DEV)/python $(MEASURED) $(PYTEST_DEV) tests/unit $(ARGS)
 
 local-cloud: ## tests of the local cloud itself
 	@$(NEED) local lambda services
@@ -87,7 +91,7 @@ conformance: ## the gateway and the event source against what AWS documents
 	@$(NEED) local lambda services
 	@$(LOCAL)/python $(PYTEST) tests/conformance $(ARGS)
 
-compare: ## ask MiniStack's gateway the same, and print where it differs; fails on nothing
+compare: ## send the same requests to MiniStack and print where it differs; never fails
 	@$(NEED) local services
 	@$(LOCAL)/python -m tests.conformance.ministack_target
 
@@ -97,17 +101,26 @@ template: ## tests of the template against the code, and of what sam build makes
 
 integration: ## tests against real Postgres, RabbitMQ and S3
 	@$(NEED) dev local localstack services
-	@$(DEV)/python $(PYTEST_DEV) tests/integration $(ARGS)
+	@$(DEV)/python $(MEASURED) $(PYTEST_DEV) tests/integration $(ARGS)
+
+coverage: ## run the unit and integration tests, and list the lines and branches that they miss
+	@$(MAKE) unit integration COVERED=yes
+	@$(MAKE) coverage-floor
+
+coverage-floor: ## fail if these tests, run with COVERED=yes, reached too little
+	@$(NEED) dev
+	@$(DEV)/coverage combine --quiet --keep --data-file=$(REACHED)/both $(REACHED)/unit $(REACHED)/integration
+	@$(DEV)/coverage report --data-file=$(REACHED)/both
 
 e2e: ## tests of the whole system, over HTTP
 	@$(NEED) dev local lambda localstack services
 	@$(DEV)/python $(PYTEST_DEV) tests/e2e $(ARGS)
 
-security: ## tests that mean harm: hostile files, forged tokens, everything the document allows
+security: ## attacks: hostile files, forged tokens, whatever the OpenAPI document allows
 	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST_DEV) tests/security $(ARGS)
 
-faults: ## tests that break the parts while they are in use
+faults: ## tests that break parts while they are in use
 	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST_DEV) tests/faults $(ARGS)
 
@@ -121,7 +134,7 @@ compose: ## test docker-compose.yml, as a project of its own (needs Docker)
 bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
 	@tests/bare-machine.sh $(ARGS)
 
-bench: ## measure a running system of its own, or what is built: make bench ARGS=cold-starts
+bench: ## measure a system that it starts; ARGS=cold-starts: measure the built packages
 	@$(NEED) dev local lambda services
 	@$(DEV)/python -m bench $(ARGS)
 
@@ -134,11 +147,11 @@ poll: ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0
 	@$(NEED) local
 	@exec $(LOCAL)/python -m infra.local poll $(if $(LAMBDA_URL),--lambda-url $(LAMBDA_URL)) $(ARGS)
 
-sam-local: ## try all of it under sam local, in containers of its own (needs Docker)
+sam-local: ## test the API under sam local, in containers of its own (needs Docker)
 	@$(NEED) dev local
 	@tests/sam-local.sh
 
-deploy-local: ## deploy to an emulated AWS, walk through the API, take it down; KEEP=1: leave it up
+deploy-local: ## deploy to an emulated AWS, walk through the API, take it down (KEEP=1: leave it up)
 	@$(NEED) local services
 	@exec $(LOCAL)/python -m infra.deploy_local $(if $(KEEP),--keep) $(ARGS)
 
@@ -158,19 +171,19 @@ listen: ## print every event as it happens; EVENTS=image.*.completed for some of
 	@$(NEED) local
 	@PYTHONPATH=layers/common exec $(LOCAL)/python -m infra.tools.listen $(ARGS)
 
-openapi: ## write functions/docs/openapi.json anew from the functions
+openapi: ## regenerate functions/docs/openapi.json from the functions
 	@$(NEED) dev
 	@$(DEV)/python -m infra.tools.openapi
 
-events: ## write events/*.json anew; with TOKEN=... IMAGE=7 signed-in copies into .local/events/
+events: ## regenerate events/*.json; TOKEN=... IMAGE=7: write signed-in copies to .local/events/
 	@$(NEED) dev
 	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
 
-expansion: ## take template.yaml's rights and resources as agreed: write tests/template/expansion.json
+expansion: ## accept template.yaml's permissions: regenerate tests/template/expansion.json
 	@$(NEED) local
 	@$(LOCAL)/python -m tests.template.expansion
 
-lock: ## pin the requirements anew, with hashes; UPGRADE=--upgrade takes newer versions
+lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) dev
 	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
 	@for input in layers/dependencies/requirements functions/migrate/requirements \
