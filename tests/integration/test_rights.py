@@ -70,9 +70,17 @@ def test_every_right_is_used(
     # The account goes between the look for it and the row: the file must not stay.
     environment.setattr(PostgresImageRecords, "require_user", lambda *_: None)
     bob = api.register("Bob")
+    offer = body_of(
+        api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=bob))
+    )
+    assert requests.post(offer["url"], offer["fields"], files=file, timeout=10).ok
     sql.run("DELETE FROM users WHERE username = 'Bob'")
-    refused = api.call("upload", upload_event(samples.png(), token=bob))
-    assert refused["statusCode"] == 401
+    complete = f"/image/direct_upload/{offer['upload_id']}"
+    for function, event in (
+        ("upload", upload_event(samples.png(), token=bob)),
+        ("direct_upload", proxy_event("POST", complete, token=bob, json_body={})),
+    ):
+        assert api.call(function, event)["statusCode"] == 401
 
     idle = {name: rights - aws.used[name] for name, rights in roles.items()}
     assert {name: rights for name, rights in idle.items() if rights} == {"consumer": POLLER}
