@@ -165,6 +165,15 @@ def test_imaging_does_no_input_or_output() -> None:
         assert not roots & {"os", "pathlib", "requests", "socket", "urllib", "subprocess"}, path
 
 
+def test_only_pixels_loads_a_decoder() -> None:
+    for path in MODULES:
+        imported = set(imports_of(path))
+        if PACKAGE / "imaging" / "pixels" not in path.parents:
+            assert not {module.partition(".")[0] for module in imported} & {"PIL", "pillow_heif"}
+        if room_of(path) == "imaging" and "pixels" not in path.parts:
+            assert not [name for name in imported if name.startswith("image_api.imaging.pixels")]
+
+
 def test_only_settings_and_wiring_read_the_environment() -> None:
     reading = {
         path.relative_to(PACKAGE).as_posix()
