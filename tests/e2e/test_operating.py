@@ -13,7 +13,8 @@ import pytest
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import ROOT, RunningCloud
-from tests.e2e.waiting import eventually
+from tests.processes import is_running
+from tests.waiting import eventually
 
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 LINKS = {"url", "thumbnail_url"}
@@ -104,9 +105,9 @@ def test_what_was_accepted_before_a_crash_is_processed_after_it(
     operated.start()
 
     user.api_url = operated.api_url
-    image = user.settled(image_id, timeout_seconds=60)
+    image = user.settled(image_id)
     assert user.download(image["url"]).content == ROCKET
-    assert not [pid for pid in leftovers if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in leftovers if is_running(pid)]
 
 
 def test_an_edited_handler_answers_the_next_request(
@@ -181,7 +182,11 @@ def test_a_template_with_an_error_leaves_the_last_one_running(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
     with _edited(project / "template.yaml", "CodeUri: functions/get", "CodeUri: functions/none"):
-        eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
+        eventually(
+            lambda: "keeps its last working version" in operated.log(),
+            "the error is told",
+            watch=operated.assert_alive,
+        )
         assert user.image(0).status_code == 404
 
 
