@@ -3,7 +3,6 @@
 import asyncio
 import io
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,25 +14,47 @@ from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
 from infra.local.template.reader import Template, read_template
+from infra.local.triggers.event_source import QueuePoller
 from infra.services import RabbitMQService
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parent / "project"
 
 StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
 
 
-async def until(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
-    """Waits for a condition, and fails when it does not come true."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
+@asynccontextmanager
+async def running(poller: QueuePoller) -> AsyncIterator[None]:
+    """It polls inside the block, which its failure ends; afterwards all it took is settled."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(poller.run())
+        try:
+            yield
+        finally:
+            poller.stop()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the small project, to be changed at will."""
     return shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__py*"))
+
+
+@pytest.fixture
+def hasty_project(project: Path) -> Path:
+    """The project, whose functions have two seconds. A busy machine needs more even to start one:
+    who wants an answer has to ask until there is one."""
+    path = project / "template.yaml"
+    path.write_text(path.read_text().replace("Timeout: 900", "Timeout: 2"))
+    return project
+
+
+@pytest.fixture
+def waiting_room(tmp_path: Path) -> Path:
+    """Where functions that were asked to wait say that they have begun, and are told to go on."""
+    folder = tmp_path / "waiting"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -89,6 +110,6 @@ def start_functions(log_text: io.StringIO) -> StartFunctions:
         try:
             yield functions
         finally:
-            await functions.stop(patience_seconds=5)
+            await functions.stop(patience_seconds=PATIENCE_SECONDS)
 
     return start

@@ -17,7 +17,7 @@ from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.template.reader import CustomResource, Template, read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed, CustomResources
-from infra.services.ports import free_port
+from infra.services.ports import hold_free_port, port_of
 from tests.local_cloud.conftest import StartFunctions
 
 pytestmark = pytest.mark.asyncio
@@ -33,12 +33,12 @@ def serve(start_functions: StartFunctions) -> Serve:
     async def start(template: Template) -> AsyncIterator[tuple[str, CustomResources]]:
         async with start_functions(template) as functions:
             assert isinstance(functions, FunctionService)
-            port = free_port()
-            url = f"http://127.0.0.1:{port}"
+            held = hold_free_port()
+            url = f"http://127.0.0.1:{port_of(held)}"
             custom_resources = CustomResources(functions, "us-east-1", url)
             runner = web.ServerRunner(InvokeApi(functions, custom_resources).server())
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await web.SockSite(runner, held).start()
             try:
                 yield url, custom_resources
             finally:

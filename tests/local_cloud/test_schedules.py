@@ -10,7 +10,7 @@ from infra.local.lambda_.environment import Event
 from infra.local.template.reader import Schedule
 from infra.local.triggers import schedules
 from infra.local.triggers.schedules import ScheduleError, parse
-from tests.local_cloud.conftest import until
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pathlib import Path
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import InvocationRecord, LogStream
 from infra.local.template.reader import Function
-from infra.services.ports import free_port
+from infra.services.ports import hold_free_port, port_of
 from infra.services.processes import ProcessIdentity
 
 # Lambda's limit for a synchronous payload, with the slack that Lambda itself allows.
@@ -27,13 +27,12 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 
 _WARM_UP = base64.b64encode(json.dumps({"custom": {"local-cloud-warm-up": True}}).encode())
-_CONNECT_TIMEOUT_SECONDS = 20.0
 _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
 _MEMORY_AGE_SECONDS = 0.25
-# A crash leaves no report.
-_LOG_TIMEOUT_SECONDS = 0.5
-_STOP_PATIENCE_SECONDS = 2.0
+# These two are for what hangs: a report comes, or the process ends without one.
+_LOG_TIMEOUT_SECONDS = 30.0
+_STOP_PATIENCE_SECONDS = 30.0
 
 
 class InitFailed(Exception):
@@ -111,6 +110,7 @@ class Environment(asyncio.SubprocessProtocol):
         self._memory_read_at = 0.0
         self._written: list[bytes] = []
         self._reported = asyncio.Event()
+        self._has_written_all = False
         self.generation = 0
         self.idle_since = 0.0
         self.is_alive = False
@@ -118,45 +118,19 @@ class Environment(asyncio.SubprocessProtocol):
     async def start(self) -> None:
         """Starts the processes and initialises the function. Raises InitFailed."""
         started_at = time.perf_counter()
-        emulator_port, runtime_port = free_port(), free_port()
-        setpriv = shutil.which("setpriv")
-        # Should the supervisor be killed, the kernel kills the emulator, and with it the runtime.
-        bound = [setpriv, "--pdeathsig=KILL", "--"] if setpriv else []
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.subprocess_exec(
-            lambda: self,
-            *bound,
-            str(self._launch.emulator),
-            "--log-level=error",
-            f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
-            f"--runtime-api-address=127.0.0.1:{runtime_port}",
-            *bound,
-            str(self._launch.python),
-            "-m",
-            "awslambdaric",
-            "warm_start_handler.lambda_handler",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self._launch.function.code_path,
-            env=self._variables(),
-            start_new_session=True,
-        )
-        self._transport = transport
-        self.is_alive = True
-        if identity := ProcessIdentity.of(transport.get_pid()):
-            self._on_process(identity)
-        try:
-            self._connection = await connect(emulator_port, _CONNECT_TIMEOUT_SECONDS)
-            await self._warm_up()
-        except OSError as error:  # TimeoutError is one
-            await self.stop()
-            raise InitFailed(
-                _error_payload("Runtime.ExitError", f"The runtime did not start: {error}")
-            ) from error
-        except BaseException:
-            await self.stop()
-            raise
+        with hold_free_port() as for_emulator, hold_free_port() as for_runtime:
+            await self._start_processes(port_of(for_emulator), port_of(for_runtime))
+            try:
+                self._connection = await connect(port_of(for_emulator), lambda: self.is_alive)
+                await self._warm_up()
+            except OSError as error:
+                await self.stop()
+                raise InitFailed(
+                    _error_payload("Runtime.ExitError", f"The runtime did not start: {error}")
+                ) from error
+            except BaseException:
+                await self.stop()
+                raise
         self._init_ms = (time.perf_counter() - started_at) * 1000
 
     async def invoke(self, event: Event) -> Result:
@@ -181,7 +155,7 @@ class Environment(asyncio.SubprocessProtocol):
         self._unreported = result
         if self._report is not None or not self.is_alive:
             self._log_invocation()
-        if event.wants_log:
+        if event.wants_log and not self._has_written_all:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOG_TIMEOUT_SECONDS):
                     await self._reported.wait()
@@ -196,6 +170,9 @@ class Environment(asyncio.SubprocessProtocol):
         try:
             async with asyncio.timeout(_STOP_PATIENCE_SECONDS):
                 await asyncio.shield(self._exited)
+                # The kernel ends a killed process when its turn comes.
+                while self._runtime is not None and self._runtime.is_alive():
+                    await asyncio.sleep(0.005)
         except TimeoutError:
             self._signal_emulator(signal.SIGKILL)
             await self._exited
@@ -225,12 +202,46 @@ class Environment(asyncio.SubprocessProtocol):
             else:
                 self._log_line(line)
 
+    def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
+        if fd == 1:
+            self._has_written_all = True
+            self._reported.set()
+
     def process_exited(self) -> None:
         self.is_alive = False
         if self._connection is not None:
             self._connection.close()
         if not self._exited.done():
             self._exited.set_result(None)
+
+    async def _start_processes(self, emulator_port: int, runtime_port: int) -> None:
+        setpriv = shutil.which("setpriv")
+        # Should the supervisor be killed, the kernel kills the emulator, and with it the runtime.
+        bound = [setpriv, "--pdeathsig=KILL", "--"] if setpriv else []
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(
+            lambda: self,
+            *bound,
+            str(self._launch.emulator),
+            "--log-level=error",
+            f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
+            f"--runtime-api-address=127.0.0.1:{runtime_port}",
+            *bound,
+            str(self._launch.python),
+            "-m",
+            "awslambdaric",
+            "warm_start_handler.lambda_handler",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self._launch.function.code_path,
+            env=self._variables(),
+            start_new_session=True,
+        )
+        self._transport = transport
+        self.is_alive = not self._exited.done()
+        if identity := ProcessIdentity.of(transport.get_pid()):
+            self._on_process(identity)
 
     def _variables(self) -> dict[str, str]:
         function = self._launch.function
