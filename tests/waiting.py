@@ -28,7 +28,7 @@ def eventually(
     watch: Callable[[], object] = lambda: None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> T:
-    """What `look` finds, as soon as it finds something.
+    """What `look` finds, as soon as it is true.
 
     `watch` fails when nobody is left who could bring it about, such as a process that ended.
     """

@@ -150,10 +150,8 @@ def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
     with _edited(project / "functions" / "get" / "app.py", "@app.get(", "this is no Python"):
-        failed = eventually(
-            lambda: answer if (answer := user.image(0)).status_code == 502 else None, "it fails"
-        )
-        assert failed.json() == {"detail": "Something went wrong here; try again later"}
+        eventually(lambda: user.image(0).status_code == 502, "it fails")
+        assert user.image(0).json() == {"detail": "Something went wrong here; try again later"}
         assert "SyntaxError" in operated.log()
         assert user.images().status_code == 200
 
