@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.processes import descendants, read
+from tests.waiting import eventually
+
 ROOT = Path(__file__).parent.parent
-START_TIMEOUT_SECONDS = 120.0
-STOP_TIMEOUT_SECONDS = 60.0
+# The first start on a machine installs the layers' third-party code.
+_START_PATIENCE_SECONDS = 600.0
 
 _HELLO = """
   HelloFunction:
@@ -44,24 +47,30 @@ class LocalCloud:
         state_path = data_folder / "state.json"
         state_path.unlink(missing_ok=True)
         started_at = time.perf_counter()
-        log = (self.folder / "cloud.log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                str(local_python()),
-                *("-m", "infra.local", "run", "--private", "--json", "--no-watch"),
-                *("--data-folder", str(data_folder)),
-                *("--template", str(_template(self.folder))),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "JWT_EXPIRATION_MINUTES": "600"},
-            stdout=log,
-            stderr=log,
-        )
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while not state_path.exists():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        with (self.folder / "cloud.log").open("ab") as log:
+            process = self.process = subprocess.Popen(
+                [
+                    str(local_python()),
+                    *("-m", "infra.local", "run", "--private", "--json", "--no-watch"),
+                    *("--data-folder", str(data_folder)),
+                    *("--template", str(_template(self.folder))),
+                ],
+                cwd=ROOT,
+                env={**os.environ, "JWT_EXPIRATION_MINUTES": "600"},
+                stdout=log,
+                stderr=log,
+            )
+
+        def is_alive() -> None:
+            if process.poll() is not None:
                 raise RuntimeError(f"the local cloud did not start: see {log.name}")
-            time.sleep(0.02)
+
+        eventually(
+            state_path.exists,
+            "the local cloud is up",
+            watch=is_alive,
+            patience_seconds=_START_PATIENCE_SECONDS,
+        )
         self.state = json.loads(state_path.read_text())
         _first_answer(self.url)
         return time.perf_counter() - started_at
@@ -87,7 +96,7 @@ class LocalCloud:
             json.dumps(event).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=300) as answer:
+        with urllib.request.urlopen(request) as answer:
             if answer.headers.get("X-Amz-Function-Error"):
                 raise RuntimeError(f"{function} failed: {answer.read()[:500]!r}")
             return json.loads(answer.read())
@@ -96,7 +105,7 @@ class LocalCloud:
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(STOP_TIMEOUT_SECONDS)
+        self.process.wait()
 
     def log_lines(self) -> list[dict[str, Any]]:
         text = (self.folder / "cloud.log").read_text(errors="replace")
@@ -106,7 +115,7 @@ class LocalCloud:
         """Proportional set size of each process below the local cloud, summed by program."""
         assert self.process is not None
         sizes: dict[str, int] = {}
-        for pid in _descendants(self.process.pid):
+        for pid in {self.process.pid, *descendants(self.process.pid)}:
             size = _pss_bytes(pid)
             if size is not None:
                 name = _program(pid)
@@ -133,39 +142,20 @@ def _template(folder: Path) -> Path:
 
 
 def _first_answer(url: str) -> None:
-    with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
+    with urllib.request.urlopen(f"{url}/health") as answer:
         if answer.status != 200:
             raise RuntimeError(f"/health answered {answer.status}")
 
 
-def _descendants(pid: int) -> list[int]:
-    found, waiting = [], [pid]
-    while waiting:
-        current = waiting.pop()
-        found.append(current)
-        try:
-            for task in Path(f"/proc/{current}/task").iterdir():
-                waiting.extend(int(child) for child in (task / "children").read_text().split())
-        except FileNotFoundError:
-            continue
-    return found
-
-
 def _pss_bytes(pid: int) -> int | None:
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
+    for line in (read(pid, "smaps_rollup") or b"").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
     return None
 
 
 def _program(pid: int) -> str:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except FileNotFoundError:
-        return "ended"
+    command = (read(pid, "cmdline") or b"").replace(b"\0", b" ").decode()
     for mark, name in (
         ("awslambdaric", "Lambda runtimes"),
         ("aws-lambda-rie", "Runtime Interface Emulators"),

@@ -17,7 +17,7 @@ from infra.program import Explained
 STACK_NAME = "image-api"
 
 # A function that dies before it answers CloudFormation is noticed by nobody else.
-_DEPLOY_MINUTES = 5
+_DEPLOY_MINUTES = 60
 _POLL_SECONDS = "0.5"
 _LAST_LINES = 60
 

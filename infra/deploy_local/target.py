@@ -71,7 +71,7 @@ class Target:
             region_name=REGION,
             # The first invocation of a function unpacks its layers.
             config=Config(
-                parameter_validation=False, read_timeout=300, retries={"total_max_attempts": 1}
+                parameter_validation=False, read_timeout=900, retries={"total_max_attempts": 1}
             ),
         )
 

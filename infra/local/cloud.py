@@ -30,7 +30,7 @@ from infra.local.triggers.running import RunningTriggers
 from infra.local.triggers.schedule_expressions import parse
 from infra.local.watch import Watcher
 from infra.program import Explained
-from infra.services.ports import free_port, is_free
+from infra.services.ports import hold_free_port, is_free, port_of
 from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 30.0
@@ -203,13 +203,13 @@ class Cloud:
         async with self._progress.part("functions") as details:
             await functions.apply(template)
             details.append(f"{len(template.functions)} of them")
-        port = free_port()
-        self.invoke_url = f"http://127.0.0.1:{port}"
+        invoke_socket = stack.enter_context(hold_free_port())
+        self.invoke_url = f"http://127.0.0.1:{port_of(invoke_socket)}"
         custom = self._custom_resources = CustomResources(
             functions.invoke, settings.region, self.invoke_url
         )
         invoke_api = InvokeApi(functions, custom.receive_report)
-        await _serve(stack, invoke_api.server(), _bind("127.0.0.1", port))
+        await _serve(stack, invoke_api.server(), invoke_socket)
         for resource in template.custom_resources:
             async with self._progress.part(resource.logical_id):
                 await custom.create(resource)
@@ -218,15 +218,16 @@ class Cloud:
 
     def _api_socket(self, stack: AsyncExitStack) -> socket.socket:
         settings = self._settings
-        port = settings.port or free_port()
-        if settings.port and not is_free(port):
+        if settings.port and not is_free(settings.port):
             raise CloudFailed(
-                f"Port {port} is already in use: stop the program that uses it, "
-                f"or choose another port: API_PORT={port + 1} make run"
+                f"Port {settings.port} is already in use: stop the program that uses it, "
+                f"or choose another port: API_PORT={settings.port + 1} make run"
             )
-        api_socket = _bind(settings.host, port)
+        api_socket = (
+            _bind(settings.host, settings.port) if settings.port else hold_free_port(settings.host)
+        )
         stack.callback(api_socket.close)
-        self.api_url = f"http://localhost:{port}"
+        self.api_url = f"http://localhost:{port_of(api_socket)}"
         return api_socket
 
     async def _serve_api(

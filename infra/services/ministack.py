@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.services.ports import PortTaken, choose_port
+from infra.services.ports import PortTaken, hold_port, port_of
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.processes import ServiceProcess
 from infra.services.records import credentials
@@ -15,8 +15,6 @@ from infra.services.records import credentials
 _USUAL_PORT = 4566
 # Given by its path, in a folder that is no package: the process can import nothing of this project.
 _APPLICATION = f"{Path(__file__).parent / 'asgi' / 'whole_bodies.py'}:app"
-_START_TIMEOUT_SECONDS = 30.0
-_STOP_PATIENCE_SECONDS = 10.0
 _WORKER_PATIENCE_SECONDS = 5.0
 
 
@@ -54,11 +52,11 @@ class MiniStackService:
     async def start(self) -> None:
         """Return when the server answers. Raises `ServiceFailed`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._process.stop_leftover(_STOP_PATIENCE_SECONDS)
+        await self._process.stop_leftover()
         self._objects.mkdir(mode=0o700, exist_ok=True)
         self._before_start()
         try:
-            port = choose_port(self._folder / "port.json", self._port, _USUAL_PORT)
+            held = hold_port(self._folder / "port.json", self._port, _USUAL_PORT)
         except PortTaken as taken:
             raise self._process.failed(
                 f"{taken}. To use the S3 that runs there, set AWS_ENDPOINT_URL"
@@ -66,6 +64,29 @@ class MiniStackService:
         self.access_key_id, self.secret_access_key = credentials(
             self._folder / "credentials.json", user=self.access_key_id
         )
+        with held:
+            port = port_of(held)
+            await self._start_server(port)
+        self.url = f"http://localhost:{port}"
+
+    async def stop(self) -> None:
+        # Its functions' processes end when they find it gone, and a busy one finds out late.
+        workers = [ProcessIdentity.of(pid) for pid in self.pids()[1:]]
+        await self._process.stop()
+        for worker in filter(None, workers):
+            await end_process(worker, signal.SIGTERM, _WORKER_PATIENCE_SECONDS)
+
+    async def wait(self) -> int:
+        """The server's exit status, once it has ended."""
+        return await self._process.wait()
+
+    def pids(self) -> list[int]:
+        return self._process.pids()
+
+    def _before_start(self) -> None:
+        """What is to be done with the data folder while nothing uses it."""
+
+    async def _start_server(self, port: int) -> None:
         await self._process.start(
             [
                 sys.executable,
@@ -85,25 +106,7 @@ class MiniStackService:
         async def is_ready() -> bool:
             return await _answers(port)
 
-        await self._process.wait_until(is_ready, _START_TIMEOUT_SECONDS)
-        self.url = f"http://localhost:{port}"
-
-    async def stop(self) -> None:
-        # Its functions' processes end when they find it gone, and a busy one finds out late.
-        workers = [ProcessIdentity.of(pid) for pid in self.pids()[1:]]
-        await self._process.stop(_STOP_PATIENCE_SECONDS)
-        for worker in filter(None, workers):
-            await end_process(worker, signal.SIGTERM, _WORKER_PATIENCE_SECONDS)
-
-    async def wait(self) -> int:
-        """The server's exit status, once it has ended."""
-        return await self._process.wait()
-
-    def pids(self) -> list[int]:
-        return self._process.pids()
-
-    def _before_start(self) -> None:
-        """What is to be done with the data folder while nothing uses it."""
+        await self._process.wait_until(is_ready)
 
     def _environment(self, port: int) -> dict[str, str]:
         temporary = self._folder / "tmp"

@@ -18,16 +18,13 @@ from pathlib import Path
 
 import psutil
 
-from infra.services.ports import PortTaken, choose_port
+from infra.services.ports import PortTaken, hold_port, port_of
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.processes import ServiceProcess, run_once
 from infra.services.records import credentials, write_record
 
 _DATABASE = "images"
 _API_ROLE = "images_api"
-# A crash of the whole machine may leave this much write-ahead log to read again, and more.
-_START_TIMEOUT_SECONDS = 120.0
-_STOP_PATIENCE_SECONDS = 20.0
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -85,7 +82,7 @@ class PostgresService:
     async def start(self) -> None:
         """Return when the server accepts connections. Raises `ServiceFailed`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._process.stop_leftover(_STOP_PATIENCE_SECONDS)
+        await self._process.stop_leftover()
         binaries = self._binaries()
         account = self._account()
         if account is not None:
@@ -98,35 +95,21 @@ class PostgresService:
         self._check_version(binaries)
         await self._end_abandoned_backends()
         try:
-            port = choose_port(self._folder / "port.json", self._port)
+            held = hold_port(self._folder / "port.json", self._port)
         except PortTaken as taken:
             raise self._process.failed(
                 f"{taken}. To use a Postgres that runs there, set DATABASE_URL"
             ) from taken
-        self._make_folder(self._sockets, account)
-        settings = {
-            **_SETTINGS,
-            "port": str(port),
-            "unix_socket_directories": self._socket_folder(),
-        }
-        await self._process.start(
-            [
-                str(binaries / "postgres"),
-                "-D",
-                str(self._cluster),
-                *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-            ],
-            self._environment(),
-            privileges,
-        )
-        await self._process.wait_until(self._is_ready, _START_TIMEOUT_SECONDS)
+        with held:
+            port = port_of(held)
+            await self._start_server(binaries, account, privileges, port)
         address = f"127.0.0.1:{port}/{_DATABASE}"
         self.url = f"postgresql://{user}:{password}@{address}"
         api_user, api_password = credentials(self._folder / "api.json", user=_API_ROLE)
         self.api_url = f"postgresql://{api_user}:{api_password}@{address}"
 
     async def stop(self) -> None:
-        await self._process.stop(_STOP_PATIENCE_SECONDS)
+        await self._process.stop()
 
     async def wait(self) -> int:
         """The server's exit status, once it has ended."""
@@ -265,6 +248,27 @@ class PostgresService:
             identity = ProcessIdentity.of(process.pid) if is_ours else None
             if identity is not None:
                 await end_process(identity, signal.SIGQUIT, patience_seconds=5)
+
+    async def _start_server(
+        self, binaries: Path, account: _Account | None, privileges: Sequence[str], port: int
+    ) -> None:
+        self._make_folder(self._sockets, account)
+        settings = {
+            **_SETTINGS,
+            "port": str(port),
+            "unix_socket_directories": self._socket_folder(),
+        }
+        await self._process.start(
+            [
+                str(binaries / "postgres"),
+                "-D",
+                str(self._cluster),
+                *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            ],
+            self._environment(),
+            privileges,
+        )
+        await self._process.wait_until(self._is_ready)
 
     def _make_folder(self, folder: Path, account: _Account | None) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -19,6 +19,10 @@ from infra.program import Explained
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record
 
+# These two are for what hangs, and far beyond what a machine needs that has twenty things to do at
+# once: a service that is killed while it stops may lose what it saves only then.
+START_TIMEOUT_SECONDS = 300.0
+STOP_PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _LOG_LIMIT_BYTES = 10 * 1024 * 1024
 
@@ -46,7 +50,7 @@ class ServiceProcess:
         self._stop_signal = stop_signal
         self._process: asyncio.subprocess.Process | None = None
 
-    async def stop_leftover(self, patience_seconds: float) -> None:
+    async def stop_leftover(self) -> None:
         """Stop what a killed supervisor of the same data folder left running.
 
         Raises `ServiceFailed` when that supervisor is alive: two may not share a data folder.
@@ -63,7 +67,7 @@ class ServiceProcess:
                     f"started by process {supervisor.pid}. Stop that one first, "
                     "or choose another folder with --data-folder"
                 )
-            await end_process(process, self._stop_signal, patience_seconds)
+            await end_process(process, self._stop_signal, STOP_PATIENCE_SECONDS)
         self._record_path.unlink()
 
     async def start(
@@ -101,17 +105,15 @@ class ServiceProcess:
                 {"process": asdict(process), "supervisor": asdict(supervisor)},
             )
 
-    async def wait_until(
-        self, is_ready: Callable[[], Awaitable[bool]], timeout_seconds: float
-    ) -> None:
-        """Return when the service is ready; fail when it ended or took too long."""
-        deadline = time.monotonic() + timeout_seconds
+    async def wait_until(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        """Return when the service is ready; fail when it ended or hangs."""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not await is_ready():
             if self._process is None or self._process.returncode is not None:
                 raise self.failed(f"ended while starting: {self._last_log_line()}")
             if time.monotonic() > deadline:
                 await self.stop(patience_seconds=5)
-                raise self.failed(f"did not become ready within {timeout_seconds:.0f} s")
+                raise self.failed(f"did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def wait(self) -> int:
@@ -120,7 +122,7 @@ class ServiceProcess:
             return 0
         return await self._process.wait()
 
-    async def stop(self, patience_seconds: float) -> None:
+    async def stop(self, patience_seconds: float = STOP_PATIENCE_SECONDS) -> None:
         """Ask the process to end, and end it when it has not after `patience_seconds`."""
         if self._process is not None:
             if self._process.returncode is None:

@@ -10,20 +10,22 @@ import asyncio
 import re
 import shutil
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from infra.services.ports import PortTaken, choose_port
-from infra.services.processes import ServiceProcess
+from infra.services.ports import PortTaken, hold_port, port_of
+from infra.services.processes import STOP_PATIENCE_SECONDS, ServiceProcess
 from infra.services.records import credentials
 
 _INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")
 # The database carries the node's name, so the name never changes. Nothing outside hears it.
 _NODE = "rabbit@localhost"
-_START_TIMEOUT_SECONDS = 120.0
-_STOP_PATIENCE_SECONDS = 20.0
+# A node that is still starting obeys only once it is up.
+_STARTING_STOP_PATIENCE_SECONDS = 1.0
 
 _ERLANG_ARGUMENTS = [
     "-noinput",
@@ -64,35 +66,37 @@ class RabbitMQService:
     async def start(self) -> None:
         """Return when the node lets its user in. Raises `ServiceFailed`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._process.stop_leftover(_STOP_PATIENCE_SECONDS)
+        await self._process.stop_leftover()
         installation = self._installation()
         erlang = shutil.which("erl")
         if erlang is None:
             raise self._process.failed(f"{installation} is there, but no Erlang to run it")
         user, password = credentials(self._folder / "credentials.json", user="images")
-        try:
-            port = choose_port(self._folder / "port.json", self._port)
-        except PortTaken as taken:
-            raise self._process.failed(
-                f"{taken}. To use a broker that runs there, set RABBITMQ_URL"
-            ) from taken
-        self._write_configuration(user, password, port)
-        plugins = self._link_plugins(installation)
-        await self._process.start(
-            [erlang, *_ERLANG_ARGUMENTS], self._environment(installation, plugins)
-        )
-        url = f"amqp://{user}:{password}@127.0.0.1:{port}/%2F"
+        with ExitStack() as held:
+            try:
+                port = port_of(
+                    held.enter_context(hold_port(self._folder / "port.json", self._port))
+                )
+            except PortTaken as taken:
+                raise self._process.failed(
+                    f"{taken}. To use a broker that runs there, set RABBITMQ_URL"
+                ) from taken
+            self._write_configuration(user, password, port)
+            plugins = self._link_plugins(installation)
+            await self._process.start(
+                [erlang, *_ERLANG_ARGUMENTS], self._environment(installation, plugins)
+            )
+            url = f"amqp://{user}:{password}@127.0.0.1:{port}/%2F"
 
-        async def is_ready() -> bool:
-            return await self._lets_in(url, port)
+            async def is_ready() -> bool:
+                return await self._lets_in(url, port)
 
-        await self._process.wait_until(is_ready, _START_TIMEOUT_SECONDS)
+            await self._process.wait_until(is_ready)
         self.url = url
 
     async def stop(self) -> None:
-        # A node that is still starting obeys only once it is up. Nobody uses it yet, and it
-        # recovers from being killed.
-        patience_seconds = _STOP_PATIENCE_SECONDS if self.url else 1.0
+        # Nobody uses a node that is not up yet, and it recovers from being killed.
+        patience_seconds = STOP_PATIENCE_SECONDS if self.url else _STARTING_STOP_PATIENCE_SECONDS
         await self._process.stop(patience_seconds)
         self.url = ""
 
@@ -187,7 +191,7 @@ class RabbitMQService:
                 f"its database in {self._folder} has another user than credentials.json there. "
                 "Wipe both with `make reset`"
             ) from refused
-        except pika.exceptions.AMQPError:
+        except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
             return False
         return True
 

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 ABSENT = "(absent)"
 NOT_JSON = "(not JSON)"
 _NOTHING = object()
-_TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Endpoint:
         return cls((parts.hostname, port), parts.netloc, parts.path.rstrip("/"), is_tls)
 
     def send(self, request: Request) -> Response:
-        with socket.create_connection(self.address, _TIMEOUT_SECONDS) as plain:
+        with socket.create_connection(self.address) as plain:
             if not self.is_tls:
                 return self._exchange(plain, request)
             # HTTP/1.1 alone: the second version would write every header's name in lower case.

@@ -16,7 +16,7 @@ from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
 from infra.local.template.reader import read_template
-from infra.services.ports import free_port
+from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint
 
 _STOP_PATIENCE_SECONDS = 5
@@ -43,7 +43,7 @@ def local_gateways(templates: dict[str, Path]) -> Iterator[dict[str, Endpoint]]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        yield ready.result(timeout=120)
+        yield ready.result()
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
@@ -68,10 +68,11 @@ async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     )
     await functions.apply(template)
     stack.push_async_callback(functions.stop, _STOP_PATIENCE_SECONDS)
-    port = free_port()
+    held = hold_free_port()
+    port = port_of(held)
     runner = web.ServerRunner(Gateway(template.api, functions.invoke, logs).server())
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.SockSite(runner, held).start()
     # The local gateway serves its one stage at the root.
     return Endpoint(("127.0.0.1", port), f"localhost:{port}", "")

@@ -66,7 +66,7 @@ def _deploy(target: Target, name: str, path: Path) -> Endpoint:
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
     formation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 3600}
     )
     stack = Stack(target, name)
     complete(target, stack, template.api)

@@ -26,7 +26,9 @@ from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
 from infra.services.rabbitmq import RabbitMQService
 from infra.services.records import write_record
-from tests.local_cloud.conftest import until
+from tests.amqp import open_channel
+from tests.local_cloud.conftest import running
+from tests.waiting import until
 
 SAMPLE = json.loads((Path(__file__).parent / "rabbitmq_event.json").read_text())
 ARN = SAMPLE["eventSourceArn"]
@@ -101,8 +103,7 @@ def definitions_with(account: dict[str, str], virtual_hosts: Sequence[str]) -> d
 @contextmanager
 def channel_of(url: str) -> Iterator[BlockingChannel]:
     """A channel with the queue, new."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
+    with open_channel(url) as channel:
         channel.queue_delete(QUEUE)
         channel.queue_declare(QUEUE, durable=True)
         yield channel
@@ -152,14 +153,11 @@ async def polling(
 ) -> AsyncIterator[None]:
     mapping = QueueMapping("Queue", "Consumer", ARN, QUEUE, batch_size, window_seconds, True)
     poller = QueuePoller(mapping, url, function.invoke, LogStream(io.StringIO()))
-    task = asyncio.create_task(poller.run())
-    try:
-        yield
-    finally:
-        function.go_on.set()
-        poller.stop()
-        async with asyncio.timeout(10):
-            await task
+    async with running(poller):
+        try:
+            yield
+        finally:
+            function.go_on.set()
 
 
 @pytest.mark.asyncio
@@ -200,7 +198,8 @@ async def test_after_an_error_the_whole_batch_comes_again_marked_as_redelivered(
     function.failures_left = 1
     for body in (b"1", b"2", b"3"):
         channel.basic_publish("", QUEUE, body, PROPERTIES)
-    async with polling(broker.url, function, window_seconds=1.0):
+    # The window stays open until all three are together.
+    async with polling(broker.url, function, batch_size=3, window_seconds=3600):
         await until(lambda: len(function.payloads) == 2)
     first, second = function.batches()
     assert len(first) == 3
@@ -235,20 +234,21 @@ def test_a_template_that_says_nothing_has_awss_defaults(tmp_path: Path) -> None:
 async def test_a_batch_has_at_most_the_batch_size(
     broker: RabbitMQService, channel: BlockingChannel, function: Function
 ) -> None:
-    for number in range(150):
+    for number in range(200):
         channel.basic_publish("", QUEUE, str(number).encode())
-    async with polling(broker.url, function, batch_size=100, window_seconds=0.5):
-        await until(lambda: sum(map(len, function.batches())) == 150)
-    assert [len(batch) for batch in function.batches()] == [100, 50]
+    # A window that outlasts the test: only being full ends a batch.
+    async with polling(broker.url, function, batch_size=100, window_seconds=3600):
+        await until(lambda: len(function.payloads) == 2)
+    assert [len(batch) for batch in function.batches()] == [100, 100]
     bodies = [base64.b64decode(item["data"]) for batch in function.batches() for item in batch]
-    assert bodies == [str(number).encode() for number in range(150)]
+    assert bodies == [str(number).encode() for number in range(200)]
 
 
 @pytest.mark.asyncio
 async def test_the_window_opens_with_the_first_message_and_a_full_batch_closes_it(
     broker: RabbitMQService, channel: BlockingChannel, function: Function
 ) -> None:
-    async with polling(broker.url, function, batch_size=2, window_seconds=300):
+    async with polling(broker.url, function, batch_size=2, window_seconds=3600):
         channel.basic_publish("", QUEUE, b"1")
         await until(lambda: channel.queue_declare(QUEUE, passive=True).method.message_count == 0)
         assert function.payloads == []
@@ -261,11 +261,12 @@ async def test_the_window_opens_with_the_first_message_and_a_full_batch_closes_i
 async def test_a_batch_stays_below_six_megabytes(
     broker: RabbitMQService, channel: BlockingChannel, function: Function
 ) -> None:
-    for number in range(3):
-        channel.basic_publish("", QUEUE, str(number).encode() * 2_000_000)
-    async with polling(broker.url, function, window_seconds=2.0):
-        await until(lambda: sum(map(len, function.batches())) == 3)
-    assert [len(batch) for batch in function.batches()] == [2, 1]
+    # The third large one ends the first batch; with two small ones it makes the second one full.
+    for length in (2_000_000, 2_000_000, 2_000_000, 1, 1):
+        channel.basic_publish("", QUEUE, bytes(length))
+    async with polling(broker.url, function, batch_size=3, window_seconds=3600):
+        await until(lambda: len(function.payloads) == 2)
+    assert [len(batch) for batch in function.batches()] == [2, 3]
     assert all(len(payload) <= 6 * 1024 * 1024 for payload in function.payloads)
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.processes import descendants, is_running
+from tests.waiting import eventually
+
 ROOT = Path(__file__).parents[2]
 
 # A first build fetches the layers' third-party code.
-_START_TIMEOUT_SECONDS = 600.0
-_STOP_TIMEOUT_SECONDS = 120.0
+_START_PATIENCE_SECONDS = 1200.0
 _LOG_TAIL_LINES = 60
 
 
@@ -40,7 +39,7 @@ class DeployedStack:
 
     def pids(self) -> set[int]:
         """Every process of it that runs now."""
-        return {self._process.pid, *_descendants(self._process.pid)}
+        return {self._process.pid, *descendants(self._process.pid)}
 
 
 @contextmanager
@@ -62,46 +61,29 @@ def deployed_stack(data_folder: Path) -> Iterator[DeployedStack]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+
+    def is_alive() -> None:
+        status = process.poll()
+        assert status is None, f"The deployment ended with {status}:\n{_tail(log_path)}"
+
     try:
-        state = _wait_for(data_folder / "deployment.json", process, log_path)
-        stack = DeployedStack(state, process)
+        state_path = data_folder / "deployment.json"
+        eventually(
+            state_path.exists,
+            "it is deployed",
+            watch=is_alive,
+            patience_seconds=_START_PATIENCE_SECONDS,
+        )
+        stack = DeployedStack(json.loads(state_path.read_bytes()), process)
         yield stack
         left_over = stack.pids()
     finally:
         process.terminate()
-        try:
-            status = process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+        status = process.wait()
     assert status == 0, f"The deployment ended with {status}:\n{_tail(log_path)}"
-    left_over = {pid for pid in left_over if Path(f"/proc/{pid}").exists()}
+    left_over = {pid for pid in left_over if is_running(pid)}
     assert not left_over, f"processes that were left behind: {left_over}"
     assert not data_folder.exists(), f"{data_folder} was left behind"
-
-
-def _wait_for(state_path: Path, process: subprocess.Popen[bytes], log_path: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
-    while not state_path.exists():
-        status = process.poll()
-        assert status is None, f"The deployment ended with {status}:\n{_tail(log_path)}"
-        assert time.monotonic() < deadline, f"not deployed in time:\n{_tail(log_path)}"
-        time.sleep(0.1)
-    return dict(json.loads(state_path.read_bytes()))
-
-
-def _descendants(pid: int) -> set[int]:
-    try:
-        listed = [
-            child
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-    except FileNotFoundError:
-        return set()
-    children = set(map(int, listed))
-    return children.union(*(_descendants(child) for child in children))
 
 
 def _tail(log_path: Path) -> str:

@@ -22,11 +22,10 @@ from infra.deploy_local.deployment import WORK_FOLDER
 from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.target import Target, database_secret
 from tests.deployment.deployed_stack import ROOT, DeployedStack
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 CONFIGURATION = ROOT / "samconfig.toml"
 PHOTOS = sorted((ROOT / "tests" / "photos").glob("*.[jp][pn]g"))
-_PROCESSING_SECONDS = 60.0
 # What a deployment is made of, besides what it is told.
 _PROJECT = ("template.yaml", "samconfig.toml", "functions", "layers", "infra")
 
@@ -54,7 +53,7 @@ def ask(
 ) -> tuple[int, Message, bytes]:
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -102,7 +101,7 @@ def processed(api_url: str, token: str, image_id: int) -> dict[str, Any]:
         image: dict[str, Any] = json.loads(body)
         return image if image["status"] != "processing" else None
 
-    return eventually(look, f"image {image_id} is processed", timeout_seconds=_PROCESSING_SECONDS)
+    return eventually(look, f"image {image_id} is processed")
 
 
 def psql(database_url: str, statement: str) -> str:

@@ -10,10 +10,9 @@ from uuid import uuid4
 import requests
 from requests.adapters import HTTPAdapter
 
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 PASSWORD = "analytical!engine"
-_TIMEOUT_SECONDS = 40.0
 # Attempts to sign in are counted for each address: every client has one of its own.
 _addresses = (f"127.1.{high}.{low}" for high, low in itertools.product(range(256), range(1, 255)))
 
@@ -64,7 +63,6 @@ class ApiClient:
             method,
             path if path.startswith("http") else self.api_url + path,
             headers={**authorization, **(headers or {})},
-            timeout=_TIMEOUT_SECONDS,
             allow_redirects=False,
             **options,
         )
@@ -115,9 +113,7 @@ class ApiClient:
     def delete(self, image_id: int | str) -> requests.Response:
         return self.request("DELETE", f"/image/delete/{image_id}")
 
-    def settled(
-        self, image_id: int, status: str = "ready", *, timeout_seconds: float = 30.0
-    ) -> Image:
+    def settled(self, image_id: int, status: str = "ready") -> Image:
         """The image, once nothing of it is processing any more."""
 
         def look() -> Image | None:
@@ -126,13 +122,13 @@ class ApiClient:
             image: Image = answer.json()
             return image if image["status"] != "processing" else None
 
-        image = eventually(look, f"image {image_id} is processed", timeout_seconds=timeout_seconds)
+        image = eventually(look, f"image {image_id} is processed")
         assert image["status"] == status, image
         return image
 
     def download(self, url: str) -> requests.Response:
         """A signed link, opened like a browser does: without the token."""
-        answer = self._session.get(url, timeout=_TIMEOUT_SECONDS)
+        answer = self._session.get(url)
         assert answer.status_code == 200, answer.text
         return answer
 

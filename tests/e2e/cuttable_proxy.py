@@ -24,7 +24,11 @@ class CuttableProxy:
         self._swallows_answers = False
         self._listener: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
-        self.port = 0
+        # While nobody listens on it, the port would be given to the next client that comes.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port: int = self._held.getsockname()[1]
 
     def __enter__(self) -> Self:
         self.restore()
@@ -37,6 +41,7 @@ class CuttableProxy:
         traceback: TracebackType | None,
     ) -> None:
         self.cut()
+        self._held.close()
 
     def restore(self) -> None:
         """Takes connections, on the same port as before, and lets everything through."""
@@ -47,7 +52,6 @@ class CuttableProxy:
             self.drop()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
-            self.port = self._listener.getsockname()[1]
             self._acceptor = threading.Thread(
                 target=self._accept, args=(self._listener,), daemon=True
             )

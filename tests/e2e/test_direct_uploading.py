@@ -55,11 +55,9 @@ def test_a_page_in_a_browser_may_send_a_file_to_the_storage(ada: ApiClient) -> N
     offer = _begin(ada)
     origin = {"Origin": "https://photos.example"}
     preflight = requests.options(
-        offer["url"], headers={**origin, "Access-Control-Request-Method": "POST"}, timeout=10
+        offer["url"], headers={**origin, "Access-Control-Request-Method": "POST"}
     )
-    sent = requests.post(
-        offer["url"], data=offer["fields"], files={"file": ROCKET}, headers=origin, timeout=10
-    )
+    sent = requests.post(offer["url"], data=offer["fields"], files={"file": ROCKET}, headers=origin)
     assert (preflight.status_code, sent.status_code) == (200, 204)
     for answer in (preflight, sent):
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

@@ -14,7 +14,7 @@ from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 PARTS = {
     "database": "DATABASE_URL",
@@ -106,7 +106,7 @@ def test_what_is_accepted_while_the_broker_is_away_is_done_when_it_is_back(
         images = [user.image(image["id"]).json() for image in (before, uploaded.json())]
         return all(image["status"] == "ready" for image in images)
 
-    eventually(relay, "both changes are applied", timeout_seconds=60)
+    eventually(relay, "both changes are applied")
     assert user.image(before["id"]).json()["resolution"] == "20x20"
 
 

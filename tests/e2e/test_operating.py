@@ -14,7 +14,8 @@ from tests import samples
 from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
+from tests.processes import is_running
+from tests.waiting import eventually
 
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 LINKS = {"url", "thumbnail_url"}
@@ -105,9 +106,9 @@ def test_what_was_accepted_before_a_crash_is_processed_after_it(
     operated.start()
 
     user.api_url = operated.api_url
-    image = user.settled(image_id, timeout_seconds=60)
+    image = user.settled(image_id)
     assert user.download(image["url"]).content == ROCKET
-    assert not [pid for pid in leftovers if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in leftovers if is_running(pid)]
 
 
 def test_an_edited_handler_answers_the_next_request(
@@ -150,10 +151,8 @@ def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
     with _edited(project / "functions" / "get" / "app.py", "@app.get(", "this is no Python"):
-        failed = eventually(
-            lambda: answer if (answer := user.image(0)).status_code == 502 else None, "it fails"
-        )
-        assert failed.json() == {"detail": "Something went wrong here; try again later"}
+        eventually(lambda: user.image(0).status_code == 502, "it fails")
+        assert user.image(0).json() == {"detail": "Something went wrong here; try again later"}
         assert "SyntaxError" in operated.log()
         assert user.images().status_code == 200
 
@@ -182,7 +181,11 @@ def test_a_template_with_an_error_leaves_the_last_one_running(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
     with _edited(project / "template.yaml", "CodeUri: functions/get", "CodeUri: functions/none"):
-        eventually(lambda: "keeps its last working version" in operated.log(), "the error is told")
+        eventually(
+            lambda: "keeps its last working version" in operated.log(),
+            "the error is told",
+            watch=operated.assert_alive,
+        )
         assert user.image(0).status_code == 404
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,9 +14,10 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests import samples
+from tests.amqp import open_channel
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 
@@ -36,7 +36,8 @@ class Listener:
         self._channel = channel
         self._queue: str = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(self._queue, "image.events", "#")
-        self._heard: list[Heard] = []
+        # Each is delivered at least once.
+        self._heard: dict[str, Heard] = {}
 
     def events_of(self, image_id: int, *types: str) -> list[Heard]:
         """All that was said about an image, once the last of these was heard."""
@@ -44,18 +45,22 @@ class Listener:
         def look() -> list[Heard] | None:
             while (message := self._channel.basic_get(self._queue, auto_ack=True))[0] is not None:
                 method, properties, body = message
-                self._heard.append(Heard(method.routing_key, properties, json.loads(body)))
-            found = [item for item in self._heard if item.document["data"]["image_id"] == image_id]
-            return found if set(types) <= {item.routing_key for item in found} else None
+                heard = Heard(method.routing_key, properties, json.loads(body))
+                self._heard.setdefault(heard.document["id"], heard)
+            found = [
+                heard
+                for heard in self._heard.values()
+                if heard.document["data"]["image_id"] == image_id
+            ]
+            return found if set(types) <= {heard.routing_key for heard in found} else None
 
         return eventually(look, f"{types} of image {image_id} are published")
 
 
 @pytest.fixture
 def channel(cloud: RunningCloud) -> Iterator[BlockingChannel]:
-    parameters = pika.URLParameters(cloud.environment["RABBITMQ_URL"])
-    with closing(pika.BlockingConnection(parameters)) as connection:
-        yield connection.channel()
+    with open_channel(cloud.environment["RABBITMQ_URL"]) as channel:
+        yield channel
 
 
 @pytest.fixture
@@ -113,7 +118,10 @@ def test_each_change_of_an_image_is_announced_and_confirmed_in_order(
     ada: ApiClient, listener: Listener
 ) -> None:
     image_id = ada.uploaded(samples.png())["id"]
+    # A change is done, and then it is announced: the next may be asked for in between.
+    listener.events_of(image_id, "image.upload.completed")
     ada.updated(image_id, title="new", resolution="20x20")
+    listener.events_of(image_id, "image.update.completed")
     deletion = ada.delete(image_id)
 
     heard = listener.events_of(image_id, "image.delete.completed")
@@ -145,6 +153,7 @@ def test_a_failure_is_announced_with_its_reason(ada: ApiClient, listener: Listen
 
 def test_a_correlation_id_that_the_client_sends_is_kept(ada: ApiClient, listener: Listener) -> None:
     image_id = ada.uploaded(samples.gif())["id"]
+    listener.events_of(image_id, "image.upload.completed")
     mine = uuid4().hex
 
     answer = ada.request(

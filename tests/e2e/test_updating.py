@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 

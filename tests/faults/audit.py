@@ -14,10 +14,13 @@ from pg8000.native import Connection
 
 from image_api.core import events
 from image_api.core.events import Event
-from tests.e2e.waiting import eventually
+from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
+from tests.waiting import eventually
 
 _LISTENER = "what-happened"
+# What failed is tried again up to ten minutes later.
+_PATIENCE_SECONDS = 1200.0
 _RELAYED = """
 SELECT count(*) FROM outbox WHERE created_at < now() - interval '10 seconds'
 """
@@ -90,7 +93,18 @@ class Audit:
                 self.outcomes.events[event.id] = event
                 self.outcomes.deliveries[event.id] += 1
 
-    def settle(self, timeout_seconds: float = 90.0) -> None:
+    @contextmanager
+    def held_back(self) -> Iterator[list[Event]]:
+        """What waits for the broker, in order; the relay publishes none of it inside."""
+        with self.database() as database:
+            database.run("BEGIN")
+            database.run("SELECT FROM outbox FOR UPDATE")
+            try:
+                yield accepted_events(database)
+            finally:
+                database.run("ROLLBACK")
+
+    def settle(self) -> None:
         """Returns when nothing is left to do anywhere; the relay runs as often as there is need."""
 
         def is_quiet() -> bool:
@@ -102,7 +116,7 @@ class Audit:
             return not unsettled and waiting == [[0]]
 
         try:
-            eventually(is_quiet, "everything is settled", timeout_seconds=timeout_seconds)
+            eventually(is_quiet, "everything is settled", patience_seconds=_PATIENCE_SECONDS)
         except AssertionError as error:
             with self.database() as database:
                 unsettled = database.run(_UNSETTLED)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import pika
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
+from tests.amqp import open_channel
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
 from tests.faults.storage_proxy import StorageProxy
 from tests.integration.real_services import connect
+from tests.processes import is_running, is_runtime_of
+from tests.waiting import eventually
 
 Part = Literal["database", "broker"]
 
@@ -74,7 +75,7 @@ class OwnService:
         # It collects its children and then gives up by itself: killed before them, it would leave
         # a zombie where process 1 collects none, which Postgres takes for a server that runs.
         self.process.wait_for_failure()
-        eventually(lambda: not [pid for pid in pids if _runs(pid)], f"the {self._part} has ended")
+        eventually(lambda: not any(map(is_running, pids)), f"the {self._part} has ended")
 
 
 @dataclass(frozen=True)
@@ -117,20 +118,15 @@ class BreakableCloud:
     def database(self) -> Connection:
         return connect(self.services["database"].url)
 
-    @contextmanager
-    def broker(self) -> Iterator[BlockingChannel]:
-        connection = pika.BlockingConnection(pika.URLParameters(self.services["broker"].url))
-        try:
-            yield connection.channel()
-        finally:
-            connection.close()
+    def broker(self) -> AbstractContextManager[BlockingChannel]:
+        return open_channel(self.services["broker"].url)
 
     def kill_consumer(self) -> bool:
         """SIGKILL to the consumer's runtime; whether there was one."""
         name = self.cloud.function_name("consumer")
         killed = False
         for pid in self.cloud.environment_pids:
-            if _is_runtime_of(pid, name):
+            if is_runtime_of(pid, name):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed = True
@@ -187,25 +183,3 @@ def breakable_cloud(folder: Path, **variables: str) -> Iterator[BreakableCloud]:
 def _end(process: RunningCloud) -> None:
     if process.is_running:
         process.stop()
-
-
-def _runs(pid: int) -> bool:
-    """Whether it is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def _is_runtime_of(pid: int, function_name: str) -> bool:
-    """Whether it is AWS's runtime for this function, and not the emulator around it."""
-    folder = Path(f"/proc/{pid}")
-    try:
-        command = folder.joinpath("cmdline").read_bytes().split(b"\0")
-        environment = folder.joinpath("environ").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return (
-        command[1:3] == [b"-m", b"awslambdaric"]
-        and f"AWS_LAMBDA_FUNCTION_NAME={function_name}".encode() in environment
-    )

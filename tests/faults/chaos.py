@@ -18,13 +18,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random, SystemRandom
 
-from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
 from tests.faults.injecting import Repeatedly, failing_storage
 from tests.faults.workload import Workload
+from tests.waiting import eventually
 
-_SETTLE_TIMEOUT_SECONDS = 240.0
 _CONFIRMS_LOST = 3
 _MIN_FAULTS = 5
 
@@ -137,7 +136,7 @@ def _round(system: BreakableCloud, fault: Fault, seed: int, changes: int) -> Row
                 system.heal()
                 ended.set()
             load.result()
-        audit.settle(_SETTLE_TIMEOUT_SECONDS)
+        audit.settle()
         swept = audit.sweep()
         differences = workload.differences()
         for problem in [*differences, *workload.unexpected]:
@@ -235,15 +234,13 @@ def _break_everything(
 
 def _until(faults: Repeatedly, enough: threading.Event) -> None:
     enough.wait()
-    eventually(
-        lambda: faults.count >= _MIN_FAULTS, "it was broken often enough", timeout_seconds=120
-    )
+    eventually(lambda: faults.count >= _MIN_FAULTS, "it was broken often enough")
 
 
 def _wait_for(workload: Workload, requests: int) -> None:
     """Until so many more were answered."""
     goal = workload.asked + requests
-    eventually(lambda: workload.asked >= goal, f"{requests} requests", timeout_seconds=120)
+    eventually(lambda: workload.asked >= goal, f"{requests} requests")
 
 
 FAULTS: dict[str, Fault] = {

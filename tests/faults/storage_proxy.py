@@ -31,7 +31,6 @@ FAULTS: tuple[Fault, ...] = (
 
 Choice = Callable[[str, str], Fault | None]
 
-_TARGET_TIMEOUT_SECONDS = 30.0
 _ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?>'
     "<Error><Code>{code}</Code><Message>Please try again</Message></Error>"
@@ -148,9 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Faults are counted, not written down."""
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = HTTPConnection(
-            "127.0.0.1", self.proxy.target_port, timeout=_TARGET_TIMEOUT_SECONDS
-        )
+        connection = HTTPConnection("127.0.0.1", self.proxy.target_port)
         try:
             # The Host that the client signed, not the one that is connected to.
             connection.putrequest(

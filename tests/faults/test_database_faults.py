@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.workload import Workload
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("end", ["stop", "crash"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.conftest import SEED
 from tests.faults.injecting import Repeatedly
 from tests.faults.workload import Workload
+from tests.waiting import eventually
 
 CHANGES = 200
 
@@ -21,9 +21,7 @@ def test_a_consumer_killed_at_random_moments_leaves_what_the_model_says(
     with Repeatedly(system.kill_consumer, Random(SEED), (0.2, 1.2)) as killing:
         workload.run(lambda count: count >= CHANGES and killing.count >= 3)
         # It dies also while it works off what has piled up.
-        eventually(
-            lambda: killing.count >= 8, "the consumer was killed often enough", timeout_seconds=60
-        )
+        eventually(lambda: killing.count >= 8, "the consumer was killed often enough")
 
     assert workload.unexpected == []
     assert workload.answers.keys() == {200}

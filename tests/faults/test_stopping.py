@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-import requests
 
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
+from tests.waiting import eventually
 
 _WAITING_FOR_A_LOCK = """
 SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INTO images%'
@@ -73,8 +74,9 @@ def test_requests_in_flight_are_answered_before_the_cloud_ends_and_later_ones_re
 
 
 def _is_refused(api_url: str) -> bool:
+    address = urlsplit(api_url)
     try:
-        requests.get(f"{api_url}/health", timeout=5)
-    except requests.ConnectionError:
+        socket.create_connection((address.hostname, address.port)).close()
+    except ConnectionRefusedError:
         return True
     return False

@@ -8,10 +8,10 @@ from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 import boto3
-import pika
 import pytest
 from botocore.config import Config
 from botocore.session import Session, get_session
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
@@ -20,9 +20,11 @@ import image_migrations
 from image_api.aws.s3 import S3Storage
 from image_api.core import events
 from image_api.core.messages import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.users import PostgresUserRecords
+from image_api.rabbitmq import broker as broker_module
 from image_api.rabbitmq.broker import Broker
 from image_api.settings import (
     BrokerSettings,
@@ -31,6 +33,7 @@ from image_api.settings import (
     StorageSettings,
 )
 from tests import application
+from tests.amqp import open_channel
 from tests.application import ROOT
 from tests.integration.functions import Api
 from tests.integration.guarded_aws import GuardedAws, Right
@@ -38,9 +41,25 @@ from tests.integration.real_services import TABLES, RealServices, connect, runni
 from tests.localstack.server import running_localstack
 from tests.template import expansion
 from tests.template.document import Deployment, read
+from tests.waiting import PATIENCE_SECONDS
 
-hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis_settings.register_profile(
+    "suite",
+    derandomize=True,
+    database=None,
+    # How long an example takes is the machine's affair.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up because the machine is busy; a test of a time-out sets it."""
+    monkeypatch.setattr(database_module, "SOCKET_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -147,12 +166,10 @@ def exchange(services: RealServices) -> Iterator[str]:
         broker.declare_topology()
         broker.close()
     yield name
-    connection = pika.BlockingConnection(pika.URLParameters(services.rabbitmq_url))
-    channel = connection.channel()
-    for queue in all_queues(_queue_of(name)):
-        channel.queue_delete(queue)
-    channel.exchange_delete(name)
-    connection.close()
+    with open_channel(services.rabbitmq_url) as channel:
+        for queue in all_queues(_queue_of(name)):
+            channel.queue_delete(queue)
+        channel.exchange_delete(name)
 
 
 def _queue_of(exchange: str) -> str:
@@ -160,16 +177,16 @@ def _queue_of(exchange: str) -> str:
 
 
 def all_queues(queue: str) -> list[str]:
+    """In the order in which a message goes from one to the next."""
     delays = [retry_queue(queue, delay_seconds) for delay_seconds in RETRY_DELAYS_SECONDS]
-    return [queue, *delays, dead_queue(queue)]
+    return [*delays, queue, dead_queue(queue)]
 
 
 @pytest.fixture
 def channel(services: RealServices) -> Iterator[BlockingChannel]:
     """A channel of the test's own, to look and to prepare."""
-    connection = pika.BlockingConnection(pika.URLParameters(services.rabbitmq_url))
-    yield connection.channel()
-    connection.close()
+    with open_channel(services.rabbitmq_url) as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from tests import samples
 from tests.application import Handler, LambdaContext, forget, load_function
-from tests.e2e.waiting import eventually
 from tests.proxy_events import body_of, proxy_event, upload_event
+from tests.waiting import eventually
 
 PASSWORD = "analytical!engine"
-BATCH_SIZE = 20
 
 
 @dataclass
@@ -74,42 +73,40 @@ class Api:
             "list", proxy_event("GET", "/image/get_all_images", token=token, query=query)
         )
 
-    def waiting_messages(self) -> list[dict[str, Any]]:
-        """What the queue holds, as the event source mapping hands it over."""
-        found: list[dict[str, Any]] = []
-        while len(found) < BATCH_SIZE:
-            method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
-            if method is None:
-                break
-            found.append(
-                {
-                    "basicProperties": {
-                        "contentType": properties.content_type,
-                        "contentEncoding": None,
-                        "headers": _lambda_headers(properties.headers),
-                        "deliveryMode": properties.delivery_mode,
-                        "priority": None,
-                        "correlationId": properties.correlation_id,
-                        "replyTo": None,
-                        "expiration": None,
-                        "messageId": properties.message_id,
-                        "timestamp": "Jan 1, 1970, 12:33:41 AM",
-                        "type": properties.type,
-                        "userId": None,
-                        "appId": properties.app_id,
-                        "clusterId": None,
-                        "bodySize": len(body),
-                    },
-                    "redelivered": method.redelivered,
-                    "data": base64.b64encode(body).decode(),
-                }
-            )
-        return found
+    def messages(self, count: int) -> list[dict[str, Any]]:
+        """So many from the queue, as soon as they are there."""
+        return [eventually(self._next_message, "a message") for _ in range(count)]
 
-    def consume(self) -> dict[str, int]:
-        """One batch, as soon as there is a message."""
-        messages = eventually(lambda: self.waiting_messages() or None, "a message")
-        return self.deliver(messages)
+    def _next_message(self) -> dict[str, Any] | None:
+        """As the event source mapping hands it over."""
+        method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
+        if method is None:
+            return None
+        return {
+            "basicProperties": {
+                "contentType": properties.content_type,
+                "contentEncoding": None,
+                "headers": _lambda_headers(properties.headers),
+                "deliveryMode": properties.delivery_mode,
+                "priority": None,
+                "correlationId": properties.correlation_id,
+                "replyTo": None,
+                "expiration": None,
+                "messageId": properties.message_id,
+                "timestamp": "Jan 1, 1970, 12:33:41 AM",
+                "type": properties.type,
+                "userId": None,
+                "appId": properties.app_id,
+                "clusterId": None,
+                "bodySize": len(body),
+            },
+            "redelivered": method.redelivered,
+            "data": base64.b64encode(body).decode(),
+        }
+
+    def consume(self, count: int = 1) -> dict[str, int]:
+        """One batch of so many messages."""
+        return self.deliver(self.messages(count))
 
     def deliver(self, messages: list[dict[str, Any]]) -> dict[str, int]:
         event = {

@@ -15,12 +15,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from pg8000.native import Connection
 
 from tests.e2e.running_cloud import local_python
-from tests.e2e.waiting import eventually
 from tests.variables import ROOT, variables_without_settings
+from tests.waiting import eventually
 
 TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
-_START_TIMEOUT_SECONDS = 90.0
-_STOP_TIMEOUT_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ def connect(url: str) -> Connection:
         password=unquote(parts.password or ""),
         database=parts.path.removeprefix("/"),
         ssl_context=False,
-        timeout=30,
     )
 
 
@@ -94,21 +91,15 @@ def running_services(data_folder: Path) -> Iterator[RealServices]:
         )
     state_path = data_folder / "state.json"
 
-    def is_ready() -> bool:
+    def is_alive() -> None:
         assert process.poll() is None, f"the services ended: {log_path.read_text()}"
-        return state_path.exists()
 
     try:
-        eventually(is_ready, "the services are up", timeout_seconds=_START_TIMEOUT_SECONDS)
+        eventually(state_path.exists, "the services are up", watch=is_alive)
         yield _services(state_path)
     finally:
         process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        process.wait()
 
 
 def _services(state_path: Path) -> RealServices:

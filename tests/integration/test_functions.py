@@ -15,9 +15,9 @@ from image_api.core import events
 from image_api.core.messages import dead_queue
 from tests import samples
 from tests.application import forget
-from tests.e2e.waiting import eventually
 from tests.integration.functions import PASSWORD, Api
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
+from tests.waiting import eventually
 
 
 def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> None:
@@ -35,11 +35,11 @@ def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> N
         "640x480",
         "image/png",
     )
-    served = requests.get(ready["url"], timeout=10)
+    served = requests.get(ready["url"])
     assert served.headers["Content-Type"] == "image/png"
     assert len(served.content) == ready["size"]
     assert samples.opened(served.content).size == (640, 480)
-    thumbnail = samples.opened(requests.get(ready["thumbnail_url"], timeout=10).content)
+    thumbnail = samples.opened(requests.get(ready["thumbnail_url"]).content)
     assert max(thumbnail.size) == 320
 
     answer = api.update(ada, image_id, title="Lift-off", resolution="100X50", fit="stretch")
@@ -56,7 +56,7 @@ def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> N
         "100x50",
         "ready",
     )
-    served = requests.get(changed["url"], timeout=10)
+    served = requests.get(changed["url"])
     assert samples.opened(served.content).size == (100, 50)
     assert len(served.content) == changed["size"]
 
@@ -191,7 +191,7 @@ def test_a_direct_upload_becomes_an_image(api: Api, ada: str) -> None:
         api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=ada))
     )
     data = samples.jpeg(samples.photo(800, 600))
-    sent = requests.post(offer["url"], offer["fields"], files={"file": ("x", data)}, timeout=10)
+    sent = requests.post(offer["url"], offer["fields"], files={"file": ("x", data)})
     assert sent.ok
     complete = proxy_event(
         "POST",
@@ -319,7 +319,7 @@ def test_an_accepted_change_outlives_a_broker_that_is_away(
     forget()
     sql.run("UPDATE outbox SET created_at = now() - interval '1 minute'")
     assert api.call("relay", {}) == {"published": 2}
-    assert api.consume() == {"applied": 2}
+    assert api.consume(2) == {"applied": 2}
     assert api.get(ada, image_id)["title"] == "while it was away"
 
 
@@ -345,9 +345,7 @@ def test_a_batch_with_a_bad_message_and_a_duplicate_does_what_can_be_done(
     api: Api, ada: str
 ) -> None:
     ids = [api.upload(ada) for _ in range(3)]
-    messages = eventually(
-        lambda: found if len(found := api.waiting_messages()) == 3 else None, "three messages"
-    )
+    messages = api.messages(3)
     bad = {**messages[0], "data": base64.b64encode(b"\xff").decode()}
     assert api.deliver([bad, *messages, messages[0]]) == {"dead": 1, "applied": 3, "duplicate": 1}
     assert {api.get(ada, image_id)["status"] for image_id in ids} == {"ready"}
@@ -359,13 +357,11 @@ def test_a_retry_comes_back_through_the_delay_and_succeeds(
     image_id = api.upload(ada)
     second = api.update(ada, image_id, title="second")
     assert second["statusCode"] == 200
-    first, overtaking = eventually(
-        lambda: found if len(found := api.waiting_messages()) == 2 else None, "two messages"
-    )
+    first, overtaking = api.messages(2)
     assert api.deliver([overtaking]) == {"waiting": 1}
     assert api.deliver([first]) == {"applied": 1}
     # Two rounds through the delay, with what the broker adds to the headers on the way.
-    returned = eventually(lambda: api.waiting_messages() or None, "the delayed message")
+    returned = api.messages(1)
     assert returned[0]["basicProperties"]["headers"]["x-waits"] == 1
     assert api.deliver(returned) == {"applied": 1}
     assert api.get(ada, image_id)["title"] == "second"

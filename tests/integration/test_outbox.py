@@ -17,7 +17,7 @@ from image_api.postgres import outbox
 from image_api.postgres.database import Database
 from image_api.postgres.outbox import Outbox
 from image_api.rabbitmq.broker import Broker
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 
 class Publisher:

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from infra.local.settings import ROOT, read_settings
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
-from infra.services.ports import free_port
+from infra.local.triggers.event_source import QueuePoller
+from infra.services.ports import hold_free_port, port_of
 from infra.services.rabbitmq import RabbitMQService
+from tests.waiting import PATIENCE_SECONDS
 
 PROJECT = Path(__file__).parent / "project"
 
@@ -28,18 +29,38 @@ StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
 ServeLambda = Callable[[Template], AbstractAsyncContextManager[tuple[str, CustomResources]]]
 
 
-async def until(condition: Callable[[], object], timeout_seconds: float = 10.0) -> None:
-    """Waits for a condition, and fails when it does not come true."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.01)
+@asynccontextmanager
+async def running(poller: QueuePoller) -> AsyncIterator[None]:
+    """It polls inside the block, which its failure ends; afterwards all it took is settled."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(poller.run())
+        try:
+            yield
+        finally:
+            poller.stop()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the small project, to be changed at will."""
     return shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__py*"))
+
+
+@pytest.fixture
+def hasty_project(project: Path) -> Path:
+    """The project, whose functions have two seconds. A busy machine needs more even to start one:
+    who wants an answer has to ask until there is one."""
+    path = project / "template.yaml"
+    path.write_text(path.read_text().replace("Timeout: 900", "Timeout: 2"))
+    return project
+
+
+@pytest.fixture
+def waiting_room(tmp_path: Path) -> Path:
+    """Where functions that were asked to wait say that they have begun, and are told to go on."""
+    folder = tmp_path / "waiting"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -95,7 +116,7 @@ def start_functions(log_text: io.StringIO) -> StartFunctions:
         try:
             yield functions
         finally:
-            await functions.stop(patience_seconds=5)
+            await functions.stop(patience_seconds=PATIENCE_SECONDS)
 
     return start
 
@@ -107,13 +128,13 @@ def serve_lambda(start_functions: StartFunctions) -> ServeLambda:
     @asynccontextmanager
     async def start(template: Template) -> AsyncIterator[tuple[str, CustomResources]]:
         async with start_functions(template) as functions:
-            port = free_port()
-            url = f"http://127.0.0.1:{port}"
+            held = hold_free_port()
+            url = f"http://127.0.0.1:{port_of(held)}"
             custom_resources = CustomResources(functions.invoke, "us-east-1", url)
             api = InvokeApi(functions, lambda *sent: custom_resources.receive_report(*sent))
             runner = web.ServerRunner(api.server())
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await web.SockSite(runner, held).start()
             try:
                 yield url, custom_resources
             finally:

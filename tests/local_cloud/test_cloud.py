@@ -11,11 +11,10 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import psutil
 import pytest
 
 from infra.local.settings import ROOT
+from tests.waiting import eventually
 
 ELSEWHERE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
@@ -39,14 +39,6 @@ SECOND = """  SecondFunction:
           Type: Api
           Properties: {Path: /second, Method: get}
 """
-
-
-def until(condition: Callable[[], object], timeout_seconds: float = 20.0) -> None:
-    """Waits for a condition, and fails when it does not come true."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -66,7 +58,7 @@ class RunningCloud:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(self.state["api_url"] + path, timeout=30) as response:
+            with urllib.request.urlopen(self.state["api_url"] + path) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -74,7 +66,15 @@ class RunningCloud:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait()
+
+    def says(self, words: str) -> None:
+        """Returns once it has, and fails when it ends before."""
+
+        def is_alive() -> None:
+            assert self.process.poll() is None, self.output
+
+        eventually(lambda: words in self.output, f"it says {words!r}", watch=is_alive)
 
     def descendants(self) -> list[psutil.Process]:
         children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
@@ -125,13 +125,12 @@ def running(
         )
     cloud = RunningCloud(process, project / "data", output_path)
     try:
-        until(lambda: " ready" in cloud.output or process.poll() is not None)
-        assert process.poll() is None, cloud.output
+        cloud.says("API ready at")
         yield cloud
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait()
 
 
 def finished(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -142,7 +141,6 @@ def finished(project: Path, *arguments: str, **variables: str) -> subprocess.Com
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
@@ -171,7 +169,7 @@ def test_it_serves_the_template_and_stops_without_a_trace(project: Path) -> None
     assert len(state["environment"]["JWT_SECRET"]) >= 32
     assert not state_path.exists()
     assert children
-    assert not any(child.is_running() for child in children)
+    eventually(lambda: not any(child.is_running() for child in children), "all of it has ended")
     assert "Traceback" not in cloud.output
 
 
@@ -183,18 +181,16 @@ def test_a_generated_secret_is_kept(project: Path) -> None:
     assert secrets[0] == secrets[1]
 
 
-def test_ctrl_c_lets_a_request_finish(project: Path) -> None:
-    answers: list[tuple[int, str]] = []
-    with running(project) as cloud:
-        cloud.get("/do/show")
-        client = threading.Thread(target=lambda: answers.append(cloud.get("/do/sleep?s=1")))
-        client.start()
-        until(lambda: any(child.name() == "python" for child in cloud.descendants()))
-        time_before = time.monotonic()
-        until(lambda: time.monotonic() - time_before > 0.3)
-        assert cloud.stop(signal.SIGINT) == 0
-        client.join()
-    assert [status for status, _ in answers] == [200]
+def test_ctrl_c_lets_a_request_finish(project: Path, waiting_room: Path) -> None:
+    with running(project) as cloud, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(cloud.get, f"/do/wait?folder={waiting_room}")
+        eventually(lambda: list(waiting_room.iterdir()), "the function runs")
+        cloud.process.send_signal(signal.SIGINT)
+        cloud.says("stopping")
+        assert not asked.done()
+        (waiting_room / "go").touch()
+        assert asked.result()[0] == 200
+        assert cloud.process.wait() == 0
     assert "Traceback" not in cloud.output
 
 
@@ -202,13 +198,13 @@ def test_edited_code_runs_with_the_next_request(project: Path) -> None:
     with running(project) as cloud:
         assert cloud.get("/hello") == (200, "hello")
         (project / "layers/greetings/greetings.py").write_text('GREETING = "howdy"\n')
-        until(lambda: cloud.get("/hello") == (200, "howdy"))
+        eventually(lambda: cloud.get("/hello") == (200, "howdy"), "the new code runs")
         source = project / "functions/hello/app.py"
         good = source.read_text()
         source.write_text("this is not Python\n")
-        until(lambda: cloud.get("/hello")[0] == 502)
+        eventually(lambda: cloud.get("/hello")[0] == 502, "the broken code runs")
         source.write_text(good)
-        until(lambda: cloud.get("/hello") == (200, "howdy"))
+        eventually(lambda: cloud.get("/hello") == (200, "howdy"), "the new code runs")
         assert "new code: hello" in cloud.output
 
 
@@ -223,11 +219,11 @@ def test_a_function_and_its_route_are_added_while_it_runs(project: Path) -> None
             "def lambda_handler(event, context):\n    return {'body': event['resource']}\n"
         )
         path.write_text(original + SECOND)
-        until(lambda: cloud.get("/second") == (200, "/second"))
+        eventually(lambda: cloud.get("/second") == (200, "/second"), "the route is served")
         source.write_text("def lambda_handler(event, context):\n    return {'body': 'edited'}\n")
-        until(lambda: cloud.get("/second") == (200, "edited"))
+        eventually(lambda: cloud.get("/second") == (200, "edited"), "the new code runs")
         path.write_text(original)
-        until(lambda: cloud.get("/second")[0] == 403)
+        eventually(lambda: cloud.get("/second")[0] == 403, "the route is gone")
 
 
 def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -> None:
@@ -235,10 +231,10 @@ def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -
     original = path.read_text()
     with running(project) as cloud:
         path.write_text(original.replace("functions/hello", "functions/missing"))
-        until(lambda: "keeps its last working version" in cloud.output)
+        cloud.says("keeps its last working version")
         assert cloud.get("/hello") == (200, "hello")
         path.write_text(original + "  Broken: [\n")
-        until(lambda: "not valid YAML" in cloud.output)
+        cloud.says("not valid YAML")
         assert cloud.get("/hello") == (200, "hello")
 
 
@@ -248,7 +244,7 @@ def test_after_a_kill_nothing_is_left_and_it_starts_again(project: Path) -> None
         children = cloud.descendants()
         cloud.process.kill()
         cloud.process.wait()
-        until(lambda: not any_runs(children))
+        eventually(lambda: not any_runs(children), "all of it has ended")
     with running(project) as cloud:
         assert cloud.get("/hello") == (200, "hello")
 
@@ -341,7 +337,7 @@ def test_the_log_can_be_read_by_a_program(project: Path) -> None:
     with running(project, "--json") as cloud:
         cloud.get("/hello")
         cloud.get("/do/log")
-        until(lambda: cloud.output.count('"kind": "invocation"') == 2)
+        eventually(lambda: cloud.output.count('"kind": "invocation"') == 2, "both are logged")
         lines = [json.loads(line) for line in cloud.output.splitlines()]
     assert {line["kind"] for line in lines} == {"event", "invocation", "application"}
     written = [line["line"] for line in lines if line["kind"] == "application"]
@@ -355,10 +351,15 @@ def test_an_env_file_next_to_the_template_is_read(project: Path) -> None:
     assert answer["environment"]["DECLARED"] == "from the file"
 
 
-def test_a_crash_and_a_time_out_are_answered_and_survived(project: Path) -> None:
-    with running(project) as cloud:
-        assert cloud.get("/do/exit")[0] == 502
-        assert cloud.get("/do/sleep?s=30")[0] == 502
-        assert cloud.get("/do/show")[0] == 200
-    assert "Task timed out after 2.00 seconds" in cloud.output
-    assert "Runtime.ExitError" in cloud.output
+def test_a_crash_and_a_time_out_are_answered_and_survived(hasty_project: Path) -> None:
+    def fails_with(words: str, path: str) -> bool:
+        assert cloud.get(path)[0] == 502
+        return words in cloud.output
+
+    with running(hasty_project) as cloud:
+        eventually(lambda: fails_with("Runtime.ExitError", "/do/exit"), "it crashes")
+        eventually(
+            lambda: fails_with("Task timed out after 2.00 seconds", "/do/sleep?seconds=3600"),
+            "it exceeds its time",
+        )
+        eventually(lambda: cloud.get("/do/show")[0] == 200, "it works again")

@@ -15,13 +15,12 @@ import requests
 from localstack_client.config import get_service_endpoint
 
 from tests.application import ROOT
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 VERSION = "4.4.0"
 # LocalStack checks signatures with the secret "test", whatever the access key.
 ACCESS_KEY_ID = SECRET_ACCESS_KEY = "test"
 
-_START_TIMEOUT_SECONDS = 90.0
 _CACHE_FOLDER = ROOT / ".cache" / "localstack"
 
 
@@ -32,35 +31,34 @@ def running_localstack(folder: Path) -> Iterator[str]:
     """
     folder.mkdir(parents=True)
     _CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    log_path = folder / "localstack.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig=KILL", "--"),
-                *(_python(), "-P", "-m", "localstack.runtime.main"),
-            ],
-            cwd=folder,
-            env=_environment(folder, port),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        endpoint_url = _endpoint_url(port)
+    with _held_port() as held:
+        port = int(held.getsockname()[1])
+        with (folder / "localstack.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *("setpriv", "--pdeathsig=KILL", "--"),
+                    *(_python(), "-P", "-m", "localstack.runtime.main"),
+                ],
+                cwd=folder,
+                env=_environment(folder, port),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
-        def is_ready() -> bool:
-            assert process.poll() is None, f"LocalStack ended:\n{log_path.read_text()}"
-            return _answers(endpoint_url)
+        def is_alive() -> None:
+            assert process.poll() is None, f"LocalStack ended:\n{Path(log.name).read_text()}"
 
-        eventually(is_ready, "LocalStack is up", timeout_seconds=_START_TIMEOUT_SECONDS)
-        yield endpoint_url
-    finally:
-        if process.poll() is None:
-            # An orderly stop takes it seconds, or for ever, and saves nothing that is wanted.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        try:
+            endpoint_url = _endpoint_url(port)
+            eventually(lambda: _answers(endpoint_url), "LocalStack is up", watch=is_alive)
+            yield endpoint_url
+        finally:
+            if process.poll() is None:
+                # An orderly stop takes it seconds, or for ever, and saves nothing that is wanted.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _endpoint_url(port: int) -> str:
@@ -74,7 +72,7 @@ def _endpoint_url(port: int) -> str:
 
 def _answers(endpoint_url: str) -> bool:
     try:
-        health = requests.get(f"{endpoint_url}/_localstack/health", timeout=5).json()
+        health = requests.get(f"{endpoint_url}/_localstack/health").json()
     except requests.RequestException:
         return False
     # Other emulators answer this path too.
@@ -86,10 +84,12 @@ def _python() -> str:
     return str(ROOT / ".venvs" / "localstack" / "bin" / "python")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _held_port() -> socket.socket:
+    """Bound to a port that nobody else is given until it is closed, and a server may listen on."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.e2e.conftest import (
     visitor,
 )
 from tests.e2e.running_cloud import RunningCloud
+from tests.processes import has_variable, runtimes_of
 
 __all__ = ["ada", "bob", "bucket", "database", "new_client", "new_user", "processing", "visitor"]
 
@@ -44,19 +44,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 
 def consumer_pid(cloud: RunningCloud) -> int | None:
     """The process that renders this cloud's images, once it has begun to."""
-    database_url = f"DATABASE_URL={cloud.environment['DATABASE_URL']}".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-            environment = (folder / "environ").read_bytes().split(b"\0")
-        except (OSError, ProcessLookupError):
-            continue  # it ended meanwhile, or is somebody else's
-        if (
-            command[1:3] == [b"-m", b"awslambdaric"]
-            and b"AWS_LAMBDA_FUNCTION_NAME=ConsumerFunction" in environment
-            and database_url in environment
-        ):
-            return int(folder.name)
+    database_url = cloud.environment["DATABASE_URL"]
+    for pid in runtimes_of("ConsumerFunction"):
+        if has_variable(pid, "DATABASE_URL", database_url):
+            return pid
     return None

@@ -11,7 +11,7 @@ from PIL import Image
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 # Half of what the consumer has on AWS: two of the largest may be rendered at once.
 ALLOWED_MB = 3538 // 2
@@ -59,9 +59,9 @@ def test_the_largest_pictures_fit_into_half_of_the_consumers_memory(
 ) -> None:
     image_id = sent(ada, make())
 
-    ada.settled(image_id, timeout_seconds=90)
+    ada.settled(image_id)
     assert ada.update(image_id, resolution="600x400").status_code == 200
-    ada.settled(image_id, timeout_seconds=90)
+    ada.settled(image_id)
 
     peak_mb = eventually(lambda: consumers_peak_mb(cloud) or None, "the consumer was logged")
     print(f"{make.__name__}: the consumer's peak was {peak_mb} MB")

@@ -12,13 +12,12 @@ import pytest
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
 from tests.security.conftest import consumer_pid
+from tests.waiting import eventually
 
 REFUSALS = {400, 413, 415}
 SEED = 20_241_102
 BITS_FLIPPED = (1, 3, 40)
-SETTLED_TIMEOUT_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -51,9 +50,7 @@ def outcomes(client: ApiClient, files: list[bytes]) -> list[str]:
             assert (image["status"] == "failed") == (image["error"] is not None)
             return image["status"] if image["status"] != "processing" else None
 
-        return eventually(
-            look, f"image {image_id} is settled", timeout_seconds=SETTLED_TIMEOUT_SECONDS
-        )
+        return eventually(look, f"image {image_id} is settled")
 
     return [settled(image_id) for image_id in image_ids]
 

@@ -12,7 +12,6 @@ from tests.e2e.running_cloud import RunningCloud
 
 _CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 _EXAMPLES = 20
-_TIMEOUT_SECONDS = 120
 
 
 def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
@@ -35,7 +34,6 @@ def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=_TIMEOUT_SECONDS,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr

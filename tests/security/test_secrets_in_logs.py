@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from tests import samples
 from tests.e2e.api_client import PASSWORD, ApiClient, Image
 from tests.e2e.running_cloud import RunningCloud
-from tests.e2e.waiting import eventually
+from tests.waiting import eventually
 
 TITLE = "the title of this walk"
 OTHER_PASSWORD = "not this one, though!"

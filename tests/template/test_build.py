@@ -50,7 +50,6 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
     )
     assert result.returncode == 0, result.stderr
     return folder
@@ -155,7 +154,6 @@ def load(build: Path, folder: str, program: str) -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tests import application
 
 # Reproducible, and without a folder of examples: a failure prints the example that caused it.
-hypothesis_settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+hypothesis_settings.register_profile(
+    "suite",
+    derandomize=True,
+    database=None,
+    # How long an example takes is the machine's affair.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("suite")
 
 

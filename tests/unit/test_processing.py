@@ -25,6 +25,7 @@ from tests.fakes import (
     FakeStorage,
     ProcessedImage,
 )
+from tests.waiting import PATIENCE_SECONDS
 
 QUEUE = "events"
 DEAD = "events.dead"
@@ -411,7 +412,7 @@ def test_a_change_that_cannot_be_understood_is_given_up_and_delays_no_other(
 def test_the_images_of_a_batch_are_processed_side_by_side(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting = threading.Barrier(2, timeout=20)
+    meeting = threading.Barrier(2, timeout=PATIENCE_SECONDS)
 
     def together(original: bytes, **options: Any) -> list[Rendition]:
         meeting.wait()

@@ -16,12 +16,12 @@ from infra.local.lambda_.launch import Launch
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
-from infra.services.ports import free_port
+from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
 
 _WARM_UP = base64.b64encode(json.dumps({"custom": {"local-cloud-warm-up": True}}).encode())
-_CONNECT_TIMEOUT_SECONDS = 20.0
-_STOP_PATIENCE_SECONDS = 2.0
+# For what hangs.
+_STOP_PATIENCE_SECONDS = 30.0
 
 
 class InitFailed(Exception):
@@ -52,31 +52,18 @@ class Environment(asyncio.SubprocessProtocol):
     async def start(self) -> None:
         """Starts the processes and initialises the function. Raises InitFailed."""
         started_at = time.perf_counter()
-        emulator_port, runtime_port = free_port(), free_port()
-        transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: self,
-            *self._launch.command(emulator_port, runtime_port),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self._launch.function.code_path,
-            env=self._launch.environment(),
-            start_new_session=True,
-        )
-        self._transport = transport
-        self.is_alive = True
-        if identity := ProcessIdentity.of(transport.get_pid()):
-            self._on_process(identity)
-        try:
-            self._connection = await connect(emulator_port, _CONNECT_TIMEOUT_SECONDS)
-            pid = await self._warm_up(self._connection)
-        except OSError as error:  # TimeoutError is one
-            await self.stop()
-            crash = failure("Runtime.ExitError", f"The runtime did not start: {error}")
-            raise InitFailed(crash.payload) from error
-        except BaseException:
-            await self.stop()
-            raise
+        with hold_free_port() as for_emulator, hold_free_port() as for_runtime:
+            await self._start_processes(port_of(for_emulator), port_of(for_runtime))
+            try:
+                self._connection = await connect(port_of(for_emulator), lambda: self.is_alive)
+                pid = await self._warm_up(self._connection)
+            except OSError as error:
+                await self.stop()
+                crash = failure("Runtime.ExitError", f"The runtime did not start: {error}")
+                raise InitFailed(crash.payload) from error
+            except BaseException:
+                await self.stop()
+                raise
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
             self._on_process(self._runtime)
@@ -104,6 +91,9 @@ class Environment(asyncio.SubprocessProtocol):
         try:
             async with asyncio.timeout(_STOP_PATIENCE_SECONDS):
                 await asyncio.shield(self._exited)
+                # The kernel ends a killed process when its turn comes.
+                while self._runtime is not None and self._runtime.is_alive():
+                    await asyncio.sleep(0.005)
         except TimeoutError:
             self._signal_emulator(signal.SIGKILL)
             await self._exited
@@ -120,12 +110,31 @@ class Environment(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self._output.receive(fd, data)
 
+    def pipe_connection_lost(self, fd: int, _exc: Exception | None) -> None:
+        self._output.close(fd)
+
     def process_exited(self) -> None:
         self.is_alive = False
         if self._connection is not None:
             self._connection.close()
         if not self._exited.done():
             self._exited.set_result(None)
+
+    async def _start_processes(self, emulator_port: int, runtime_port: int) -> None:
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: self,
+            *self._launch.command(emulator_port, runtime_port),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self._launch.function.code_path,
+            env=self._launch.environment(),
+            start_new_session=True,
+        )
+        self._transport = transport
+        self.is_alive = not self._exited.done()
+        if identity := ProcessIdentity.of(transport.get_pid()):
+            self._on_process(identity)
 
     async def _warm_up(self, connection: RieConnection) -> int:
         """Has the function imported, and returns the runtime's process."""

@@ -15,8 +15,8 @@ _DURATION = re.compile(rb"\tDuration: ([\d.]+) ms")
 _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
 _MEMORY_AGE_SECONDS = 0.25
-# A crash leaves no report.
-_REPORT_TIMEOUT_SECONDS = 0.5
+# For what hangs: a report comes, or the process ends without one.
+_REPORT_TIMEOUT_SECONDS = 30.0
 
 
 class EnvironmentOutput:
@@ -39,6 +39,7 @@ class EnvironmentOutput:
         self._memory_read_at = 0.0
         self._written: list[bytes] = []
         self._reported = asyncio.Event()
+        self._is_closed = False
 
     def initialised(self, init_ms: float, runtime_pid: int | None) -> None:
         """The first invocation's line says how long the start took."""
@@ -61,9 +62,10 @@ class EnvironmentOutput:
 
     async def log(self) -> bytes:
         """All that was written since `begin`, with the report if one comes."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REPORT_TIMEOUT_SECONDS):
-                await self._reported.wait()
+        if not self._is_closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REPORT_TIMEOUT_SECONDS):
+                    await self._reported.wait()
         return b"\n".join([*self._written, b""])
 
     def receive(self, descriptor: int, data: bytes) -> None:
@@ -84,6 +86,12 @@ class EnvironmentOutput:
                     self._log_invocation()
             else:
                 self._log_line(line)
+
+    def close(self, descriptor: int) -> None:
+        """Nothing more will come of this stream: a crash leaves no report."""
+        if descriptor == _STANDARD_OUTPUT:
+            self._is_closed = True
+            self._reported.set()
 
     def _log_line(self, line: bytes) -> None:
         # The runtime writes a traceback's line ends as carriage returns, to keep it one record.

@@ -5,7 +5,7 @@ that is answered with 65 KB 1.3 times.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 _PATH = b"POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: localhost\r\n"
@@ -99,14 +99,15 @@ class RieConnection(asyncio.Protocol):
             self._body_start = chunk_start + size + 2
 
 
-async def connect(port: int, timeout_seconds: float) -> RieConnection:
-    """Connects to an emulator that may still be starting. Raises TimeoutError."""
+async def connect(port: int, is_running: Callable[[], bool]) -> RieConnection:
+    """Connects to an emulator that may still be starting. Raises ConnectionError once it ended."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(timeout_seconds):
-        while True:
-            try:
-                _, protocol = await loop.create_connection(RieConnection, "127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.004)
-            else:
-                return protocol
+    while True:
+        try:
+            _, protocol = await loop.create_connection(RieConnection, "127.0.0.1", port)
+        except ConnectionRefusedError:
+            if not is_running():
+                raise
+            await asyncio.sleep(0.004)
+        else:
+            return protocol

@@ -24,9 +24,9 @@ from infra.local.template.model import (
     MockResponse,
     Route,
 )
-from infra.services.ports import free_port
-from tests.local_cloud.conftest import until
+from infra.services.ports import hold_free_port, port_of
 from tests.proxy_events import KEYS, keys_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -112,14 +112,11 @@ class Site:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            async with asyncio.timeout(10):
-                head = await reader.readuntil(b"\r\n\r\n")
-                first, *rest = head.decode().split("\r\n")
-                headers = [
-                    (line.split(": ", 1)[0], line.split(": ", 1)[1]) for line in rest if line
-                ]
-                length = {name.lower(): value for name, value in headers}["content-length"]
-                body = await reader.readexactly(int(length))
+            head = await reader.readuntil(b"\r\n\r\n")
+            first, *rest = head.decode().split("\r\n")
+            headers = [(line.split(": ", 1)[0], line.split(": ", 1)[1]) for line in rest if line]
+            length = {name.lower(): value for name, value in headers}["content-length"]
+            body = await reader.readexactly(int(length))
         finally:
             writer.close()
             await writer.wait_closed()
@@ -145,12 +142,12 @@ def serve() -> Serve:
             payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             return Result(payload, is_error=site.is_error)
 
-        port = free_port()
+        held = hold_free_port()
         gateway = Gateway(api, invoke, LogStream(log))
-        site = Site(port, gateway, log)
+        site = Site(port_of(held), gateway, log)
         runner = web.ServerRunner(gateway.server())
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.SockSite(runner, held).start()
         try:
             yield site
         finally:

@@ -19,7 +19,9 @@ from infra.local.invocation import Event, Result, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import QueueMapping
 from infra.local.triggers.event_source import QueuePoller, message_record
-from tests.local_cloud.conftest import until
+from tests.amqp import open_channel
+from tests.local_cloud.conftest import running
+from tests.waiting import until
 
 QUEUE = "events under test"
 
@@ -94,8 +96,7 @@ def test_a_timestamp_is_text(epoch_seconds: int, text: str) -> None:
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
     """The test's own connection; its queue is new for every test."""
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        channel = connection.channel()
+    with open_channel(broker_url) as channel:
         channel.queue_delete(QUEUE)
         yield channel
 
@@ -167,14 +168,11 @@ async def polling(
         "Map", "consumer", "arn:aws:mq:x", QUEUE, batch_size, window_seconds, True
     )
     poller = QueuePoller(mapping, broker_url, function.invoke, LogStream(log))
-    task = asyncio.create_task(poller.run())
-    try:
-        yield
-    finally:
-        poller.stop()
-        function.release.set()
-        async with asyncio.timeout(10):
-            await task
+    async with running(poller):
+        try:
+            yield
+        finally:
+            function.release.set()
 
 
 def depth(channel: BlockingChannel) -> int:
@@ -221,7 +219,7 @@ async def test_a_batching_window_gathers_what_comes_within_it(
     broker_url: str, channel: BlockingChannel, function: Function, log: io.StringIO
 ) -> None:
     declare(channel)
-    async with polling(broker_url, function, log, batch_size=4, window_seconds=30):
+    async with polling(broker_url, function, log, batch_size=4, window_seconds=3600):
         publish(channel, "1", "2", "3")
         await until(lambda: depth(channel) == 0)
         assert function.batches == []
@@ -236,7 +234,7 @@ async def test_a_window_that_ends_sends_what_there_is(
     declare(channel)
     async with polling(broker_url, function, log, window_seconds=0.3):
         publish(channel, "1", "2")
-        await until(lambda: function.batches == [["1", "2"]])
+        await until(lambda: function.received == ["1", "2"])
 
 
 @pytest.mark.asyncio
@@ -246,9 +244,10 @@ async def test_a_failed_batch_comes_again_as_a_whole_and_in_order(
     declare(channel)
     function.failures_left = 2
     publish(channel, "1", "2", "3")
-    async with polling(broker_url, function, log):
-        await until(lambda: len(function.received) >= 9)
-    assert function.received[-3:] == ["1", "2", "3"]
+    # The window stays open until all three are together.
+    async with polling(broker_url, function, log, batch_size=3, window_seconds=3600):
+        await until(lambda: len(function.batches) == 3)
+    assert function.batches == [["1", "2", "3"]] * 3
     messages = function.events[-1]["rmqMessagesByQueue"][f"{QUEUE}::/"]
     assert all(message["redelivered"] for message in messages)
     assert "Boom: no" in log.getvalue()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pika
 import pytest
 from aiohttp import web
 from pika.adapters.blocking_connection import BlockingChannel
@@ -23,8 +23,10 @@ from infra.local.settings import ROOT
 from infra.local.template.model import QueueMapping
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
-from infra.services.ports import free_port
-from tests.local_cloud.conftest import until
+from infra.services.ports import hold_free_port, port_of
+from tests.amqp import open_channel
+from tests.local_cloud.conftest import running
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -41,15 +43,13 @@ RAISED = {
 class LambdaApi:
     """Answers as the test says, `answers` first, then with success."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, held: socket.socket) -> None:
+        """Nothing answers on the port that is held before `serving`."""
+        self._held = held
+        self.url = f"http://127.0.0.1:{port_of(held)}"
         self.answers: list[web.Response] = []
         self.invocations: list[tuple[str, dict[str, Any]]] = []
         self.authorizations: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def batches(self) -> list[list[str]]:
@@ -72,7 +72,7 @@ class LambdaApi:
     async def serving(self) -> AsyncIterator[None]:
         runner = web.ServerRunner(web.Server(self.handle, access_log=None))
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        await web.SockSite(runner, self._held).start()
         try:
             yield
         finally:
@@ -80,8 +80,9 @@ class LambdaApi:
 
 
 @pytest.fixture
-def api() -> LambdaApi:
-    return LambdaApi()
+def api() -> Iterator[LambdaApi]:
+    with hold_free_port() as held:
+        yield LambdaApi(held)
 
 
 @pytest.fixture
@@ -92,8 +93,7 @@ def log() -> io.StringIO:
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
     """The test's own connection; its queue is new for every test."""
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        channel = connection.channel()
+    with open_channel(broker_url) as channel:
         channel.queue_delete(QUEUE)
         channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
         yield channel
@@ -111,18 +111,21 @@ def depth(channel: BlockingChannel) -> int:
 
 @asynccontextmanager
 async def polling(
-    broker_url: str, api: LambdaApi, log: io.StringIO, function_name: str | None = None
+    broker_url: str,
+    api: LambdaApi,
+    log: io.StringIO,
+    function_name: str | None = None,
+    *,
+    batch_size: int = 10,
+    window_seconds: float = 0.0,
 ) -> AsyncIterator[None]:
-    mapping = QueueMapping("Map", "ConsumerFunction", "arn:aws:mq:x", QUEUE, 10, 0.0, True)
+    mapping = QueueMapping(
+        "Map", "ConsumerFunction", "arn:aws:mq:x", QUEUE, batch_size, window_seconds, True
+    )
     endpoint = LambdaEndpoint(api.url, function_name, {}, "us-east-1")
     poller = QueuePoller(mapping, broker_url, endpoint.invoke, LogStream(log))
-    task = asyncio.create_task(poller.run())
-    try:
+    async with running(poller):
         yield
-    finally:
-        poller.stop()
-        async with asyncio.timeout(10):
-            await task
 
 
 async def test_a_message_invokes_the_function_by_its_logical_id(
@@ -172,9 +175,10 @@ async def test_a_failed_batch_comes_again(
 ) -> None:
     api.answers.append(web.Response(**answer))
     publish(channel, "1", "2")
-    async with api.serving(), polling(broker_url, api, log):
-        await until(lambda: sum(map(len, api.batches)) >= 3 and depth(channel) == 0)
-    assert api.batches[-1][-1] == "2"
+    # A batch of both: the window stays open until they are together.
+    async with api.serving(), polling(broker_url, api, log, batch_size=2, window_seconds=3600):
+        await until(lambda: len(api.batches) == 2)
+    assert api.batches == [["1", "2"]] * 2
     assert api.invocations[-1][1]["rmqMessagesByQueue"][f"{QUEUE}::/"][0]["redelivered"]
     assert said in log.getvalue()
     assert depth(channel) == 0
@@ -245,9 +249,9 @@ async def test_the_command_polls_the_queue_of_the_template(
     )
     publish(channel, "1")
     async with api.serving():
-        await until(lambda: api.batches == [["1"]], timeout_seconds=30)
+        await until(lambda: api.batches == [["1"]])
         process.send_signal(signal.SIGTERM)
-        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        output, _ = await process.communicate()
     assert process.returncode == 0
     assert f"{QUEUE} triggers ConsumerFunction at {api.url}" in output.decode()
     assert api.invocations[0][0] == "ConsumerFunction"
@@ -258,6 +262,6 @@ async def test_the_command_says_when_it_knows_no_broker(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *poll_command(tmp_path), cwd=ROOT, env=environment(), stderr=subprocess.PIPE
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    _, errors = await process.communicate()
     assert process.returncode == 1
     assert errors.decode().startswith("Which broker? Set RABBITMQ_URL")

@@ -10,7 +10,7 @@ from infra.local.invocation import Event
 from infra.local.template.model import Schedule
 from infra.local.triggers import schedule_expressions, schedules
 from infra.local.triggers.schedule_expressions import ScheduleError, parse
-from tests.local_cloud.conftest import until
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 _calls = 0
@@ -12,10 +13,16 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     global _calls
     _calls += 1
     what = event.get("do") or event["pathParameters"]["what"]
-    seconds = float(event.get("seconds") or (event.get("queryStringParameters") or {}).get("s", 1))
+    given = {**event, **(event.get("queryStringParameters") or {})}
     match what:
         case "sleep":
-            time.sleep(seconds)
+            time.sleep(float(given["seconds"]))
+        case "wait":
+            # Says that it has begun, and ends when it is told to.
+            folder = Path(given["folder"])
+            (folder / context.aws_request_id).touch()
+            while not (folder / "go").exists():
+                time.sleep(0.01)
         case "exit":
             os._exit(3)
         case "raise":
