@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.gateway.event import Deployment, ProxyRequest
+from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 ROOT = Path(__file__).parents[2]
 TARGET = Path("events")
@@ -26,6 +27,10 @@ TOKEN = "TOKEN"  # noqa: S105 - a placeholder
 
 _ACCOUNT_ID = "000000000000"
 _REGION = "us-east-1"
+_BROKER_ARN = (
+    f"arn:aws:mq:{_REGION}:{_ACCOUNT_ID}:broker:images:b-00000000-0000-0000-0000-000000000000"
+)
+_PERSISTENT = 2
 _DEPLOYMENT = Deployment(_ACCOUNT_ID, "a1b2c3d4e5", "f6g7h8", "v1")
 _USER_AGENT = "curl/8.5.0"
 _REQUEST_ID = "8b1c1a5e-5d0c-4d0e-9f5e-0f6f5d1f9a10"
@@ -134,6 +139,8 @@ def _messages(image_id: int) -> dict[str, Any]:
     lies the consumer reads from the image's row, so the event suits an image of any name.
     """
     sys.path.insert(0, str(ROOT / "layers" / "common"))
+    from pika import BasicProperties
+
     from image_api.core import events, messages
 
     message = messages.message_of(
@@ -156,36 +163,17 @@ def _messages(image_id: int) -> dict[str, Any]:
             occurred_at=_MOMENT.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         )
     )
-    return {
-        "eventSource": "aws:rmq",
-        "eventSourceArn": f"arn:aws:mq:{_REGION}:{_ACCOUNT_ID}:broker:images:"
-        "b-00000000-0000-0000-0000-000000000000",
-        "rmqMessagesByQueue": {
-            "image_events::/": [
-                {
-                    "basicProperties": {
-                        "contentType": message.content_type,
-                        "contentEncoding": None,
-                        "headers": None,
-                        "deliveryMode": 2,
-                        "priority": None,
-                        "correlationId": message.correlation_id,
-                        "replyTo": None,
-                        "expiration": None,
-                        "messageId": message.message_id,
-                        "timestamp": f"{_MOMENT:%b} {_MOMENT.day}, {_MOMENT:%Y, %I:%M:%S %p}",
-                        "type": message.type,
-                        "userId": None,
-                        "appId": messages.APP_ID,
-                        "clusterId": None,
-                        "bodySize": len(message.body),
-                    },
-                    "redelivered": False,
-                    "data": base64.b64encode(message.body).decode(),
-                }
-            ]
-        },
-    }
+    properties = BasicProperties(
+        content_type=message.content_type,
+        delivery_mode=_PERSISTENT,
+        correlation_id=message.correlation_id,
+        message_id=message.message_id,
+        timestamp=int(_MOMENT.timestamp()),
+        type=message.type,
+        app_id=messages.APP_ID,
+    )
+    record = message_record(properties, message.body, is_redelivered=False)
+    return batch_event(_BROKER_ARN, "image_events", "/", [record])
 
 
 def _schedule(rule: str) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable
 from typing import Any
 
 from pg8000.native import Connection
+from pika import BasicProperties
 
 from image_api.core import events
 from image_api.core.events import Event
+from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 _WAITING = """
 SELECT event_id::text, type, image_id, sequence, data, correlation_id, rfc3339(created_at)
@@ -25,32 +25,17 @@ def accepted_events(database: Connection) -> list[Event]:
 def record(event: Event, body: bytes | None = None) -> dict[str, Any]:
     """The event as one message of an `aws:rmq` event; `body` replaces its own."""
     body = events.encode(event) if body is None else body
-    return {
-        "basicProperties": {
-            "contentType": events.CONTENT_TYPE,
-            "contentEncoding": None,
-            "headers": None,
-            "deliveryMode": 2,
-            "priority": None,
-            "correlationId": event.correlation_id,
-            "replyTo": None,
-            "expiration": None,
-            "messageId": event.id,
-            "timestamp": "Nov 23, 2026, 10:00:00 AM",
-            "type": event.type,
-            "userId": None,
-            "appId": "image-api",
-            "clusterId": None,
-            "bodySize": len(body),
-        },
-        "redelivered": False,
-        "data": base64.b64encode(body).decode(),
-    }
+    properties = BasicProperties(
+        content_type=events.CONTENT_TYPE,
+        delivery_mode=2,
+        correlation_id=event.correlation_id,
+        message_id=event.id,
+        type=event.type,
+        app_id="image-api",
+    )
+    return message_record(properties, body, is_redelivered=False)
 
 
-def batch(queue: str, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "eventSource": "aws:rmq",
-        "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:images:b-0",
-        "rmqMessagesByQueue": {f"{queue}::/": list(records)},
-    }
+def batch(queue: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    arn = "arn:aws:mq:us-east-1:000000000000:broker:images:b-0"
+    return batch_event(arn, queue, "/", records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel
 
+from infra.local.triggers.rabbitmq_event import batch_event, message_record
 from tests import samples
 from tests.application import Handler, LambdaContext, forget, load_function
 from tests.proxy_events import body_of, proxy_event, upload_event
@@ -82,53 +82,13 @@ class Api:
         method, properties, body = self.channel.basic_get(self.queue, auto_ack=True)
         if method is None:
             return None
-        return {
-            "basicProperties": {
-                "contentType": properties.content_type,
-                "contentEncoding": None,
-                "headers": _lambda_headers(properties.headers),
-                "deliveryMode": properties.delivery_mode,
-                "priority": None,
-                "correlationId": properties.correlation_id,
-                "replyTo": None,
-                "expiration": None,
-                "messageId": properties.message_id,
-                "timestamp": "Jan 1, 1970, 12:33:41 AM",
-                "type": properties.type,
-                "userId": None,
-                "appId": properties.app_id,
-                "clusterId": None,
-                "bodySize": len(body),
-            },
-            "redelivered": method.redelivered,
-            "data": base64.b64encode(body).decode(),
-        }
+        return message_record(properties, body, is_redelivered=method.redelivered)
 
     def consume(self, count: int = 1) -> dict[str, int]:
         """One batch of so many messages."""
         return self.deliver(self.messages(count))
 
     def deliver(self, messages: list[dict[str, Any]]) -> dict[str, int]:
-        event = {
-            "eventSource": "aws:rmq",
-            "eventSourceArn": "arn:aws:mq:us-east-1:000000000000:broker:images:b-1",
-            "rmqMessagesByQueue": {f"{self.queue}::/": messages},
-        }
+        arn = "arn:aws:mq:us-east-1:000000000000:broker:images:b-1"
+        event = batch_event(arn, self.queue, "/", messages)
         return self.call("consumer", event)
-
-
-def _lambda_headers(headers: Any) -> Any:
-    """A string is handed over as its bytes, also inside of lists and tables."""
-    if headers is None:
-        return None
-
-    def converted(value: Any) -> Any:
-        if isinstance(value, str):
-            return {"bytes": list(value.encode())}
-        if isinstance(value, dict):
-            return {name: converted(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [converted(inner) for inner in value]
-        return value if isinstance(value, int | float | bool | None) else str(value)
-
-    return {name: converted(value) for name, value in headers.items()}

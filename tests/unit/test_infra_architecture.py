@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.program",
         "infra.services",
     },
+    "infra.local.triggers.rabbitmq_event": set(),
     # Runs in the functions' own interpreter.
     "infra.local.lambda_.runtime": set(),
     "infra.local.triggers": {
@@ -67,6 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "image_api",
         "infra.local.gateway.event",
         "infra.local.settings",
+        "infra.local.triggers.rabbitmq_event",
         "infra.program",
     },
     "infra.localstack": set(),
@@ -136,9 +138,11 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
-def test_the_proxy_events_builder_needs_the_standard_library_alone() -> None:
+@pytest.mark.parametrize(
+    "module", ["infra.local.gateway.event", "infra.local.triggers.rabbitmq_event"]
+)
+def test_what_builds_events_needs_the_standard_library_alone(module: str) -> None:
     modules = modules_of(ROOT)
-    module = "infra.local.gateway.event"
     for name in imports_of(module, modules[module], modules):
         assert name.partition(".")[0] in sys.stdlib_module_names
 

@@ -106,4 +106,4 @@ def test_the_batch_of_messages_is_one_that_the_consumer_understands() -> None:
     assert (delivery.message_id, delivery.type) == (decoded.id, events.UPLOAD_REQUESTED)
     assert delivery.correlation_id == decoded.correlation_id
     assert properties["bodySize"] == len(delivery.body)
-    assert properties["timestamp"] == "Nov 2, 2026, 06:10:16 PM"
+    assert properties["timestamp"] == "Nov 2, 2026, 6:10:16 PM"

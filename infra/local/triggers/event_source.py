@@ -5,12 +5,9 @@ queue and comes again, for as long as it takes.
 """
 
 import asyncio
-import base64
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -23,6 +20,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from infra.local.invocation import Invoke, NotInvoked, Throttled, error_summary, json_event
 from infra.local.logs import LogStream
 from infra.local.template.model import QueueMapping
+from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 # Lambda's payload limit, less what stands around the messages.
 _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096
@@ -58,8 +56,7 @@ class QueuePoller:
         self._broker_url = broker_url
         self._invoke = invoke
         self._logs = logs
-        virtual_host = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
-        self._queue_key = f"{mapping.queue}::{virtual_host}"
+        self._virtual_host = unquote(urlsplit(broker_url).path.removeprefix("/")) or "/"
         self._stop_requested = asyncio.Event()
         self._messages: asyncio.Queue[_Message | None] = asyncio.Queue()
         self._left_over: _Message | None = None
@@ -232,12 +229,10 @@ class QueuePoller:
             delay_seconds = min(delay_seconds * 2, _MAX_RECONNECT_SECONDS)
 
     async def _problem_with(self, batch: list[_Message]) -> str | None:
+        records = [message.record for message in batch]
+        mapping = self._mapping
         event = json_event(
-            {
-                "eventSource": "aws:rmq",
-                "eventSourceArn": self._mapping.broker_arn,
-                "rmqMessagesByQueue": {self._queue_key: [message.record for message in batch]},
-            }
+            batch_event(mapping.broker_arn, mapping.queue, self._virtual_host, records)
         )
         try:
             result = await self._invoke(self._mapping.function_id, event)
@@ -256,62 +251,6 @@ class QueuePoller:
         if problem != self._last_problem:
             self._last_problem = problem
             self._logs.event("event source", f"{self._mapping.queue}: {problem}", is_problem=True)
-
-
-def message_record(properties: Any, body: bytes, *, is_redelivered: bool) -> dict[str, Any]:
-    """One message as Lambda hands it over: everything but routing key, exchange and tags."""
-    return {
-        "basicProperties": {
-            "contentType": properties.content_type,
-            "contentEncoding": properties.content_encoding,
-            "headers": None if properties.headers is None else _header(properties.headers),
-            "deliveryMode": properties.delivery_mode,
-            "priority": properties.priority,
-            "correlationId": properties.correlation_id,
-            "replyTo": properties.reply_to,
-            "expiration": properties.expiration,
-            "messageId": properties.message_id,
-            "timestamp": (
-                None
-                if properties.timestamp is None
-                else _moment(datetime.fromtimestamp(properties.timestamp, UTC))
-            ),
-            "type": properties.type,
-            "userId": properties.user_id,
-            "appId": properties.app_id,
-            "clusterId": properties.cluster_id,
-            "bodySize": len(body),
-        },
-        "redelivered": is_redelivered,
-        "data": base64.b64encode(body).decode(),
-    }
-
-
-def _header(value: Any) -> Any:
-    """A header's value: text as its bytes, which Java writes as signed numbers."""
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return {"bytes": [byte - 256 if byte > 127 else byte for byte in value]}
-    if isinstance(value, dict):
-        return {name: _header(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_header(item) for item in value]
-    if isinstance(value, datetime):
-        return _moment(value)
-    if isinstance(value, Decimal):
-        return float(value)
-    return value
-
-
-def _moment(moment: datetime) -> str:
-    """`Jan 1, 1970, 12:33:41 AM`."""
-    months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    half = "AM" if moment.hour < 12 else "PM"
-    return (
-        f"{months[moment.month - 1]} {moment.day}, {moment.year}, "
-        f"{moment.hour % 12 or 12}:{moment.minute:02}:{moment.second:02} {half}"
-    )
 
 
 def _resolve_future(future: asyncio.Future[Any], result: Any) -> None:

@@ -18,7 +18,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from infra.local.invocation import Event, Result, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import QueueMapping
-from infra.local.triggers.event_source import QueuePoller, message_record
+from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.rabbitmq_event import message_record
 from tests.amqp import open_channel
 from tests.local_cloud.conftest import running
 from tests.waiting import until
