@@ -18,10 +18,18 @@ from tests.e2e.waiting import eventually
 from tests.faults.breakable_cloud import BreakableCloud
 
 _LISTENER = "what-happened"
+# What the relay would publish: first, again, or of what came of it.
 _RELAYED = """
-SELECT count(*) FROM outbox WHERE created_at < now() - interval '10 seconds'
+SELECT count(*) FROM changes
+WHERE published_at IS NULL AND accepted_at < now() - interval '10 seconds'
+   OR outcome_published_at IS NULL AND settled_at < now() - interval '10 seconds'
+   OR settled_at IS NULL AND published_at < now() - interval '60 seconds'
 """
-_UNSETTLED = "SELECT id, status FROM images WHERE applied_sequence < accepted_sequence ORDER BY id"
+_UNTOLD = "SELECT count(*) FROM changes WHERE published_at IS NULL OR outcome_published_at IS NULL"
+_UNSETTLED = """
+SELECT image_id, sequence, attempts, failures, reason FROM changes
+WHERE settled_at IS NULL ORDER BY id
+"""
 _NAMED = """
 SELECT i.original_key, i.status FROM images AS i UNION
 SELECT r.object_key, i.status FROM renditions AS r JOIN images AS i ON i.id = r.image_id UNION
@@ -98,7 +106,7 @@ class Audit:
                 if database.run(_RELAYED) != [[0]]:
                     self._system.relay()
                 unsettled = database.run(_UNSETTLED)
-                waiting = database.run("SELECT count(*) FROM outbox")
+                waiting = database.run(_UNTOLD)
             return not unsettled and waiting == [[0]]
 
         try:

@@ -18,7 +18,17 @@ from tests.e2e.running_cloud import local_python
 from tests.e2e.waiting import eventually
 from tests.variables import ROOT, variables_without_settings
 
-TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
+TABLES = (
+    "changes",
+    "changes_in_broker",
+    "images",
+    "image_totals",
+    "inbox",
+    "outbox",
+    "renditions",
+    "sign_in_failures",
+    "users",
+)
 _START_TIMEOUT_SECONDS = 90.0
 _STOP_TIMEOUT_SECONDS = 40.0
 
