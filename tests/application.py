@@ -45,7 +45,7 @@ class LambdaContext:
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:function"
     aws_request_id: str = "3e1afeb0-0000-4000-8000-000000000000"
-    remaining_milliseconds: int = 20_000
+    remaining_milliseconds: int = 300_000
 
     def get_remaining_time_in_millis(self) -> int:
         return self.remaining_milliseconds

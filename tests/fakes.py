@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from image_api.core import events
 from image_api.core.accounts import SignInAttempt
+from image_api.core.changes import (
+    CRASH_PAUSE_SECONDS,
+    LEASE_SECONDS,
+    ImageState,
+    LoggedChange,
+    StoredRendition,
+    Work,
+)
 from image_api.core.events import Event
 from image_api.core.images import Caller, ListQuery
 from image_api.core.messages import Message
-from image_api.core.processing import ImageState, StoredRendition
 from image_api.core.uploads import NewImage
 from image_api.errors import (
+    MessageRefused,
     ObjectMissing,
     ServiceUnavailable,
     Unauthenticated,
@@ -189,9 +198,12 @@ class FakePublisher:
 
     messages: list[tuple[str, Message]] = field(default_factory=list)
     down: bool = False
+    refuses: set[str] = field(default_factory=set)
 
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
         assert exchange == "", "the consumer sends to its own queues only"
+        if routing_key in self.refuses:
+            raise MessageRefused("The broker did not take the message; try again")
         if self.down:
             raise ServiceUnavailable("The broker did not take the message; try again")
         self.messages.append((routing_key, message))
@@ -205,11 +217,12 @@ class ProcessedImage:
     """A row of `images` with its rows of `renditions`."""
 
     original_key: str
+    user_id: int = 1
     title: str = "photo.png"
     visibility: str = "shared"
     status: str = "processing"
     error: str | None = None
-    accepted_sequence: int = 1
+    accepted_sequence: int = 0
     applied_sequence: int = 0
     rendered: bool = False
     deleted: bool = False
@@ -217,119 +230,233 @@ class ProcessedImage:
 
 
 @dataclass
-class FakeProcessingRecords:
-    """Tables in memory. Each writer applies event, inbox row and outcome together, or nothing."""
+class ChangeRow:
+    """A row of `changes`; `due_at` in seconds of the log's own clock."""
+
+    event: Event
+    user_id: int
+    due_at: float
+    attempts: int = 0
+    failures: int = 0
+    begun_for: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    outcome_event: Event | None = None
+
+
+@dataclass
+class FakeChangeLog:
+    """The log and what accepts, in memory. Each writer applies all that belongs together, or
+    nothing. `now` moves as the test moves it.
+    """
 
     images: dict[int, ProcessedImage] = field(default_factory=dict)
-    inbox: set[str] = field(default_factory=set)
-    outcomes: list[tuple[Event, Event]] = field(default_factory=list)
+    changes: dict[str, ChangeRow] = field(default_factory=dict)
+    outcomes: list[Event] = field(default_factory=list)
     published: list[Event] = field(default_factory=list)
+    now: float = 0.0
     down: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def state(self, event: Event) -> tuple[bool, ImageState | None]:
-        with self.lock:
-            self._answer()
-            image = self.images.get(event.image_id)
-            applied = event.id in self.inbox
-            if image is None:
-                return applied, None
-            return applied, ImageState(
-                original_key=image.original_key,
-                applied_sequence=image.applied_sequence,
-                rendered=image.rendered,
-                failed=image.status == "failed",
-                deleted=image.deleted,
-                rendition_keys=tuple(r.object_key for r in image.renditions.values()),
+    def accept_upload(self, original_key: str, *, user_id: int = 1) -> Event:
+        image_id = 1 + max(
+            [*self.images, *(row.event.image_id for row in self.changes.values())], default=0
+        )
+        self.images[image_id] = ProcessedImage(original_key, user_id)
+        return self._accept(image_id, events.UPLOAD_REQUESTED, {})
+
+    def accept_update(self, image_id: int, changes: Any) -> Event:
+        self.images[image_id].status = "processing"
+        self.images[image_id].error = None
+        return self._accept(image_id, events.UPDATE_REQUESTED, {"changes": changes})
+
+    def accept_delete(self, image_id: int) -> Event:
+        self.images[image_id].deleted = True
+        return self._accept(image_id, events.DELETE_REQUESTED, {})
+
+    def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
+        with self._answering():
+            return {
+                row.event.id: LoggedChange(
+                    row.event, row.outcome is not None, row.due_at - self.now
+                )
+                for row in self.changes.values()
+                if row.event.id in {event.id for event in received}
+            }
+
+    def reopen(self, event: Event) -> bool:
+        with self._answering():
+            row, image = self.changes.get(event.id), self.images.get(event.image_id)
+            if row is None or row.outcome != "failed" or image is None or image.deleted:
+                return False
+            if image.status != "failed" or image.applied_sequence != row.event.sequence:
+                return False
+            image.applied_sequence -= 1
+            image.status, image.error = "processing", None
+            self.changes[event.id] = ChangeRow(row.event, row.user_id, self.now)
+            return True
+
+    def free(self, message_ids: list[str]) -> None:
+        with self._answering():
+            for row in self._unsettled():
+                crashes = row.attempts - row.failures
+                if row.begun_for in message_ids and crashes:
+                    row.begun_for = None
+                    row.due_at = self.now + (CRASH_PAUSE_SECONDS if crashes > 1 else 0)
+
+    def begin(self, message_id: str, after_user_id: int, *, crashed: bool) -> Work | None:
+        with self._answering():
+            possible = [
+                row
+                for row in self._unsettled()
+                if row.due_at <= self.now
+                and (row.attempts > row.failures) == crashed
+                and self._is_next(row)
+            ]
+            if not possible:
+                return None
+            row = min(
+                possible, key=lambda row: (row.user_id <= after_user_id, row.user_id, row.due_at)
             )
+            row.attempts += 1
+            row.begun_for = message_id
+            row.due_at = self.now + LEASE_SECONDS
+            return self._work(row)
+
+    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+        with self._answering():
+            row = self.changes[work.event.id]
+            if row.outcome is None:
+                row.failures += 1
+                row.begun_for, row.reason = None, reason
+                row.due_at = self.now + delay_seconds
 
     def complete(
-        self,
-        event: Event,
-        outcome_type: str,
-        renditions: list[StoredRendition],
-        *,
-        after_failure: bool = False,
+        self, work: Work, outcome_type: str, renditions: list[StoredRendition]
     ) -> Event | None:
-        with self.lock:
-            image = self._failed_by(event) if after_failure else self._next(event)
-            if image is None:
+        with self._answering():
+            row, image = self.changes[work.event.id], self.images.get(work.event.image_id)
+            if row.outcome is not None or image is None or image.deleted:
                 return None
-            changes = event.data.get("changes") or {}
+            changes = work.event.data.get("changes") or {}
             image.title = changes.get("title") or image.title
             image.visibility = changes.get("visibility") or image.visibility
-            image.status = self._status(image, event, "ready")
-            image.error = None
             image.rendered = True
             image.renditions.update({rendition.name: rendition for rendition in renditions})
-            return self._applied(event, outcome_type, {"status": "ready"})
+            self._apply(image, row.event, "ready", None)
+            return self._settle(row, "applied", None, outcome_type, {"status": "ready"})
 
-    def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
-        with self.lock:
-            self._answer()
-            image = self.images.get(event.image_id)
-            if image is None or image.applied_sequence >= event.sequence or event.id in self.inbox:
+    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None:
+        with self._answering():
+            row, image = self.changes[work.event.id], self.images.get(work.event.image_id)
+            if row.outcome is not None:
                 return None
-            image.status = self._status(image, event, "failed")
-            image.error = reason
-            return self._applied(event, outcome_type, {"status": "failed", "error": reason})
+            if image is not None:
+                self._apply(image, row.event, "failed", reason)
+            data = {"status": "failed", "error": reason}
+            return self._settle(row, "failed", reason, outcome_type, data)
 
-    def reject(self, event: Event, outcome_type: str | None, reason: str) -> Event | None:
+    def remove(self, work: Work, outcome_type: str) -> list[Event]:
+        with self._answering():
+            row = self.changes[work.event.id]
+            if row.outcome is not None:
+                return []
+            self.images.pop(row.event.image_id, None)
+            reason = "The image was deleted"
+            void = [
+                self._settle(
+                    before,
+                    "failed",
+                    reason,
+                    before.event.type.replace("requested", "failed"),
+                    {"status": "failed", "error": reason},
+                )
+                for before in self._unsettled()
+                if before.event.image_id == row.event.image_id and before is not row
+            ]
+            return [*void, self._settle(row, "applied", None, outcome_type, {})]
+
+    def is_deleted(self, image_id: int) -> bool:
+        with self._answering():
+            image = self.images.get(image_id)
+            return image is None or image.deleted
+
+    def publish(self, outcomes: list[Event]) -> None:
         with self.lock:
-            self._answer()
-            if event.id in self.inbox:
-                return None
-            self.inbox.add(event.id)
-            if outcome_type is None:
-                return None
-            return self._outcome(event, outcome_type, {"status": "failed", "error": reason})
+            self.published += outcomes
 
-    def remove(self, event: Event, outcome_type: str) -> Event | None:
+    def _accept(self, image_id: int, event_type: str, data: dict[str, Any]) -> Event:
+        image = self.images[image_id]
+        image.accepted_sequence += 1
+        sequence = image.accepted_sequence
+        event = _event(event_type, image_id, sequence, data, f"request-{image_id}-{sequence}")
+        self.changes[event.id] = ChangeRow(event, image.user_id, self.now)
+        return copy.deepcopy(event)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         with self.lock:
-            image = self._next(event)
-            if image is None:
-                return None
-            del self.images[event.image_id]
-            return self._applied(event, outcome_type, {})
+            if self.down:
+                raise ServiceUnavailable("The database did not answer; try again")
+            yield
 
-    def publish(self, event: Event) -> None:
-        with self.lock:
-            self.published.append(event)
+    def _unsettled(self) -> list[ChangeRow]:
+        return [row for row in self.changes.values() if row.outcome is None]
 
-    def _answer(self) -> None:
-        if self.down:
-            raise ServiceUnavailable("The database did not answer; try again")
+    def _is_next(self, row: ChangeRow) -> bool:
+        image = self.images.get(row.event.image_id)
+        if image is None or row.event.type == events.DELETE_REQUESTED:
+            return True
+        return row.event.sequence == image.applied_sequence + 1 and not image.deleted
 
-    def _next(self, event: Event) -> ProcessedImage | None:
-        """The image, when this event is the next to be applied to it."""
-        self._answer()
-        image = self.images.get(event.image_id)
-        if image is None or image.applied_sequence != event.sequence - 1:
-            return None
-        return None if event.id in self.inbox else image
-
-    def _failed_by(self, event: Event) -> ProcessedImage | None:
-        """The image, when this event was given up and nothing was applied since."""
-        self._answer()
-        image = self.images.get(event.image_id)
-        if image is None or image.deleted or image.status != "failed":
-            return None
-        return image if image.applied_sequence == event.sequence else None
-
-    def _applied(self, event: Event, outcome_type: str, data: dict[str, Any]) -> Event:
-        if event.image_id in self.images:
-            self.images[event.image_id].applied_sequence = event.sequence
-        self.inbox.add(event.id)
-        return self._outcome(event, outcome_type, data)
-
-    def _outcome(self, event: Event, outcome_type: str, data: dict[str, Any]) -> Event:
-        outcome = _event(outcome_type, event.image_id, event.sequence, data, event.correlation_id)
-        self.outcomes.append((event, outcome))
-        return copy.deepcopy(outcome)
+    def _work(self, row: ChangeRow) -> Work:
+        image = self.images.get(row.event.image_id)
+        return Work(
+            event=copy.deepcopy(row.event),
+            user_id=row.user_id,
+            failures=row.failures,
+            crashes=row.attempts - 1 - row.failures,
+            is_replaced=any(
+                "resolution" in _changes(later.event)
+                for later in self.changes.values()
+                if later.event.image_id == row.event.image_id
+                and later.event.sequence > row.event.sequence
+            ),
+            image=None
+            if image is None
+            else ImageState(
+                original_key=image.original_key,
+                rendered=image.rendered,
+                deleted=image.deleted,
+                rendition_keys=tuple(r.object_key for r in image.renditions.values()),
+            ),
+        )
 
     @staticmethod
-    def _status(image: ProcessedImage, event: Event, last: str) -> str:
-        return "processing" if image.accepted_sequence > event.sequence else last
+    def _apply(image: ProcessedImage, event: Event, last: str, error: str | None) -> None:
+        image.applied_sequence = event.sequence
+        image.status = "processing" if image.accepted_sequence > event.sequence else last
+        image.error = error
+
+    def _settle(
+        self,
+        row: ChangeRow,
+        outcome: str,
+        reason: str | None,
+        outcome_type: str,
+        data: dict[str, Any],
+    ) -> Event:
+        row.outcome, row.reason = outcome, reason
+        event = row.event
+        made = _event(outcome_type, event.image_id, event.sequence, data, event.correlation_id)
+        row.outcome_event = made
+        self.outcomes.append(made)
+        return copy.deepcopy(made)
+
+
+def _changes(event: Event) -> dict[str, Any]:
+    changes = event.data.get("changes")
+    return changes if isinstance(changes, dict) else {}
 
 
 def _event(

@@ -12,5 +12,5 @@ from image_api.rabbitmq import lambda_event
 consumer = wiring.consumer()
 
 
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
-    return consumer.consume(lambda_event.messages_of(event))
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    return consumer.consume(lambda_event.messages_of(event), context.get_remaining_time_in_millis)

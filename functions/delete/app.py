@@ -11,7 +11,7 @@ from image_api.core import images
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, outbox = wiring.image_records(), wiring.outbox()
+records, sink = wiring.image_records(), wiring.event_sink()
 
 
 @app.delete(
@@ -24,7 +24,7 @@ records, outbox = wiring.image_records(), wiring.outbox()
 def delete(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> images.Accepted:
     return images.delete(
         records,
-        outbox,
+        sink,
         http.caller(app),
         image_id,
     )

@@ -11,7 +11,7 @@ from image_api.core import uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()
+records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_sink()
 
 
 @app.post(
@@ -43,7 +43,7 @@ def complete(
         visibility=sent.visibility or settings.default_visibility(),
     )
     return uploads.complete_direct_upload(
-        records, storage, outbox, http.caller(app), upload_id, details
+        records, storage, sink, http.caller(app), upload_id, details
     )
 
 

@@ -1,4 +1,4 @@
-"""Every minute: measures what waits, and publishes events that could not be published at once."""
+"""Every minute: measures what waits, and publishes what is not known to be published or overdue."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from image_api import wiring
+from image_api import settings, wiring
 from image_api.core import metrics, relay
 
-outbox, users = wiring.outbox(), wiring.user_records()
-images, broker = wiring.image_records(), wiring.broker()
+records, users, broker = wiring.relay_records(), wiring.user_records(), wiring.broker()
 
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     users.forget_old_failures()
-    metrics.measure(images, broker)
-    return relay.relay_all(outbox, context.get_remaining_time_in_millis)
+    relay.forget_old(records, settings.changes_kept_days())
+    metrics.measure(records, broker)
+    return relay.relay_all(records, broker, context.get_remaining_time_in_millis)

@@ -11,7 +11,7 @@ from image_api.core import images
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, outbox = wiring.image_records(), wiring.outbox()
+records, sink = wiring.image_records(), wiring.event_sink()
 
 
 @app.put(
@@ -28,7 +28,7 @@ def update(
 ) -> images.Accepted:
     return images.update(
         records,
-        outbox,
+        sink,
         http.caller(app),
         image_id,
         changes,

@@ -11,7 +11,7 @@ from image_api.core import images, uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens(), check_size=uploads.check_upload_request_size)
-records, storage, outbox = wiring.image_records(), wiring.storage(), wiring.outbox()
+records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_sink()
 
 
 @app.post(
@@ -32,7 +32,7 @@ def upload(
         title=title,
         visibility=visibility or settings.default_visibility(),
     )
-    return uploads.upload(records, storage, outbox, http.caller(app), image.content, details)
+    return uploads.upload(records, storage, sink, http.caller(app), image.content, details)
 
 
 lambda_handler = http.lambda_handler(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -22,6 +23,8 @@ class CuttableProxy:
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._swallows_answers = False
+        self._answer_delay_seconds = 0.0
+        self._answer_chunk_bytes = _CHUNK_BYTES
         self._listener: socket.socket | None = None
         self._acceptor: threading.Thread | None = None
         # While nobody listens on it, the port would be given to the next client that comes.
@@ -46,6 +49,7 @@ class CuttableProxy:
     def restore(self) -> None:
         """Takes connections, on the same port as before, and lets everything through."""
         self._flowing.set()
+        self._answer_delay_seconds, self._answer_chunk_bytes = 0.0, _CHUNK_BYTES
         if self._swallows_answers:
             # What was lost of these streams makes the rest unreadable.
             self._swallows_answers = False
@@ -64,6 +68,10 @@ class CuttableProxy:
     def swallow_answers(self) -> None:
         """Lets through what clients send, and loses what they are answered."""
         self._swallows_answers = True
+
+    def delay_answers(self, seconds: float, chunk_bytes: int = _CHUNK_BYTES) -> None:
+        """Each answer, or so many bytes of it, takes so long; none is read before the last."""
+        self._answer_delay_seconds, self._answer_chunk_bytes = seconds, chunk_bytes
 
     def cut(self) -> None:
         """Ends every connection and refuses new ones."""
@@ -121,8 +129,9 @@ class CuttableProxy:
 
     def _forward_answers(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(_CHUNK_BYTES):
+            while data := source.recv(self._answer_chunk_bytes):
                 self._flowing.wait()
+                time.sleep(self._answer_delay_seconds)
                 if not self._swallows_answers:
                     target.sendall(data)
         with suppress(OSError):

@@ -18,7 +18,7 @@ class Processing:
     def held(self) -> Iterator[None]:
         """Nothing is applied inside: the consumer waits for a table that only it writes to."""
         self._database.run("BEGIN")
-        self._database.run("LOCK TABLE inbox IN EXCLUSIVE MODE")
+        self._database.run("LOCK TABLE renditions IN EXCLUSIVE MODE")
         try:
             yield
         finally:

@@ -21,10 +21,18 @@ from tests.waiting import eventually
 _LISTENER = "what-happened"
 # What failed is tried again up to ten minutes later.
 _PATIENCE_SECONDS = 1200.0
+# What the relay would publish: first, again, or of what came of it.
 _RELAYED = """
-SELECT count(*) FROM outbox WHERE created_at < now() - interval '10 seconds'
+SELECT count(*) FROM changes
+WHERE published_at IS NULL AND accepted_at < now() - interval '10 seconds'
+   OR outcome_published_at IS NULL AND settled_at < now() - interval '10 seconds'
+   OR settled_at IS NULL AND published_at < now() - interval '60 seconds'
 """
-_UNSETTLED = "SELECT id, status FROM images WHERE applied_sequence < accepted_sequence ORDER BY id"
+_UNTOLD = "SELECT count(*) FROM changes WHERE published_at IS NULL OR outcome_published_at IS NULL"
+_UNSETTLED = """
+SELECT image_id, sequence, attempts, failures, reason FROM changes
+WHERE settled_at IS NULL ORDER BY id
+"""
 _NAMED = """
 SELECT i.original_key, i.status FROM images AS i UNION
 SELECT r.object_key, i.status FROM renditions AS r JOIN images AS i ON i.id = r.image_id UNION
@@ -112,7 +120,7 @@ class Audit:
                 if database.run(_RELAYED) != [[0]]:
                     self._system.relay()
                 unsettled = database.run(_UNSETTLED)
-                waiting = database.run("SELECT count(*) FROM outbox")
+                waiting = database.run(_UNTOLD)
             return not unsettled and waiting == [[0]]
 
         try:

@@ -12,8 +12,8 @@ from image_api.core.events import Event
 from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 _WAITING = """
-SELECT event_id::text, type, image_id, sequence, data, correlation_id, rfc3339(created_at)
-FROM outbox WHERE type LIKE '%.requested' ORDER BY id
+SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
+FROM changes WHERE published_at IS NULL ORDER BY id
 """
 
 

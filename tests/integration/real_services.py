@@ -18,7 +18,17 @@ from tests.e2e.running_cloud import local_python
 from tests.variables import ROOT, variables_without_settings
 from tests.waiting import eventually
 
-TABLES = ("images", "image_totals", "inbox", "outbox", "renditions", "sign_in_failures", "users")
+TABLES = (
+    "changes",
+    "changes_in_broker",
+    "images",
+    "image_totals",
+    "inbox",
+    "outbox",
+    "renditions",
+    "sign_in_failures",
+    "users",
+)
 
 
 @dataclass(frozen=True)

@@ -243,12 +243,13 @@ def test_a_dead_letter_keeps_its_reason(
 def test_messages_are_counted_by_whether_they_wait_or_were_given_up(
     broker: Broker, queue: str, channel: BlockingChannel
 ) -> None:
-    assert broker.message_counts() == MessageCounts(waiting=0, dead=0)
+    assert broker.message_counts() == MessageCounts(waiting=0, soon=0, dead=0)
     broker.publish_event(event())
     broker.publish("", retry_queue(queue, 600), message(b"later"))
     broker.publish("", dead_queue(queue), message(b"never"))
     eventually(
-        lambda: broker.message_counts() == MessageCounts(waiting=2, dead=1), "all are counted"
+        lambda: broker.message_counts() == MessageCounts(waiting=2, soon=1, dead=1),
+        "all are counted",
     )
     received(channel, queue)
     eventually(lambda: broker.message_counts().waiting == 1, "one was taken")

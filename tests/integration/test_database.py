@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import socket
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from image_api.errors import ConfigurationError, ServiceUnavailable
 from image_api.postgres import database as database_module
-from image_api.postgres.database import Database, UniqueViolation
+from image_api.postgres.database import Database, StatementFailed, UniqueViolation
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.waiting import eventually
 
@@ -211,9 +211,17 @@ def test_a_broken_unique_rule_is_named(database: Database) -> None:
     assert refused.value.constraint == "users_username_key_unique"
 
 
-def test_another_broken_rule_is_nobodys_fault_and_escapes(database: Database) -> None:
-    with pytest.raises(DatabaseError):
-        database.rows(ADD_USER, n="")
+def test_another_broken_rule_is_nobodys_fault_and_escapes_without_the_row(
+    database: Database,
+) -> None:
+    secret = "x" * 65
+    with pytest.raises(StatementFailed) as refused:
+        database.rows(ADD_USER, n=secret)
+    assert (refused.value.sqlstate, refused.value.constraint) == ("23514", "users_username_check")
+    # As a log would show it.
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "SQLSTATE 23514 users_username_check" in shown
+    assert secret not in shown
     assert database.rows("SELECT 1") == [[1]]
 
 
@@ -225,7 +233,7 @@ def test_a_server_that_shuts_down_is_an_outage(database: Database, sql: Connecti
 
 
 def test_what_is_no_text_for_postgres_does_not_break_the_connection(database: Database) -> None:
-    with pytest.raises(DatabaseError):
+    with pytest.raises(StatementFailed):
         database.rows("SELECT :text::text", text="a\x00b")
     assert database.rows("SELECT 1") == [[1]]
 

@@ -15,6 +15,7 @@ from image_api.core import events
 from image_api.core.messages import dead_queue
 from tests import samples
 from tests.application import forget
+from tests.integration.accepting import age, changes
 from tests.integration.functions import PASSWORD, Api
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 from tests.waiting import eventually
@@ -314,11 +315,11 @@ def test_an_accepted_change_outlives_a_broker_that_is_away(
     forget()
     image_id = api.upload(ada)
     assert api.update(ada, image_id, title="while it was away")["statusCode"] == 200
-    assert sql.run("SELECT count(*) FROM outbox") == [[2]]
+    assert changes(sql, "published_at") == [[None], [None]]
     environment.setenv("RABBITMQ_URL", services.rabbitmq_url)
     forget()
-    sql.run("UPDATE outbox SET created_at = now() - interval '1 minute'")
-    assert api.call("relay", {}) == {"published": 2}
+    age(sql, 20)
+    assert api.call("relay", {}) == {"published": 2, "repeated": 0}
     assert api.consume(2) == {"applied": 2}
     assert api.get(ada, image_id)["title"] == "while it was away"
 
@@ -347,23 +348,30 @@ def test_a_batch_with_a_bad_message_and_a_duplicate_does_what_can_be_done(
     ids = [api.upload(ada) for _ in range(3)]
     messages = api.messages(3)
     bad = {**messages[0], "data": base64.b64encode(b"\xff").decode()}
-    assert api.deliver([bad, *messages, messages[0]]) == {"dead": 1, "applied": 3, "duplicate": 1}
+    assert api.deliver([bad, *messages, messages[0]]) == {
+        "rejected": 1,
+        "applied": 3,
+        "duplicate": 1,
+    }
     assert {api.get(ada, image_id)["status"] for image_id in ids} == {"ready"}
 
 
-def test_a_retry_comes_back_through_the_delay_and_succeeds(
-    api: Api, ada: str, s3_client: Any
+def test_a_message_whose_change_waits_comes_back_through_the_delay(
+    api: Api, ada: str, sql: Connection
 ) -> None:
     image_id = api.upload(ada)
-    second = api.update(ada, image_id, title="second")
-    assert second["statusCode"] == 200
+    assert api.update(ada, image_id, title="second")["statusCode"] == 200
     first, overtaking = api.messages(2)
+    # Somebody else is at work on the first.
+    sql.run("UPDATE changes SET due_at = now() + interval '1 hour' WHERE sequence = 1")
     assert api.deliver([overtaking]) == {"waiting": 1}
-    assert api.deliver([first]) == {"applied": 1}
-    # Two rounds through the delay, with what the broker adds to the headers on the way.
+    sql.run("UPDATE changes SET due_at = now()")
+    # A round through the delay, with what the broker adds to the headers on the way.
     returned = api.messages(1)
     assert returned[0]["basicProperties"]["headers"]["x-waits"] == 1
-    assert api.deliver(returned) == {"applied": 1}
+    assert api.deliver(returned) == {"applied": 1, "waiting": 1}
+    assert api.deliver([first]) == {"duplicate": 1}
+    assert api.consume() == {"applied": 1}
     assert api.get(ada, image_id)["title"] == "second"
 
 

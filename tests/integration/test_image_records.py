@@ -18,6 +18,7 @@ from image_api.errors import Unauthenticated, UploadNotFound
 from image_api.postgres import images as image_records
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
+from tests.integration.accepting import changes
 
 
 class Keys:
@@ -53,12 +54,8 @@ def add(
     ).image_id
 
 
-def outbox(sql: Connection) -> list[list[Any]]:
-    rows: list[list[Any]] = sql.run(
-        "SELECT event_id::text, type, image_id, sequence, data, correlation_id "
-        "FROM outbox ORDER BY id"
-    )
-    return rows
+def accepted(sql: Connection) -> list[list[Any]]:
+    return changes(sql, "change_id::text, user_id, type, image_id, sequence, data, correlation_id")
 
 
 def ids(found: list[dict[str, Any]]) -> list[int]:
@@ -83,8 +80,8 @@ def test_row_and_event_of_an_upload_appear_together(
         Caller(users[0], "request-1"), new_image("a.png", "private")
     )
     assert (event.type, event.sequence) == (events.UPLOAD_REQUESTED, 1)
-    assert outbox(sql) == [
-        [event.id, event.type, event.image_id, 1, event.data, "request-1"],
+    assert accepted(sql) == [
+        [event.id, users[0], event.type, event.image_id, 1, event.data, "request-1"],
     ]
     assert event.data["resolution"] == "640x480"
 
@@ -140,10 +137,10 @@ def test_only_the_owner_changes_or_deletes(
 ) -> None:
     ada, bob = users
     image_id = add(image_records, ada, visibility=visibility)
-    before = outbox(sql)
+    before = accepted(sql)
     assert image_records.accept_update(Caller(bob, ""), image_id, {"title": "mine"}) is None
     assert image_records.accept_delete(Caller(bob, ""), image_id) is None
-    assert outbox(sql) == before
+    assert accepted(sql) == before
     assert image_records.find(ada, image_id) is not None
 
 
@@ -160,16 +157,16 @@ def test_an_accepted_change_is_the_next_of_its_image(
     image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
 ) -> None:
     image_id = add(image_records, users[0])
-    accepted: list[Event] = []
-    for changes in ({"title": "a"}, {"resolution": "10x10", "fit": "contain"}):
-        event = image_records.accept_update(Caller(users[0], "request-2"), image_id, changes)
+    updates: list[Event] = []
+    for wanted in ({"title": "a"}, {"resolution": "10x10", "fit": "contain"}):
+        event = image_records.accept_update(Caller(users[0], "request-2"), image_id, wanted)
         assert event is not None
-        assert event.data["changes"] == changes
-        accepted.append(event)
+        assert event.data["changes"] == wanted
+        updates.append(event)
     removal = image_records.accept_delete(Caller(users[0], "request-3"), image_id)
     assert removal is not None
-    assert [event.sequence for event in [*accepted, removal]] == [2, 3, 4]
-    assert [row[0] for row in outbox(sql)][1:] == [event.id for event in [*accepted, removal]]
+    assert [event.sequence for event in [*updates, removal]] == [2, 3, 4]
+    assert [row[0] for row in accepted(sql)][1:] == [event.id for event in [*updates, removal]]
 
 
 def test_during_a_change_the_last_good_version_stays_readable(
@@ -224,7 +221,7 @@ def test_one_stored_file_becomes_one_image(
     image_records.accept_upload(Caller(users[0], ""), image)
     with pytest.raises(UploadNotFound):
         image_records.accept_upload(Caller(users[0], ""), image)
-    assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM outbox)") == [
+    assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM changes)") == [
         [1, 1]
     ]
 
@@ -374,25 +371,6 @@ def test_a_page_is_read_from_an_index_and_not_from_the_whole_table(
 
 def nodes_of(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for inner in plan.get("Plans", []) for node in nodes_of(inner))]
-
-
-def test_the_oldest_change_that_waits_has_an_age(
-    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
-) -> None:
-    assert image_records.oldest_unfinished_age_seconds() == 0
-    finished, waiting = (add(image_records, users[0]) for _ in range(2))
-    sql.run(
-        "UPDATE images SET updated_at = now() - interval '1 hour', status = 'ready',"
-        " applied_sequence = accepted_sequence WHERE id = :id",
-        id=finished,
-    )
-    assert image_records.oldest_unfinished_age_seconds() < 60
-    sql.run("UPDATE images SET updated_at = now() - interval '90 s' WHERE id = :id", id=waiting)
-    assert 90 <= image_records.oldest_unfinished_age_seconds() < 150
-    # A removal is work as well, though nobody sees the image any more.
-    assert image_records.accept_delete(Caller(users[0], ""), finished) is not None
-    sql.run("UPDATE images SET applied_sequence = accepted_sequence WHERE id = :id", id=waiting)
-    assert 0 < image_records.oldest_unfinished_age_seconds() < 60
 
 
 def test_changes_of_one_image_that_are_accepted_side_by_side_get_numbers_of_their_own(

@@ -50,7 +50,6 @@ def add_image(
             id=image_id,
             key=f"storage/{folder}/1/thumbnail.webp",
         )
-        sql.run("DELETE FROM outbox")
         return image_id
 
     return add
@@ -132,7 +131,7 @@ def test_an_image_whose_file_is_lost_is_failed_and_says_so(
     ]
 
 
-def test_a_removal_that_was_never_carried_out_is_asked_for_again(
+def test_what_is_being_deleted_keeps_its_files_until_both_go(
     records: PostgresJanitorRecords,
     storage: S3Storage,
     add_image: Callable[[str], int],
@@ -140,30 +139,7 @@ def test_a_removal_that_was_never_carried_out_is_asked_for_again(
     sql: Connection,
 ) -> None:
     image_id = add_image("7f")
-    removal = image_records.accept_delete(Caller(1, ""), image_id)
-    assert removal is not None
-    sql.run("DELETE FROM outbox")
-    assert sweep(records, storage, HOUR_SECONDS)["removals_resumed"] == 0
+    assert image_records.accept_delete(Caller(1, ""), image_id) is not None
     sql.run("UPDATE images SET deleted_at = now() - interval '2 hours'")
-    assert sweep(records, storage, HOUR_SECONDS)["removals_resumed"] == 1
-    ((event_id, event_type, sequence),) = sql.run(
-        "SELECT event_id::text, type, sequence FROM outbox"
-    )
-    assert (event_type, sequence) == (removal.type, removal.sequence)
-    assert event_id != removal.id
-    # What is being deleted keeps its files until the consumer removes both.
+    assert sweep(records, storage, HOUR_SECONDS)["objects_without_row"] == 0
     assert len(keys(storage)) == 2
-    # And it is asked for once, while the event waits.
-    assert sweep(records, storage, HOUR_SECONDS)["removals_resumed"] == 0
-
-
-def test_only_old_events_are_forgotten(
-    records: PostgresJanitorRecords, storage: S3Storage, sql: Connection
-) -> None:
-    sql.run(
-        "INSERT INTO inbox (event_id, applied_at) VALUES "
-        "(gen_random_uuid(), now() - interval '31 days'), "
-        "(gen_random_uuid(), now() - interval '29 days')"
-    )
-    assert sweep(records, storage)["events_forgotten"] == 1
-    assert sql.run("SELECT count(*) FROM inbox") == [[1]]

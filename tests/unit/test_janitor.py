@@ -22,24 +22,12 @@ class Rows:
 
     expected: dict[str, int | None] = field(default_factory=dict)
     failed: list[int] = field(default_factory=list)
-    overdue: int = 0
-    forgotten: int = 0
 
     def expected_keys(self, after: str, until: str, min_age_seconds: int) -> dict[str, int | None]:
         return {key: row for key, row in self.expected.items() if after < key <= until}
 
     def fail_for_missing_file(self, image_id: int) -> None:
         self.failed.append(image_id)
-
-    def resume_removals(self, min_age_seconds: int, dry_run: bool) -> int:
-        found = self.overdue
-        if not dry_run:
-            self.overdue = 0
-        return found
-
-    def forget_old_events(self) -> int:
-        self.forgotten += 1
-        return 1
 
 
 @dataclass
@@ -119,17 +107,11 @@ def test_a_whole_round_settles_exactly_what_disagrees(
 
 
 def test_a_dry_run_counts_and_changes_nothing() -> None:
-    rows = Rows({"storage/b": 7}, overdue=3)
+    rows = Rows({"storage/b": 7})
     bucket = Bucket({"storage/a": OLD})
     report = sweep(rows, bucket, dry_run=True)
     assert (report["objects_without_row"], report["rows_without_object"]) == (1, 1)
-    assert report["removals_resumed"] == 3
-    assert (bucket.ages, rows.failed, rows.overdue, rows.forgotten) == (
-        {"storage/a": OLD},
-        [],
-        3,
-        0,
-    )
+    assert (bucket.ages, rows.failed) == ({"storage/a": OLD}, [])
 
 
 def test_a_run_stops_in_time_and_says_that_it_did_not_finish() -> None:

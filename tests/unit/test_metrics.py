@@ -12,8 +12,8 @@ from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 
 
-class Unfinished:
-    def oldest_unfinished_age_seconds(self) -> float:
+class Totals:
+    def oldest_unsettled_age_seconds(self) -> float:
         return 12.5
 
 
@@ -45,7 +45,7 @@ def test_waiting_work_is_written_as_metrics_of_this_deployment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "images-of-ada")
-    metrics.measure(Unfinished(), Queues(MessageCounts(waiting=7, dead=2)))
+    metrics.measure(Totals(), Queues(MessageCounts(waiting=7, soon=5, dead=2)))
     record = written(capsys)
     (declared,) = record["_aws"]["CloudWatchMetrics"]
     assert (declared["Namespace"], declared["Dimensions"]) == ("ImageApi", [["service"]])
@@ -61,6 +61,6 @@ def test_a_broker_that_is_away_leaves_the_age_to_be_measured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "image-api")
-    metrics.measure(Unfinished(), Queues(None))
+    metrics.measure(Totals(), Queues(None))
     # No zeros: an alarm would take them for good news.
     assert metrics_of(written(capsys)) == {"OldestWorkAge": ("Seconds", [12.5])}

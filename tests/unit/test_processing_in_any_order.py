@@ -1,88 +1,97 @@
-"""Whatever order, repetition and outage the messages meet, the end is the same."""
+"""Whatever order, repetition, loss and outage the messages meet, the end is the same."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from image_api.core import events, processing
+from image_api.core.changes import LEASE_SECONDS
 from image_api.core.events import Event
-from image_api.core.messages import RETRY_DELAYS_SECONDS, ReceivedMessage
+from image_api.core.messages import ReceivedMessage
 from image_api.core.processing import Processor
 from image_api.core.settling import Consumer
-from image_api.errors import DamagedImage, ServiceUnavailable
-from image_api.imaging import Rendition
-from tests.fakes import (
-    OCCURRED_AT,
-    FakeProcessingRecords,
-    FakePublisher,
-    FakeStorage,
-    ProcessedImage,
-)
+from image_api.errors import ServiceUnavailable
+from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
+from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, again, away, rendered, sent
 
 # Small enough to meet each other, large enough for gaps.
 MAX_IMAGES = 3
 MAX_CHANGES = 5
-
-
-def rendered(
-    original: bytes, *, size: tuple[int, int] | None = None, fit: str = "cover"
-) -> list[Rendition]:
-    if original == b"damaged":
-        raise DamagedImage("The image is damaged")
-    width, height = size or (640, 480)
-    image = original if size is None else b"%dx%d" % size
-    return [
-        Rendition("image", image, "image/png", "png", width, height, False),
-        Rendition("thumbnail", b"of " + image, "image/webp", "webp", 32, 24, False),
-    ]
+# Why a change may fail that could have been applied: each only after faults of its kind.
+_GIVEN_UP = ("It failed 6 times", "3 attempts ended the process")
 
 
 class Crash(BaseException):
     """The process is gone: nothing after this line was run."""
 
 
+class Fuse:
+    """Counts the calls of everything behind it, and breaks before or after one of them."""
+
+    def __init__(self) -> None:
+        self.calls_left: int | None = None
+        self.breaks_after = False
+        self.error: BaseException = Crash()
+
+    def behind(self, target: Any) -> Any:
+        fuse = self
+
+        class Behind:
+            def __getattr__(self, name: str) -> Any:
+                found = getattr(target, name)
+                return fuse._wrapped(found) if callable(found) else found
+
+        return Behind()
+
+    def _wrapped(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            if self.calls_left is not None:
+                self.calls_left -= 1
+            if self.calls_left != 0:
+                return call(*arguments, **options)
+            self.calls_left = None
+            if self.breaks_after:
+                call(*arguments, **options)
+            raise self.error
+
+        return called
+
+
 class AnyOrder(RuleBasedStateMachine):
-    """Accepts changes, delivers any messages that ever were in the queue, breaks the storage,
-    kills the consumer.
+    """Accepts changes, delivers, repeats and loses any messages, breaks storage, broker and
+    database at any call, kills the consumer, lets time pass.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(processing, "render", rendered)
-        self.records = FakeProcessingRecords()
+        self.log = FakeChangeLog()
         self.storage = FakeStorage()
         self.publisher = FakePublisher()
-        processor = Processor(records=lambda: self.records, storage=self.storage)
-        self.consumer = Consumer(processor, self.publisher, "events", workers=1)
+        self.fuse = Fuse()
         self.accepted: dict[int, list[Event]] = {}
         self.queue: list[ReceivedMessage] = []
         self.seen: list[ReceivedMessage] = []
-        self.crashes = 0
-        self.left_to_the_relay = 0
-
-    @initialize()
-    def storage_answers(self) -> None:
-        self.storage.fault = lambda _operation, _key: None
+        self.breaks = 0
+        self.consumer = self._another_process()
 
     @precondition(lambda self: len(self.accepted) < MAX_IMAGES)
-    @rule(damaged=st.booleans())
-    def accept_upload(self, damaged: bool) -> None:
-        image_id = len(self.accepted) + 1
-        key = f"storage/{image_id:032x}/original.png"
+    @rule(damaged=st.booleans(), user_id=st.integers(1, 2), arrives=st.booleans())
+    def accept_upload(self, damaged: bool, user_id: int, arrives: bool) -> None:
+        key = f"storage/{len(self.accepted):032x}/original.png"
         self.storage.objects[key] = (b"damaged" if damaged else b"original", "image/png")
-        self.records.images[image_id] = ProcessedImage(original_key=key)
-        self.accepted[image_id] = []
-        self._send(image_id, events.UPLOAD_REQUESTED, {})
+        self._send(self.log.accept_upload(key, user_id=user_id), arrives)
 
     @rule(
-        number=st.integers(0, MAX_IMAGES - 1),
+        image_id=st.integers(1, MAX_IMAGES),
         changes=st.fixed_dictionaries(
             {},
             optional={
@@ -91,30 +100,21 @@ class AnyOrder(RuleBasedStateMachine):
                 "resolution": st.sampled_from(["10x10", "20x20", "nonsense"]),
             },
         ),
+        arrives=st.booleans(),
     )
-    def accept_update(self, number: int, changes: dict[str, str]) -> None:
-        image = self._changeable(number + 1)
-        if image is not None:
-            image.accepted_sequence += 1
-            image.status = "processing"
-            self._send(number + 1, events.UPDATE_REQUESTED, {"changes": changes})
+    def accept_update(self, image_id: int, changes: dict[str, str], arrives: bool) -> None:
+        if self._is_changeable(image_id):
+            self._send(self.log.accept_update(image_id, changes), arrives)
 
-    @rule(number=st.integers(0, MAX_IMAGES - 1))
-    def accept_delete(self, number: int) -> None:
-        image = self._changeable(number + 1)
-        if image is not None:
-            image.accepted_sequence += 1
-            image.deleted = True
-            self._send(number + 1, events.DELETE_REQUESTED, {})
+    @rule(image_id=st.integers(1, MAX_IMAGES), arrives=st.booleans())
+    def accept_delete(self, image_id: int, arrives: bool) -> None:
+        if self._is_changeable(image_id):
+            self._send(self.log.accept_delete(image_id), arrives)
 
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
         """A batch in any order, of any size, from anywhere in the queue."""
-        batch = data.draw(st.lists(st.sampled_from(self.queue), max_size=5)) if self.queue else []
-        for delivery in batch:
-            if delivery in self.queue:
-                self.queue.remove(delivery)
-        self._process(batch)
+        self._process(self._drawn(data, max_size=5))
 
     @rule(data=st.data())
     def deliver_again(self, data: st.DataObject) -> None:
@@ -122,165 +122,172 @@ class AnyOrder(RuleBasedStateMachine):
         if self.seen:
             self._process(data.draw(st.lists(st.sampled_from(self.seen), max_size=3)))
 
+    @rule(
+        data=st.data(),
+        calls=st.integers(1, 12),
+        breaks_after=st.booleans(),
+        error=st.sampled_from([Crash(), ServiceUnavailable("away"), KeyError("a mistake")]),
+    )
+    def deliver_and_break(
+        self, data: st.DataObject, calls: int, breaks_after: bool, error: BaseException
+    ) -> None:
+        """At one call of the log, the storage or the broker; what was not confirmed comes again."""
+        batch = self._drawn(data, max_size=3)
+        self.fuse.calls_left, self.fuse.breaks_after = calls, breaks_after
+        self.fuse.error = error
+        try:
+            self._process(batch)
+        except (Crash, ServiceUnavailable):
+            self.queue += [replace(message, redelivered=True) for message in batch]
+            self._take_back()
+        if self.fuse.calls_left is None:
+            self.breaks += 1
+        self.fuse.calls_left = None
+        if isinstance(error, Crash):
+            self.consumer = self._another_process()
+
     @rule(data=st.data(), operation=st.sampled_from(["put", "get", "delete"]))
-    def deliver_during_an_outage(self, data: st.DataObject, operation: str) -> None:
-        # One that is not at its last attempt: being given up is another matter.
-        patient = [d for d in self.queue if d.attempt < len(RETRY_DELAYS_SECONDS) - 1]
-        if patient:
-            delivery = data.draw(st.sampled_from(patient))
-            self.queue.remove(delivery)
+    def deliver_during_an_outage_of_the_storage(self, data: st.DataObject, operation: str) -> None:
+        self.breaks += 1
+        self.storage.fault = away(operation)
+        self._process(self._drawn(data, max_size=3))
+        self.storage.fault = away()
 
-            def away(attempted: str, _: str) -> None:
-                if attempted == operation:
-                    raise ServiceUnavailable("The storage did not answer")
+    @rule()
+    def lose_all_messages(self) -> None:
+        self.queue.clear()
 
-            self.storage.fault = away
-            self._process([delivery])
-            self.storage_answers()
+    @rule(seconds=st.sampled_from([1, 30, LEASE_SECONDS]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.log.now += seconds
 
-    @rule(data=st.data(), is_committed=st.booleans())
-    def crash_around_the_commit(self, data: st.DataObject, is_committed: bool) -> None:
-        """The objects are stored; the transaction is or is not; the message comes again."""
-        if not self.queue:
-            return
-        delivery = data.draw(st.sampled_from(self.queue))
-        outcomes = len(self.records.outcomes)
-        with pytest.MonkeyPatch.context() as patch:
-            for name in ("complete", "fail", "reject", "remove"):
-                patch.setattr(
-                    self.records, name, _crashing(getattr(self.records, name), is_committed)
-                )
-            try:
-                self.consumer.consume([delivery])
-            except Crash:
-                self.crashes += 1
-                self.left_to_the_relay += len(self.records.outcomes) - outcomes
-            else:
-                self.queue.remove(delivery)
-                self._take_back([delivery])
+    @rule()
+    def relay(self) -> None:
+        """Sends again what is not settled."""
+        self.queue += [sent(row.event) for row in self.log.changes.values() if row.outcome is None]
 
     @invariant()
     def what_is_served_exists(self) -> None:
-        for image in self.records.images.values():
-            served = {rendition.object_key for rendition in image.renditions.values()}
+        for image in self.log.images.values():
             if not image.deleted:
-                assert {image.original_key, *served} <= set(self.storage.objects)
+                assert {image.original_key, *_keys(image)} <= set(self.storage.objects)
 
     @invariant()
-    def every_event_has_at_most_one_outcome(self) -> None:
-        settled = [event.id for event, _ in self.records.outcomes]
-        assert len(settled) == len(set(settled))
-
-    @invariant()
-    def the_changes_of_an_image_are_settled_in_order(self) -> None:
+    def the_changes_of_an_image_are_settled_once_and_in_order(self) -> None:
         for image_id in self.accepted:
             sequences = [
-                event.sequence for event, _ in self.records.outcomes if event.image_id == image_id
+                outcome.sequence for outcome in self.log.outcomes if outcome.image_id == image_id
             ]
             assert sequences == list(range(1, len(sequences) + 1))
 
     def teardown(self) -> None:
         try:
-            while self.queue:
+            for _ in range(200):
+                self.relay()
+                if not self.queue:
+                    break
                 batch, self.queue = self.queue, []
                 self._process(batch)
-            self._sweep()
+                self.let_time_pass(600)
             self._check_the_end()
         finally:
             self.patch.undo()
             self.consumer.close()
 
-    def _sweep(self) -> None:
-        """What the janitor does: only a crash leaves objects that no row speaks of."""
-        named = {
-            key
-            for image in self.records.images.values()
-            for key in {image.original_key, *_keys(image)}
-        }
-        orphans = set(self.storage.objects) - named
-        assert not orphans or self.crashes
-        for key in orphans:
-            del self.storage.objects[key]
-
     def _check_the_end(self) -> None:
-        objects: dict[str, bytes] = {}
+        objects: set[str] = set()
         for image_id, changes in self.accepted.items():
-            settled = [event.id for event, _ in self.records.outcomes if event.image_id == image_id]
-            assert settled == [event.id for event in changes]
+            rows = [self.log.changes[event.id] for event in changes]
+            assert all(row.outcome for row in rows)
+            assert len([o for o in self.log.outcomes if o.image_id == image_id]) == len(changes)
             if changes[-1].type == events.DELETE_REQUESTED:
-                assert image_id not in self.records.images
+                assert image_id not in self.log.images
                 continue
-            image = self.records.images[image_id]
+            image = self.log.images[image_id]
             self._check_image(image, changes)
-            objects.update(
-                {key: self.storage.objects[key][0] for key in {image.original_key, *_keys(image)}}
-            )
-        assert {key: data for key, (data, _) in self.storage.objects.items()} == objects
-        assert len(self.records.published) + self.left_to_the_relay == len(self.records.outcomes)
+            objects |= {image.original_key, *_keys(image)}
+        # Only what broke in its midst leaves objects that no row speaks of, for the janitor.
+        assert set(self.storage.objects) - objects == set() or self.breaks
+        assert objects <= set(self.storage.objects)
+        unpublished = len(self.log.outcomes) - len(self.log.published)
+        assert 0 <= unpublished <= self.breaks * MAX_CHANGES
 
     def _check_image(self, image: ProcessedImage, changes: list[Event]) -> None:
         """The image as the changes make it when they are applied one after the other, once."""
-        title, visibility, size, status = "photo.png", "shared", (640, 480), "ready"
-        original = self.storage.objects[image.original_key][0]
-        damaged, was_rendered = original == b"damaged", False
-        for event in changes:
+        title, visibility, status, was_rendered = "photo.png", "shared", "ready", False
+        sizes = {(640, 480)}
+        damaged = self.storage.objects[image.original_key][0] == b"damaged"
+        for number, event in enumerate(changes):
             wanted: dict[str, str] = event.data.get("changes") or {}
             resolution = wanted.get("resolution")
-            renders = resolution is not None or not was_rendered
-            if resolution == "nonsense" or (renders and damaged):
+            # One that a later change replaces need not be rendered.
+            is_replaced = was_rendered and any(
+                "resolution" in (later.data.get("changes") or {}) for later in changes[number + 1 :]
+            )
+            renders = not was_rendered or (resolution is not None and not is_replaced)
+            row = self.log.changes[event.id]
+            if self.breaks and (row.reason or "").startswith(_GIVEN_UP):
                 status = "failed"
                 continue
+            if resolution == "nonsense" or (renders and damaged):
+                assert row.outcome == "failed"
+                status = "failed"
+                continue
+            assert row.outcome == "applied"
             title, visibility = wanted.get("title", title), wanted.get("visibility", visibility)
-            status, was_rendered = "ready", True
+            width, _, height = (resolution or "640x480").partition("x")
             if renders:
-                width, _, height = (resolution or "640x480").partition("x")
-                size = (int(width), int(height))
+                sizes = {(int(width), int(height))}
+            elif resolution is not None:
+                sizes |= {(int(width), int(height))}
+            status, was_rendered = "ready", True
         assert (image.title, image.visibility, image.status) == (title, visibility, status)
         if was_rendered:
             shown = image.renditions["image"]
-            assert (shown.width, shown.height) == size
+            assert (shown.width, shown.height) in sizes
             assert shown.size_bytes == len(self.storage.objects[shown.object_key][0])
 
-    def _changeable(self, image_id: int) -> ProcessedImage | None:
-        image = self.records.images.get(image_id)
-        if image is None or image.deleted or len(self.accepted[image_id]) >= MAX_CHANGES:
-            return None
-        return image
+    def _is_changeable(self, image_id: int) -> bool:
+        image = self.log.images.get(image_id)
+        return (
+            image is not None and not image.deleted and len(self.accepted[image_id]) < MAX_CHANGES
+        )
 
-    def _send(self, image_id: int, event_type: str, data: dict[str, Any]) -> None:
-        sequence = len(self.accepted[image_id]) + 1
-        event = Event(events.new_id(), event_type, image_id, sequence, data, "", OCCURRED_AT)
-        self.accepted[image_id].append(event)
-        self.queue.append(ReceivedMessage(events.encode(event), event.id, "", event_type))
+    def _send(self, event: Event, arrives: bool) -> None:
+        self.accepted.setdefault(event.image_id, []).append(event)
+        if arrives:
+            self.queue.append(sent(event))
+
+    def _drawn(self, data: st.DataObject, *, max_size: int) -> list[ReceivedMessage]:
+        if not self.queue:
+            return []
+        positions = data.draw(
+            st.lists(st.integers(0, len(self.queue) - 1), max_size=max_size, unique=True)
+        )
+        batch = [self.queue[position] for position in positions]
+        self.queue = [
+            message for position, message in enumerate(self.queue) if position not in positions
+        ]
+        return batch
 
     def _process(self, batch: list[ReceivedMessage]) -> None:
-        self.consumer.consume(batch)
-        self._take_back(batch)
-
-    def _take_back(self, batch: list[ReceivedMessage]) -> None:
-        """What was sent to the delay queues is in the queue again, sooner or later."""
+        self.consumer.consume(batch, lambda: TIMEOUT_MILLISECONDS)
         self.seen += batch
-        for queue, message in self.publisher.messages:
-            if queue != "events.dead":
-                self.queue.append(
-                    ReceivedMessage(
-                        message.body,
-                        message.message_id,
-                        message.correlation_id,
-                        message.type,
-                        message.headers,
-                    )
-                )
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """What was sent to the delay queues is in the queue again, sooner or later."""
+        self.queue += [
+            again(message) for queue, message in self.publisher.messages if queue != "events.dead"
+        ]
         self.publisher.messages.clear()
 
-
-def _crashing(write: Callable[..., Event | None], is_committed: bool) -> Callable[..., None]:
-    def crash(*arguments: Any, **options: Any) -> None:
-        if is_committed:
-            write(*arguments, **options)
-        raise Crash
-
-    return crash
+    def _another_process(self) -> Consumer:
+        log, storage = self.fuse.behind(self.log), self.fuse.behind(self.storage)
+        publisher = self.fuse.behind(self.publisher)
+        return Consumer(
+            lambda: log, Processor(lambda: log, storage), publisher, "events", workers=1
+        )
 
 
 def _keys(image: ProcessedImage) -> set[str]:
@@ -288,4 +295,4 @@ def _keys(image: ProcessedImage) -> set[str]:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = hypothesis_settings(max_examples=80, stateful_step_count=40)
+TestAnyOrder.settings = hypothesis_settings(max_examples=100, stateful_step_count=40)

@@ -25,7 +25,14 @@ _GRANTS = """
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    users, sign_in_failures, images, renditions, image_totals, outbox, inbox TO {role};
+    users, sign_in_failures, images, renditions, image_totals, outbox, inbox,
+    changes_in_broker TO {role};
+-- What was accepted never changes; rows leave when they are old.
+REVOKE UPDATE ON changes FROM {role};
+GRANT SELECT, INSERT, DELETE, UPDATE (
+    published_at, due_at, begun_for, attempts, failures, settled_at, outcome, reason,
+    outcome_id, outcome_type, outcome_data, outcome_published_at
+) ON changes TO {role};
 """
 
 

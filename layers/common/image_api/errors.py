@@ -112,3 +112,7 @@ class ServiceUnavailable(ImageApiError):
     """The database, the broker or the storage did not answer; the same request may work later."""
 
     retry_after_seconds = 5
+
+
+class MessageRefused(ServiceUnavailable):
+    """The broker answers, and no queue takes the message."""

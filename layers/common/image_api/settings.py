@@ -162,6 +162,12 @@ def janitor() -> JanitorSettings:
 
 
 @cache
+def changes_kept_days() -> int:
+    """How long the log of changes goes back."""
+    return _number("CHANGES_KEPT_DAYS", 90, 1)
+
+
+@cache
 def default_visibility() -> Visibility:
     match _optional("DEFAULT_VISIBILITY") or "shared":
         case "shared":
@@ -187,6 +193,7 @@ def load_all() -> None:
     sign_in_throttle()
     registration_throttle()
     janitor()
+    changes_kept_days()
     default_visibility()
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from image_api.aws.signing import UrlSigner
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
+    from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.database import Database
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
-    from image_api.postgres.outbox import Outbox
     from image_api.postgres.users import PostgresUserRecords
     from image_api.rabbitmq.broker import Broker
 
@@ -80,10 +80,17 @@ def janitor_records() -> PostgresJanitorRecords:
 
 
 @cache
-def outbox() -> Outbox:
-    from image_api.postgres.outbox import Outbox
+def event_sink() -> PostgresEventSink:
+    from image_api.postgres.changes import PostgresEventSink
 
-    return Outbox(database(), broker())
+    return PostgresEventSink(database(), broker())
+
+
+@cache
+def relay_records() -> PostgresRelayRecords:
+    from image_api.postgres.changes import PostgresRelayRecords
+
+    return PostgresRelayRecords(database())
 
 
 @cache
@@ -102,14 +109,20 @@ def url_signer() -> UrlSigner:
 
 @cache
 def consumer() -> Consumer:
+    import threading
+
     from image_api.core.processing import Processor
     from image_api.core.settling import Consumer
     from image_api.postgres.database import Database
-    from image_api.postgres.processing import PostgresProcessingRecords
+    from image_api.postgres.processing import PostgresChangeLog
 
-    processor = Processor(
+    threads = threading.local()
+
+    def log() -> PostgresChangeLog:
         # Each thread of the consumer talks to the database over a connection of its own.
-        records=lambda: PostgresProcessingRecords(Database(settings.database_url()), broker()),
-        storage=storage(),
-    )
-    return Consumer(processor, broker(), settings.broker().queue)
+        if not hasattr(threads, "log"):
+            threads.log = PostgresChangeLog(Database(settings.database_url()), broker())
+        made: PostgresChangeLog = threads.log
+        return made
+
+    return Consumer(log, Processor(log, storage()), broker(), settings.broker().queue)

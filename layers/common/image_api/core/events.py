@@ -77,8 +77,8 @@ def decode(body: bytes) -> Event:
         return Event(
             id=str(UUID(document["id"])),
             type=_text(document["type"]),
-            image_id=_positive(data.pop("image_id")),
-            sequence=_positive(data.pop("sequence")),
+            image_id=_positive(data.pop("image_id"), 2**63),
+            sequence=_positive(data.pop("sequence"), 2**31),
             data=data,
             correlation_id=_text(document.get("correlationid", "")),
             occurred_at=_text(document["time"]),
@@ -92,10 +92,13 @@ def decode(body: bytes) -> Event:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a string")
+    # Neither can be kept in Postgres, nor a lone surrogate be sent on.
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("a character that is not one")
     return value
 
 
-def _positive(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
+def _positive(value: object, limit: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < limit:
         raise TypeError("not a positive number")
     return value

@@ -29,8 +29,6 @@ class Report:
     objects_seen: int = 0
     objects_without_row: int = 0
     rows_without_object: int = 0
-    removals_resumed: int = 0
-    events_forgotten: int = 0
     finished: bool = False
 
 
@@ -41,11 +39,6 @@ class JanitorRecords(Protocol):
         """
 
     def fail_for_missing_file(self, image_id: int) -> None: ...
-
-    def resume_removals(self, min_age_seconds: int, dry_run: bool) -> int:
-        """Asks again for the removals that were accepted long ago and not carried out."""
-
-    def forget_old_events(self) -> int: ...
 
 
 class ObjectListing(Protocol):
@@ -70,9 +63,6 @@ def sweep(
     An object or a row younger than `min_age_seconds` may belong to a request under way.
     """
     report = Report(dry_run)
-    if not dry_run:
-        report.events_forgotten = records.forget_old_events()
-    report.removals_resumed = records.resume_removals(min_age_seconds, dry_run)
     begin = f"{PREFIX}{int(start * 256) % 256:02x}"
     report.finished = all(
         _sweep_range(

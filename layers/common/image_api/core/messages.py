@@ -24,6 +24,12 @@ REDRIVEN_HEADER: Final = "x-redriven"
 # would grow with every round until the message is too large for its queue.
 DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
+# What a message that is sent again may carry, far below what a frame holds.
+_MAX_HEADERS = 32
+_MAX_HEADER_BYTES = 1024
+_MAX_NAME_BYTES = 128
+_MAX_PROPERTY_BYTES = 255
+
 
 def retry_queue(queue: str, delay_seconds: int) -> str:
     return f"{queue}.retry.{delay_seconds}s"
@@ -55,11 +61,7 @@ class ReceivedMessage:
     correlation_id: str
     type: str
     headers: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def attempt(self) -> int:
-        """How often it was tried before."""
-        return _count(self.headers.get(ATTEMPT_HEADER))
+    redelivered: bool = False
 
     @property
     def waits(self) -> int:
@@ -73,16 +75,15 @@ class ReceivedMessage:
 
     def resent(self, headers: Mapping[str, Any]) -> Message:
         """The same message for another queue, with `headers` beside or instead of its own."""
-        kept = {
-            name: value
-            for name, value in self.headers.items()
-            if not name.startswith(DEATH_HEADERS)
-        }
+        kept: dict[str, Any] = {}
+        for name, value in self.headers.items():
+            if len(kept) < _MAX_HEADERS and not name.startswith(DEATH_HEADERS):
+                kept[_text(name, _MAX_NAME_BYTES)] = _writable(value)
         return Message(
             body=self.body,
-            message_id=self.message_id,
-            correlation_id=self.correlation_id,
-            type=self.type,
+            message_id=_text(self.message_id, _MAX_PROPERTY_BYTES),
+            correlation_id=_text(self.correlation_id, _MAX_PROPERTY_BYTES),
+            type=_text(self.type, _MAX_PROPERTY_BYTES),
             timestamp=int(time.time()),
             headers={**kept, **headers},
         )
@@ -90,25 +91,48 @@ class ReceivedMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessageCounts:
-    """`waiting`: for the consumer, delays included; `dead`: given up."""
+    """`waiting`: for the consumer, delays included; of these `soon` within half a minute;
+    `dead`: given up.
+    """
 
     waiting: int
+    soon: int
     dead: int
 
 
 class MessagePublisher(Protocol):
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
-        """Raises ServiceUnavailable when the broker does not confirm it."""
+        """Raises ServiceUnavailable when the broker does not confirm it, and of these
+        MessageRefused when it answers that no queue takes it.
+        """
 
 
-def message_of(event: Event) -> Message:
+def message_of(event: Event, headers: Mapping[str, Any] | None = None) -> Message:
     return Message(
         body=events.encode(event),
         message_id=event.id,
-        correlation_id=event.correlation_id,
+        correlation_id=_text(event.correlation_id, _MAX_PROPERTY_BYTES),
         type=event.type,
         timestamp=int(time.time()),
+        headers=headers or {},
     )
+
+
+def _writable(value: Any) -> Any:
+    """What a client of another kind has sent may have no form here; text always has."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    try:
+        return _text(str(value), _MAX_HEADER_BYTES)
+    except (RecursionError, ValueError):
+        # Nested deeper, or a number longer, than Python writes.
+        return "?"
+
+
+def _text(value: str, max_bytes: int) -> str:
+    return value.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
 
 
 def _count(value: Any) -> int:

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from image_api.core.changes import ChangeTotals
 from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger, write_metrics
-
-
-class UnfinishedWork(Protocol):
-    def oldest_unfinished_age_seconds(self) -> float:
-        """How long the image that waits longest has waited for its last change; 0 for none."""
 
 
 class Queues(Protocol):
@@ -22,9 +18,9 @@ class Queues(Protocol):
         """Raises ServiceUnavailable when the broker is away."""
 
 
-def measure(unfinished: UnfinishedWork, queues: Queues) -> None:
+def measure(changes: ChangeTotals, queues: Queues) -> None:
     """Writes OldestWorkAge, and if the broker answers QueueDepth and DeadLetters."""
-    age_seconds = unfinished.oldest_unfinished_age_seconds()
+    age_seconds = changes.oldest_unsettled_age_seconds()
     counts: dict[str, int] = {}
     try:
         found = queues.message_counts()

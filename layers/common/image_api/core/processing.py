@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 from image_api.core import events, images
+from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.events import Event
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Fit, Rendition
 from image_api.imaging.pixels.rendering import render
 from image_api.observability import logger
-
-Outcome = Literal["applied", "failed", "duplicate", "waiting", "retried", "dead"]
 
 _DELETED = "The image was deleted"
 
@@ -29,59 +26,6 @@ _FAILED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ImageState:
-    """What processing needs to know of an image; `rendition_keys` are those served until now."""
-
-    original_key: str
-    applied_sequence: int
-    rendered: bool
-    failed: bool
-    deleted: bool
-    rendition_keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRendition:
-    name: str
-    object_key: str
-    content_type: str
-    size_bytes: int
-    width: int
-    height: int
-    animated: bool
-
-
-class ProcessingRecords(Protocol):
-    """Each of the four writers applies one event, its inbox row and its outcome in one
-    transaction. It returns the outcome to publish, or None when the event was applied meanwhile.
-    """
-
-    def state(self, event: Event) -> tuple[bool, ImageState | None]:
-        """Whether the event was applied before, and the image it is about."""
-
-    def complete(
-        self,
-        event: Event,
-        outcome_type: str,
-        renditions: list[StoredRendition],
-        *,
-        after_failure: bool = False,
-    ) -> Event | None:
-        """`after_failure`: this event was given up and must still be the image's last word."""
-
-    def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
-        """Gives the event up, and with it those before it that never came."""
-
-    def reject(self, event: Event, outcome_type: str | None, reason: str) -> Event | None:
-        """For an image that is gone; `outcome_type` is None where nobody is to be told."""
-
-    def remove(self, event: Event, outcome_type: str) -> Event | None: ...
-
-    def publish(self, event: Event) -> None:
-        """Publishes an outcome, or leaves it to the relay."""
-
-
 class RenditionStore(Protocol):
     def get(self, key: str) -> bytes: ...
 
@@ -93,10 +37,6 @@ class RenditionStore(Protocol):
         """Deletes whatever lies below `prefix`, which ends with a slash."""
 
 
-class TooEarly(Exception):
-    """An earlier change of the same image has not been applied yet."""
-
-
 class NeverPossible(Exception):
     """No repetition would help; the text says why, for the image's owner."""
 
@@ -104,73 +44,49 @@ class NeverPossible(Exception):
 class Processor:
     """Applies one change at a time in each thread; threads work on different images."""
 
-    def __init__(
-        self, *, records: Callable[[], ProcessingRecords], storage: RenditionStore
-    ) -> None:
-        """`records` is called once for each thread."""
-        self._make_records = records
+    def __init__(self, log: Callable[[], ChangeLog], storage: RenditionStore) -> None:
+        """`log` is called for each use: every thread has one of its own."""
+        self._log = log
         self._storage = storage
-        self._local = threading.local()
 
-    def apply(self, event: Event, *, redriven: bool) -> Outcome:
-        """Raises TooEarly, NeverPossible, InvalidImage, ObjectMissing or ServiceUnavailable.
-
-        `redriven`: somebody sent it back from among the dead letters.
-        """
-        applied, image = self._records.state(event)
-        after_failure = redriven and _is_last_failure(event, image)
-        if applied and not after_failure:
-            return "duplicate"
-        if image is None:
-            return self._reject(event, _DELETED)
-        if event.sequence <= image.applied_sequence and not after_failure:
-            return "duplicate"
-        if event.sequence > image.applied_sequence + 1:
-            raise TooEarly
+    def apply(self, work: Work) -> Outcome:
+        """Raises NeverPossible, InvalidImage, ObjectMissing or ServiceUnavailable."""
+        event, image = work.event, work.image
         if event.type == events.DELETE_REQUESTED:
-            # The whole folder: a render that was given up may have left files no row names.
-            self._storage.delete_folder(_folder(image))
-            return self._finish(self._records.remove(event, _COMPLETED[event.type]), "applied")
-        if image.deleted:
-            return self._finish(self._records.fail(event, _FAILED[event.type], _DELETED), "failed")
-        return self._change(event, image, after_failure=after_failure)
-
-    def is_settled(self, event: Event, *, redriven: bool) -> bool:
-        """Whether nothing is left to be done about the event, not even to give it up."""
-        applied, image = self._records.state(event)
-        return applied and not (redriven and _is_last_failure(event, image))
-
-    def fail(self, event: Event, reason: str) -> None:
-        """Gives the event up, for the image's owner to read why."""
-        _, image = self._records.state(event)
-        if image is None:
-            self._reject(event, reason)
-        else:
-            self._finish(self._records.fail(event, _FAILED[event.type], reason), "failed")
-
-    def _reject(self, event: Event, reason: str) -> Outcome:
-        return self._finish(self._records.reject(event, _FAILED.get(event.type), reason), "failed")
-
-    def _change(self, event: Event, image: ImageState, *, after_failure: bool) -> Outcome:
-        renditions = self._render(event, image)
-        outcome = self._finish(
-            self._records.complete(
-                event, _COMPLETED[event.type], renditions, after_failure=after_failure
-            ),
-            "applied",
-        )
-        if renditions and outcome == "applied":
+            if image is not None:
+                # The whole folder: a render that was given up may have left files no row names.
+                self._storage.delete_folder(_folder(image))
+            return self._finish(self._log().remove(work, _COMPLETED[event.type]), "applied")
+        if image is None or image.deleted:
+            return self.fail(work, _DELETED)
+        renditions = self._render(work, image)
+        completed = self._log().complete(work, _COMPLETED[event.type], renditions)
+        if completed is None:
+            return self._come_too_late(work, image)
+        if renditions:
             self._delete_superseded(image, renditions)
-        return outcome
+        return self._finish([completed], "applied")
 
-    def _render(self, event: Event, image: ImageState) -> list[StoredRendition]:
+    def fail(self, work: Work, reason: str) -> Outcome:
+        """Gives the change up, for the image's owner to read why."""
+        failed = self._log().fail(work, _FAILED[work.event.type], reason)
+        return self._finish([failed] if failed is not None else [], "failed")
+
+    def _come_too_late(self, work: Work, image: ImageState) -> Outcome:
+        """A removal waits for nothing, so what was stored meanwhile may have to go as well."""
+        if self._log().is_deleted(work.event.image_id):
+            self._storage.delete_folder(_folder(image))
+        return "duplicate"
+
+    def _render(self, work: Work, image: ImageState) -> list[StoredRendition]:
         """Renders what the event asks for and stores it, under keys that a repetition finds again.
 
         A change of title or visibility renders nothing, but a picture that could not be
         processed before gets another chance.
         """
+        event = work.event
         size, fit = _wanted_size(event)
-        if size is None and image.rendered:
+        if image.rendered and (size is None or work.is_replaced):
             return []
         original = self._storage.get(image.original_key)
         folder = f"{_folder(image)}{event.sequence}"
@@ -208,35 +124,16 @@ class Processor:
             # The change is applied and must not be repeated for this.
             logger.warning("superseded objects were left behind", reason=error.detail)
 
-    def _finish(self, outcome_event: Event | None, outcome: Outcome) -> Outcome:
-        if outcome_event is None:
+    def _finish(self, outcomes: list[Event], outcome: Outcome) -> Outcome:
+        if not outcomes:
             return "duplicate"
-        self._records.publish(outcome_event)
+        self._log().publish(outcomes)
         return outcome
-
-    @property
-    def _records(self) -> ProcessingRecords:
-        records: ProcessingRecords | None = getattr(self._local, "records", None)
-        if records is None:
-            records = self._local.records = self._make_records()
-        return records
 
 
 def _folder(image: ImageState) -> str:
     """Where everything of one image lies, with a slash at the end."""
     return image.original_key.rpartition("/")[0] + "/"
-
-
-def _is_last_failure(event: Event, image: ImageState | None) -> bool:
-    """Whether the image failed with this event: sent back from among the dead letters, it has
-    another chance. Once a later change was applied, the older one never undoes it.
-    """
-    return (
-        image is not None
-        and image.failed
-        and not image.deleted
-        and image.applied_sequence == event.sequence
-    )
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:

@@ -1,31 +1,117 @@
-"""Publishes what the outbox still holds, batch by batch, while the function has time."""
+"""Publishes what is not known to be published, and again what is overdue, while there is time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from image_api.core.events import Event
+from image_api.core.messages import MessageCounts
+from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 
-# A batch waits for a confirm of each message; this leaves it time to end.
+# Left to the request that wrote them: it is about to publish them itself.
+GRACE_SECONDS = 10
+# A message that is not there after so long may be lost.
+OVERDUE_SECONDS = 60
+BATCH_SIZE = 500
+FORGET_SIZE = 10_000
+# What a step may take, and what is left for the statements that write it down.
+_MAX_STEP_SECONDS = 10.0
 _MIN_REMAINING_MILLISECONDS = 15_000
 
 
-class WaitingEvents(Protocol):
-    def relay_batch(self) -> int:
-        """Publishes the oldest; returns how many, 0 when none is left."""
+class RelayRecords(Protocol):
+    def unpublished(self, batch_size: int, grace_seconds: int) -> list[Event]:
+        """The oldest, requests first."""
+
+    def overdue(self, batch_size: int, overdue_seconds: int) -> list[Event]:
+        """Published so long ago, due so long, and not settled."""
+
+    def mark_published(self, published: Sequence[Event]) -> None: ...
+
+    def forget_old(self, kept_days: int, batch_size: int) -> int:
+        """Of what is settled and published; how many left."""
 
 
-def relay_all(outbox: WaitingEvents, remaining_milliseconds: Callable[[], int]) -> dict[str, int]:
-    """How many were published. Raises ServiceUnavailable when the broker is away: the schedule
-    comes again.
+class RelayBroker(Protocol):
+    def publish_events(self, events: Sequence[Event], seconds: float) -> list[Event]:
+        """Those that were confirmed; as many are begun as can be in about that time. Raises
+        ServiceUnavailable when the broker is away.
+        """
+
+    def message_counts(self) -> MessageCounts: ...
+
+    def declare_topology(self) -> None: ...
+
+
+def relay_all(
+    records: RelayRecords, broker: RelayBroker, remaining_milliseconds: Callable[[], int]
+) -> dict[str, int]:
+    """How many were published, and how many of these again. Raises ServiceUnavailable when the
+    broker is away: the schedule comes again.
     """
+    counts = _counts(broker)
     published = 0
-    while remaining_milliseconds() > _MIN_REMAINING_MILLISECONDS:
-        batch = outbox.relay_batch()
-        if batch == 0:
+    while (seconds := _seconds_left(remaining_milliseconds)) > 0:
+        waiting = records.unpublished(BATCH_SIZE, GRACE_SECONDS)
+        if not waiting or not (confirmed := _publish(records, broker, waiting, seconds)):
             break
-        published += batch
-    if published:
-        logger.info("waiting events published", published=published)
-    return {"published": published}
+        published += confirmed
+    repeated = _repeat(records, broker, counts, _seconds_left(remaining_milliseconds))
+    if published or repeated:
+        logger.info("waiting events published", published=published, repeated=repeated)
+    return {"published": published, "repeated": repeated}
+
+
+def forget_old(records: RelayRecords, kept_days: int) -> None:
+    """In steps that keep up with more than 100 changes a second."""
+    forgotten = records.forget_old(kept_days, FORGET_SIZE)
+    if forgotten:
+        logger.info("old changes forgotten", forgotten=forgotten)
+
+
+def _counts(broker: RelayBroker) -> MessageCounts:
+    """A broker that lost its queues gets them back before anything is sent to it."""
+    try:
+        return broker.message_counts()
+    except ServiceUnavailable:
+        broker.declare_topology()
+        return broker.message_counts()
+
+
+def _repeat(
+    records: RelayRecords, broker: RelayBroker, counts: MessageCounts, seconds: float
+) -> int:
+    """Any message wakes the consumer. As long as one for each change is about, none is lost that
+    would be missed: the changes only wait for their turn.
+    """
+    if seconds <= 0:
+        return 0
+    overdue = records.overdue(BATCH_SIZE, OVERDUE_SECONDS)
+    if counts.soon >= len(overdue):
+        return 0
+    # Without a binding they would be lost again.
+    broker.declare_topology()
+    return _publish(records, broker, overdue, seconds)
+
+
+def _publish(
+    records: RelayRecords, broker: RelayBroker, events: Sequence[Event], seconds: float
+) -> int:
+    try:
+        confirmed = broker.publish_events(events, seconds)
+    except ServiceUnavailable:
+        confirmed = []
+    if not confirmed:
+        # No exchange, or none of its queues takes them.
+        broker.declare_topology()
+        confirmed = broker.publish_events(events, seconds)
+    records.mark_published(confirmed)
+    return len(confirmed)
+
+
+def _seconds_left(remaining_milliseconds: Callable[[], int]) -> float:
+    """For the next step, which may have to be tried twice."""
+    left = (remaining_milliseconds() - _MIN_REMAINING_MILLISECONDS) / 1000
+    return min(_MAX_STEP_SECONDS, left / 2)

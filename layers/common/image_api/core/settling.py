@@ -1,14 +1,28 @@
-"""How each message of a batch ends: applied, sent around again, or buried."""
+"""What becomes of a batch of messages: each is a hint that there is work, and the log says which.
+
+Nothing that a message holds can fail the batch, and one that says something else than the log
+changes nothing.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from threading import Lock
 
 from image_api.core import events
+from image_api.core.changes import (
+    MAX_CRASHES,
+    MAX_FAILURES,
+    ChangeLog,
+    LoggedChange,
+    Outcome,
+    Work,
+)
 from image_api.core.events import Event, MalformedEvent
 from image_api.core.messages import (
     ATTEMPT_HEADER,
@@ -18,151 +32,343 @@ from image_api.core.messages import (
     MessagePublisher,
     ReceivedMessage,
     dead_queue,
+    message_of,
     retry_queue,
 )
-from image_api.core.processing import NeverPossible, Outcome, Processor, TooEarly
-from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
+from image_api.core.processing import NeverPossible, Processor
+from image_api.errors import InvalidImage, MessageRefused, ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
 
-# An event that overtook an earlier one of its image comes back soon, then less and less often.
-# The earlier one has 13 minutes for its own retries; after hours it is not coming.
-_WAIT_DELAYS_SECONDS = ((20, 1), (40, 5), (300, 30))
+# No picture takes longer than a minute, and what is begun must end before the function does.
+MIN_REMAINING_MILLISECONDS = 90_000
+# A message whose change is not settled yet comes back soon, then less and less often.
+_WAIT_DELAYS_SECONDS = ((20, 1), (40, 5))
+_LONGEST_WAIT_SECONDS = 30
+# A removal is never given up: the image is hidden, and its bytes must go.
+_REMOVAL_DELAY_SECONDS = 3600
+_MAX_REASON_CHARACTERS = 1000
 
-_Decoded = Event | MalformedEvent
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """A message of an accepted change that is not settled."""
+
+    message: ReceivedMessage
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """A message that is set aside; `event`: what it says, if that can be read."""
+
+    message: ReceivedMessage
+    reason: str
+    event: Event | None = None
 
 
 class Consumer:
-    """Settles every message of a batch by itself, so that none can fail the batch.
-
-    Images are processed in parallel, the events of one image in order.
-    """
+    """Images are processed in parallel, the changes of one image in order, users in turn."""
 
     def __init__(
         self,
+        log: Callable[[], ChangeLog],
         processor: Processor,
         publisher: MessagePublisher,
         queue: str,
         *,
         workers: int | None = None,
     ) -> None:
+        """`log` is called for each use: every thread has one of its own."""
+        self._log = log
         self._processor = processor
         self._publisher = publisher
         self._queue = queue
-        self._threads = ThreadPoolExecutor(
-            max_workers=workers or os.cpu_count() or 2, thread_name_prefix="processing"
-        )
+        self._last_user_id = 0
+        # Attempts that ended here in order when that could not be written: they were no crashes.
+        self._unwritten: Counter[str] = Counter()
+        self._workers = workers or os.cpu_count() or 2
+        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="processing")
 
-    def consume(self, messages: list[ReceivedMessage]) -> dict[str, int]:
-        """Counts of outcomes. Raises ServiceUnavailable when the broker takes no retry or dead
-        letter: then the whole batch comes again, and what was applied is recognised.
+    def consume(
+        self, messages: list[ReceivedMessage], remaining_milliseconds: Callable[[], int]
+    ) -> dict[str, int]:
+        """Counts of outcomes. As many changes are worked on as messages ask for, whosever they are.
+
+        Raises ServiceUnavailable when the database or the broker is away: the batch comes again,
+        and what was settled stays settled.
         """
-        groups: dict[object, list[tuple[ReceivedMessage, _Decoded]]] = {}
-        for message in messages:
-            try:
-                event = events.decode(message.body)
-            except MalformedEvent as error:
-                groups[object()] = [(message, error)]
-            else:
-                groups.setdefault(event.image_id, []).append((message, event))
-        counts: dict[str, int] = {}
-        for outcomes in self._threads.map(self._settle_group, groups.values()):
-            for outcome in outcomes:
-                counts[outcome] = counts.get(outcome, 0) + 1
-        return counts
+        hints, rejected = self._read(messages)
+        # Also one that is set aside wakes: it may stand for another that was lost.
+        waking = [hint.event.id for hint in hints]
+        waking += [each.event.id for each in rejected if each.event is not None]
+        batch = _Batch(waking, remaining_milliseconds)
+        batch.count("duplicate", len(messages) - len(hints) - len(rejected))
+        self._work(batch)
+        # Only now: a batch that comes again must not send anything twice.
+        for each in rejected:
+            self._reject(each.message, each.reason)
+            batch.count("rejected")
+        self._send_on(hints, batch)
+        return batch.counts
 
     def close(self) -> None:
         self._threads.shutdown()
 
-    def _settle_group(self, group: list[tuple[ReceivedMessage, _Decoded]]) -> list[Outcome]:
-        return [self._settle(message, event) for message, event in group]
+    def _read(self, messages: list[ReceivedMessage]) -> tuple[list[_Hint], list[_Rejected]]:
+        """The messages of accepted changes, one for each that is not settled, and the others."""
+        received: list[_Hint] = []
+        rejected: list[_Rejected] = []
+        for message in messages:
+            try:
+                received.append(_Hint(message, events.decode(message.body)))
+            except MalformedEvent as error:
+                rejected.append(_Rejected(message, str(error)))
+        logged = self._look_up([hint.event for hint in received]) if received else {}
+        if returned := [hint.event.id for hint in received if hint.message.redelivered]:
+            self._log().free(returned)
+        hints: dict[str, _Hint] = {}
+        for hint in received:
+            known = logged.get(hint.event.id)
+            if known is None:
+                reason = "No change was accepted under this id"
+                rejected.append(_Rejected(hint.message, reason, hint.event))
+            elif not _says_the_same(hint.event, known):
+                reason = "The message says something else than was accepted"
+                rejected.append(_Rejected(hint.message, reason, hint.event))
+            elif not known.is_settled or (hint.message.is_redriven and self._reopen(known.event)):
+                hints[known.event.id] = _Hint(hint.message, known.event)
+        return list(hints.values()), rejected
 
-    def _settle(self, message: ReceivedMessage, event: _Decoded) -> Outcome:
-        started_at = time.perf_counter()
-        if isinstance(event, MalformedEvent):
-            outcome = self._bury(message, str(event))
-        elif event.type not in events.REQUESTS:
-            outcome = self._bury(message, "The type of the event is unknown")
+    def _look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
+        """Should the log choke on an event, then not on those beside it."""
+        try:
+            return self._log().look_up(received)
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            if len(received) > 1:
+                each = [self._look_up([event]) for event in received]
+                return {name: known for found in each for name, known in found.items()}
+            logger.exception("unexpected error while looking up", event_id=received[0].id)
+            return {}
+
+    def _reopen(self, event: Event) -> bool:
+        try:
+            return self._log().reopen(event)
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            logger.exception("unexpected error while reopening", event_id=event.id)
+            return False
+
+    def _work(self, batch: _Batch) -> None:
+        working = [self._threads.submit(self._work_on, batch) for _ in range(self._workers)]
+        for future in working:
+            future.result()
+        # Whatever may have ended a process before is alone with this one, after all others. At
+        # least one of them has its turn, however many others wait.
+        while (message_id := batch.take(crashed=True)) and self._begin_and_settle(
+            message_id, batch, crashed=True
+        ):
+            pass
+        if batch.is_interrupted:
+            raise ServiceUnavailable("The database did not answer while changes were settled")
+
+    def _work_on(self, batch: _Batch) -> None:
+        while (message_id := batch.take()) and self._begin_and_settle(message_id, batch):
+            pass
+
+    def _begin_and_settle(self, message_id: str, batch: _Batch, *, crashed: bool = False) -> bool:
+        """Whether there was anything to do; never raises."""
+        work: Work | None = None
+        try:
+            work = self._log().begin(message_id, self._last_user_id, crashed=crashed)
+            if work is not None:
+                self._last_user_id = work.user_id
+                batch.count(self._settle(work))
+                self._unwritten.pop(work.event.id, None)
+        except ServiceUnavailable as error:
+            batch.interrupt()
+            logger.warning("the log cannot be written", reason=error.detail)
+        except Exception:
+            logger.exception("unexpected error while settling")
         else:
-            outcome = self._attempt(message, event)
-        logger.info(
-            "event settled",
+            if work is None:
+                batch.give_back(message_id)
+            return work is not None
+        if work is not None:
+            self._unwritten[work.event.id] += 1
+        return False
+
+    def _settle(self, work: Work) -> Outcome:
+        started_at = time.perf_counter()
+        crashes = work.crashes - self._unwritten[work.event.id]
+        reason: str | None = None
+        if crashes >= MAX_CRASHES and work.event.type != events.DELETE_REQUESTED:
+            reason = f"{crashes} attempts ended the process that made them"
+            outcome = self._give_up(work, reason)
+        else:
+            outcome, reason = self._attempt(work)
+        write = logger.warning if outcome == "dead" else logger.info
+        write(
+            "attempt ended",
             outcome=outcome,
-            event_id=message.message_id,
-            event_type=message.type,
-            image_id=None if isinstance(event, MalformedEvent) else event.image_id,
-            correlation_id=message.correlation_id,
-            attempt=message.attempt,
+            reason=reason,
+            event_id=work.event.id,
+            event_type=work.event.type,
+            image_id=work.event.image_id,
+            correlation_id=work.event.correlation_id,
+            attempt=work.failures + work.crashes + 1,
             duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
         )
         return outcome
 
-    def _attempt(self, message: ReceivedMessage, event: Event) -> Outcome:
+    def _attempt(self, work: Work) -> tuple[Outcome, str | None]:
         try:
-            return self._processor.apply(event, redriven=message.is_redriven)
-        except TooEarly:
-            return self._wait(message, event)
+            return self._processor.apply(work), None
         except (NeverPossible, InvalidImage) as error:
-            return self._give_up(message, event, str(error))
+            reason = str(error)
         except ObjectMissing:
-            return self._give_up(message, event, "The stored file is missing")
+            reason = "The stored file is missing"
         except ServiceUnavailable as error:
-            return self._retry(message, event, error.detail)
+            return self._retry(work, error.detail), error.detail
         except Exception as error:
             # One image must not hold up the others, whatever it does to the code: it gets its
             # retries like a temporary fault, and the log and the metrics say what happened.
             logger.exception(
                 "unexpected error while processing",
-                event_id=event.id,
-                image_id=event.image_id,
-                correlation_id=event.correlation_id,
+                event_id=work.event.id,
+                image_id=work.event.image_id,
+                correlation_id=work.event.correlation_id,
             )
-            return self._retry(message, event, type(error).__name__)
+            return self._retry(work, type(error).__name__), type(error).__name__
+        return self._give_up(work, reason), reason
 
-    def _wait(self, message: ReceivedMessage, event: Event) -> Outcome:
-        for limit, delay_seconds in _WAIT_DELAYS_SECONDS:
-            if message.waits < limit:
-                self._delay(message, delay_seconds, {WAITS_HEADER: message.waits + 1})
-                return "waiting"
-        return self._give_up(message, event, "An earlier change of this image never came")
+    def _retry(self, work: Work, reason: str) -> Outcome:
+        failures = work.failures + 1
+        if failures < MAX_FAILURES:
+            delay_seconds = RETRY_DELAYS_SECONDS[work.failures]
+        elif work.event.type != events.DELETE_REQUESTED:
+            return self._give_up(work, f"It failed {failures} times; at last: {reason}")
+        else:
+            delay_seconds = _REMOVAL_DELAY_SECONDS
+            if failures == MAX_FAILURES:
+                # Once, so that somebody looks.
+                self._bury(work, reason)
+        self._log().postpone(work, delay_seconds, reason)
+        return "postponed"
 
-    def _retry(self, message: ReceivedMessage, event: Event, reason: str) -> Outcome:
-        attempts = message.attempt + 1
-        if attempts > len(RETRY_DELAYS_SECONDS):
-            return self._give_up(message, event, f"It failed {attempts} times; at last: {reason}")
-        delay_seconds = RETRY_DELAYS_SECONDS[message.attempt]
-        self._delay(message, delay_seconds, {ATTEMPT_HEADER: attempts, REASON_HEADER: reason})
-        return "retried"
+    def _give_up(self, work: Work, reason: str) -> Outcome:
+        """Buries a copy of the event and fails the image; a crash between the two repeats both."""
+        if not self._bury(work, reason):
+            self._log().postpone(work, RETRY_DELAYS_SECONDS[-1], reason)
+            return "postponed"
+        return "dead" if self._processor.fail(work, reason) == "failed" else "duplicate"
 
-    def _give_up(self, message: ReceivedMessage, event: Event, reason: str) -> Outcome:
-        """Buries the message and fails the image; a crash between the two repeats both.
-
-        A removal has no failure: the image is hidden already, and the dead letter, sent again,
-        removes its files.
-        """
-        if event.type == events.DELETE_REQUESTED:
-            return self._bury(message, reason)
+    def _bury(self, work: Work, reason: str) -> bool:
+        """Whether the broker took it."""
+        headers = {
+            REASON_HEADER: reason[:_MAX_REASON_CHARACTERS],
+            ATTEMPT_HEADER: work.failures + work.crashes + 1,
+        }
         try:
-            if self._processor.is_settled(event, redriven=message.is_redriven):
-                return "duplicate"
-            self._bury(message, reason)
-            self._processor.fail(event, reason)
+            self._publisher.publish("", dead_queue(self._queue), message_of(work.event, headers))
         except ServiceUnavailable as error:
-            # Without the database nobody can be told: it comes back after the longest delay.
-            self._delay(
-                message,
-                RETRY_DELAYS_SECONDS[-1],
-                {ATTEMPT_HEADER: message.attempt, REASON_HEADER: error.detail},
+            logger.warning("a change cannot be given up yet", reason=error.detail)
+            return False
+        return True
+
+    def _reject(self, message: ReceivedMessage, reason: str) -> None:
+        """Sets a message aside that changes nothing; where it cannot be kept, this line is left."""
+        kept = True
+        try:
+            self._publisher.publish(
+                "", dead_queue(self._queue), message.resent({REASON_HEADER: reason})
             )
-            return "retried"
-        return "dead"
+        except MessageRefused:
+            # As often as it came, it would be refused.
+            kept = False
+        logger.warning(
+            "message set aside", reason=reason, kept=kept, correlation_id=message.correlation_id
+        )
 
-    def _bury(self, message: ReceivedMessage, reason: str) -> Outcome:
-        headers = {REASON_HEADER: reason, ATTEMPT_HEADER: message.attempt + 1}
-        self._publisher.publish("", dead_queue(self._queue), message.resent(headers))
-        return "dead"
+    def _send_on(self, hints: list[_Hint], batch: _Batch) -> None:
+        """A message stays about until its own change is settled."""
+        if not hints:
+            return
+        logged = self._look_up([hint.event for hint in hints])
+        for hint in hints:
+            known = logged.get(hint.event.id)
+            if known is None or known.is_settled:
+                continue
+            batch.count("waiting")
+            delay_seconds = _delay_seconds(hint.message, known)
+            try:
+                self._publisher.publish(
+                    "",
+                    retry_queue(self._queue, delay_seconds),
+                    message_of(hint.event, {WAITS_HEADER: hint.message.waits + 1}),
+                )
+            except ServiceUnavailable as error:
+                # The relay sends another when the change is overdue.
+                logger.warning("a message was not sent on", reason=error.detail)
+                return
 
-    def _delay(
-        self, message: ReceivedMessage, delay_seconds: int, headers: Mapping[str, Any]
-    ) -> None:
-        queue = retry_queue(self._queue, delay_seconds)
-        self._publisher.publish("", queue, message.resent(headers))
+
+class _Batch:
+    """How much work a batch asks for and what became of it, counted by several threads."""
+
+    def __init__(self, message_ids: list[str], remaining_milliseconds: Callable[[], int]) -> None:
+        self.counts: dict[str, int] = {}
+        self.is_interrupted = False
+        self._unused = message_ids[::-1]
+        self._for_crashed = message_ids[:1]
+        self._is_begun = False
+        self._remaining_milliseconds = remaining_milliseconds
+        self._lock = Lock()
+
+    def take(self, *, crashed: bool = False) -> str | None:
+        """A message for which a change may be begun now; for one of them always."""
+        with self._lock:
+            is_late = self._remaining_milliseconds() < MIN_REMAINING_MILLISECONDS
+            if self.is_interrupted or (is_late and self._is_begun):
+                return None
+            self._is_begun = True
+            if crashed and self._for_crashed:
+                return self._for_crashed.pop()
+            return self._unused.pop() if self._unused else None
+
+    def give_back(self, message_id: str) -> None:
+        """There was nothing to begin, but there may be when another thread has settled more."""
+        with self._lock:
+            self._unused.append(message_id)
+
+    def interrupt(self) -> None:
+        self.is_interrupted = True
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        with self._lock:
+            if number:
+                self.counts[outcome] = self.counts.get(outcome, 0) + number
+
+
+def _says_the_same(event: Event, known: LoggedChange) -> bool:
+    accepted = known.event
+    return (event.type, event.image_id, event.sequence, event.data) == (
+        accepted.type,
+        accepted.image_id,
+        accepted.sequence,
+        accepted.data,
+    )
+
+
+def _delay_seconds(message: ReceivedMessage, known: LoggedChange) -> int:
+    """The delay queue in which the message waits until its change is due, or for its turn."""
+    patience = next(
+        (seconds for limit, seconds in _WAIT_DELAYS_SECONDS if message.waits < limit),
+        _LONGEST_WAIT_SECONDS,
+    )
+    wanted = max(patience, known.due_in_seconds)
+    return next(
+        (seconds for seconds in RETRY_DELAYS_SECONDS if seconds >= wanted), RETRY_DELAYS_SECONDS[-1]
+    )

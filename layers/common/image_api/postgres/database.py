@@ -28,12 +28,17 @@ _TEMPORARY_CODES = ("40001", "40P01", "25006")
 _UNIQUE_VIOLATION = "23505"
 
 
-class UniqueViolation(Exception):
-    """A row with this key exists; `constraint` names the rule that says so."""
+class StatementFailed(Exception):
+    """Names the rule that was broken and not the row: SQLSTATE, and the constraint if it is one."""
 
-    def __init__(self, constraint: str) -> None:
-        super().__init__(constraint)
+    def __init__(self, sqlstate: str, constraint: str) -> None:
+        super().__init__(f"SQLSTATE {sqlstate} {constraint}".rstrip())
+        self.sqlstate = sqlstate
         self.constraint = constraint
+
+
+class UniqueViolation(StatementFailed):
+    """A row with this key exists."""
 
 
 class Database:
@@ -58,7 +63,8 @@ class Database:
                 prepared = self._statements[statement] = connection.prepare(statement)
             rows: list[Row] | None = prepared.run(**parameters)
         except DatabaseError as error:
-            raise self._translated(error) from error
+            # What Postgres says quotes the row, and would stand in the log with the traceback.
+            raise self._translated(error) from None
         except (InterfaceError, OSError, struct.error) as error:
             self.close()
             raise ServiceUnavailable("The database did not answer; try again") from error
@@ -109,15 +115,13 @@ class Database:
 
     def _translated(self, error: DatabaseError) -> Exception:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-        code = str(fields.get("C", ""))
-        if code == _UNIQUE_VIOLATION:
-            return UniqueViolation(str(fields.get("n", "")))
+        code, constraint = str(fields.get("C", "")), str(fields.get("n", ""))
         if code.startswith(_TEMPORARY_CLASSES) or code in _TEMPORARY_CODES:
             if not code.startswith("40"):
                 self.close()
             return ServiceUnavailable("The database cannot answer just now; try again")
-        unknown: Exception = error
-        return unknown
+        kind = UniqueViolation if code == _UNIQUE_VIOLATION else StatementFailed
+        return kind(code, constraint)
 
 
 def _has_pending_input(connection: Connection) -> bool:

@@ -15,8 +15,8 @@ from image_api.core.events import Event
 from image_api.core.images import Caller, ListQuery
 from image_api.core.uploads import NewImage
 from image_api.errors import Unauthenticated, UploadNotFound
+from image_api.postgres.changes import INSERT_CHANGE
 from image_api.postgres.database import Database, UniqueViolation
-from image_api.postgres.outbox import INSERT_EVENT
 
 _USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
 
@@ -27,8 +27,8 @@ WITH changed AS (
     SELECT u.id, :title, :visibility, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height
     FROM users AS u WHERE u.id = :user_id
-    RETURNING id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
-) {INSERT_EVENT}
+    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
+) {INSERT_CHANGE}
 """
 
 
@@ -38,21 +38,15 @@ WITH changed AS (
     UPDATE images
     SET {assignments}, updated_at = now(), accepted_sequence = accepted_sequence + 1
     WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
-    RETURNING id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
-), event AS ({INSERT_EVENT})
-SELECT ({_USER_EXISTS}), e.sequence, e.created_at
+    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
+), event AS ({INSERT_CHANGE})
+SELECT ({_USER_EXISTS}), e.sequence, e.accepted_at
 FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
 """
 
 
 _ACCEPT_UPDATE = _accept_change("status = 'processing', error = NULL")
 _ACCEPT_DELETE = _accept_change("deleted_at = now()")
-
-# A change that was accepted and neither applied nor given up.
-_OLDEST_UNFINISHED = """
-SELECT coalesce(extract(epoch FROM now() - min(updated_at)), 0)::float8
-FROM images WHERE applied_sequence < accepted_sequence
-"""
 
 # The fields in the order and the form in which clients see them. Postgres builds the JSON:
 # parsing rows in Python takes six times as long. `url` and `thumbnail_url` hold object keys here.
@@ -155,7 +149,7 @@ class PostgresImageRecords:
             raise UploadNotFound from error
         _require(row is not None)
         assert row is not None
-        image_id, sequence, _, occurred_at = row
+        image_id, sequence, occurred_at = row
         return Event(
             event_id,
             events.UPLOAD_REQUESTED,
@@ -175,11 +169,6 @@ class PostgresImageRecords:
     def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
         data = {"user_id": caller.user_id}
         return self._accept(_ACCEPT_DELETE, events.DELETE_REQUESTED, caller, image_id, data)
-
-    def oldest_unfinished_age_seconds(self) -> float:
-        row = self._database.row(_OLDEST_UNFINISHED)
-        assert row is not None
-        return float(row[0])
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         row = self._database.row(_FIND, user_id=user_id, image_id=image_id)

@@ -1,4 +1,4 @@
-"""What processing reads and writes in Postgres: each event, its effect and its outcome at once."""
+"""What processing reads and writes: a change, its effect and its outcome's event at once."""
 
 from __future__ import annotations
 
@@ -7,22 +7,143 @@ from dataclasses import asdict
 from typing import Any
 
 from image_api.core import events
+from image_api.core.changes import (
+    CRASH_PAUSE_SECONDS,
+    LEASE_SECONDS,
+    ImageState,
+    LoggedChange,
+    StoredRendition,
+    Work,
+)
 from image_api.core.events import Event
-from image_api.core.processing import ImageState, StoredRendition
-from image_api.postgres.database import Database, UniqueViolation
-from image_api.postgres.outbox import INSERT_EVENT, EventPublisher, Outbox
+from image_api.postgres.before_the_log import BeforeTheLog
+from image_api.postgres.changes import EventPublisher, PostgresEventSink
+from image_api.postgres.database import Database, Row
 
-_STATE = """
-SELECT EXISTS (SELECT FROM inbox AS b WHERE b.event_id = :event_id::uuid),
-       i.original_key, i.applied_sequence, i.rendered_at IS NOT NULL,
-       i.status = 'failed', i.deleted_at IS NOT NULL,
-       (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text
-FROM (SELECT 1) AS always
-LEFT JOIN images AS i ON i.id = :image_id
+# `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
+# is the condition of the indexes made for them: with the second, and statistics of a quiet hour,
+# the planner would take any index of what is not settled, and read ten thousand rows to find one.
+
+_LOOK_UP = """
+SELECT c.change_id::text, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
+       rfc3339(c.accepted_at), c.settled_at IS NOT NULL,
+       extract(epoch FROM c.due_at - now())::float8
+FROM changes AS c WHERE c.change_id = ANY(:event_ids::text[]::uuid[])
 """
 
+# Only the image's last word can be taken back.
+_REOPEN = """
+WITH image AS (
+    UPDATE images AS i
+    SET applied_sequence = :sequence - 1, status = 'processing', error = NULL, updated_at = now()
+    FROM changes AS c
+    WHERE c.change_id = :event_id::uuid AND c.outcome = 'failed'
+      AND i.id = c.image_id AND i.applied_sequence = c.sequence AND i.status = 'failed'
+      AND i.deleted_at IS NULL
+    RETURNING c.id
+)
+UPDATE changes AS c
+SET settled_at = NULL, outcome = NULL, reason = NULL, attempts = 0, failures = 0, due_at = now(),
+    outcome_id = NULL, outcome_type = NULL, outcome_data = NULL, outcome_published_at = NULL
+FROM image AS i WHERE c.id = i.id
+RETURNING c.change_id
+"""
+
+_FREE = f"""
+UPDATE changes
+SET begun_for = NULL,
+    due_at = now() + CASE WHEN attempts - failures > 1
+                          THEN interval '{CRASH_PAUSE_SECONDS} seconds' ELSE '0' END
+WHERE outcome IS NULL AND attempts > failures
+  AND begun_for = ANY(:message_ids::text[]::uuid[])
+"""
+
+# The next of an image's changes; a removal waits for none of them.
+_IS_NEXT = """(i.id IS NULL OR c.type = 'image.delete.requested'
+               OR c.sequence = i.applied_sequence + 1 AND i.deleted_at IS NULL)"""
+
+
+def _begin(which: str) -> str:
+    """One change of those that were begun before and did not end, or of all others.
+
+    From one user who waits to the next by the index, so that one with many changes costs no more
+    than one with few; of each user from the change that is due longest.
+    """
+    is_due = f"c.outcome IS NULL AND {which} AND c.due_at <= now()"
+
+    def waiting(name: str, first: str, last: str) -> str:
+        following = (
+            "(SELECT c.user_id FROM changes AS c "
+            f"WHERE {{condition}}{last} AND {is_due} ORDER BY c.user_id LIMIT 1)"
+        )
+        return f"""{name} (user_id) AS (
+    {following.format(condition=first)}
+    UNION ALL
+    SELECT f.user_id
+    FROM {name} AS u
+    CROSS JOIN LATERAL {following.format(condition="c.user_id > u.user_id")} AS f
+)"""
+
+    return f"""
+WITH RECURSIVE {waiting("those_after", "c.user_id > :after_user_id", "")},
+{waiting("those_before", "c.user_id > 0", " AND c.user_id <= :after_user_id")},
+picked AS (
+    SELECT c.id
+    FROM (SELECT user_id FROM those_after UNION ALL SELECT user_id FROM those_before) AS w
+    CROSS JOIN LATERAL (
+        SELECT c.id
+        FROM changes AS c LEFT JOIN images AS i ON i.id = c.image_id
+        WHERE c.user_id = w.user_id AND {is_due} AND {_IS_NEXT}
+        ORDER BY c.due_at
+        LIMIT 1
+        FOR UPDATE OF c SKIP LOCKED) AS c
+    LIMIT 1
+), begun AS (
+    UPDATE changes AS c
+    SET attempts = c.attempts + 1, begun_for = :message_id::uuid,
+        due_at = now() + interval '{LEASE_SECONDS} seconds'
+    FROM picked AS p
+    WHERE c.id = p.id
+    RETURNING c.change_id, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
+              c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes
+)
+SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_id,
+       rfc3339(b.accepted_at), b.user_id, b.failures, b.crashes,
+       EXISTS (SELECT FROM changes AS l
+               WHERE l.image_id = b.image_id AND l.sequence > b.sequence
+                 AND l.data #> '{{changes,resolution}}' IS NOT NULL),
+       i.original_key, i.rendered_at IS NOT NULL, i.deleted_at IS NOT NULL,
+       (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text
+FROM begun AS b LEFT JOIN images AS i ON i.id = b.image_id
+"""
+
+
+_BEGIN = _begin("c.attempts = c.failures")
+_BEGIN_CRASHED = _begin("c.attempts > c.failures")
+
+_POSTPONE = """
+UPDATE changes
+SET failures = failures + 1, reason = :reason, begun_for = NULL,
+    due_at = now() + make_interval(secs => :delay_seconds::integer)
+WHERE change_id = :change_id::uuid AND outcome IS NULL
+"""
+
+# What it returns is the outcome's event.
+_OUTCOME = """c.outcome_id::text, c.outcome_type, c.image_id, c.sequence, c.outcome_data,
+              c.correlation_id, rfc3339(c.settled_at)"""
+
+
+def _settle(outcome: str, data: str, source: str) -> str:
+    return f"""
+    UPDATE changes AS c
+    SET settled_at = now(), outcome = '{outcome}', reason = :reason,
+        outcome_id = :outcome_id::uuid, outcome_type = :outcome_type, outcome_data = {data}
+    {source} c.change_id = :change_id::uuid AND c.outcome IS NULL
+    RETURNING {_OUTCOME}
+"""
+
+
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
-# What is applied after a failure is in the inbox already.
 _COMPLETE = f"""
 WITH changed AS (
     UPDATE images AS i
@@ -42,23 +163,16 @@ WITH changed AS (
     LEFT JOIN json_to_recordset(:renditions::json) AS n (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer) ON n.name = 'image'
-    WHERE i.id = :image_id
-      AND CASE WHEN :after_failure::boolean
-               THEN i.applied_sequence = :sequence AND i.status = 'failed'
-                    AND i.deleted_at IS NULL
-               ELSE i.applied_sequence = :sequence - 1 END
-    RETURNING i.id AS image_id, :sequence::integer AS sequence, jsonb_build_object(
+    WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1 AND i.deleted_at IS NULL
+    RETURNING i.id, jsonb_build_object(
         'user_id', i.user_id, 'status', 'ready', 'title', i.title,
         'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
         'content_type', i.content_type, 'file_path', i.object_key,
         'visibility', i.visibility, 'renditions', :renditions::jsonb) AS data
-), received AS (
-    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
-    WHERE NOT :after_failure::boolean
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                             animated)
-    SELECT c.image_id, r.name, r.object_key, r.content_type, r.size_bytes, r.width, r.height,
+    SELECT c.id, r.name, r.object_key, r.content_type, r.size_bytes, r.width, r.height,
            r.animated
     FROM changed AS c, json_to_recordset(:renditions::json) AS r (
         name text, object_key text, content_type text, size_bytes bigint,
@@ -67,10 +181,9 @@ WITH changed AS (
         object_key = excluded.object_key, content_type = excluded.content_type,
         size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
         animated = excluded.animated
-) {INSERT_EVENT}
+) {_settle("applied", "i.data", "FROM changed AS i WHERE")}
 """
 
-# Those before it that never came are given up with it: late, they are duplicates.
 _FAIL = f"""
 WITH changed AS (
     UPDATE images AS i
@@ -78,114 +191,143 @@ WITH changed AS (
         error = :reason,
         updated_at = now(),
         applied_sequence = :sequence
-    WHERE i.id = :image_id AND i.applied_sequence < :sequence
-    RETURNING i.id AS image_id, :sequence::integer AS sequence, jsonb_build_object(
-        'user_id', i.user_id, 'status', 'failed', 'error', :reason::text) AS data
-), received AS (
-    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
-) {INSERT_EVENT}
-"""
-
-_REMOVE = f"""
-WITH changed AS (
-    DELETE FROM images AS i
     WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
-    RETURNING i.id AS image_id, :sequence::integer AS sequence,
-              jsonb_build_object('user_id', i.user_id) AS data
-), received AS (
-    INSERT INTO inbox (event_id) SELECT :received_id::uuid FROM changed
-) {INSERT_EVENT}
+      AND EXISTS (SELECT FROM changes AS c
+                  WHERE c.change_id = :change_id::uuid AND c.outcome IS NULL)
+) {
+    _settle(
+        "failed",
+        '''jsonb_build_object(
+        'user_id', c.user_id, 'status', 'failed', 'error', :reason::text)''',
+        "WHERE",
+    )
+}
 """
 
-_REJECT = f"""
-WITH received AS (
-    INSERT INTO inbox (event_id) VALUES (:received_id::uuid) RETURNING event_id
-), changed AS (
-    SELECT :image_id::bigint AS image_id, :sequence::integer AS sequence,
-           jsonb_build_object('status', 'failed', 'error', :reason::text) AS data
-    FROM received WHERE :event_type::text IS NOT NULL
-) {INSERT_EVENT}
+# All that was accepted before is void with it. An image that is gone already is removed as well.
+_REMOVE = f"""
+WITH removed AS (
+    DELETE FROM images AS i
+    WHERE i.id = :image_id AND i.accepted_sequence = :sequence AND i.deleted_at IS NOT NULL
+    RETURNING i.id
+), gone AS (
+    SELECT WHERE EXISTS (SELECT FROM removed)
+        OR NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id)
+), void AS (
+    UPDATE changes AS c
+    SET settled_at = now(), outcome = 'failed', reason = :void_reason,
+        outcome_id = gen_random_uuid(), outcome_type = replace(c.type, 'requested', 'failed'),
+        outcome_data = jsonb_build_object(
+            'user_id', c.user_id, 'status', 'failed', 'error', :void_reason::text)
+    FROM gone
+    WHERE c.image_id = :image_id AND c.sequence < :sequence AND c.outcome IS NULL
+    RETURNING {_OUTCOME}
+), settled AS ({_settle("applied", "jsonb_build_object('user_id', c.user_id)", "FROM gone WHERE")})
+SELECT * FROM void UNION ALL SELECT * FROM settled
+"""
+
+_VOID = "The image was deleted"
+
+_IS_DELETED = """
+SELECT NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id AND i.deleted_at IS NULL)
 """
 
 
-class PostgresProcessingRecords:
+class PostgresChangeLog:
+    """Not for two threads at once: one each."""
+
     def __init__(self, database: Database, publisher: EventPublisher) -> None:
         self._database = database
-        self._outbox = Outbox(database, publisher)
+        self._before = BeforeTheLog(database)
+        self._sink = PostgresEventSink(database, publisher)
 
-    def state(self, event: Event) -> tuple[bool, ImageState | None]:
-        row = self._database.row(_STATE, event_id=event.id, image_id=event.image_id)
-        assert row is not None
-        applied, original_key, applied_sequence, rendered, failed, deleted, keys = row
-        if original_key is None:
-            return applied, None
-        return applied, ImageState(
-            original_key=original_key,
-            applied_sequence=applied_sequence,
-            rendered=rendered,
-            failed=failed,
-            deleted=deleted,
-            rendition_keys=tuple(json.loads(keys or "[]")),
+    def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
+        found = self._logged([event.id for event in received])
+        for event in received:
+            if event.id in found:
+                continue
+            if self._before.believe(event):
+                found |= self._logged([event.id]) or {event.id: LoggedChange(event, True, 0.0)}
+            elif self._before.was_applied(event):
+                found[event.id] = LoggedChange(event, True, 0.0)
+        return found
+
+    def reopen(self, event: Event) -> bool:
+        row = self._database.row(_REOPEN, event_id=event.id, sequence=event.sequence)
+        return row is not None or self._before.reopen(event)
+
+    def free(self, message_ids: list[str]) -> None:
+        self._database.rows(_FREE, message_ids=message_ids)
+
+    def begin(self, message_id: str, after_user_id: int, *, crashed: bool) -> Work | None:
+        row = self._database.row(
+            _BEGIN_CRASHED if crashed else _BEGIN,
+            message_id=message_id,
+            after_user_id=after_user_id,
+        )
+        return _work(row) if row is not None else None
+
+    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+        self._database.rows(
+            _POSTPONE, change_id=work.event.id, delay_seconds=delay_seconds, reason=reason
         )
 
     def complete(
-        self,
-        event: Event,
-        outcome_type: str,
-        renditions: list[StoredRendition],
-        *,
-        after_failure: bool = False,
+        self, work: Work, outcome_type: str, renditions: list[StoredRendition]
     ) -> Event | None:
-        changes = event.data.get("changes") or {}
-        return self._write(
+        changes = work.event.data.get("changes") or {}
+        return self._settle(
             _COMPLETE,
-            event,
+            work,
             outcome_type,
+            reason=None,
             title=changes.get("title"),
             visibility=changes.get("visibility"),
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
-            after_failure=after_failure,
         )
 
-    def fail(self, event: Event, outcome_type: str, reason: str) -> Event | None:
-        return self._write(_FAIL, event, outcome_type, reason=reason)
+    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None:
+        return self._settle(_FAIL, work, outcome_type, reason=reason)
 
-    def reject(self, event: Event, outcome_type: str | None, reason: str) -> Event | None:
-        return self._write(_REJECT, event, outcome_type, reason=reason)
+    def remove(self, work: Work, outcome_type: str) -> list[Event]:
+        rows = self._written(_REMOVE, work, outcome_type, reason=None, void_reason=_VOID)
+        return sorted((Event(*row) for row in rows), key=lambda event: event.sequence)
 
-    def remove(self, event: Event, outcome_type: str) -> Event | None:
-        return self._write(_REMOVE, event, outcome_type)
+    def is_deleted(self, image_id: int) -> bool:
+        row = self._database.row(_IS_DELETED, image_id=image_id)
+        return row is not None and bool(row[0])
 
-    def publish(self, event: Event) -> None:
-        self._outbox.publish(event)
+    def publish(self, outcomes: list[Event]) -> None:
+        for outcome in outcomes:
+            self._sink.publish(outcome)
 
-    def _write(
-        self, statement: str, event: Event, outcome_type: str | None, **parameters: Any
+    def _settle(
+        self, statement: str, work: Work, outcome_type: str, **parameters: Any
     ) -> Event | None:
-        outcome_id = events.new_id()
-        try:
-            row = self._database.row(
-                statement,
-                received_id=event.id,
-                image_id=event.image_id,
-                sequence=event.sequence,
-                event_id=outcome_id,
-                event_type=outcome_type,
-                correlation_id=event.correlation_id,
-                **parameters,
-            )
-        except UniqueViolation:
-            # Another delivery of the same event was faster: this one changed nothing.
-            return None
-        if row is None or outcome_type is None:
-            return None
-        _, _, data, occurred_at = row
-        return Event(
-            outcome_id,
-            outcome_type,
-            event.image_id,
-            event.sequence,
-            data,
-            event.correlation_id,
-            occurred_at,
+        rows = self._written(statement, work, outcome_type, **parameters)
+        return Event(*rows[0]) if rows else None
+
+    def _written(
+        self, statement: str, work: Work, outcome_type: str, **parameters: Any
+    ) -> list[Row]:
+        return self._database.rows(
+            statement,
+            change_id=work.event.id,
+            image_id=work.event.image_id,
+            sequence=work.event.sequence,
+            outcome_id=events.new_id(),
+            outcome_type=outcome_type,
+            **parameters,
         )
+
+    def _logged(self, event_ids: list[str]) -> dict[str, LoggedChange]:
+        rows = self._database.rows(_LOOK_UP, event_ids=event_ids)
+        return {row[0]: LoggedChange(Event(*row[:7]), row[7], row[8]) for row in rows}
+
+
+def _work(row: Row) -> Work:
+    user_id, failures, crashes, is_replaced, original_key, rendered, deleted, keys = row[7:]
+    image = None
+    if original_key is not None:
+        image = ImageState(original_key, rendered, deleted, tuple(json.loads(keys or "[]")))
+    return Work(Event(*row[:7]), user_id, failures, crashes, is_replaced, image)

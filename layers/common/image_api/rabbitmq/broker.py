@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPConnectionError, AMQPError
+from pika.exceptions import (
+    AMQPConnectionError,
+    AMQPError,
+    ChannelClosedByBroker,
+    NackError,
+    UnroutableError,
+)
 
 from image_api.core import events
 from image_api.core.events import Event
@@ -24,18 +30,26 @@ from image_api.core.messages import (
     message_of,
     retry_queue,
 )
-from image_api.errors import ServiceUnavailable
+from image_api.errors import MessageRefused, ServiceUnavailable
+from image_api.rabbitmq.batch_publisher import BatchPublisher, Outgoing
 from image_api.settings import BrokerSettings
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
 _CONFIRM_TIMEOUT_SECONDS = 4.0
 _HEARTBEAT_SECONDS = 60
-# After a failed connection the next attempts fail at once for a while, so that a broker that is
-# away costs one request its wait and not every one.
+_NOT_FOUND = 404
+_FIRST_VERSION_WITH_A_LIMIT = 4
+# After a failed connection, or a confirm that never came, the next attempts fail at once for a
+# while, so that a broker that is away costs one request its wait and not every one.
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
+_SOON_SECONDS = 30
 
 # pika's connector has a family of its own: a handshake that nobody answers ends in one of these.
 _FAILURES = (AMQPError, AMQPConnectorException, OSError)
+
+
+class NoConfirm(AMQPConnectionError):  # type: ignore[misc]
+    """The broker is there and takes nothing."""
 
 
 class Broker:
@@ -65,13 +79,40 @@ class Broker:
     ) -> None:
         """Returns when the broker has the message safely; raises ServiceUnavailable otherwise.
 
-        A mandatory message that no queue takes counts as not taken.
+        A mandatory message that no queue takes counts as not taken: MessageRefused.
         """
         self._on_a_live_connection(lambda: self._publish(exchange, routing_key, message, mandatory))
 
+    def publish_events(self, batch: Sequence[Event], seconds: float) -> list[Event]:
+        """Those that a queue has safely; as many are begun as can be confirmed in the time.
+
+        Raises ServiceUnavailable when there is no connection or no exchange.
+        """
+        if not batch:
+            return []
+        outgoing = [
+            Outgoing(
+                events.EXCHANGE,
+                event.type,
+                message.body,
+                _properties(message),
+                # Who wants to hear of outcomes may; somebody must be there for what was requested.
+                mandatory=event.type in events.REQUESTS,
+            )
+            for event in batch
+            for message in (message_of(event),)
+        ]
+        try:
+            confirmed = BatchPublisher(self._parameters(), outgoing).run(seconds)
+        except _FAILURES as error:
+            raise self._unavailable() from error
+        return [batch[position] for position in confirmed]
+
     def ping(self) -> None:
-        """Raises ServiceUnavailable when the broker does not answer."""
-        self._on_a_live_connection(self._ask)
+        """Raises ServiceUnavailable when the broker does not answer, takes nothing, or has no work
+        queue.
+        """
+        self._on_a_live_connection(lambda: self._ask_in_time(self._look))
 
     def declare_topology(self) -> None:
         """Exchange, work queue, delay queues and dead letters; safe to repeat.
@@ -82,19 +123,23 @@ class Broker:
         queue = self._settings.queue
         with self._lock:
             try:
-                channel = self._open_channel()
-                channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
+                self._ask_in_time(
+                    lambda channel: channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
+                )
                 # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that
                 # crashes: without a place to go it would be dropped.
                 self._declare_queue(queue, _then_to(dead_queue(queue)))
-                channel = self._open_channel()
-                channel.queue_bind(queue, events.EXCHANGE, events.REQUESTS_BINDING)
+                self._ask_in_time(
+                    lambda channel: channel.queue_bind(
+                        queue, events.EXCHANGE, events.REQUESTS_BINDING
+                    )
+                )
                 for delay_seconds in RETRY_DELAYS_SECONDS:
                     self._declare_queue(
                         retry_queue(queue, delay_seconds),
                         {"x-message-ttl": delay_seconds * 1000, **_then_to(queue)},
                     )
-                self._declare_queue(dead_queue(queue), {})
+                self._declare_dead_queue(dead_queue(queue))
             except _FAILURES as error:
                 self._drop()
                 raise self._unavailable() from error
@@ -102,21 +147,22 @@ class Broker:
     def message_counts(self) -> MessageCounts:
         """What lies in the queues, ready to be delivered. Raises ServiceUnavailable."""
         queue = self._settings.queue
-        counts: list[int] = []
+        delays = [retry_queue(queue, seconds) for seconds in RETRY_DELAYS_SECONDS]
+        counts: dict[str, int] = {}
 
-        def count() -> None:
-            delays = [retry_queue(queue, seconds) for seconds in RETRY_DELAYS_SECONDS]
-            channel = self._open_channel()
-            assert self._connection is not None
-            with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
-                counts[:] = [
-                    channel.queue_declare(name, passive=True).method.message_count
-                    for name in (queue, *delays, dead_queue(queue))
-                ]
+        def count(channel: BlockingChannel) -> None:
+            for name in (queue, *delays, dead_queue(queue)):
+                counts[name] = channel.queue_declare(name, passive=True).method.message_count
 
-        self._on_a_live_connection(count)
-        *waiting, dead = counts
-        return MessageCounts(sum(waiting), dead)
+        self._on_a_live_connection(lambda: self._ask_in_time(count))
+        dead = counts.pop(dead_queue(queue))
+        later = sum(
+            counts[retry_queue(queue, seconds)]
+            for seconds in RETRY_DELAYS_SECONDS
+            if seconds > _SOON_SECONDS
+        )
+        waiting = sum(counts.values())
+        return MessageCounts(waiting, waiting - later, dead)
 
     def close(self) -> None:
         with self._lock:
@@ -130,28 +176,64 @@ class Broker:
         with self._lock:
             was_connected = self._channel is not None
             try:
-                act()
-            except _FAILURES as error:
-                self._drop()
-                if not was_connected:
-                    raise self._unavailable() from error
                 try:
                     act()
-                except _FAILURES as second_error:
+                except (UnroutableError, NackError, NoConfirm):
+                    raise
+                except _FAILURES:
                     self._drop()
-                    raise self._unavailable() from second_error
+                    if not was_connected:
+                        raise
+                    act()
+            except (UnroutableError, NackError) as error:
+                raise MessageRefused("The broker did not take the message; try again") from error
+            except _FAILURES as error:
+                self._drop()
+                if isinstance(error, NoConfirm):
+                    # Another connection would wait as long.
+                    self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+                raise self._unavailable() from error
 
-    def _ask(self) -> None:
-        channel = self._open_channel()
-        assert self._connection is not None
-        # Changes nothing, but has an answer: an open connection alone proves little.
-        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
-            channel.basic_qos(prefetch_count=0)
+    def _look(self, channel: BlockingChannel) -> None:
+        channel.queue_declare(self._settings.queue, passive=True)
+        # To nobody. A broker whose alarm is on answers questions, and confirms nothing.
+        channel.basic_publish("", "", b"")
 
     def _declare_queue(self, name: str, arguments: Mapping[str, Any]) -> None:
-        self._open_channel().queue_declare(
-            name, durable=True, arguments={"x-queue-type": "quorum", **arguments}
+        self._ask_in_time(
+            lambda channel: channel.queue_declare(
+                name, durable=True, arguments={"x-queue-type": "quorum", **arguments}
+            )
         )
+
+    def _declare_dead_queue(self, name: str) -> None:
+        """One that is there stays, whatever its arguments: it may hold letters.
+
+        RabbitMQ 4 drops what was returned 20 times, so that reading the letters would use them up:
+        not here.
+        """
+        try:
+            self._ask_in_time(lambda channel: channel.queue_declare(name, passive=True))
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _NOT_FOUND:
+                raise
+        else:
+            return
+        # RabbitMQ 3 has no such limit by itself, and would drop a letter at its first return.
+        is_limited = self._major_version() >= _FIRST_VERSION_WITH_A_LIMIT
+        self._declare_queue(name, {"x-delivery-limit": -1} if is_limited else {})
+
+    def _major_version(self) -> int:
+        self._open_channel()
+        # BlockingConnection keeps for itself what its connection was told.
+        properties = self._connection._impl.server_properties if self._connection else {}
+        return int(str(properties.get("version", "0")).partition(".")[0])
+
+    def _ask_in_time(self, ask: Callable[[BlockingChannel], object]) -> None:
+        channel = self._open_channel()
+        assert self._connection is not None
+        with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
+            ask(channel)
 
     def _publish(self, exchange: str, routing_key: str, message: Message, mandatory: bool) -> None:
         channel = self._open_channel()
@@ -164,16 +246,7 @@ class Broker:
                 exchange,
                 routing_key,
                 message.body,
-                pika.BasicProperties(
-                    content_type=message.content_type,
-                    delivery_mode=2,
-                    message_id=message.message_id,
-                    correlation_id=message.correlation_id,
-                    type=message.type,
-                    timestamp=message.timestamp,
-                    app_id=APP_ID,
-                    headers=dict(message.headers) or None,
-                ),
+                _properties(message),
                 mandatory=mandatory,
             )
 
@@ -183,20 +256,23 @@ class Broker:
         self._drop()
         if time.monotonic() < self._retry_at_seconds:
             raise ServiceUnavailable("The broker was away a moment ago; try again")
-        parameters = pika.URLParameters(self._settings.url)
-        parameters.heartbeat = _HEARTBEAT_SECONDS
-        parameters.socket_timeout = _CONNECT_TIMEOUT_SECONDS
-        parameters.stack_timeout = _CONNECT_TIMEOUT_SECONDS * 2
-        parameters.blocked_connection_timeout = _CONNECT_TIMEOUT_SECONDS * 2
-        parameters.connection_attempts = 1
         try:
-            self._connection = BlockingConnection(parameters)
+            self._connection = BlockingConnection(self._parameters())
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
         except _FAILURES:
             self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
             raise
         return self._channel
+
+    def _parameters(self) -> pika.URLParameters:
+        parameters = pika.URLParameters(self._settings.url)
+        parameters.heartbeat = _HEARTBEAT_SECONDS
+        parameters.socket_timeout = _CONNECT_TIMEOUT_SECONDS
+        parameters.stack_timeout = _CONNECT_TIMEOUT_SECONDS * 2
+        parameters.blocked_connection_timeout = _CONNECT_TIMEOUT_SECONDS * 2
+        parameters.connection_attempts = 1
+        return parameters
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -207,6 +283,19 @@ class Broker:
     @staticmethod
     def _unavailable() -> ServiceUnavailable:
         return ServiceUnavailable("The broker did not take the message; try again")
+
+
+def _properties(message: Message) -> pika.BasicProperties:
+    return pika.BasicProperties(
+        content_type=message.content_type,
+        delivery_mode=2,
+        message_id=message.message_id,
+        correlation_id=message.correlation_id,
+        type=message.type,
+        timestamp=message.timestamp,
+        app_id=APP_ID,
+        headers=dict(message.headers) or None,
+    )
 
 
 def _then_to(queue: str) -> dict[str, str]:
@@ -229,7 +318,7 @@ def _deadline(connection: BlockingConnection, seconds: float) -> Iterator[None]:
     transport = connection._impl
     timer = transport._adapter_call_later(
         seconds,
-        lambda: transport._terminate_stream(AMQPConnectionError("no confirm came in time")),
+        lambda: transport._terminate_stream(NoConfirm("no confirm came in time")),
     )
     try:
         yield

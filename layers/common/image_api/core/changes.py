@@ -1,0 +1,115 @@
+"""The log of accepted changes: what was accepted happens, once, whatever becomes of its message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from image_api.core.events import Event
+
+# Longer than a batch may take on Lambda: a change that is begun is nobody else's until then.
+LEASE_SECONDS = 330
+# So many attempts may end in order before the change is given up ...
+MAX_FAILURES = 6
+# ... and so many may end the process that makes them. The first may be somebody else's fault:
+# then it is tried again at once, and after the second later, when that is over.
+MAX_CRASHES = 3
+CRASH_PAUSE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """What processing needs to know of an image; `rendition_keys` are those served until now."""
+
+    original_key: str
+    rendered: bool
+    deleted: bool
+    rendition_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A change whose attempt is begun and written down, and the image it is about.
+
+    `failures` and `crashes` count the attempts before this one; `is_replaced`: a later accepted
+    change asks for another resolution.
+    """
+
+    event: Event
+    user_id: int
+    failures: int
+    crashes: int
+    is_replaced: bool
+    image: ImageState | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedChange:
+    """What the log says of a message's event, or would say if the event were in it.
+
+    `due_in_seconds`: until another attempt may begin, negative when it could now.
+    """
+
+    event: Event
+    is_settled: bool
+    due_in_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRendition:
+    name: str
+    object_key: str
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    animated: bool
+
+
+class ChangeLog(Protocol):
+    """What processing reads and writes; everything raises ServiceUnavailable.
+
+    Each of the three that settle applies the change, writes how it ended and the outcome's event in
+    one transaction. It returns that event, or nothing when somebody else settled the change first.
+    """
+
+    def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
+        """By event id, those that were accepted."""
+
+    def reopen(self, event: Event) -> bool:
+        """Gives a change that failed another chance, unless a later one was settled since."""
+
+    def free(self, message_ids: list[str]) -> None:
+        """What was begun for these messages and not ended: their consumer is gone."""
+
+    def begin(self, message_id: str, after_user_id: int, *, crashed: bool) -> Work | None:
+        """Whatever a message asks for, it is the turn of the next user who waits: their oldest
+        change that can be applied, of each image the next. With `crashed` one of those that are
+        not known to have ended, else one of the others. It is written down that it begins.
+        """
+
+    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+        """Ends an attempt that may succeed later."""
+
+    def complete(
+        self, work: Work, outcome_type: str, renditions: list[StoredRendition]
+    ) -> Event | None: ...
+
+    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None: ...
+
+    def remove(self, work: Work, outcome_type: str) -> list[Event]:
+        """The image with all that was accepted before its removal and is void now."""
+
+    def is_deleted(self, image_id: int) -> bool:
+        """Whether the image is gone or about to go."""
+
+    def publish(self, outcomes: list[Event]) -> None:
+        """Publishes outcomes, or leaves them to the relay."""
+
+
+class ChangeTotals(Protocol):
+    def oldest_unsettled_age_seconds(self) -> float:
+        """How long the change that waits longest has waited; 0 for none."""
+
+
+Outcome = Literal["applied", "failed", "duplicate", "postponed", "dead", "rejected", "waiting"]

@@ -1,0 +1,171 @@
+"""The table `changes`: what was accepted, and what of it still has to be published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from image_api.core import events
+from image_api.core.events import Event
+from image_api.errors import ServiceUnavailable
+from image_api.observability import logger
+from image_api.postgres.before_the_log import BeforeTheLog
+from image_api.postgres.database import Database
+
+# The last step of every statement that accepts something, so that both are there or neither: what
+# its step `changed` yields (user_id, image_id, sequence, data) becomes the change.
+INSERT_CHANGE = """
+    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id)
+    SELECT :event_id::uuid, c.user_id, c.image_id, c.sequence, :event_type::text, c.data,
+           :correlation_id::text
+    FROM changed AS c
+    RETURNING image_id, sequence, rfc3339(accepted_at) AS accepted_at
+"""
+
+_MARK_REQUEST = "UPDATE changes SET published_at = now() WHERE change_id = :event_id::uuid"
+
+_MARK_OUTCOME = """
+UPDATE changes SET outcome_published_at = now()
+WHERE image_id = :image_id AND sequence = :sequence AND outcome_id = :event_id::uuid
+"""
+
+# What is younger is left to the request that wrote it: it is about to publish it itself.
+_UNPUBLISHED_REQUESTS = """
+SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
+FROM changes
+WHERE published_at IS NULL
+  AND accepted_at < now() - make_interval(secs => :grace_seconds::integer)
+ORDER BY id
+LIMIT :batch_size
+"""
+
+_UNPUBLISHED_OUTCOMES = """
+SELECT outcome_id::text, outcome_type, image_id, sequence, outcome_data, correlation_id,
+       rfc3339(settled_at)
+FROM changes
+WHERE outcome_id IS NOT NULL AND outcome_published_at IS NULL
+  AND settled_at < now() - make_interval(secs => :grace_seconds::integer)
+ORDER BY id
+LIMIT :batch_size
+"""
+
+# Published long ago, due, and neither applied nor given up: its message may be lost.
+_OVERDUE = """
+SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
+FROM changes
+WHERE settled_at IS NULL
+  AND published_at < now() - make_interval(secs => :overdue_seconds::integer)
+  AND due_at < now() - make_interval(secs => :overdue_seconds::integer)
+ORDER BY id
+LIMIT :batch_size
+"""
+
+_MARK_REQUESTS = """
+UPDATE changes SET published_at = now() WHERE change_id = ANY(:event_ids::text[]::uuid[])
+"""
+
+_MARK_OUTCOMES = """
+UPDATE changes AS c SET outcome_published_at = now()
+FROM unnest(:image_ids::bigint[], :sequences::integer[], :event_ids::text[]) AS p (
+    image_id, sequence, event_id)
+WHERE c.image_id = p.image_id AND c.sequence = p.sequence AND c.outcome_id = p.event_id::uuid
+"""
+
+# What nobody waits for and everybody was told of, in steps that keep up with 100 changes a second.
+_FORGET_OLD = """
+WITH forgotten AS (
+    DELETE FROM changes WHERE id = ANY(ARRAY(
+        SELECT c.id FROM changes AS c
+        WHERE c.settled_at < now() - make_interval(days => :kept_days::integer)
+          AND c.published_at IS NOT NULL
+          AND (c.outcome_id IS NULL OR c.outcome_published_at IS NOT NULL)
+        ORDER BY c.settled_at LIMIT :batch_size))
+    RETURNING id
+)
+SELECT count(*) FROM forgotten
+"""
+
+_OLDEST_UNSETTLED = """
+SELECT extract(epoch FROM now() - c.accepted_at)::float8
+FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
+"""
+
+
+class EventPublisher(Protocol):
+    def publish_event(self, event: Event) -> None: ...
+
+
+class PostgresEventSink:
+    """Publishes what is committed, and writes down that it was."""
+
+    def __init__(self, database: Database, publisher: EventPublisher) -> None:
+        self._database = database
+        self._publisher = publisher
+
+    def publish(self, event: Event) -> None:
+        """What fails here is left to the relay: it is not lost."""
+        try:
+            self._publisher.publish_event(event)
+            if event.type in events.REQUESTS:
+                self._database.rows(_MARK_REQUEST, event_id=event.id)
+            else:
+                self._database.rows(
+                    _MARK_OUTCOME,
+                    event_id=event.id,
+                    image_id=event.image_id,
+                    sequence=event.sequence,
+                )
+        except ServiceUnavailable as error:
+            logger.warning(
+                "event left to the relay",
+                event_id=event.id,
+                event_type=event.type,
+                reason=error.detail,
+            )
+
+
+class PostgresRelayRecords:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._before = BeforeTheLog(database)
+
+    def unpublished(self, batch_size: int, grace_seconds: int) -> list[Event]:
+        found: list[Event] = []
+        for statement in (_UNPUBLISHED_REQUESTS, _UNPUBLISHED_OUTCOMES):
+            if len(found) < batch_size:
+                rows = self._database.rows(
+                    statement, grace_seconds=grace_seconds, batch_size=batch_size - len(found)
+                )
+                found += [Event(*row) for row in rows]
+        if len(found) < batch_size:
+            present = {event.id for event in found}
+            before = self._before.unpublished(grace_seconds)
+            found += [event for event in before if event.id not in present]
+        return found
+
+    def overdue(self, batch_size: int, overdue_seconds: int) -> list[Event]:
+        rows = self._database.rows(_OVERDUE, overdue_seconds=overdue_seconds, batch_size=batch_size)
+        return [Event(*row) for row in rows]
+
+    def mark_published(self, published: Sequence[Event]) -> None:
+        requests = [event.id for event in published if event.type in events.REQUESTS]
+        outcomes = [event for event in published if event.type not in events.REQUESTS]
+        if requests:
+            self._database.rows(_MARK_REQUESTS, event_ids=requests)
+        if outcomes:
+            self._database.rows(
+                _MARK_OUTCOMES,
+                image_ids=[event.image_id for event in outcomes],
+                sequences=[event.sequence for event in outcomes],
+                event_ids=[event.id for event in outcomes],
+            )
+        self._before.mark_published(published)
+
+    def forget_old(self, kept_days: int, batch_size: int) -> int:
+        row = self._database.row(_FORGET_OLD, kept_days=kept_days, batch_size=batch_size)
+        assert row is not None
+        return int(row[0]) + self._before.forget_old()
+
+    def oldest_unsettled_age_seconds(self) -> float:
+        row = self._database.row(_OLDEST_UNSETTLED)
+        return float(row[0]) if row is not None else 0.0

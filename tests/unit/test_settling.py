@@ -1,0 +1,560 @@
+"""What becomes of a batch of messages: nobody is held up, whatever they hold or do."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from image_api.core import events, processing
+from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS
+from image_api.core.events import Event
+from image_api.core.messages import Message, ReceivedMessage
+from image_api.errors import ServiceUnavailable
+from image_api.rabbitmq import lambda_event
+from tests.fakes import OCCURRED_AT
+from tests.unit.consumer_bench import DEAD, Bench, ProcessEnded, again, away, rendered, sent
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(processing, "render", rendered)
+    made = Bench()
+    yield made
+    made.consumer.close()
+
+
+def test_a_duplicate_changes_nothing_costs_nothing_and_is_told_to_nobody(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    assert bench.process(upload, upload) == {"applied": 1, "duplicate": 1}
+    bench.storage.operations.clear()
+    assert bench.process(upload) == {"duplicate": 1}
+    assert bench.storage.operations == []
+    assert len(bench.log.published) == len(bench.log.outcomes) == 1
+
+
+def test_an_empty_batch_is_nothing_to_do(bench: Bench) -> None:
+    assert bench.process() == {}
+
+
+def test_the_changes_of_one_image_apply_in_order_within_a_batch(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    updates = [bench.accept_update(upload.image_id, title=title) for title in ("first", "second")]
+    assert bench.process(*updates[::-1], upload) == {"applied": 3}
+    image = bench.image(upload.image_id)
+    assert (image.title, image.status) == ("second", "ready")
+
+
+def test_a_message_that_overtook_another_does_its_work_and_waits_for_its_own(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    update = bench.accept_update(upload.image_id, title="new")
+    assert bench.process(update) == {"applied": 1, "waiting": 1}
+    assert bench.image(upload.image_id).rendered
+    (waiting,) = bench.publisher.to("events.retry.1s")
+    assert (waiting.message_id, waiting.headers) == (update.id, {"x-waits": 1})
+    assert bench.process(upload) == {"duplicate": 1}
+    assert bench.process(again(waiting)) == {"applied": 1}
+    assert bench.image(upload.image_id).title == "new"
+
+
+def test_the_users_who_wait_have_their_turns_one_after_the_other(bench: Bench) -> None:
+    greedy = [bench.accept_upload(user_id=1) for _ in range(20)]
+    modest = {user_id: bench.accept_upload(user_id=user_id) for user_id in (2, 3)}
+    # Whosever messages they are.
+    assert bench.process(*greedy[:4]) == {"applied": 4, "waiting": 2}
+    assert {bench.image(upload.image_id).status for upload in modest.values()} == {"ready"}
+    assert [bench.image(upload.image_id).status for upload in greedy].count("ready") == 2
+    # And each user's changes in the order in which they were accepted.
+    assert bench.process(*greedy[4:], *bench.returned()) == {"applied": 18}
+
+
+def test_a_message_waits_ever_more_rarely_as_long_as_its_change_does(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    update = bench.accept_update(upload.image_id, title="new")
+    # Somebody else is at work on it, without end.
+    bench.log.changes[upload.id].due_at = 1e9
+    message = sent(update)
+    delays = []
+    for _ in range(50):
+        assert bench.process(message) == {"waiting": 1}
+        delays += [queue for queue, _ in bench.publisher.messages]
+        (message,) = bench.returned()
+    assert (
+        delays == [*["events.retry.1s"] * 20, *["events.retry.5s"] * 20] + ["events.retry.30s"] * 10
+    )
+
+
+def test_a_temporary_fault_is_retried_with_growing_delays_and_then_given_up(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    bench.storage.fault = away("get")
+    message = sent(upload)
+    for seconds in (1, 5, 30, 120, 600):
+        assert bench.process(message) == {"postponed": 1, "waiting": 1}
+        # Neither it nor another message begins it before its time.
+        assert bench.process(upload) == {"waiting": 1}
+        assert {queue for queue, _ in bench.publisher.messages} == {f"events.retry.{seconds}s"}
+        message = bench.returned()[0]
+        bench.log.now += seconds
+    assert bench.process(message) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    assert dead.headers == {
+        "x-reason": "It failed 6 times; at last: The storage did not answer",
+        "x-attempt": 6,
+    }
+    image = bench.image(upload.image_id)
+    assert (image.status, image.error) == ("failed", dead.headers["x-reason"])
+    assert bench.outcome_types() == [events.UPLOAD_FAILED]
+
+
+def test_after_a_retry_everything_is_as_if_nothing_had_happened(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    bench.storage.fault = away("put")
+    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+    bench.storage.fault = away()
+    bench.log.now += 1
+    assert bench.process(*bench.returned()) == {"applied": 1}
+    image = bench.image(upload.image_id)
+    assert image.status == "ready"
+    assert set(bench.storage.objects) == {
+        image.original_key,
+        *(rendition.object_key for rendition in image.renditions.values()),
+    }
+
+
+def test_an_unexpected_error_is_retried_and_reveals_only_its_kind(bench: Bench) -> None:
+    upload = bench.accept_upload(b"crash")
+    for seconds in (1, 5, 30, 120, 600):
+        assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+        bench.log.now += seconds
+    assert bench.process(upload) == {"dead": 1}
+    assert bench.image(upload.image_id).error == "It failed 6 times; at last: MemoryError"
+
+
+# Messages that change nothing, made of an accepted update and another image that is ready.
+
+
+def body(event: Event, **fields: Any) -> bytes:
+    document = json.loads(events.encode(event))
+    data = fields.pop("data", {})
+    return json.dumps(document | fields | {"data": document["data"] | data}).encode()
+
+
+def forged(event: Event, kind: str, image_id: int, sequence: int, **data: Any) -> bytes:
+    return events.encode(Event(events.new_id(), kind, image_id, sequence, data, "", OCCURRED_AT))
+
+
+def bad_bodies(real: Event, other_image_id: int) -> dict[str, bytes]:
+    """Of each kind one; `real` is accepted and not settled."""
+    strange = "\ud800"
+    return {
+        "empty": b"",
+        "no text": b"\xff\xfe\x00",
+        "cut off": events.encode(real)[:-1],
+        "deep": b"[" * 100_000,
+        "deep object": b'{"a":' * 100_000,
+        "long number": b'{"specversion":' + b"9" * 10_000 + b"}",
+        "a list": b"[]",
+        "null": b"null",
+        "another document": b"{}",
+        "another version": body(real, specversion="2.0"),
+        "no data": json.dumps(json.loads(events.encode(real)) | {"data": None}).encode(),
+        "an outcome": body(real, type=events.UPLOAD_COMPLETED),
+        "unknown type": body(real, type="image.rotate.requested"),
+        "no id": body(real, id=None),
+        "an id that is none": body(real, id="7"),
+        "NUL in the id": body(real, id="\0"),
+        "unknown id": body(real, id=events.new_id()),
+        "id with a surrogate": body(real, id=strange),
+        "type that is a number": body(real, type=7),
+        "NUL in the type": body(real, type="image\0"),
+        "image 0": body(real, data={"image_id": 0}),
+        "negative image": body(real, data={"image_id": -1}),
+        "image 2**63": body(real, data={"image_id": 2**63}),
+        "image that is text": body(real, data={"image_id": "1"}),
+        "image that is true": body(real, data={"image_id": True}),
+        "image that is a fraction": body(real, data={"image_id": 1.5}),
+        "another image": body(real, data={"image_id": other_image_id}),
+        "image that is not there": body(real, data={"image_id": 2**62}),
+        "sequence 2**31": body(real, data={"sequence": 2**31}),
+        "sequence 2**63": body(real, data={"sequence": 2**63}),
+        "sequence 2**31-1": body(real, data={"sequence": 2**31 - 1}),
+        "sequence 0": body(real, data={"sequence": 0}),
+        "infinite sequence": body(real, data={"sequence": float("inf")}),
+        "another sequence": body(real, data={"sequence": 1}),
+        "altered title": body(real, data={"changes": {"title": "altered"}}),
+        "altered visibility": body(real, data={"changes": {"visibility": "shared"}}),
+        "NUL in the title": body(real, data={"changes": {"title": "\0"}}),
+        "surrogate in the title": body(real, data={"changes": {"title": strange}}),
+        "a wish more": body(real, data={"changes": real.data["changes"], "more": 1}),
+        "NaN": body(real, data={"changes": float("nan")}),
+        "turned into a deletion": body(real, type=events.DELETE_REQUESTED),
+        "turned into an upload": body(real, type=events.UPLOAD_REQUESTED),
+        "forged deletion": forged(real, events.DELETE_REQUESTED, other_image_id, 2),
+        "forged update": forged(
+            real, events.UPDATE_REQUESTED, other_image_id, 2, changes={"title": "forged"}
+        ),
+        "forged upload": forged(real, events.UPLOAD_REQUESTED, other_image_id, 1),
+        "forged next change": forged(
+            real, events.UPDATE_REQUESTED, real.image_id, real.sequence + 1, changes={}
+        ),
+        "correlation id with NUL": body(real, id=events.new_id(), correlationid="\0"),
+        "correlation id with a surrogate": body(real, id=events.new_id(), correlationid=strange),
+        "endless correlation id": body(real, id=events.new_id(), correlationid="x" * 100_000),
+        "time that is a number": body(real, time=7),
+    }
+
+
+KINDS = list(bad_bodies(Event(events.new_id(), "", 1, 2, {"changes": {}}, "", OCCURRED_AT), 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_that_is_no_accepted_change_changes_nothing_and_delays_nobody(
+    bench: Bench, kind: str
+) -> None:
+    assert len(KINDS) >= 40
+    other_image_id, image_id = bench.ready_image(), bench.ready_image()
+    # Not yet settled when the message comes, so that it is about something.
+    real = bench.accept_update(image_id, title="real")
+    bench.log.changes[real.id].due_at = 1e9
+    bad = ReceivedMessage(bad_bodies(real, other_image_id)[kind], "m-1", "request-9", "")
+    before = (repr(bench.log.images), repr(bench.log.changes))
+    assert bench.process(bad) == {"rejected": 1}
+    assert (repr(bench.log.images), repr(bench.log.changes)) == before
+    (dead,) = bench.publisher.to(DEAD)
+    assert dead.body == bad.body
+    assert dead.headers["x-reason"]
+
+    uploads = [bench.accept_upload() for _ in range(3)]
+    assert bench.process(uploads[0], bad, *uploads[1:]) == {"applied": 3, "rejected": 1}
+    bench.log.changes[real.id].due_at = 0
+    assert bench.process(bad, real, bad) == {"applied": 1, "rejected": 2}
+    assert bench.image(image_id).title == "real"
+
+
+def test_a_message_that_is_set_aside_wakes_all_the_same(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    assert bench.process(replace(upload, id=events.new_id())) == {"applied": 1, "rejected": 1}
+    assert bench.image(upload.image_id).status == "ready"
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "a double": {"a": 0.5},
+    "not a number": {"a": float("nan")},
+    "nested doubles": {"a": {"b": [0.5, {"c": 1e300}]}},
+    "a number of 64 bits": {"a": 2**63},
+    "a number of 5,000 digits": {"a": 10**5000},
+    "nothing": {"a": None},
+    "140 kB": {"a": "x" * 140_000},
+    "1,000 of them": {f"a{number}": "x" for number in range(1000)},
+    "a long name": {"a" * 1000: 1},
+    "a surrogate": {"a": "\ud800", "\ud800": 1},
+    "NUL": {"a": "\0"},
+    "an attempt that is none": {"x-attempt": {"a": 1}, "x-waits": -7},
+    "the broker's own account": {"x-death": [{"count": 1}], "x-first-death-reason": "expired"},
+}
+
+
+def deep(depth: int) -> Any:
+    nested: Any = 0.5
+    for _ in range(depth):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    "headers", [*HEADERS.values(), {"a": deep(100_000)}], ids=[*HEADERS, "deep lists"]
+)
+def test_what_cannot_be_written_back_is_written_as_text_or_left_out(
+    bench: Bench, headers: dict[str, Any]
+) -> None:
+    long = "x" * 1000
+    bad = ReceivedMessage(b"bad", long, long, long, headers)
+    assert bench.process(bad, bench.accept_upload()) == {"rejected": 1, "applied": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    assert len(dead.message_id) == len(dead.correlation_id) == len(dead.type) == 255
+    assert len(dead.headers) <= 33
+    assert not [name for name in dead.headers if name.startswith(("x-death", "x-first-death"))]
+    for name, value in dead.headers.items():
+        assert 0 < len(name.encode()) <= 128
+        assert value is None or isinstance(value, str | int)
+        assert len(str(value).encode()) <= 1024
+        assert not isinstance(value, int) or abs(value) < 2**63
+
+
+def test_what_no_dead_letter_queue_takes_holds_up_nobody(bench: Bench) -> None:
+    bench.publisher.refuses.add(DEAD)
+    assert bench.process(ReceivedMessage(b"bad", "", "", ""), bench.accept_upload()) == {
+        "rejected": 1,
+        "applied": 1,
+    }
+
+
+def test_what_must_be_buried_waits_until_that_is_possible(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    bench.publisher.refuses.add(DEAD)
+    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+    assert bench.image(upload.image_id).status == "processing"
+    bench.publisher.refuses.clear()
+    bench.log.now += 600
+    assert bench.process(upload) == {"dead": 1}
+    assert len(bench.publisher.to(DEAD)) == 1
+
+
+def test_while_the_broker_is_away_work_is_done_and_nothing_is_sent_twice(bench: Bench) -> None:
+    good, damaged = bench.accept_upload(), bench.accept_upload(b"damaged")
+    bad = ReceivedMessage(b"bad", "", "", "")
+    bench.publisher.down = True
+    for counts in ({"applied": 1, "postponed": 1, "waiting": 1}, {"duplicate": 1, "waiting": 1}):
+        assert bench.process(good, damaged) == counts
+    with pytest.raises(ServiceUnavailable):
+        bench.process(bad)
+    bench.publisher.down = False
+    bench.log.now += 600
+    assert bench.process(good, bad, damaged) == {"duplicate": 1, "rejected": 1, "dead": 1}
+    assert len(bench.publisher.messages) == 2
+
+
+@pytest.mark.parametrize("operation", ["complete", "postpone"])
+def test_while_the_database_is_away_the_batch_comes_again_and_nothing_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    upload = bench.accept_upload()
+    if operation == "postpone":
+        bench.storage.fault = away("get")
+
+    def cut_off(*_: Any) -> None:
+        bench.log.down = True
+        raise ServiceUnavailable("The database did not answer; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.log, operation, cut_off)
+        # More often than an attempt may fail, or end its process.
+        for _ in range(8):
+            with pytest.raises(ServiceUnavailable):
+                bench.process(upload)
+            assert bench.publisher.messages == []
+            with pytest.raises(ServiceUnavailable):
+                bench.process(upload)
+            bench.log.down = False
+            bench.log.free([upload.id])
+            bench.log.now += CRASH_PAUSE_SECONDS
+    bench.storage.fault = away()
+    assert bench.process(upload) == {"applied": 1}
+
+
+@pytest.mark.parametrize("operation", ["look_up", "reopen", "begin", "complete", "fail"])
+def test_an_unexpected_error_of_the_log_fails_no_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    failed = bench.accept_upload(b"damaged")
+    if operation != "fail":
+        bench.process(failed)
+    upload = bench.accept_upload()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.log, operation, _unexpected)
+        bench.process(upload, redriven_again(failed))
+    bench.log.now += LEASE_SECONDS
+    bench.process(upload)
+    bench.process(upload)
+    assert bench.image(upload.image_id).status == "ready"
+
+
+def _unexpected(*_: Any, **__: Any) -> None:
+    raise KeyError("a mistake of ours")
+
+
+def test_what_ends_its_process_is_given_up_alone_after_three_attempts(bench: Bench) -> None:
+    bench.workers = 1
+    bench.restart()
+    innocents = [bench.accept_upload(user_id=user_id) for user_id in (1, 3)]
+    killer = bench.accept_upload(b"killer", user_id=2)
+    messages = [sent(event) for event in (*innocents, killer)]
+    for ends in (1, 2, 3):
+        with pytest.raises(ProcessEnded):
+            bench.process(*messages)
+        # Nobody else's attempt ended with it, and all others are done by the second time.
+        assert [row.attempts for row in bench.log.changes.values()] == [1, ends > 1, ends]
+        bench.restart()
+        messages = [replace(message, redelivered=True) for message in messages]
+        # It is not even begun before a pause, when somebody else's fault may be over.
+        if ends == 2:
+            assert bench.process(*messages[:2], sent(killer)) == {"duplicate": 2, "waiting": 1}
+            bench.publisher.messages.clear()
+            assert bench.process(*messages)["waiting"] == 1
+            bench.publisher.messages.clear()
+            bench.log.now += CRASH_PAUSE_SECONDS
+    bench.process(*messages)
+    bench.log.now += CRASH_PAUSE_SECONDS
+    assert bench.process(*messages) == {"duplicate": 2, "dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    assert dead.headers["x-reason"] == "3 attempts ended the process that made them"
+    assert bench.image(killer.image_id).error == dead.headers["x-reason"]
+    assert {bench.image(event.image_id).status for event in innocents} == {"ready"}
+
+
+def test_what_was_in_work_beside_a_killer_is_tried_again_at_once(bench: Bench) -> None:
+    innocent = bench.accept_upload()
+    other = bench.accept_upload(user_id=2)
+    # For the message of another change, in a process that is gone.
+    assert bench.log.begin(other.id, 0, crashed=False) is not None
+    bench.log.changes[other.id].due_at = 1e9
+    assert bench.process(innocent) == {"waiting": 1}
+    assert bench.process(sent(other, redelivered=True)) == {"applied": 1, "waiting": 1}
+    assert bench.image(innocent.image_id).status == "ready"
+
+
+def test_an_attempt_whose_consumer_and_message_are_gone_is_free_when_its_lease_ends(
+    bench: Bench,
+) -> None:
+    upload = bench.accept_upload()
+    assert bench.log.begin(events.new_id(), 0, crashed=False) is not None
+    assert bench.process(upload) == {"waiting": 1}
+    assert bench.publisher.messages[0][0] == "events.retry.600s"
+    bench.log.now += LEASE_SECONDS
+    assert bench.process(upload) == {"applied": 1}
+
+
+def test_a_suspect_has_its_turn_however_many_others_wait(bench: Bench) -> None:
+    suspect = bench.accept_upload()
+    assert bench.log.begin(suspect.id, 0, crashed=False) is not None
+    others = [bench.accept_upload(user_id=2) for _ in range(10)]
+    bench.log.now += LEASE_SECONDS
+    assert bench.process(others[0]) == {"applied": 2}
+    assert bench.image(suspect.image_id).status == "ready"
+
+
+def test_near_its_end_a_batch_begins_nothing_that_might_not_end(bench: Bench) -> None:
+    bench.workers, bench.remaining_milliseconds = 1, 80_000
+    bench.restart()
+    uploads = [bench.accept_upload() for _ in range(3)]
+    # One even then, or a function with little time would never do anything.
+    assert bench.process(*uploads) == {"applied": 1, "waiting": 2}
+    bench.remaining_milliseconds = 300_000
+    assert bench.process(*bench.returned()) == {"applied": 2}
+
+
+def test_a_dead_letter_that_is_sent_back_has_another_chance(bench: Bench) -> None:
+    upload = bench.accept_upload()
+    key = bench.image(upload.image_id).original_key
+    original = bench.storage.objects.pop(key)
+    assert bench.process(upload) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    bench.storage.objects[key] = original
+    # By itself, as a broker may repeat it, it stays what it was.
+    assert bench.process(again(dead)) == {"duplicate": 1}
+    assert bench.process(redriven(dead)) == {"applied": 1}
+    image = bench.image(upload.image_id)
+    assert (image.status, image.error, image.applied_sequence) == ("ready", None, 1)
+    assert bench.outcome_types() == [events.UPLOAD_FAILED, events.UPLOAD_COMPLETED]
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+
+
+def test_a_dead_letter_that_fails_again_returns_to_the_dead(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    assert bench.process(upload) == {"dead": 1}
+    assert bench.process(redriven(bench.publisher.to(DEAD)[0])) == {"dead": 1}
+    first, second = bench.publisher.to(DEAD)
+    assert (second.body, second.headers) == (first.body, first.headers)
+    assert bench.image(upload.image_id).status == "failed"
+
+
+def test_a_dead_letter_that_is_sent_back_undoes_no_later_change(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    assert bench.process(bench.accept_update(image_id, resolution="nonsense")) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    later = bench.accept_update(image_id, title="later")
+    # Neither before the later change is applied nor after it.
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    assert bench.process(later) == {"applied": 1}
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    image = bench.image(image_id)
+    assert (image.title, image.status, image.applied_sequence) == ("later", "ready", 3)
+
+
+def test_a_dead_letter_of_an_image_that_is_being_deleted_stays_dead(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    bench.process(upload)
+    (dead,) = bench.publisher.to(DEAD)
+    removal = bench.accept_delete(upload.image_id)
+    assert bench.process(redriven(dead)) == {"duplicate": 1}
+    assert bench.process(removal) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+def redriven_again(event: Event) -> ReceivedMessage:
+    return replace(sent(event), headers={"x-redriven": 1})
+
+
+def redriven(dead: Message) -> ReceivedMessage:
+    """A dead letter as `make redrive` sends it back."""
+    return replace(again(dead), headers={"x-redriven": 1})
+
+
+@pytest.mark.parametrize("value", [None, "3", -1, True, 1.5, {"a": 1}], ids=str)
+def test_a_count_that_is_no_count_is_none(value: object) -> None:
+    message = ReceivedMessage(b"", "", "", "", {"x-waits": value, "x-redriven": value})
+    assert (message.waits, message.is_redriven) == (0, False)
+
+
+def lambda_message(**properties: Any) -> dict[str, Any]:
+    names = (
+        *("contentType", "contentEncoding", "headers", "deliveryMode", "priority"),
+        *("correlationId", "replyTo", "expiration", "messageId", "timestamp", "type"),
+        *("userId", "appId", "clusterId"),
+    )
+    return {
+        "basicProperties": {**dict.fromkeys(names), "bodySize": 2, **properties},
+        "redelivered": False,
+        "data": base64.b64encode(b"{}").decode(),
+    }
+
+
+def read(*messages: dict[str, Any]) -> list[ReceivedMessage]:
+    return lambda_event.messages_of(
+        {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"image_events::/": list(messages)}}
+    )
+
+
+def test_an_event_of_lambda_is_read_in_the_order_of_the_queue() -> None:
+    found = read(*(lambda_message(messageId=f"m-{number}") for number in range(3)))
+    assert [message.message_id for message in found] == ["m-0", "m-1", "m-2"]
+    assert {message.body for message in found} == {b"{}"}
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        (lambda_message(), b"{}"),
+        ({"data": "e30="}, b"{}"),
+        ({"basicProperties": None, "data": None}, b""),
+        ({"data": "no base64, alas"}, b"no base64, alas"),
+        (lambda_message(messageId=7, correlationId={}, type=[]), b"{}"),
+    ],
+    ids=["null", "missing", "no data", "other data", "other types"],
+)
+def test_what_is_missing_or_strange_is_empty(message: dict[str, Any], body: bytes) -> None:
+    assert read(message) == [
+        ReceivedMessage(body=body, message_id="", correlation_id="", type="", headers={})
+    ]
+
+
+def test_headers_are_read_as_lambda_hands_them_over() -> None:
+    signed = [byte - 256 if byte > 127 else byte for byte in "Zoë".encode()]
+    headers = {
+        "x-waits": 2,
+        "text": {"bytes": list("Zoë".encode())},
+        # A byte of Java has a sign.
+        "signed": {"bytes": signed},
+        "none": None,
+        "flag": True,
+        # A table of somebody's own, which has a field of this name.
+        "table": {"bytes": [{"bytes": [97]}]},
+        "number": {"bytes": 7},
+    }
+    (message,) = read(lambda_message(headers=headers))
+    assert message.headers == headers | {"text": "Zoë", "signed": "Zoë"}
+    assert message.waits == 2
