@@ -24,8 +24,10 @@ from image_api.core.images import Caller, ListQuery
 from image_api.core.messages import Message
 from image_api.core.uploads import NewImage
 from image_api.errors import (
+    KeyReused,
     MessageRefused,
     ObjectMissing,
+    RequestInProgress,
     ServiceUnavailable,
     Unauthenticated,
     UploadNotFound,
@@ -122,12 +124,41 @@ class RecordingSink:
 
 
 @dataclass
+class FakeClaim:
+    claim_id: str
+    request_hash: bytes
+    image_id: int | None = None
+
+
+@dataclass
 class FakeImageRecords:
     """Images by id, as clients see them but with object keys for links."""
 
     users: set[int]
     images: dict[int, dict[str, Any]] = field(default_factory=dict)
+    claims: dict[tuple[int, str], FakeClaim] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+
+    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
+        claim = self.claims.get((user_id, key))
+        if claim is None:
+            self.claims[user_id, key] = FakeClaim(claim_id, request_hash)
+            return None
+        if claim.request_hash != request_hash:
+            raise KeyReused
+        if claim.image_id is None:
+            raise RequestInProgress
+        return claim.image_id
+
+    def release_key(self, claim_id: str) -> None:
+        for key, claim in list(self.claims.items()):
+            if claim.claim_id == claim_id and claim.image_id is None:
+                del self.claims[key]
+
+    def _answer_claims(self, caller: Caller, image_id: int) -> None:
+        for claim in self.claims.values():
+            if claim.claim_id in caller.claim_ids:
+                claim.image_id = image_id
 
     def require_user(self, user_id: int) -> None:
         self.log.append("require_user")
@@ -154,6 +185,7 @@ class FakeImageRecords:
             "url": None,
             "thumbnail_url": None,
         }
+        self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
 
     def accept_update(

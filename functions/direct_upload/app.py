@@ -31,11 +31,12 @@ def begin() -> uploads.DirectUploadOffer:
     summary="Complete a direct upload",
     description="Once the file was sent: it becomes an image, as with the other upload.",
     tags=["Images"],
-    responses=problems.documented(uploads.UploadAccepted, 400, 401, 404, 413, 415, 503),
+    responses=problems.documented(uploads.UploadAccepted, 400, 401, 404, 409, 413, 415, 422, 503),
 )
 def complete(
     upload_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
     sent: Annotated[uploads.DirectUploadDetails, Body()],
+    key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:
     details = uploads.UploadDetails(
         filename=sent.filename,
@@ -43,7 +44,7 @@ def complete(
         visibility=sent.visibility or settings.default_visibility(),
     )
     return uploads.complete_direct_upload(
-        records, storage, sink, http.caller(app), upload_id, details
+        records, storage, sink, http.caller(app, key), upload_id, details
     )
 
 

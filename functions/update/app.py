@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
 from image_api import wiring
-from image_api.core import images
+from image_api.core import editing, images
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
@@ -20,16 +20,17 @@ records, sink = wiring.image_records(), wiring.event_sink()
     description="Title and visibility, or a new resolution, rendered from the untouched original. "
     "The last good version stays readable meanwhile.",
     tags=["Images"],
-    responses=problems.documented(images.Accepted, 400, 401, 404, 413, 503),
+    responses=problems.documented(images.Accepted, 400, 401, 404, 409, 413, 422, 503),
 )
 def update(
     image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
     changes: Annotated[images.Changes, Body()],
+    key: http.IdempotencyKey = None,
 ) -> images.Accepted:
-    return images.update(
+    return editing.update(
         records,
         sink,
-        http.caller(app),
+        http.caller(app, key),
         image_id,
         changes,
     )

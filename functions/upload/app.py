@@ -20,19 +20,20 @@ records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_
     description="JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, HEIC or HEIF, by what the bytes are. "
     "At most 4.5 MB and 50 megapixels.",
     tags=["Images"],
-    responses=problems.documented(uploads.UploadAccepted, 400, 401, 413, 415, 503),
+    responses=problems.documented(uploads.UploadAccepted, 400, 401, 409, 413, 415, 422, 503),
 )
 def upload(
     image: Annotated[UploadFile, File(description="The picture")],
     title: Annotated[images.Title | None, Form(description="The file's name unless given")] = None,
     visibility: Annotated[images.Visibility | None, Form()] = None,
+    key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:
     details = uploads.UploadDetails(
         filename=image.filename,
         title=title,
         visibility=visibility or settings.default_visibility(),
     )
-    return uploads.upload(records, storage, sink, http.caller(app), image.content, details)
+    return uploads.upload(records, storage, sink, http.caller(app, key), image.content, details)
 
 
 lambda_handler = http.lambda_handler(app)

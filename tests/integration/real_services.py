@@ -22,6 +22,7 @@ TABLES = (
     "changes",
     "changes_in_broker",
     "images",
+    "idempotency_keys",
     "image_totals",
     "inbox",
     "outbox",

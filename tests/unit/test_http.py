@@ -38,6 +38,8 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.TooManyAttempts: errors.TooManyAttempts(60),
     errors.ImageNotFound: errors.ImageNotFound(),
     errors.UploadNotFound: errors.UploadNotFound(),
+    errors.KeyReused: errors.KeyReused(),
+    errors.RequestInProgress: errors.RequestInProgress(),
 }
 # A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.
 NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage, errors.ObjectMissing}

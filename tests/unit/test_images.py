@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api.core import events, images
+from image_api.core import editing, events, images
 from image_api.core.images import Caller, Changes, ListQuery, Visibility
 from image_api.core.uploads import NewImage
 from image_api.errors import ImageNotFound, InvalidRequest
@@ -213,7 +213,7 @@ def test_only_the_fields_that_were_sent_are_changed(
 ) -> None:
     image_id = accepted_image(records)
     changes = Changes(title="../new.png", resolution="100X50", visibility=None)
-    images.update(records, sink, Caller(ADA, "request-2"), image_id, changes)
+    editing.update(records, sink, Caller(ADA, "request-2"), image_id, changes)
     (event,) = sink.events
     assert event.type == events.UPDATE_REQUESTED
     assert event.data["changes"] == {"title": "new.png", "resolution": "100x50"}
@@ -227,9 +227,9 @@ def test_somebody_elses_image_and_a_missing_one_get_the_same_answer(
     with pytest.raises(ImageNotFound):
         images.get(records, FakeUrlSigner(), BOB, image_id)
     with pytest.raises(ImageNotFound):
-        images.update(records, sink, Caller(BOB, ""), image_id, Changes(title="mine"))
+        editing.update(records, sink, Caller(BOB, ""), image_id, Changes(title="mine"))
     with pytest.raises(ImageNotFound):
-        images.delete(records, sink, Caller(BOB, ""), image_id)
+        editing.delete(records, sink, Caller(BOB, ""), image_id)
     assert sink.events == []
 
 
@@ -239,14 +239,14 @@ def test_a_shared_image_can_be_read_but_not_changed_by_others(
     image_id = accepted_image(records)
     assert images.get(records, FakeUrlSigner(), BOB, image_id)["id"] == image_id
     with pytest.raises(ImageNotFound):
-        images.delete(records, sink, Caller(BOB, ""), image_id)
+        editing.delete(records, sink, Caller(BOB, ""), image_id)
 
 
 def test_a_deleted_image_is_asked_to_be_removed(
     records: FakeImageRecords, sink: RecordingSink
 ) -> None:
     image_id = accepted_image(records)
-    accepted = images.delete(records, sink, Caller(ADA, "request-3"), image_id)
+    accepted = editing.delete(records, sink, Caller(ADA, "request-3"), image_id)
     assert accepted.id == image_id
     (event,) = sink.events
     assert (event.type, event.correlation_id) == (events.DELETE_REQUESTED, "request-3")

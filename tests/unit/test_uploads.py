@@ -167,29 +167,36 @@ def test_a_direct_upload_without_a_file_is_not_found(records: FakeImageRecords) 
         complete(records, storage, offer.upload_id)
 
 
-def test_a_direct_upload_is_completed_once(records: FakeImageRecords) -> None:
+def test_a_direct_upload_that_is_completed_again_is_answered_again(
+    records: FakeImageRecords,
+) -> None:
     storage = FakeStorage()
     offer = offer_and_send(records, storage, b"bytes")
-    complete(records, storage, offer.upload_id)
-    with pytest.raises(UploadNotFound):
-        complete(records, storage, offer.upload_id)
+    first = complete(records, storage, offer.upload_id)
+    assert complete(records, storage, offer.upload_id) == first
     assert len(records.images) == 1
 
 
 @pytest.mark.parametrize("second", [PNG, Header("image/jpeg", "jpg", 5, 5)], ids=["png", "jpg"])
+@pytest.mark.parametrize("is_remembered", [True, False], ids=["within a day", "after it"])
 def test_a_file_sent_again_after_completion_changes_nothing_of_the_image(
-    records: FakeImageRecords, monkeypatch: pytest.MonkeyPatch, second: Header
+    records: FakeImageRecords,
+    monkeypatch: pytest.MonkeyPatch,
+    second: Header,
+    is_remembered: bool,
 ) -> None:
     storage = FakeStorage()
     offer = offer_and_send(records, storage, b"first bytes")
-    first = records.images[complete(records, storage, offer.upload_id).id]["file_path"]
+    image_id = complete(records, storage, offer.upload_id).id
+    first = records.images[image_id]["file_path"]
     # The form stays valid for a while: its holder can send another file.
     storage.objects[offer.fields["key"]] = (b"other bytes", "")
     monkeypatch.setattr(uploads, "identify", lambda _: second)
-    try:
-        other = complete(records, storage, offer.upload_id)
-    except UploadNotFound:
-        pass
+    if not is_remembered:
+        records.claims.clear()
+    other = complete(records, storage, offer.upload_id)
+    if is_remembered:
+        assert other.id == image_id
     else:
         # What is rendered of an image lies beside its original.
         folder = records.images[other.id]["file_path"].rpartition("/")[0]

@@ -73,6 +73,22 @@ class UploadNotFound(ImageApiError):
         )
 
 
+class KeyReused(ImageApiError):
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key belongs to another request of yours: use a new key for each"
+        )
+
+
+class RequestInProgress(ImageApiError):
+    """The first request with this key has not been answered yet."""
+
+    retry_after_seconds = 1
+
+    def __init__(self) -> None:
+        super().__init__("The first request with this Idempotency-Key is still running; try again")
+
+
 class InvalidImage(ImageApiError):
     """The upload is not an image in an accepted format."""
 

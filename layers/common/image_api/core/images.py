@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
@@ -205,18 +204,13 @@ class Caller:
 
     user_id: int
     correlation_id: str
+    idempotency_key: str | None = None
+    # Of the request's keys; whatever is accepted answers them.
+    claim_ids: tuple[str, ...] = ()
 
 
 class ImageRecords(Protocol):
     """Each method raises Unauthenticated when the user is gone."""
-
-    def accept_update(
-        self, caller: Caller, image_id: int, changes: Mapping[str, str]
-    ) -> Event | None:
-        """None for an image that is missing or somebody else's."""
-
-    def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
-        """None for an image that is missing or somebody else's."""
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         """The image's fields, with object keys under `url` and `thumbnail_url`."""
@@ -232,27 +226,6 @@ class Links(Protocol):
 class EventSink(Protocol):
     def publish(self, event: Event) -> None:
         """Publishes an accepted event, or leaves it to the relay; never raises for a broker."""
-
-
-def update(
-    records: ImageRecords, sink: EventSink, caller: Caller, image_id: int, changes: Changes
-) -> Accepted:
-    """Raises ImageNotFound for a missing image and for somebody else's."""
-    wanted: dict[str, str] = changes.model_dump(exclude_none=True)
-    event = records.accept_update(caller, image_id, wanted)
-    if event is None:
-        raise ImageNotFound
-    sink.publish(event)
-    return Accepted(detail="Image update request sent to the processing service", id=image_id)
-
-
-def delete(records: ImageRecords, sink: EventSink, caller: Caller, image_id: int) -> Accepted:
-    """Raises ImageNotFound for a missing image and for somebody else's."""
-    event = records.accept_delete(caller, image_id)
-    if event is None:
-        raise ImageNotFound
-    sink.publish(event)
-    return Accepted(detail="Image deletion request sent to the processing service", id=image_id)
 
 
 def get(records: ImageRecords, links: Links, user_id: int, image_id: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_api.core.events import Event
+from image_api.core.idempotency import KeyRecords, fingerprint, once
 from image_api.core.images import (
     Accepted,
     Caller,
@@ -23,6 +24,7 @@ from image_api.core.images import (
 from image_api.errors import (
     FileTooLarge,
     InvalidImage,
+    RequestInProgress,
     ServiceUnavailable,
     Unauthenticated,
     UploadNotFound,
@@ -83,7 +85,7 @@ class NewImage:
     height: int
 
 
-class UploadRecords(Protocol):
+class UploadRecords(KeyRecords, Protocol):
     """Each method raises Unauthenticated when the user is gone."""
 
     def require_user(self, user_id: int) -> None: ...
@@ -135,7 +137,11 @@ def upload(
     check_upload_size(len(data))
     image = _measured(data, details, folder=uuid4().hex)
     records.require_user(caller.user_id)
-    return _accept(records, storage, sink, caller, image, data)
+
+    def accept(claiming: Caller) -> int:
+        return _accept(records, storage, sink, claiming, image, data)
+
+    return _accepted(once(records, caller, _fingerprint("upload", details, data), accept))
 
 
 def offer_direct_upload(
@@ -165,11 +171,31 @@ def complete_direct_upload(
 ) -> UploadAccepted:
     """Raises UploadNotFound, or what `identify` says of the bytes; then nothing is kept of them.
 
-    The bytes move to a key that clients cannot write to. It follows from the upload's id and the
-    bytes: a second completion collides with the first, and another file, sent with the same form
-    while that is still valid, touches nothing of the first one.
+    A second completion is answered as the first one was. The bytes move to a key that clients
+    cannot write to. It follows from the upload's id and the bytes: another file, sent with the same
+    form while that is still valid, touches nothing of the first one.
     """
+
+    def accept(claiming: Caller) -> int:
+        return _complete(records, storage, sink, claiming, upload_id, details)
+
+    def accept_once(claiming: Caller) -> int:
+        # No client's key has a space.
+        return once(records, claiming, b"", accept, key=f"direct upload {upload_id}")
+
     records.require_user(caller.user_id)
+    request_hash = _fingerprint(f"complete {upload_id}", details)
+    return _accepted(once(records, caller, request_hash, accept_once))
+
+
+def _complete(
+    records: UploadRecords,
+    storage: DirectUploadStore,
+    sink: EventSink,
+    caller: Caller,
+    upload_id: str,
+    details: UploadDetails,
+) -> int:
     incoming_key = _incoming_key(caller.user_id, upload_id)
     data = storage.get_if_present(incoming_key)
     if data is None:
@@ -180,11 +206,11 @@ def complete_direct_upload(
     except InvalidImage:
         storage.delete([incoming_key])
         raise
-    accepted = _accept(records, storage, sink, caller, image, data)
+    image_id = _accept(records, storage, sink, caller, image, data)
     # The upload is accepted; what stays behind here the bucket's life cycle removes.
     with suppress(ServiceUnavailable):
         storage.delete([incoming_key])
-    return accepted
+    return image_id
 
 
 def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
@@ -207,19 +233,25 @@ def _accept(
     caller: Caller,
     image: NewImage,
     data: bytes,
-) -> UploadAccepted:
+) -> int:
     """The object first: a row never speaks of one that is not there."""
     storage.put(image.original_key, data, image.content_type)
     try:
         event = records.accept_upload(caller, image)
-    except Unauthenticated:
-        # The account was deleted meanwhile: no row will ever name this file.
+    except (Unauthenticated, RequestInProgress):
+        # The account was deleted meanwhile, or the claim taken over: no row names this file.
         storage.delete([image.original_key])
         raise
     sink.publish(event)
-    return UploadAccepted(
-        detail="Image upload request sent to the processing service", id=event.image_id
-    )
+    return event.image_id
+
+
+def _accepted(image_id: int) -> UploadAccepted:
+    return UploadAccepted(detail="Image upload request sent to the processing service", id=image_id)
+
+
+def _fingerprint(operation: str, details: UploadDetails, data: bytes = b"") -> bytes:
+    return fingerprint(operation, details.filename, details.title, details.visibility, data=data)
 
 
 def _incoming_key(user_id: int, upload_id: str) -> str:

@@ -14,35 +14,44 @@ from image_api.core import events
 from image_api.core.events import Event
 from image_api.core.images import Caller, ListQuery
 from image_api.core.uploads import NewImage
-from image_api.errors import Unauthenticated, UploadNotFound
+from image_api.errors import RequestInProgress, Unauthenticated, UploadNotFound
 from image_api.postgres.changes import INSERT_CHANGE
-from image_api.postgres.database import Database, UniqueViolation
+from image_api.postgres.database import UniqueViolation
+from image_api.postgres.idempotency import (
+    ANSWER_CLAIMS,
+    HOLD_CLAIMS,
+    HOLDS_CLAIMS,
+    PostgresKeyRecords,
+)
 
 _USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
 
-_ACCEPT_UPLOAD = f"""
-WITH changed AS (
+
+def _accept(changed: str) -> str:
+    """`changed` yields what it accepts, if every claim of the request still holds."""
+    return f"""
+WITH claim AS ({HOLD_CLAIMS}), changed AS ({changed}
+), answered AS ({ANSWER_CLAIMS}), event AS ({INSERT_CHANGE})
+SELECT ({_USER_EXISTS}), {HOLDS_CLAIMS}, e.image_id, e.sequence, e.accepted_at
+FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
+"""
+
+
+_ACCEPT_UPLOAD = _accept(f"""
     INSERT INTO images (user_id, title, visibility, original_key, object_key,
                         content_type, size_bytes, width, height)
     SELECT u.id, :title, :visibility, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height
-    FROM users AS u WHERE u.id = :user_id
-    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
-) {INSERT_CHANGE}
-"""
+    FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS}
+    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""")
 
 
 def _accept_change(assignments: str) -> str:
-    return f"""
-WITH changed AS (
+    return _accept(f"""
     UPDATE images
     SET {assignments}, updated_at = now(), accepted_sequence = accepted_sequence + 1
-    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL
-    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data
-), event AS ({INSERT_CHANGE})
-SELECT ({_USER_EXISTS}), e.sequence, e.accepted_at
-FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
-"""
+    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL AND {HOLDS_CLAIMS}
+    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""")
 
 
 _ACCEPT_UPDATE = _accept_change("status = 'processing', error = NULL")
@@ -115,16 +124,14 @@ SELECT ({_USER_EXISTS}),
 _NO_CURSOR = 2**63 - 1
 
 
-class PostgresImageRecords:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class PostgresImageRecords(PostgresKeyRecords):
+    """What is accepted and what is shown; the keys of requests are in the same transactions."""
 
     def require_user(self, user_id: int) -> None:
         row = self._database.row(_USER_EXISTS, user_id=user_id)
         _require(row is not None and row[0])
 
     def accept_upload(self, caller: Caller, image: NewImage) -> Event:
-        event_id = events.new_id()
         data = {
             "user_id": caller.user_id,
             "object_key": image.original_key,
@@ -135,40 +142,30 @@ class PostgresImageRecords:
             "visibility": image.visibility,
         }
         try:
-            row = self._database.row(
-                _ACCEPT_UPLOAD,
-                user_id=caller.user_id,
-                **asdict(image),
-                event_id=event_id,
-                event_type=events.UPLOAD_REQUESTED,
-                data=json.dumps(data),
-                correlation_id=caller.correlation_id,
+            event = self._accept(
+                _ACCEPT_UPLOAD, events.UPLOAD_REQUESTED, caller, data, **asdict(image)
             )
         except UniqueViolation as error:
-            # Keys are random, so only a direct upload that is completed twice comes here.
+            # Keys are random: it is an upload that was completed so long ago that its answer is
+            # forgotten.
             raise UploadNotFound from error
-        _require(row is not None)
-        assert row is not None
-        image_id, sequence, occurred_at = row
-        return Event(
-            event_id,
-            events.UPLOAD_REQUESTED,
-            image_id,
-            sequence,
-            data,
-            caller.correlation_id,
-            occurred_at,
-        )
+        _require(event is not None)
+        assert event is not None
+        return event
 
     def accept_update(
         self, caller: Caller, image_id: int, changes: Mapping[str, str]
     ) -> Event | None:
         data = {"user_id": caller.user_id, "changes": dict(changes)}
-        return self._accept(_ACCEPT_UPDATE, events.UPDATE_REQUESTED, caller, image_id, data)
+        return self._accept(
+            _ACCEPT_UPDATE, events.UPDATE_REQUESTED, caller, data, image_id=image_id
+        )
 
     def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
         data = {"user_id": caller.user_id}
-        return self._accept(_ACCEPT_DELETE, events.DELETE_REQUESTED, caller, image_id, data)
+        return self._accept(
+            _ACCEPT_DELETE, events.DELETE_REQUESTED, caller, data, image_id=image_id
+        )
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         row = self._database.row(_FIND, user_id=user_id, image_id=image_id)
@@ -198,25 +195,34 @@ class PostgresImageRecords:
         return orjson.loads(images), int(total)
 
     def _accept(
-        self, statement: str, event_type: str, caller: Caller, image_id: int, data: dict[str, Any]
+        self,
+        statement: str,
+        event_type: str,
+        caller: Caller,
+        data: dict[str, Any],
+        **parameters: Any,
     ) -> Event | None:
         event_id = events.new_id()
         row = self._database.row(
             statement,
             user_id=caller.user_id,
-            image_id=image_id,
+            claim_ids=list(caller.claim_ids),
             event_id=event_id,
             event_type=event_type,
             data=json.dumps(data),
             correlation_id=caller.correlation_id,
+            **parameters,
         )
         assert row is not None
-        exists, sequence, occurred_at = row
+        exists, holds_claims, image_id, sequence, accepted_at = row
         _require(exists)
+        if not holds_claims:
+            # It took so long that the same request, sent again, has taken its place.
+            raise RequestInProgress
         if sequence is None:
             return None
         return Event(
-            event_id, event_type, image_id, sequence, data, caller.correlation_id, occurred_at
+            event_id, event_type, image_id, sequence, data, caller.correlation_id, accepted_at
         )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
@@ -19,6 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
     RequestValidationError,
 )
+from aws_lambda_powertools.event_handler.openapi.params import Header
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
@@ -158,12 +159,23 @@ def lambda_handler(app: Resolver) -> Handler:
     return handle
 
 
-def caller(app: Resolver) -> Caller:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Within 24 hours the same request with the same key gets the first answer "
+        "again, and nothing is done twice",
+        pattern="^[!-~]{1,255}$",
+    ),
+]
+
+
+def caller(app: Resolver, idempotency_key: str | None = None) -> Caller:
     """Who sent the request under way."""
     # Imported here: whoever has no signed-in users has no images either.
     from image_api.core.images import Caller
 
-    return Caller(int(app.context["user_id"]), str(app.context["correlation_id"]))
+    return Caller(int(app.context["user_id"]), str(app.context["correlation_id"]), idempotency_key)
 
 
 def client_address(app: Resolver) -> str:

@@ -25,6 +25,8 @@ STATUS_OF: dict[type[errors.ImageApiError], int] = {
     errors.TooManyAttempts: 429,
     errors.ImageNotFound: 404,
     errors.UploadNotFound: 404,
+    errors.KeyReused: 422,
+    errors.RequestInProgress: 409,
     errors.EmptyFile: 400,
     errors.NotAnImage: 400,
     errors.DamagedImage: 400,
@@ -64,8 +66,10 @@ def documented(
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or the token is not valid", Problem),
         404: ("It does not exist for this user", Problem),
+        409: ("The first request with this Idempotency-Key is still running", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
+        422: ("The Idempotency-Key belongs to another request", Problem),
         429: ("Too many attempts", Problem),
         503: ("A part is down", Problem),
     }
@@ -76,7 +80,7 @@ def documented(
         }
         for status in statuses
     }
-    for status in {429, 503} & responses.keys():
+    for status in {409, 429, 503} & responses.keys():
         responses[status]["headers"] = {
             "Retry-After": {
                 "description": "Seconds until it is worth another try",
@@ -102,7 +106,9 @@ def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
     if isinstance(error, errors.InvalidRequest):
         return _of_fields([{"field": error.field, "message": error.message}])
     headers: dict[str, str | list[str]] = {}
-    if isinstance(error, errors.TooManyAttempts | errors.ServiceUnavailable):
+    if isinstance(
+        error, errors.TooManyAttempts | errors.ServiceUnavailable | errors.RequestInProgress
+    ):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"

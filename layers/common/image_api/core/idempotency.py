@@ -1,0 +1,59 @@
+"""A request that is sent again with its key is answered again, and nothing is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
+from uuid import uuid4
+
+from image_api.core.images import Caller
+from image_api.errors import ServiceUnavailable
+
+
+class KeyRecords(Protocol):
+    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
+        """The image of the first answer, or None when this request is the first.
+
+        Raises KeyReused, RequestInProgress or Unauthenticated.
+        """
+
+    def release_key(self, claim_id: str) -> None:
+        """Unless it was answered."""
+
+
+def once(
+    records: KeyRecords,
+    caller: Caller,
+    request_hash: bytes,
+    accept: Callable[[Caller], int],
+    *,
+    key: str | None = None,
+) -> int:
+    """The id of the image that `accept` answers, or that it answered the first time.
+
+    `accept` gets the caller with the claim, which the accepted change answers in its own
+    transaction. A refusal is not remembered. `key` is the client's own unless given.
+    """
+    key = key or caller.idempotency_key
+    if key is None:
+        return accept(caller)
+    claim_id = str(uuid4())
+    image_id = records.claim_key(caller.user_id, key, request_hash, claim_id)
+    if image_id is not None:
+        return image_id
+    try:
+        return accept(replace(caller, claim_ids=(*caller.claim_ids, claim_id)))
+    except BaseException:
+        with suppress(ServiceUnavailable):
+            records.release_key(claim_id)
+        raise
+
+
+def fingerprint(*fields: object, data: bytes = b"") -> bytes:
+    """The same for the same fields and bytes, however they were sent."""
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode() + b"\0" + hashlib.sha256(data).digest()).digest()

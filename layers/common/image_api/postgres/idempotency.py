@@ -1,0 +1,90 @@
+"""The table `idempotency_keys`."""
+
+from __future__ import annotations
+
+from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
+from image_api.postgres.database import Database
+
+# Longer than a function may run: a claim whose process died is taken over after that.
+LEASE_SECONDS = 60
+
+_CLAIM = """
+WITH claimed AS (
+    INSERT INTO idempotency_keys AS k (user_id, key, request_hash, claim_id, leased_until)
+    SELECT u.id, :key, :request_hash::bytea, :claim_id::uuid,
+           now() + make_interval(secs => :lease_seconds::integer)
+    FROM users AS u WHERE u.id = :user_id
+    ON CONFLICT (user_id, key) DO UPDATE SET
+        (request_hash, claim_id, claimed_at, leased_until, image_id)
+        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL)
+    WHERE k.claimed_at < now() - interval '24 hours'
+       OR (k.image_id IS NULL AND k.leased_until < now())
+    RETURNING k.claim_id
+)
+SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id), EXISTS (SELECT FROM claimed),
+       k.request_hash = :request_hash::bytea, k.image_id
+FROM (SELECT 1) AS always
+LEFT JOIN idempotency_keys AS k ON k.user_id = :user_id AND k.key = :key
+"""
+
+_RELEASE = """
+DELETE FROM idempotency_keys WHERE claim_id = :claim_id::uuid AND image_id IS NULL
+"""
+
+_FORGET_OLD = """
+DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+    SELECT k.user_id, k.key FROM idempotency_keys AS k
+    WHERE k.claimed_at < now() - interval '24 hours' ORDER BY k.claimed_at LIMIT :batch_size)
+"""
+
+# The first step of every statement that accepts something: whoever took the claim over meanwhile
+# waits for its end.
+HOLD_CLAIMS = """
+    SELECT k.claim_id FROM idempotency_keys AS k
+    WHERE k.claim_id = ANY(:claim_ids::text[]::uuid[])
+    FOR UPDATE
+"""
+
+HOLDS_CLAIMS = """
+    (SELECT count(*) FROM claim) = cardinality(:claim_ids::text[])
+"""
+
+# One of the last, after `changed`.
+ANSWER_CLAIMS = """
+    UPDATE idempotency_keys AS k SET image_id = c.image_id
+    FROM changed AS c WHERE k.claim_id = ANY(:claim_ids::text[]::uuid[])
+"""
+
+
+class PostgresKeyRecords:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
+        row = self._database.row(
+            _CLAIM,
+            user_id=user_id,
+            key=key,
+            request_hash=request_hash,
+            claim_id=claim_id,
+            lease_seconds=LEASE_SECONDS,
+        )
+        assert row is not None
+        exists, is_claimed, is_same, image_id = row
+        if not exists:
+            raise Unauthenticated("This account no longer exists: register again")
+        if is_claimed:
+            return None
+        if is_same is False:
+            raise KeyReused
+        # Without an answer, or not even to be seen yet, the first one is still running.
+        if image_id is None:
+            raise RequestInProgress
+        return int(image_id)
+
+    def release_key(self, claim_id: str) -> None:
+        self._database.rows(_RELEASE, claim_id=claim_id)
+
+    def forget_old_keys(self, batch_size: int = 10_000) -> None:
+        """A step that keeps up with 100 keys a second, when it comes every minute."""
+        self._database.rows(_FORGET_OLD, batch_size=batch_size)
