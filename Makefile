@@ -33,7 +33,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security faults chaos \
 	bench invoke poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
-	events expansion lock reset clean
+	events expansion audit lock reset clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -183,17 +183,13 @@ expansion: ## accept template.yaml's permissions: regenerate tests/template/expa
 	@$(NEED) local
 	@$(LOCAL)/python -m tests.template.expansion
 
+audit: ## ask PyPI's advisories about every pinned package (needs the network)
+	@$(NEED) audit
+	@.venvs/audit/bin/python -m infra.tools.audit
+
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) dev
-	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
-	@for input in layers/dependencies/requirements functions/migrate/requirements \
-		infra/local/lambda-requirements infra/local/requirements tests/requirements \
-		tests/localstack/requirements infra/policy/requirements; do \
-		echo "$$input.txt"; \
-		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
-			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-			$(UPGRADE) $$([ ! -f uv.toml ] || echo --config-file uv.toml) \
-			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
+	@infra/tools/lock.sh $(UPGRADE)
 
 reset: ## stop this clone's local cloud and wipe all its data
 	@# Any Python will do, so that nothing is installed in order to delete a folder.
