@@ -19,8 +19,8 @@ from image_api.core.messages import (
     REASON_HEADER,
     REDRIVEN_HEADER,
     WAITS_HEADER,
-    dead_queue,
 )
+from image_api.core.queues import dead_queue
 from infra import program
 from infra.tools.broker_in_use import channel_in_use, parser_of
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from image_api.core import events
-from image_api.core.messages import dead_queue
+from image_api.core.queues import dead_queue
 from tests import samples
 from tests.application import ROOT
 from tests.e2e.api_client import ApiClient

@@ -19,7 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 import image_migrations
 from image_api.aws.s3 import S3Storage
 from image_api.core import events
-from image_api.core.messages import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords

@@ -17,13 +17,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.messages import (
-    RETRY_DELAYS_SECONDS,
-    Message,
-    MessageCounts,
-    dead_queue,
-    retry_queue,
-)
+from image_api.core.messages import Message, MessageCounts
+from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq import broker as broker_module
 from image_api.rabbitmq.broker import Broker

@@ -12,7 +12,7 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events
-from image_api.core.messages import dead_queue
+from image_api.core.queues import dead_queue
 from tests import samples
 from tests.application import forget
 from tests.integration.accepting import age, changes

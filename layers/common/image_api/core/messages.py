@@ -1,4 +1,4 @@
-"""What travels through the broker: the names of queues and headers, messages out and in."""
+"""What travels through the broker: messages out and in, and their headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from image_api.core import events
 from image_api.core.events import Event
 
 APP_ID: Final = "image-api"
-RETRY_DELAYS_SECONDS: Final = (1, 5, 30, 120, 600)
 
 # How often the message was tried, and how often it came before its turn.
 ATTEMPT_HEADER: Final = "x-attempt"
@@ -29,14 +28,6 @@ _MAX_HEADERS = 32
 _MAX_HEADER_BYTES = 1024
 _MAX_NAME_BYTES = 128
 _MAX_PROPERTY_BYTES = 255
-
-
-def retry_queue(queue: str, delay_seconds: int) -> str:
-    return f"{queue}.retry.{delay_seconds}s"
-
-
-def dead_queue(queue: str) -> str:
-    return f"{queue}.dead"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,15 +27,13 @@ from image_api.core.events import Event, MalformedEvent
 from image_api.core.messages import (
     ATTEMPT_HEADER,
     REASON_HEADER,
-    RETRY_DELAYS_SECONDS,
     WAITS_HEADER,
     MessagePublisher,
     ReceivedMessage,
-    dead_queue,
     message_of,
-    retry_queue,
 )
 from image_api.core.processing import NeverPossible, Processor
+from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import InvalidImage, MessageRefused, ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
 

@@ -21,15 +21,8 @@ from pika.exceptions import (
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.messages import (
-    APP_ID,
-    RETRY_DELAYS_SECONDS,
-    Message,
-    MessageCounts,
-    dead_queue,
-    message_of,
-    retry_queue,
-)
+from image_api.core.messages import APP_ID, Message, MessageCounts, message_of
+from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import MessageRefused, ServiceUnavailable
 from image_api.rabbitmq.batch_publisher import BatchPublisher, Outgoing
 from image_api.settings import BrokerSettings
