@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from infra.local.lambda_.environment import Environment
+from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
 from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.logs import LogStream
 from infra.local.settings import read_settings
@@ -47,7 +49,13 @@ def build(folder: Path) -> Path:
             *("--build-dir", folder / "build", "--cache-dir", folder / "cache"),
         ],
         cwd=ROOT,
-        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        env={
+            **os.environ,
+            "SAM_CLI_TELEMETRY": "0",
+            # The functions run on this machine, on this Python.
+            "LAMBDA_RUNTIME": f"python3.{sys.version_info.minor}",
+            "LAMBDA_ARCHITECTURE": platform.machine(),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=True,
@@ -67,6 +75,7 @@ def functions(template: Template) -> Iterator[Function]:
     yield Function(
         logical_id="Hello",
         name="Hello",
+        runtime="",
         handler="app.lambda_handler",
         code_path=ROOT / "bench" / "hello",
         environment={},
@@ -86,10 +95,10 @@ class ColdStart:
     cpu_ms: float
 
 
-async def cold_start(function: Function, python: Path) -> ColdStart:
+async def cold_start(function: Function, interpreter: Interpreter) -> ColdStart:
     launch = Launch(
         function=replace(function, reserved_concurrency=None),
-        python=python,
+        interpreter=interpreter,
         python_path=[layer.content_path / "python" for layer in reversed(function.layers)],
         # What is compiled at a start is compiled at every start: nobody may write to /var/task.
         variables={**function.environment, **VARIABLES, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -107,7 +116,7 @@ async def cold_start(function: Function, python: Path) -> ColdStart:
 
 async def measure(built: Path, runs: int) -> dict[str, tuple[list[ColdStart], list[ColdStart]]]:
     """By logical id: with bytecode, and without. One at a time, taking turns."""
-    python = read_settings(template=ROOT / "template.yaml").python
+    interpreter = inspect_interpreter(read_settings(template=ROOT / "template.yaml").python)
     variants = [
         {
             function.logical_id: function
@@ -122,7 +131,7 @@ async def measure(built: Path, runs: int) -> dict[str, tuple[list[ColdStart], li
     for run in range(runs + 1):
         for name, measured in starts.items():
             for variant, values in zip(variants, measured, strict=True):
-                start = await cold_start(variant[name], python)
+                start = await cold_start(variant[name], interpreter)
                 if run:
                     values.append(start)
         print(f"round {run} of {runs}", file=sys.stderr, flush=True)

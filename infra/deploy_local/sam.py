@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -38,15 +39,18 @@ async def sole_use(work_folder: Path) -> AsyncIterator[None]:
 async def build(template: Path, work_folder: Path) -> Path:
     """The built template, below `work_folder`. Only what changed is built. Raises SamFailed."""
     build_folder = work_folder / "build"
+    runtime = f"python3.{sys.version_info.minor}"
     await _run(
         work_folder,
         "build",
         *("--template-file", str(template)),
         *("--build-dir", str(build_folder)),
-        *("--cache-dir", str(work_folder / "cache")),
+        # Its cache does not notice for which runtime something was built.
+        *("--cache-dir", str(work_folder / f"cache-{runtime}")),
         "--cached",
         "--parallel",
-        variables={},
+        # The functions run on this machine, on this Python.
+        variables={"LAMBDA_RUNTIME": runtime, "LAMBDA_ARCHITECTURE": platform.machine()},
     )
     return build_folder / "template.yaml"
 
@@ -101,7 +105,7 @@ async def _run_with(
         cwd=work_folder,
         env={
             **_own_variables(),
-            # The layers' makefiles call python3.11, which must be one with pip.
+            # The build recipe calls a python3 with pip where no set-up lies beside it.
             "PATH": f"{tools}:{os.environ['PATH']}",
             "SAM_CLI_TELEMETRY": "0",
             "TMPDIR": temporary,

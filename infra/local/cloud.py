@@ -17,6 +17,7 @@ from infra.local.backing_services import BackingServices
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
+from infra.local.lambda_.interpreter import inspect_interpreter, refuse_other_runtimes
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.lambda_.process_records import ProcessRecords
 from infra.local.logs import LogStream
@@ -59,7 +60,9 @@ class Cloud:
         self._with_api = with_api and with_functions
         self._progress = Progress(console, logs, as_json=settings.as_json)
         self._artifacts = (
-            Artifacts(settings.cache_folder, settings.python, self._progress.say)
+            Artifacts(
+                settings.cache_folder, inspect_interpreter(settings.python), self._progress.say
+            )
             if with_functions
             else None
         )
@@ -162,6 +165,8 @@ class Cloud:
         )
         for schedule in template.schedules:
             parse(schedule.expression)
+        if self._artifacts is not None and not settings.may_run_any_runtime:
+            refuse_other_runtimes(template.functions.values(), self._artifacts.interpreter)
         return template
 
     def _service_ended(self, words: str) -> None:
@@ -190,7 +195,6 @@ class Cloud:
         settings = self._settings
         functions = self._functions = FunctionService(
             RuntimeSettings(
-                python=settings.python,
                 variables=self._services.aws_variables(),
                 overrides=self._services.variables,
                 limits=settings.environment_limits(),
@@ -202,7 +206,9 @@ class Cloud:
         stack.push_async_callback(functions.stop, _PATIENCE_SECONDS)
         async with self._progress.part("functions") as details:
             await functions.apply(template)
-            details.append(f"{len(template.functions)} of them")
+            details.append(
+                f"{len(template.functions)} of them, {_where_they_run(template, artifacts)}"
+            )
         invoke_socket = stack.enter_context(hold_free_port())
         self.invoke_url = f"http://127.0.0.1:{port_of(invoke_socket)}"
         custom = self._custom_resources = CustomResources(
@@ -313,6 +319,13 @@ class Cloud:
         if self._with_api:
             state["api_url"] = self.api_url
         write_record(self._settings.state_path, state)
+
+
+def _where_they_run(template: Template, artifacts: Artifacts) -> str:
+    interpreter = artifacts.interpreter
+    others = {function.runtime for function in template.functions.values()} - {interpreter.runtime}
+    on_aws = f" (on AWS: {', '.join(sorted(others))})" if others else ""
+    return f"on Python {interpreter.version}{on_aws}"
 
 
 @contextlib.contextmanager

@@ -67,6 +67,14 @@ class Settings:
         return path
 
     @property
+    def may_run_any_runtime(self) -> bool:
+        """Whether functions run whatever version of Python their template names.
+
+        This project's own do, on all versions that it supports; others where somebody has chosen.
+        """
+        return self.template == ROOT / "template.yaml" or "LAMBDA_PYTHON" in self.variables
+
+    @property
     def database_url(self) -> str | None:
         """A Postgres that runs already."""
         return self.variables.get("DATABASE_URL")

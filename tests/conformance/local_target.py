@@ -13,6 +13,7 @@ from aiohttp import web
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
+from infra.local.lambda_.interpreter import inspect_interpreter
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
 from infra.local.template.reader import read_template
@@ -57,12 +58,11 @@ async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     logs = LogStream(io.StringIO())
     functions = FunctionService(
         RuntimeSettings(
-            python=settings.python,
             variables={"AWS_REGION": "us-east-1"},
             overrides={},
             limits={"": 2},
         ),
-        Artifacts(ROOT / ".cache", settings.python, lambda _: None),
+        Artifacts(ROOT / ".cache", inspect_interpreter(settings.python), lambda _: None),
         logs,
         lambda _: None,
     )

@@ -53,7 +53,7 @@ Resources:
   Consumer:
     Type: AWS::Serverless::Function
     Properties:
-      Runtime: python3.11
+      Runtime: python3.13
       Handler: app.lambda_handler
       CodeUri: .
       Events:

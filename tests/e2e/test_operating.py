@@ -56,7 +56,12 @@ def lasting_cloud(
     tmp_path_factory: pytest.TempPathFactory, project: Path
 ) -> Iterator[RunningCloud]:
     data_folder = tmp_path_factory.mktemp("operated") / "data"
-    cloud = RunningCloud(data_folder, template=project / "template.yaml")
+    cloud = RunningCloud(
+        data_folder,
+        template=project / "template.yaml",
+        # A copy of the template may be anybody's: it says on what its functions run.
+        variables={"LAMBDA_PYTHON": str(ROOT / ".venvs" / "lambda" / "bin" / "python")},
+    )
     yield cloud
     if cloud.is_running:
         cloud.stop()

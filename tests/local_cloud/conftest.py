@@ -12,6 +12,7 @@ from aiohttp import web
 
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
+from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
@@ -41,9 +42,13 @@ async def running(poller: QueuePoller) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the small project, to be changed at will."""
-    return shutil.copytree(PROJECT, tmp_path / "project", ignore=shutil.ignore_patterns("__py*"))
+def project(tmp_path: Path, interpreter: Interpreter) -> Path:
+    """A copy of the small project, for this machine's Python, to be changed at will."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__py*"))
+    template = folder / "template.yaml"
+    template.write_text(template.read_text().replace("python3.13", interpreter.runtime))
+    return folder
 
 
 @pytest.fixture
@@ -82,13 +87,19 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         loop.close()
 
 
+@pytest.fixture(scope="session")
+def interpreter() -> Interpreter:
+    """The Python of the set-up."""
+    return inspect_interpreter(read_settings().python)
+
+
 @pytest.fixture
 def log_text() -> io.StringIO:
     return io.StringIO()
 
 
 @pytest.fixture
-def start_functions(log_text: io.StringIO) -> StartFunctions:
+def start_functions(log_text: io.StringIO, interpreter: Interpreter) -> StartFunctions:
     """Runs a template's functions in real execution environments."""
 
     @asynccontextmanager
@@ -99,16 +110,14 @@ def start_functions(log_text: io.StringIO) -> StartFunctions:
         limit: int = 4,
         idle_seconds: float = 300.0,
     ) -> AsyncIterator[FunctionService]:
-        settings = read_settings(template=template.path)
         functions = FunctionService(
             RuntimeSettings(
-                python=settings.python,
                 variables={"AWS_REGION": "us-east-1"},
                 overrides=overrides or {},
                 limits={"": limit},
                 idle_seconds=idle_seconds,
             ),
-            Artifacts(ROOT / ".cache", settings.python, print),
+            Artifacts(ROOT / ".cache", interpreter, print),
             LogStream(log_text),
             lambda _process: None,
         )

@@ -6,6 +6,7 @@ The services are said to run elsewhere: this project uses none of them.
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import stat
@@ -22,9 +23,10 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.settings import ROOT
+from infra.local.settings import ROOT, read_settings
 from tests.waiting import eventually
 
+RUNTIME = f"python3.{sys.version_info.minor}"
 ELSEWHERE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:1/%2F",
@@ -271,7 +273,8 @@ def test_a_port_in_use_is_told_with_the_way_out(project: Path) -> None:
     ("old", "new", "words"),
     [
         ("functions/hello", "functions/missing", "there is no folder"),
-        ("python3.11", "java21", "runs Python functions"),
+        (f"Runtime: {RUNTIME}", "Runtime: java21", "runs Python functions"),
+        (f"Runtime: {RUNTIME}", "Runtime: python3.99", "has the runtime python3.99, and functions"),
         ("Resources:", "Resources: [", "not valid YAML"),
         (
             "Type: Api\n          Properties: {Path: /hello, Method: get}",
@@ -294,6 +297,22 @@ def test_the_services_alone_need_no_python_for_functions(project: Path) -> None:
     )
     with running(project, command_name="services", LAMBDA_PYTHON="/nowhere") as cloud:
         assert cloud.stop() == 0
+
+
+def test_whoever_names_a_python_runs_any_template_on_it(project: Path) -> None:
+    template = project / "template.yaml"
+    template.write_text(template.read_text().replace(RUNTIME, "python3.99"))
+    with running(project, LAMBDA_PYTHON=str(read_settings().python)) as cloud:
+        assert cloud.get("/hello") == (200, "hello")
+        assert f"on Python {platform.python_version()} (on AWS: python3.99)" in cloud.output
+
+
+def test_a_python_that_cannot_run_functions_is_refused_in_words(project: Path) -> None:
+    for python, words in (
+        (sys.executable, "cannot run functions without AWS's runtime"),
+        ("/bin/false", "does not run as a Python"),
+    ):
+        assert words in refused(project, "run", "--private", LAMBDA_PYTHON=python)
 
 
 def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:

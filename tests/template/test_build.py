@@ -22,37 +22,59 @@ from tests.template.document import ROOT, Deployment, as_list, read
 
 SAM = ROOT / ".venvs" / "local" / "bin" / "sam"
 RECIPE = ROOT / "infra" / "build" / "Makefile"
+TEMPLATE = read(ROOT / "template.yaml")
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/app.py"))
 LAYERS = ["CommonLayer", "DependenciesLayer", "MigrationsLayer"]
 PACKAGES = [
-    *(function.logical_id for function in Deployment(read(ROOT / "template.yaml"), {}).functions),
+    *(function.logical_id for function in Deployment(TEMPLATE, {}).functions),
     *LAYERS,
 ]
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
 MAX_ZIPPED_BYTES = 50 * 1024 * 1024
-RUNTIME_GLIBC = (2, 26)
+# Of the runtime's Amazon Linux 2023.
+RUNTIME_GLIBC = (2, 34)
+RUNTIME = TEMPLATE["Globals"]["Function"]["Runtime"]
+# Of the Python that runs these tests, which can load what is built for it alone.
+OWN_RUNTIME = f"python3.{sys.version_info.minor}"
 UNCHECKED_HASH = 1
 
 
-@pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the artifacts and the template that names them."""
-    folder = tmp_path_factory.mktemp("build")
+def sam_build(folder: Path, runtime: str) -> Path:
     # SAM does not see when the recipe changes: each recipe has a cache of its own.
-    cache = ROOT / ".cache" / "sam-build" / hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:16]
+    cache = ROOT / ".cache" / "sam-build" / f"{digest}-{runtime}"
     cache.mkdir(parents=True, exist_ok=True)
     result = subprocess.run(
         [SAM, "build", "--cached", "--parallel", "--build-dir", folder, "--cache-dir", cache],
         cwd=ROOT,
-        env={**os.environ, "SAM_CLI_TELEMETRY": "0"},
+        env={
+            **os.environ,
+            "SAM_CLI_TELEMETRY": "0",
+            # The recipe finds out by itself what the template is for.
+            **({"LAMBDA_RUNTIME": runtime} if runtime != RUNTIME else {}),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the artifacts for AWS, and the template that names them."""
+    return sam_build(tmp_path_factory.mktemp("build"), RUNTIME)
+
+
+@pytest.fixture(scope="session")
+def own_build(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the Python of this machine, which may be another one."""
+    if OWN_RUNTIME == RUNTIME:
+        return build
+    return sam_build(tmp_path_factory.mktemp("own-build"), OWN_RUNTIME)
 
 
 def code_of(build: Path, package: str) -> tuple[Path, str]:
@@ -109,10 +131,13 @@ def services_called() -> set[str]:
 
 
 def native_faults(code: Path) -> Iterator[str]:
-    """Libraries that need a later glibc than the runtime's, or another processor."""
+    """Libraries for another Python or processor, or that need a later glibc than the runtime's."""
+    tag = f"cpython-{RUNTIME.removeprefix('python').replace('.', '')}"
     for path in sorted(code.rglob("*.so*")):
         data = path.read_bytes()
         name = path.relative_to(code)
+        if ".cpython-" in path.name and f".{tag}-" not in path.name:
+            yield f"{name}: not for {RUNTIME}"
         # An ELF header's e_machine: 62 is x86-64.
         if data[:4] != b"\x7fELF" or int.from_bytes(data[18:20], "little") != 62:
             yield f"{name}: not for x86-64"
@@ -140,9 +165,7 @@ def zipped_bytes(folder: Path) -> int:
 def load(build: Path, folder: str, program: str) -> subprocess.CompletedProcess[str]:
     """Runs a program with just what Lambda would give the function: its package and its layers."""
     function = next(
-        function
-        for function in Deployment(read(ROOT / "template.yaml"), {}).functions
-        if function.name == folder
+        function for function in Deployment(TEMPLATE, {}).functions if function.name == folder
     )
     layers = [str(code_of(build, layer)[0]) for layer in as_list(function.properties["Layers"])]
     # A later layer covers an earlier one.
@@ -162,9 +185,9 @@ def load(build: Path, folder: str, program: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_source_has_bytecode_that_the_runtime_takes_as_it_is(
-    build: Path, package: str
+    own_build: Path, package: str
 ) -> None:
-    code, runtime_folder = code_of(build, package)
+    code, runtime_folder = code_of(own_build, package)
 
     assert list(code.rglob("*.py"))
     assert list(bytecode_faults(code, runtime_folder)) == []
@@ -196,10 +219,10 @@ def test_function_and_layers_are_within_lambdas_limits(build: Path) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_loads_from_its_package_and_layers_alone(build: Path, function: str) -> None:
+def test_a_function_loads_from_its_package_and_layers_alone(own_build: Path, function: str) -> None:
     # Compiling would mean that some bytecode was not taken.
     loaded = load(
-        build,
+        own_build,
         function,
         "def refuse(*_): raise AssertionError('a source was compiled')\n"
         "sys.modules['_frozen_importlib_external'].SourceLoader.source_to_code = refuse\n"
@@ -210,11 +233,11 @@ def test_a_function_loads_from_its_package_and_layers_alone(build: Path, functio
     assert (loaded.returncode, loaded.stdout) == (0, "True\n"), loaded.stderr
 
 
-def test_the_clients_of_every_service_that_the_code_calls_can_be_made(build: Path) -> None:
+def test_the_clients_of_every_service_that_the_code_calls_can_be_made(own_build: Path) -> None:
     services = services_called()
     assert {"s3", "secretsmanager"} <= services
     loaded = load(
-        build,
+        own_build,
         "upload",
         f"import boto3\nfor name in {sorted(services)}: boto3.client(name, 'eu-west-1')\n"
         "boto3.client('s3', 'eu-west-1').generate_presigned_post('bucket', 'key')",
@@ -223,17 +246,34 @@ def test_the_clients_of_every_service_that_the_code_calls_can_be_made(build: Pat
     assert loaded.returncode == 0, loaded.stderr
 
 
+def test_without_the_runtimes_python_a_package_has_no_bytecode_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    made = subprocess.run(
+        ["make", "--makefile", RECIPE, "build-DocsFunction"],
+        cwd=ROOT / "functions" / "docs",
+        env={**os.environ, "ARTIFACTS_DIR": str(tmp_path), "LAMBDA_RUNTIME": "python3.99"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (tmp_path / "app.py").is_file()
+    assert list(tmp_path.rglob("*.pyc")) == []
+    assert made.stdout.startswith("DocsFunction: no Python 3.99 here, so no bytecode")
+
+
 # --- the checks find what is wrong --------------------------------------------------------------
 
 
 @pytest.fixture
-def package(build: Path, tmp_path: Path) -> Path:
+def package(own_build: Path, tmp_path: Path) -> Path:
     """A copy of one package, to be spoilt."""
-    return shutil.copytree(build / "RegisterFunction", tmp_path / "RegisterFunction")
+    return shutil.copytree(own_build / "RegisterFunction", tmp_path / "RegisterFunction")
 
 
 def test_missing_and_stale_bytecode_is_found(package: Path) -> None:
-    compiled = package / "__pycache__" / "app.cpython-311.pyc"
+    compiled = package / "__pycache__" / f"app.{sys.implementation.cache_tag}.pyc"
     good = compiled.read_bytes()
 
     def found() -> list[str]:
@@ -247,10 +287,10 @@ def test_missing_and_stale_bytecode_is_found(package: Path) -> None:
     compiled.write_bytes(good)
     (package / "app.py").write_text("changed = True\n")
     assert found() == ["app.py: bytecode of another source"]
-    compiled.rename(package / "__pycache__" / "app.cpython-312.pyc")
+    compiled.rename(package / "__pycache__" / "app.cpython-399.pyc")
     assert found() == [
         "app.py: no bytecode",
-        "__pycache__/app.cpython-312.pyc: bytecode without its source",
+        "__pycache__/app.cpython-399.pyc: bytecode without its source",
     ]
 
 
@@ -278,16 +318,21 @@ def test_what_does_not_belong_there_is_found(package: Path) -> None:
 
 def test_native_code_of_another_machine_is_found(package: Path) -> None:
     header = b"\x7fELF" + bytes(14)
-    (package / "new.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.9\0GLIBC_2.27\0")
+    (package / "new.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.9\0GLIBC_2.35\0")
     (package / "arm.so.1").write_bytes(header + b"\xb7\0" + b"GLIBC_2.17\0")
-    (package / "good.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.26\0")
+    (package / "good.so").write_bytes(header + b"\x3e\0" + b"GLIBC_2.34\0")
+    (package / "old.cpython-311-x86_64-linux-gnu.so").write_bytes(header + b"\x3e\0")
 
-    assert list(native_faults(package)) == ["arm.so.1: not for x86-64", "new.so: needs glibc 2.27"]
+    assert list(native_faults(package)) == [
+        "arm.so.1: not for x86-64",
+        "new.so: needs glibc 2.35",
+        "old.cpython-311-x86_64-linux-gnu.so: not for python3.13",
+    ]
 
 
-def test_a_package_that_compiles_at_load_is_found(build: Path) -> None:
+def test_a_package_that_compiles_at_load_is_found(own_build: Path) -> None:
     loaded = load(
-        build,
+        own_build,
         "register",
         "sys.dont_write_bytecode = True\n"
         "def refuse(*_): raise AssertionError('a source was compiled')\n"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Function
 from infra.program import Explained
 
@@ -29,9 +30,11 @@ class Artifacts:
     `say` gets a line for each step that takes long.
     """
 
-    def __init__(self, cache_folder: Path, python: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, cache_folder: Path, interpreter: Interpreter, say: Callable[[str], None]
+    ) -> None:
         self._layers = cache_folder / "layers"
-        self._python = python
+        self.interpreter = interpreter
         self._say = say
         self._locks: dict[Path, asyncio.Lock] = {}
         self.bytecode_folder = cache_folder / "bytecode"
@@ -61,7 +64,7 @@ class Artifacts:
         Python would compare times, in whole seconds: an edit right after another one of the same
         length would go unnoticed.
         """
-        if sys.version_info[:2] != (3, 11):
+        if sys.implementation.cache_tag != self.interpreter.cache_tag:
             return
         for folder in folders:
             for source in folder.rglob("*.py"):
@@ -80,7 +83,8 @@ class Artifacts:
 
     async def _install(self, name: str, folder: Path) -> Path:
         requirements = folder / REQUIREMENTS
-        digest = hashlib.sha256(requirements.read_bytes() + str(self._python).encode()).hexdigest()
+        interpreter = f"{self.interpreter.path} {self.interpreter.cache_tag}"
+        digest = hashlib.sha256(requirements.read_bytes() + interpreter.encode()).hexdigest()
         target = self._layers / f"{name}-{digest[:16]}"
         async with self._locks.setdefault(target, asyncio.Lock()):
             if not target.is_dir():
@@ -149,7 +153,7 @@ class Artifacts:
         }
         environment |= {"PYTHONPYCACHEPREFIX": str(self.bytecode_folder), **variables}
         process = await asyncio.create_subprocess_exec(
-            str(self._python),
+            str(self.interpreter.path),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

@@ -30,7 +30,6 @@ class RuntimeSettings:
     environments by folder name, with the bound of all others under "".
     """
 
-    python: Path
     variables: Mapping[str, str]
     overrides: Mapping[str, str]
     limits: Mapping[str, int]
@@ -155,7 +154,7 @@ class FunctionService:
         return Launch(
             # The count of environments and the name in routes do not need a new process.
             function=replace(function, reserved_concurrency=None),
-            python=self._settings.python,
+            interpreter=self._artifacts.interpreter,
             python_path=tuple(await self._artifacts.python_path(function)),
             variables=variables,
             emulator=self._emulator,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Function
 
 RUNTIME_FOLDER = Path(__file__).parent / "runtime"
@@ -17,7 +18,7 @@ class Launch:
     """How the environments of one function are started."""
 
     function: Function
-    python: Path
+    interpreter: Interpreter
     python_path: Sequence[Path]
     variables: Mapping[str, str]
     emulator: Path
@@ -34,7 +35,7 @@ class Launch:
             f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
             f"--runtime-api-address=127.0.0.1:{runtime_port}",
             *bound,
-            str(self.python),
+            str(self.interpreter.path),
             "-m",
             "awslambdaric",
             "warm_start_handler.lambda_handler",
@@ -44,7 +45,7 @@ class Launch:
         """Every variable that the function sees: those of Lambda, and those of its template."""
         function = self.function
         return {
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{self.interpreter.runtime}",
             "LANG": "C.UTF-8",
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "TZ": ":UTC",

@@ -22,8 +22,8 @@ def _function(
     logical_id: str,
     properties: Mapping[str, Any],
 ) -> Function:
-    runtime = resources.optional(logical_id, properties, "Runtime", "")
-    if not str(runtime).startswith("python"):
+    runtime = str(resources.optional(logical_id, properties, "Runtime", ""))
+    if not runtime.startswith("python"):
         raise resources.error(
             f"{logical_id} has the runtime {runtime or 'of a container'}; "
             "the local cloud runs Python functions"
@@ -33,6 +33,7 @@ def _function(
     return Function(
         logical_id=logical_id,
         name=resources.attribute(logical_id, "Ref"),
+        runtime=runtime,
         handler=str(resources.required(logical_id, properties, "Handler")),
         code_path=resources.code_folder(logical_id, properties["Code"]),
         environment=dict(_environment(resources, variables, logical_id, declared)),

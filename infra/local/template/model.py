@@ -29,6 +29,7 @@ class Function:
 
     logical_id: str
     name: str
+    runtime: str
     handler: str
     code_path: Path
     environment: Mapping[str, str]

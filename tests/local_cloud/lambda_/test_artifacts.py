@@ -9,7 +9,7 @@ import pytest
 
 from infra.local.lambda_ import artifacts
 from infra.local.lambda_.artifacts import Artifacts, InstallFailed
-from infra.local.settings import read_settings
+from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Template
 
 
@@ -32,7 +32,10 @@ def requirement(folder: Path) -> str:
 
 @pytest.mark.asyncio
 async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
-    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Template,
+    interpreter: Interpreter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(artifacts, "_PROGRESS_SECONDS", 0.01)
     function = template.functions["HelloFunction"]
@@ -40,7 +43,7 @@ async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
     (layer.content_path / "requirements.txt").write_text(requirement(tmp_path))
     said: list[str] = []
     for _ in range(2):
-        made = Artifacts(tmp_path / "cache", read_settings().python, said.append)
+        made = Artifacts(tmp_path / "cache", interpreter, said.append)
         folders = await made.python_path(function)
     assert [folder for folder in folders if (folder / "tiny.py").exists()]
     first, *counts = said
@@ -54,11 +57,11 @@ async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
 
 @pytest.mark.asyncio
 async def test_a_package_that_cannot_be_installed_is_told_in_pips_words(
-    template: Template, tmp_path: Path
+    template: Template, interpreter: Interpreter, tmp_path: Path
 ) -> None:
     function = template.functions["HelloFunction"]
     wrong = re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", requirement(tmp_path))
     (function.code_path / "requirements.txt").write_text(wrong)
-    made = Artifacts(tmp_path / "cache", read_settings().python, print)
+    made = Artifacts(tmp_path / "cache", interpreter, print)
     with pytest.raises(InstallFailed, match="DO NOT MATCH THE HASHES"):
         await made.python_path(function)

@@ -22,7 +22,7 @@ Parameters:
 Conditions:
   Never: !Equals [!Ref QueueName, never]
 Globals:
-  Function: {Runtime: python3.11, Handler: app.lambda_handler, CodeUri: code, Timeout: 9}
+  Function: {Runtime: python3.13, Handler: app.lambda_handler, CodeUri: code, Timeout: 9}
 Resources:
   Function:
     Type: AWS::Serverless::Function
@@ -99,6 +99,7 @@ def read(folder: Path, text: str = HEAD, **variables: str) -> Template:
 
 def test_a_function_has_its_globals_and_its_own_properties(folder: Path) -> None:
     function = read(folder).functions["Function"]
+    assert function.runtime == "python3.13"
     assert function.handler == "app.lambda_handler"
     assert function.code_path == folder / "code"
     assert function.timeout_seconds == 9
@@ -232,7 +233,7 @@ def test_an_unknown_function_is_told_with_those_that_exist(folder: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("Runtime: python3.11", "Runtime: nodejs20.x", "runs Python functions"),
+        ("Runtime: python3.13", "Runtime: nodejs20.x", "runs Python functions"),
         ("CodeUri: code", "CodeUri: missing", "there is no folder"),
         ("CodeUri: code", "CodeUri: s3://bucket/key", "not a folder on this machine"),
         ("Handler: app.lambda_handler,", "", "Handler"),
