@@ -185,15 +185,7 @@ expansion: ## accept template.yaml's permissions: regenerate tests/template/expa
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) dev
-	@[ -x .cache/lock/bin/uv ] || { $(DEV)/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
-	@for input in layers/dependencies/requirements functions/migrate/requirements \
-		infra/local/lambda-requirements infra/local/requirements tests/requirements \
-		tests/localstack/requirements infra/policy/requirements; do \
-		echo "$$input.txt"; \
-		(cd "$$(dirname "$$input")" && "$(CURDIR)/.cache/lock/bin/uv" pip compile --quiet \
-			--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-strip-extras \
-			$(UPGRADE) $$([ ! -f uv.toml ] || echo --config-file uv.toml) \
-			"$$(basename "$$input").in" --output-file "$$(basename "$$input").txt"); done
+	@infra/tools/lock.sh $(UPGRADE)
 
 reset: ## stop this clone's local cloud and wipe all its data
 	@# Any Python will do, so that nothing is installed in order to delete a folder.

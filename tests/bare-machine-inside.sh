@@ -37,7 +37,7 @@ install_what_a_developer_has() {
     fi
     apt-get update -qq
     # curl is the walk's; sudo is part of the account's description.
-    local packages=(python3.11 make git curl ca-certificates)
+    local packages=(make git curl ca-certificates)
     [[ $ACCOUNT == root ]] || packages+=(sudo)
     apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
     update-ca-certificates >/dev/null 2>&1
@@ -118,7 +118,7 @@ find_it_again() {
 }
 
 if [[ $(id -u) == 0 && -z ${AS_ACCOUNT:-} ]]; then
-    timed "apt-get install Python 3.11, make, git and curl" install_what_a_developer_has
+    timed "apt-get install make, git and curl" install_what_a_developer_has
     printf '%s\n' "${report[@]}"
     cd /
     export AS_ACCOUNT=yes HOME

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves the README's first promise: on a plain Debian with Python 3.11, make and git, a clean clone
+# Proves the README's first promise: on a plain Debian or Ubuntu with make and git, a clean clone
 # runs with `make run`, passes the README's walk, and passes `make test`.
 #
 #   tests/bare-machine.sh [--user] [--no-tests]
@@ -11,7 +11,7 @@
 # names. Behind a mirror or a proxy: pip's own settings, proxies and certificates of this machine
 # apply inside, too. Further:
 #
-#   BARE_MACHINE_IMAGE        another image of a Debian with Python 3.11 (debian:bookworm-slim)
+#   BARE_MACHINE_IMAGE        another image, such as debian:bookworm-slim or ubuntu:24.04 (debian:trixie-slim)
 #   BARE_MACHINE_NETWORK      another Docker network; `host` where a proxy listens on this machine
 #   BARE_MACHINE_APT_SOURCES  a file of apt sources to use instead of the image's own
 set -euo pipefail
@@ -27,7 +27,7 @@ for argument; do
     esac
 done
 
-readonly IMAGE=${BARE_MACHINE_IMAGE:-debian:bookworm-slim}
+readonly IMAGE=${BARE_MACHINE_IMAGE:-debian:trixie-slim}
 readonly NAME=image-api-bare-machine-$$
 
 { command -v docker && docker version; } >/dev/null 2>&1 ||

@@ -2,8 +2,8 @@
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
 #   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
-# it runs (lambda), the LocalStack that the tests start (localstack) and the template's policy check
-# (policy). `services` is what Postgres, RabbitMQ and S3 need of the system.
+# it runs (lambda), the LocalStack that the tests start (localstack), and the template's policy
+# check (policy). `services` is what Postgres, RabbitMQ and S3 need of the system.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -34,33 +34,11 @@ fail() {
 
 # --- the system -------------------------------------------------------------------------------
 
-# Where the candidate really is, if it is Python 3.11: behind a version manager's slow stand-in, too.
-python_311() {
-    "$1" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null
-}
-
+# Sets what find_python.sh says: the interpreter's path, its version, and what it lacks.
 find_python() {
-    local candidate
-    if [[ -n ${PYTHON:-} ]]; then
-        python_311 "$PYTHON" || fail "PYTHON=$PYTHON is not Python 3.11, which Lambda's runtime is."
-        return
-    fi
-    for candidate in python3.11 /usr/bin/python3.11 python3 python; do
-        if python_311 "$candidate"; then return; fi
-    done
-}
-
-# Which of its own modules the interpreter lacks (Debian packages them apart), and its version.
-inspect_python() {
-    "$1" -c '
-import importlib, platform, sys
-lacking = []
-for name in ("ctypes", "sqlite3", "ssl", "venv", "ensurepip"):
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        lacking.append(name)
-print(platform.python_build(), sys.version.split()[0], "lacks:", *lacking)'
+    local found
+    found=$(infra/tools/find_python.sh) || exit 1
+    read -r python python_version python_lacks <<<"$found" || true
 }
 
 # Whether the environment or .env names a broker that runs already.
@@ -76,12 +54,14 @@ has_rabbitmq() {
 # The missing packages, one a line, each with what it is for.
 missing_packages() {
     if [[ -z $python ]]; then
-        echo "python3.11 the language"
-        echo "python3.11-venv virtual environments with pip"
+        echo "python3 the language"
+        echo "python3-venv virtual environments with pip"
     else
-        case ${python_details#*lacks:} in
-            *ssl* | *venv* | *ctypes* | *sqlite3*) echo "python3.11 the whole standard library" ;;&
-            *ensurepip*) echo "python3.11-venv virtual environments with pip" ;;
+        # Beside its own Python, a system may have others, packaged by their names.
+        local package=${python##*/}
+        case $python_lacks in
+            *ssl* | *venv* | *ctypes* | *sqlite3*) echo "$package the whole standard library" ;;&
+            *ensurepip*) echo "$package-venv virtual environments with pip" ;;
         esac
     fi
     is_wanted services || return 0
@@ -186,7 +166,7 @@ install_packages() {
 
 # What an environment was made of; the folder too, as its scripts carry it.
 recipe_of() {
-    { echo "$python $PWD ${python_details%% lacks:*}"; cat "$1"; } | sha256sum | cut -d' ' -f1
+    { echo "$python $python_version $PWD"; cat "$1"; } | sha256sum | cut -d' ' -f1
 }
 
 is_made() {
@@ -277,18 +257,18 @@ mkdir -p "$LOGS"
 # Two at once (make run in one terminal, make test in another) would tear the environments apart.
 exec 9>"$LOGS/lock"
 flock --wait 2 9 || { say "waiting for another set-up in this folder"; flock 9; }
-python=$(find_python)
-python_details=
-[[ -z $python ]] || python_details=$(inspect_python "$python")
+find_python
+readonly ADVICE="Install one of these, and name it: PYTHON=/path/to/python3 make setup"
+if [[ -z $python && -x /usr/bin/python3 ]]; then
+    fail "this needs Python 3.11 to 3.13, and this system's own is $(/usr/bin/python3 --version)." "$ADVICE"
+fi
+[[ -z $python_lacks || $python == /usr/bin/* ]] || fail "$python lacks $python_lacks." "$ADVICE"
 mapfile -t missing < <(missing_packages)
 if ((${#missing[@]})); then
     install_packages "${missing[@]}"
-    python=$(find_python)
-    [[ -n $python ]] || fail "there is no Python 3.11 (Lambda's runtime)." \
-        "Install it, or name it: PYTHON=/path/to/python3.11 make setup"
-    python_details=$(inspect_python "$python")
-    [[ $python_details != *" ensurepip"* ]] || fail "$python has no ensurepip, so no pip." \
-        "Use one that has: PYTHON=/path/to/python3.11 make setup"
+    find_python
+    [[ -n $python ]] || fail "there is no Python 3.11 to 3.13." "$ADVICE"
+    [[ -z $python_lacks ]] || fail "$python lacks $python_lacks." "$ADVICE"
 fi
 make_environments
 [[ -z $said ]] || say "done"
