@@ -33,7 +33,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security faults chaos \
 	bench invoke poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
-	events expansion lock reset clean
+	events expansion audit lock reset clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -182,6 +182,10 @@ events: ## regenerate events/*.json; TOKEN=... IMAGE=7: write signed-in copies t
 expansion: ## accept template.yaml's permissions: regenerate tests/template/expansion.json
 	@$(NEED) local
 	@$(LOCAL)/python -m tests.template.expansion
+
+audit: ## ask PyPI's advisories about every pinned package (needs the network)
+	@$(NEED) audit
+	@.venvs/audit/bin/python -m infra.tools.audit
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) dev

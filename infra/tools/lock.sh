@@ -15,6 +15,7 @@ readonly LISTS=(
     tests/requirements
     tests/localstack/requirements
     infra/policy/requirements
+    infra/policy/audit-requirements
 )
 readonly UV=$PWD/.cache/lock/bin/uv
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
-#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services]
+#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services] [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
-# it runs (lambda), the LocalStack that the tests start (localstack), and the template's policy
-# check (policy). `services` is what Postgres, RabbitMQ and S3 need of the system.
+# it runs (lambda), the LocalStack that the tests start (localstack), the template's policy check
+# (policy), and what asks for advisories (audit; only where it is named). `services` is what Postgres,
+# RabbitMQ and S3 need of the system.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,6 +15,7 @@ readonly ENVIRONMENTS=(
     "lambda infra/local/lambda-requirements.txt"
     "localstack tests/localstack/requirements.txt"
     "policy infra/policy/requirements.txt"
+    "audit infra/policy/audit-requirements.txt"
 )
 readonly WANTED=" ${*:-dev local lambda localstack policy services} "
 
