@@ -28,7 +28,7 @@ LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local 
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations \
 	$(filter-out $(LOCAL_TOOLS),$(wildcard infra/tools/*.py)) infra/localstack/*.py \
 	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
-	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security faults chaos \

@@ -127,7 +127,7 @@ def running(
         )
     cloud = RunningCloud(process, project / "data", output_path)
     try:
-        cloud.says("API ready at")
+        cloud.says("API ready at" if command_name == "run" else "Services ready")
         yield cloud
     finally:
         if process.poll() is None:

@@ -66,6 +66,17 @@ def test_wiping_the_data_installs_nothing(tmp_path: Path) -> None:
     assert not [path for path in (".local", ".venvs", ".cache") if (tmp_path / path).exists()]
 
 
+def test_bytecode_is_no_source_to_check(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("unit", "__pycache__"):
+        (tmp_path / "tests" / name).mkdir(parents=True)
+    shown = subprocess.run(
+        ["make", "--dry-run", "types"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "tests/unit" in shown
+    assert "tests/__pycache__" not in shown
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """In a folder with a space in its name."""
