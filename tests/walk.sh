@@ -7,7 +7,7 @@ set -euo pipefail
 readme=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/README.md
 API=${1:-http://localhost:8000}
 API=${API%/}
-readonly DEADLINE_SECONDS=${WALK_DEADLINE_SECONDS:-180}
+readonly DEADLINE_SECONDS=${WALK_DEADLINE_SECONDS:-1800}
 
 if [[ ${WALK_HAS_DEADLINE:-} != yes ]]; then
     exec env WALK_HAS_DEADLINE=yes timeout --foreground "$DEADLINE_SECONDS" bash "${BASH_SOURCE[0]}" "$API"
@@ -24,13 +24,13 @@ block=${block//'"username": "ada"'/"\"username\": \"walker-$$-$RANDOM\""}
 # What the README leaves out so that it stays readable: a request that fails ends the walk, unless
 # the walk itself looks at its failing.
 curl() {
-    [[ " $* " != *" --fail "* ]] || { command curl --max-time 60 "$@"; return; }
-    command curl --fail-with-body --max-time 60 "$@" || { echo "failed: curl ${*: -1}" >&2; return 1; }
+    [[ " $* " != *" --fail "* ]] || { command curl --max-time 600 "$@"; return; }
+    command curl --fail-with-body --max-time 600 "$@" || { echo "failed: curl ${*: -1}" >&2; return 1; }
 }
 expect_status() {
     local wanted=$1 got
     shift
-    got=$(command curl -s -o /dev/null -w '%{http_code}' --max-time 60 "$@")
+    got=$(command curl -s -o /dev/null -w '%{http_code}' --max-time 600 "$@")
     [[ $got == "$wanted" ]] || { echo "expected $wanted, got $got: ${*: -1}" >&2; exit 1; }
 }
 

@@ -73,7 +73,7 @@ def test_every_right_is_used(
     offer = body_of(
         api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=bob))
     )
-    assert requests.post(offer["url"], offer["fields"], files=file, timeout=10).ok
+    assert requests.post(offer["url"], offer["fields"], files=file).ok
     sql.run("DELETE FROM users WHERE username = 'Bob'")
     complete = f"/image/direct_upload/{offer['upload_id']}"
     for function, event in (

@@ -13,6 +13,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from infra.local.settings import ROOT
+from tests.amqp import open_channel
 
 QUEUE = "tools.events"
 DEAD = f"{QUEUE}.dead"
@@ -31,8 +32,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def channel(broker_url: str) -> Iterator[BlockingChannel]:
     """With empty queues of the work and of the dead."""
-    with pika.BlockingConnection(pika.URLParameters(broker_url)) as connection:
-        channel = connection.channel()
+    with open_channel(broker_url) as channel:
         # A quorum queue notes how often it gave a message out.
         for name, kind in ((QUEUE, "classic"), (DEAD, "quorum")):
             channel.queue_delete(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import samples
@@ -181,6 +181,7 @@ _pieces = st.lists(
     deadline=None,
     derandomize=True,
     database=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(body=_pieces)
 def test_any_order_of_a_forms_pieces_is_an_image_or_refused_in_words(

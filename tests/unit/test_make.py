@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.application import ROOT
+from tests.processes import is_running
+from tests.waiting import eventually
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Each target with the lines of its recipe.
@@ -137,16 +138,18 @@ def test_a_failure_beside_the_shown_output_is_told_before_the_end(project: Path)
 
 
 def test_ctrl_c_ends_both_lanes(project: Path) -> None:
-    waiting = "echo $$$$ >$@.pid; exec sleep 600"
+    waiting = "echo $$$$ >$@.pid; exec sleep infinity"
     pid_files = [project / "lint.pid", project / "local-cloud.pid"]
     with start_all_stages(
         project, {"lint": waiting, "local-cloud": waiting, "types": "touch went-on"}
     ) as run:
-        while not all(path.exists() and path.read_text() for path in pid_files):
-            assert run.poll() is None
-            time.sleep(0.02)
+        eventually(
+            lambda: all(path.exists() and path.read_text() for path in pid_files),
+            "both lanes run",
+            watch=lambda: run.poll() is None or pytest.fail("it ended"),
+        )
         run.send_signal(signal.SIGINT)
         run.communicate()
     assert run.returncode == 130
-    assert not [path for path in pid_files if Path("/proc", path.read_text().strip()).exists()]
+    assert not [path for path in pid_files if is_running(int(path.read_text()))]
     assert not (project / "went-on").exists()

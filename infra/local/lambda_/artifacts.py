@@ -134,7 +134,11 @@ class Artifacts:
         wanted = len(re.findall(rb"^\w", requirements.read_bytes(), re.MULTILINE))
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
-            unpacked = len({*temporary.glob("*/*/*/*.dist-info"), *draft.glob("*.dist-info")})
+            try:
+                unpacked = len({*temporary.glob("*/*/*/*.dist-info"), *draft.glob("*.dist-info")})
+            except FileNotFoundError:
+                # pip moved a folder away while it was looked at.
+                continue
             if unpacked:
                 self._say(f"{name}: unpacked {unpacked} of {wanted} packages")
             else:

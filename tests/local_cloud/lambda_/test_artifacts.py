@@ -3,6 +3,7 @@
 import hashlib
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,29 @@ async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
     # Nothing is left beside it.
     (installed,) = (tmp_path / "cache" / "layers").iterdir()
     assert installed in folders
+
+
+@pytest.mark.asyncio
+async def test_counting_goes_on_after_a_folder_was_moved_while_it_was_looked_at(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "_PROGRESS_SECONDS", 0.01)
+    function = template.functions["HelloFunction"]
+    (function.code_path / "requirements.txt").write_text(requirement(tmp_path))
+    glob, is_moved = Path.glob, True
+
+    def moved_at_first(folder: Path, pattern: str) -> Iterator[Path]:
+        nonlocal is_moved
+        if is_moved:
+            is_moved = False
+            raise FileNotFoundError(folder)
+        return glob(folder, pattern)
+
+    monkeypatch.setattr(Path, "glob", moved_at_first)
+    said: list[str] = []
+    await Artifacts(tmp_path / "cache", read_settings().python, said.append).python_path(function)
+    assert not is_moved
+    assert len(said) > 1
 
 
 @pytest.mark.asyncio

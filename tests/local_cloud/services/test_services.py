@@ -606,6 +606,17 @@ async def test_a_write_that_was_cut_off_never_becomes_an_object(folder: Path) ->
 
 
 @pytest.mark.asyncio
+async def test_a_node_that_takes_connections_and_says_nothing_yet_is_not_ready(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pika.connection.Parameters, "DEFAULT_STACK_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        node = RabbitMQService(folder, folder / "logs", port)
+        assert not await node._lets_in(f"amqp://a:b@127.0.0.1:{port}/%2F", port)
+
+
+@pytest.mark.asyncio
 async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -> None:
     rabbitmq = RabbitMQService(folder, folder / "logs", 0)
     starting = asyncio.create_task(rabbitmq.start())
