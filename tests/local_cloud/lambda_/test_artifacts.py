@@ -58,7 +58,10 @@ async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
 
 @pytest.mark.asyncio
 async def test_counting_goes_on_after_a_folder_was_moved_while_it_was_looked_at(
-    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Template,
+    interpreter: Interpreter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(artifacts, "_PROGRESS_SECONDS", 0.01)
     function = template.functions["HelloFunction"]
@@ -74,7 +77,7 @@ async def test_counting_goes_on_after_a_folder_was_moved_while_it_was_looked_at(
 
     monkeypatch.setattr(Path, "glob", moved_at_first)
     said: list[str] = []
-    await Artifacts(tmp_path / "cache", read_settings().python, said.append).python_path(function)
+    await Artifacts(tmp_path / "cache", interpreter, said.append).python_path(function)
     assert not is_moved
     assert len(said) > 1
 
