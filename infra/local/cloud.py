@@ -290,9 +290,12 @@ class Cloud:
         self.functions.warm_up(template.triggered_functions - previous.triggered_functions)
         self._gateway.use(template.api or _NO_API)
         self._triggers.apply(template)
+        self._write_state()
         if template.code_folders != previous.code_folders:
             self._watch_code(template)
-        self._write_state()
+            # From when the new watcher watches: what the last one saw and had not told yet.
+            await asyncio.sleep(0)
+            await self._code_changed(template.code_folders)
 
     async def _code_changed(self, paths: Iterable[Path]) -> None:
         try:

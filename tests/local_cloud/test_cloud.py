@@ -228,6 +228,20 @@ def test_a_function_and_its_route_are_added_while_it_runs(project: Path) -> None
         eventually(lambda: cloud.get("/second")[0] == 403, "the route is gone")
 
 
+def test_code_that_is_saved_together_with_a_new_function_is_run(project: Path) -> None:
+    path = project / "template.yaml"
+    with running(project) as cloud:
+        assert cloud.get("/hello") == (200, "hello")
+        (project / "functions/second").mkdir()
+        (project / "functions/second/app.py").write_text(
+            "def lambda_handler(event, context):\n    return {'body': 'second'}\n"
+        )
+        path.write_text(path.read_text() + SECOND)
+        (project / "layers/greetings/greetings.py").write_text('GREETING = "howdy"\n')
+        eventually(lambda: cloud.get("/second") == (200, "second"), "the route is served")
+        eventually(lambda: cloud.get("/hello") == (200, "howdy"), "the new code runs")
+
+
 def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -> None:
     path = project / "template.yaml"
     original = path.read_text()
