@@ -67,14 +67,15 @@ def test_a_page_in_a_browser_may_send_a_file_to_the_storage(ada: ApiClient) -> N
 def test_what_was_sent_waits_nowhere_once_it_is_an_image(ada: ApiClient, bucket: Any) -> None:
     offer = _begin(ada)
     _send(ada, offer, ROCKET)
-    ada.settled(_complete(ada, offer["upload_id"], title="Lift-off").json()["id"])
+    completed = _complete(ada, offer["upload_id"], title="Lift-off").json()
+    ada.settled(completed["id"])
 
     assert not [
         item.key
         for item in bucket.objects.filter(Prefix="incoming/")
         if offer["upload_id"] in item.key
     ]
-    assert _complete(ada, offer["upload_id"]).status_code == 404
+    assert _complete(ada, offer["upload_id"]).json() == completed
     assert len(ada.images(owner="me").json()) == 1
 
 

@@ -209,7 +209,7 @@ def test_a_direct_upload_becomes_an_image(api: Api, ada: str) -> None:
         "ready",
         "800x600",
     )
-    assert api.call("direct_upload", complete)["statusCode"] == 404
+    assert body_of(api.call("direct_upload", complete)) == body_of(response)
 
 
 def test_a_private_image_is_not_there_for_others(api: Api, ada: str, bob: str) -> None:
