@@ -14,6 +14,7 @@ from pg8000.native import Connection
 
 from image_api.core import events
 from image_api.core.events import Event
+from image_api.core.messages import dead_queue
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.waiting import eventually
@@ -83,11 +84,15 @@ class Audit:
 
     def listen(self) -> None:
         """From now on every outcome is kept, also while the broker is down."""
+        self.bind()
+        with self._system.broker() as channel:
+            channel.queue_purge(_LISTENER)
+
+    def bind(self) -> None:
         with self._system.broker() as channel:
             channel.queue_declare(_LISTENER, durable=True, arguments={"x-queue-type": "quorum"})
             for binding in ("image.*.completed", "image.*.failed"):
                 channel.queue_bind(_LISTENER, events.EXCHANGE, binding)
-            channel.queue_purge(_LISTENER)
 
     def hear(self) -> Outcomes:
         """Everything that was published until now."""
@@ -129,6 +134,20 @@ class Audit:
             with self.database() as database:
                 unsettled = database.run(_UNSETTLED)
             raise AssertionError(f"{error}; unsettled: {unsettled}") from error
+
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        with self._system.broker() as channel:
+            declared = channel.queue_declare(dead_queue(self._system.queue), passive=True)
+            return int(declared.method.message_count)
+
+    def make_overdue(self) -> None:
+        """What was published and is not settled is so for longer than the relay waits for it."""
+        with self.database() as database:
+            database.run(
+                "UPDATE changes SET published_at = published_at - interval '2 minutes', "
+                "due_at = due_at - interval '2 minutes' WHERE settled_at IS NULL"
+            )
 
     def orphans(self) -> set[str]:
         """Objects that no row speaks of."""

@@ -11,15 +11,28 @@ from image_api.core import events
 from image_api.core.events import Event
 from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
-_WAITING = """
+_LOGGED = """
 SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
-FROM changes WHERE published_at IS NULL ORDER BY id
+FROM changes
 """
+_WAITING = f"{_LOGGED} WHERE published_at IS NULL ORDER BY id"
+_OF_IMAGE = f"{_LOGGED} WHERE image_id = :image_id ORDER BY id"
 
 
 def accepted_events(database: Connection) -> list[Event]:
     """Changes that were accepted while the broker was away, in order."""
     return [Event(*row) for row in database.run(_WAITING)]
+
+
+def logged_events(database: Connection, image_id: int) -> list[Event]:
+    """All changes of an image, in order."""
+    return [Event(*row) for row in database.run(_OF_IMAGE, image_id=image_id)]
+
+
+def latest_event(database: Connection) -> Event | None:
+    """The change that was accepted last, if there is one."""
+    rows = database.run(f"{_LOGGED} ORDER BY id DESC LIMIT 1")
+    return Event(*rows[0]) if rows else None
 
 
 def record(event: Event, body: bytes | None = None) -> dict[str, Any]:

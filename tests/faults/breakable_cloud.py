@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -100,6 +101,31 @@ class BreakableCloud:
         """Starts it again, with the data it had."""
         self.services[part].start()
         self.ways[part].target_port = self.services[part].port
+
+    def reconfigure_broker(self, configuration: str) -> None:
+        """It starts anew with these lines, or, where there are none, as it was."""
+        self.stop("broker")
+        folder = self.services["broker"].process.data_folder / "rabbitmq" / "etc" / "rabbitmq"
+        path = folder / "conf.d" / "90-fault.conf"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{configuration}\n", encoding="utf-8")
+        self.start("broker")
+
+    @contextmanager
+    def broker_policy(self, pattern: str, definition: dict[str, int]) -> Iterator[None]:
+        """The node has a policy for the queues whose names match, as an operator may set one."""
+        try:
+            self._set_policy(pattern, definition)
+            yield
+        finally:
+            self._set_policy("^of no queue$", definition)
+
+    def _set_policy(self, pattern: str, definition: dict[str, int]) -> None:
+        path = self.services["broker"].process.data_folder / "policies.json"
+        policy = {"vhost": "/", "name": "fault", "pattern": pattern, "apply-to": "queues"}
+        policies = [{**policy, "priority": 1, "definition": definition}]
+        path.write_text(json.dumps({"policies": policies}), encoding="utf-8")
+        self.reconfigure_broker(f"load_definitions = {path}")
 
     def heal(self) -> None:
         """Ends every fault that a proxy causes."""

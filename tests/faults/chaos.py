@@ -14,17 +14,26 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random, SystemRandom
 
+from pika.adapters.blocking_connection import BlockingChannel
+
+from image_api.core import events
+from tests.bad_messages import bad_bodies
+from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
 from tests.faults.injecting import Repeatedly, failing_storage
+from tests.faults.losing import delete_everything, delete_queue, purge_queue
 from tests.faults.workload import Workload
 from tests.waiting import eventually
 
 _CONFIRMS_LOST = 3
+_LOSSES = 3
+_SLOWNESS_SECONDS = 0.3
 _MIN_FAULTS = 5
 
 # Gets the load that runs meanwhile and an event that is set when it has sent enough; returns how
@@ -136,6 +145,7 @@ def _round(system: BreakableCloud, fault: Fault, seed: int, changes: int) -> Row
                 system.heal()
                 ended.set()
             load.result()
+        audit.make_overdue()
         audit.settle()
         swept = audit.sweep()
         differences = workload.differences()
@@ -208,6 +218,70 @@ def _lose_confirms(
     return _CONFIRMS_LOST
 
 
+def _lose(what: Callable[[BlockingChannel, str], None]) -> Fault:
+    """Messages are lost while another service takes them all, so that the broker confirms them."""
+
+    def lose(
+        system: BreakableCloud, workload: Workload, random: Random, _enough: threading.Event
+    ) -> int:
+        with system.broker() as channel:
+            listener = channel.queue_declare("", exclusive=True).method.queue
+            for _ in range(_LOSSES):
+                channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
+                channel.queue_bind(listener, events.EXCHANGE, "#")
+                _wait_for(workload, random.randint(10, 40))
+                what(channel, system.queue)
+                _wait_for(workload, random.randint(10, 40))
+                system.relay()
+        return _LOSSES
+
+    return lose
+
+
+def _send_anything(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """Messages of forty kinds, about changes that are in the log."""
+    count = 0
+    while not enough.is_set() or count < _MIN_FAULTS:
+        with closing(system.database()) as database:
+            accepted = batches.latest_event(database)
+        if accepted is None:
+            continue
+        bodies = bad_bodies(accepted, random.randint(1, accepted.image_id))
+        kind = random.choice(list(bodies))
+        with system.broker() as channel:
+            channel.basic_publish("", system.queue, bodies[kind])
+        count += 1
+    return count
+
+
+def _slow_down(
+    system: BreakableCloud, _workload: Workload, _random: Random, enough: threading.Event
+) -> int:
+    system.ways["broker"].delay_answers(_SLOWNESS_SECONDS)
+    enough.wait()
+    return 1
+
+
+def _sound_the_alarm(
+    system: BreakableCloud, workload: Workload, random: Random, _enough: threading.Event
+) -> int:
+    system.reconfigure_broker("disk_free_limit.absolute = 1000000GB")
+    _wait_for(workload, random.randint(20, 60))
+    system.reconfigure_broker("")
+    _wait_for(workload, 20)
+    return 1
+
+
+def _fill_the_queue(
+    system: BreakableCloud, _workload: Workload, _random: Random, enough: threading.Event
+) -> int:
+    with system.broker_policy(f"^{system.queue}$", {"max-length": 3}):
+        enough.wait()
+    return 1
+
+
 def _break_storage(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
@@ -250,6 +324,13 @@ FAULTS: dict[str, Fault] = {
     "confirms lost": _lose_confirms,
     "database stopped": _restart("database", in_order=True),
     "database killed": _restart("database", in_order=False),
+    "queue deleted": _lose(delete_queue),
+    "queue purged": _lose(purge_queue),
+    "topology deleted": _lose(delete_everything),
+    "queue full": _fill_the_queue,
+    "any message": _send_anything,
+    "broker slow": _slow_down,
+    "alarm": _sound_the_alarm,
     "storage fails": _break_storage,
     "consumer killed": _kill,
     "all of it": _break_everything,

@@ -146,6 +146,18 @@ def test_a_dead_letter_that_is_sent_back_too_early_returns_to_the_dead(
     assert user.image(broken.image_id).json()["status"] == "failed"
 
 
+def test_looking_at_the_dead_letters_uses_none_of_them_up(
+    system: BreakableCloud, user: ApiClient, dead_letters: DeadLetters, broken: BrokenUpload
+) -> None:
+    # As RabbitMQ 4 has it by itself, for a queue that an older version declared.
+    with system.broker_policy(f"^{dead_queue(system.queue)}$", {"delivery-limit": 2}):
+        for _ in range(6):
+            assert dead_letters("list").endswith(": 1\n")
+        assert dead_letters("redrive", "--event", "of no message").endswith(": 0\n")
+        assert dead_letters("list").endswith(": 1\n")
+    assert dead_letters("redrive").endswith(": 1\n")
+
+
 def _only_dead_letter(system: BreakableCloud) -> tuple[Any, bytes]:
     """Its properties and its body; it stays where it is."""
     with system.broker() as channel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,6 +84,26 @@ def test_a_broker_that_hangs_up_again_and_again_costs_no_accepted_change(
     audit.settle()
     assert workload.differences() == []
     assert audit.hear().duplicated == []
+
+
+def test_a_broker_whose_alarm_is_on_costs_one_request_its_wait(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    # A disk that is never free enough: it takes connections, answers questions, and no messages.
+    system.reconfigure_broker("disk_free_limit.absolute = 1000000GB")
+    durations = []
+    for _ in range(6):
+        started_at = time.monotonic()
+        assert user.upload(samples.png()).status_code == 200
+        durations.append(time.monotonic() - started_at)
+    health = user.get("/health")
+    system.reconfigure_broker("")
+
+    # The first waits for the confirm; the others do not, for a while.
+    assert sum(seconds > 3 for seconds in durations) <= 2
+    assert (health.status_code, health.json()["broker"]) == (503, "down")
+    audit.settle()
+    assert len(user.images(owner="me", status="ready").json()) == 6
 
 
 def test_a_broker_that_never_confirms_delays_no_answer_beyond_its_time(

@@ -188,6 +188,39 @@ def test_declaring_the_topology_again_keeps_the_messages(
     received(channel, queue)
 
 
+def is_version_4(channel: BlockingChannel) -> bool:
+    return bool(channel.connection._impl.server_properties["version"] >= "4")
+
+
+def test_dead_letters_stay_however_often_they_are_looked_at(
+    broker: Broker, services: RealServices, queue: str, channel: BlockingChannel
+) -> None:
+    broker.publish("", dead_queue(queue), message(b"kept"))
+    for _ in range(25):
+        looking = pika.BlockingConnection(pika.URLParameters(services.rabbitmq_url))
+        received(looking.channel(), dead_queue(queue), auto_ack=False)
+        looking.close()
+    assert received(channel, dead_queue(queue))[2] == b"kept"
+
+
+def test_a_queue_of_the_dead_with_other_arguments_stays_with_its_letters(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    name = dead_queue(queue)
+    channel.queue_delete(name)
+    channel.queue_declare(
+        name, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 1000}
+    )
+    broker.publish("", name, message(b"kept"))
+    broker.declare_topology()
+    assert received(channel, name)[2] == b"kept"
+    channel.queue_delete(name)
+    # Once it is empty somebody may delete it, and gets the one of today.
+    broker.declare_topology()
+    broker.publish("", name, message(b"kept"))
+    assert received(channel, name)[2] == b"kept"
+
+
 def test_every_queue_is_a_durable_quorum_queue_that_hands_on_at_least_once(
     channel: BlockingChannel, queue: str
 ) -> None:
@@ -201,6 +234,9 @@ def test_every_queue_is_a_durable_quorum_queue_that_hands_on_at_least_once(
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
             }
+        elif is_version_4(channel):
+            # Which otherwise drops what was returned 20 times.
+            arguments["x-delivery-limit"] = -1
         if name == retry_queue(queue, 1):
             arguments["x-message-ttl"] = 1000
         channel.queue_declare(name, durable=True, arguments=arguments)

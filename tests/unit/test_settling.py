@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq import lambda_event
-from tests.fakes import OCCURRED_AT
+from tests.bad_messages import HEADERS, KINDS, bad_bodies, deep
 from tests.unit.consumer_bench import DEAD, Bench, ProcessEnded, again, away, rendered, sent
 
 
@@ -134,88 +133,10 @@ def test_an_unexpected_error_is_retried_and_reveals_only_its_kind(bench: Bench) 
     assert bench.image(upload.image_id).error == "It failed 6 times; at last: MemoryError"
 
 
-# Messages that change nothing, made of an accepted update and another image that is ready.
-
-
-def body(event: Event, **fields: Any) -> bytes:
-    document = json.loads(events.encode(event))
-    data = fields.pop("data", {})
-    return json.dumps(document | fields | {"data": document["data"] | data}).encode()
-
-
-def forged(event: Event, kind: str, image_id: int, sequence: int, **data: Any) -> bytes:
-    return events.encode(Event(events.new_id(), kind, image_id, sequence, data, "", OCCURRED_AT))
-
-
-def bad_bodies(real: Event, other_image_id: int) -> dict[str, bytes]:
-    """Of each kind one; `real` is accepted and not settled."""
-    strange = "\ud800"
-    return {
-        "empty": b"",
-        "no text": b"\xff\xfe\x00",
-        "cut off": events.encode(real)[:-1],
-        "deep": b"[" * 100_000,
-        "deep object": b'{"a":' * 100_000,
-        "long number": b'{"specversion":' + b"9" * 10_000 + b"}",
-        "a list": b"[]",
-        "null": b"null",
-        "another document": b"{}",
-        "another version": body(real, specversion="2.0"),
-        "no data": json.dumps(json.loads(events.encode(real)) | {"data": None}).encode(),
-        "an outcome": body(real, type=events.UPLOAD_COMPLETED),
-        "unknown type": body(real, type="image.rotate.requested"),
-        "no id": body(real, id=None),
-        "an id that is none": body(real, id="7"),
-        "NUL in the id": body(real, id="\0"),
-        "unknown id": body(real, id=events.new_id()),
-        "id with a surrogate": body(real, id=strange),
-        "type that is a number": body(real, type=7),
-        "NUL in the type": body(real, type="image\0"),
-        "image 0": body(real, data={"image_id": 0}),
-        "negative image": body(real, data={"image_id": -1}),
-        "image 2**63": body(real, data={"image_id": 2**63}),
-        "image that is text": body(real, data={"image_id": "1"}),
-        "image that is true": body(real, data={"image_id": True}),
-        "image that is a fraction": body(real, data={"image_id": 1.5}),
-        "another image": body(real, data={"image_id": other_image_id}),
-        "image that is not there": body(real, data={"image_id": 2**62}),
-        "sequence 2**31": body(real, data={"sequence": 2**31}),
-        "sequence 2**63": body(real, data={"sequence": 2**63}),
-        "sequence 2**31-1": body(real, data={"sequence": 2**31 - 1}),
-        "sequence 0": body(real, data={"sequence": 0}),
-        "infinite sequence": body(real, data={"sequence": float("inf")}),
-        "another sequence": body(real, data={"sequence": 1}),
-        "altered title": body(real, data={"changes": {"title": "altered"}}),
-        "altered visibility": body(real, data={"changes": {"visibility": "shared"}}),
-        "NUL in the title": body(real, data={"changes": {"title": "\0"}}),
-        "surrogate in the title": body(real, data={"changes": {"title": strange}}),
-        "a wish more": body(real, data={"changes": real.data["changes"], "more": 1}),
-        "NaN": body(real, data={"changes": float("nan")}),
-        "turned into a deletion": body(real, type=events.DELETE_REQUESTED),
-        "turned into an upload": body(real, type=events.UPLOAD_REQUESTED),
-        "forged deletion": forged(real, events.DELETE_REQUESTED, other_image_id, 2),
-        "forged update": forged(
-            real, events.UPDATE_REQUESTED, other_image_id, 2, changes={"title": "forged"}
-        ),
-        "forged upload": forged(real, events.UPLOAD_REQUESTED, other_image_id, 1),
-        "forged next change": forged(
-            real, events.UPDATE_REQUESTED, real.image_id, real.sequence + 1, changes={}
-        ),
-        "correlation id with NUL": body(real, id=events.new_id(), correlationid="\0"),
-        "correlation id with a surrogate": body(real, id=events.new_id(), correlationid=strange),
-        "endless correlation id": body(real, id=events.new_id(), correlationid="x" * 100_000),
-        "time that is a number": body(real, time=7),
-    }
-
-
-KINDS = list(bad_bodies(Event(events.new_id(), "", 1, 2, {"changes": {}}, "", OCCURRED_AT), 1))
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_message_that_is_no_accepted_change_changes_nothing_and_delays_nobody(
     bench: Bench, kind: str
 ) -> None:
-    assert len(KINDS) >= 40
     other_image_id, image_id = bench.ready_image(), bench.ready_image()
     # Not yet settled when the message comes, so that it is about something.
     real = bench.accept_update(image_id, title="real")
@@ -241,32 +162,8 @@ def test_a_message_that_is_set_aside_wakes_all_the_same(bench: Bench) -> None:
     assert bench.image(upload.image_id).status == "ready"
 
 
-HEADERS: dict[str, dict[str, Any]] = {
-    "a double": {"a": 0.5},
-    "not a number": {"a": float("nan")},
-    "nested doubles": {"a": {"b": [0.5, {"c": 1e300}]}},
-    "a number of 64 bits": {"a": 2**63},
-    "a number of 5,000 digits": {"a": 10**5000},
-    "nothing": {"a": None},
-    "140 kB": {"a": "x" * 140_000},
-    "1,000 of them": {f"a{number}": "x" for number in range(1000)},
-    "a long name": {"a" * 1000: 1},
-    "a surrogate": {"a": "\ud800", "\ud800": 1},
-    "NUL": {"a": "\0"},
-    "an attempt that is none": {"x-attempt": {"a": 1}, "x-waits": -7},
-    "the broker's own account": {"x-death": [{"count": 1}], "x-first-death-reason": "expired"},
-}
-
-
-def deep(depth: int) -> Any:
-    nested: Any = 0.5
-    for _ in range(depth):
-        nested = [nested]
-    return nested
-
-
 @pytest.mark.parametrize(
-    "headers", [*HEADERS.values(), {"a": deep(100_000)}], ids=[*HEADERS, "deep lists"]
+    "headers", [*HEADERS.values(), {"a": deep(100_000)}], ids=[*HEADERS, "endless lists"]
 )
 def test_what_cannot_be_written_back_is_written_as_text_or_left_out(
     bench: Bench, headers: dict[str, Any]

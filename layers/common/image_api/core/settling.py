@@ -82,6 +82,7 @@ class Consumer:
         self._publisher = publisher
         self._queue = queue
         self._last_user_id = 0
+        self._turn = Lock()
         # Attempts that ended here in order when that could not be written: they were no crashes.
         self._unwritten: Counter[str] = Counter()
         self._workers = workers or os.cpu_count() or 2
@@ -180,9 +181,8 @@ class Consumer:
         """Whether there was anything to do; never raises."""
         work: Work | None = None
         try:
-            work = self._log().begin(message_id, self._last_user_id, crashed=crashed)
+            work = self._begin(message_id, crashed=crashed)
             if work is not None:
-                self._last_user_id = work.user_id
                 batch.count(self._settle(work))
                 self._unwritten.pop(work.event.id, None)
         except ServiceUnavailable as error:
@@ -197,6 +197,14 @@ class Consumer:
         if work is not None:
             self._unwritten[work.event.id] += 1
         return False
+
+    def _begin(self, message_id: str, *, crashed: bool) -> Work | None:
+        """One thread after the other: two would begin with the same user."""
+        with self._turn:
+            work = self._log().begin(message_id, self._last_user_id, crashed=crashed)
+            if work is not None:
+                self._last_user_id = work.user_id
+            return work
 
     def _settle(self, work: Work) -> Outcome:
         started_at = time.perf_counter()

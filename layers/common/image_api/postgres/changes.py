@@ -10,7 +10,7 @@ from image_api.core.events import Event
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 from image_api.postgres.before_the_log import BeforeTheLog
-from image_api.postgres.database import Database
+from image_api.postgres.database import RELAXED, Database
 
 # The last step of every statement that accepts something, so that both are there or neither: what
 # its step `changed` yields (user_id, image_id, sequence, data) becomes the change.
@@ -22,10 +22,13 @@ INSERT_CHANGE = """
     RETURNING image_id, sequence, rfc3339(accepted_at) AS accepted_at
 """
 
-_MARK_REQUEST = "UPDATE changes SET published_at = now() WHERE change_id = :event_id::uuid"
+# What is not known to be published is published again, so these marks may be lost.
+_MARK_REQUEST = f"""
+UPDATE changes SET published_at = now() FROM {RELAXED} WHERE change_id = :event_id::uuid
+"""
 
-_MARK_OUTCOME = """
-UPDATE changes SET outcome_published_at = now()
+_MARK_OUTCOME = f"""
+UPDATE changes SET outcome_published_at = now() FROM {RELAXED}
 WHERE image_id = :image_id AND sequence = :sequence AND outcome_id = :event_id::uuid
 """
 

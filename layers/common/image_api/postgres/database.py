@@ -28,6 +28,11 @@ _TEMPORARY_CODES = ("40001", "40P01", "25006")
 _UNIQUE_VIOLATION = "23505"
 
 
+# A step of a statement whose effect may be lost with the server's last moments: its commit does not
+# wait for the disk. It counts for this transaction alone, which a pool of connections needs.
+RELAXED = "(SELECT set_config('synchronous_commit', 'off', true)) AS relaxed"
+
+
 class StatementFailed(Exception):
     """Names the rule that was broken and not the row: SQLSTATE, and the constraint if it is one."""
 

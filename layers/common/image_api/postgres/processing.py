@@ -18,7 +18,7 @@ from image_api.core.changes import (
 from image_api.core.events import Event
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
-from image_api.postgres.database import Database, Row
+from image_api.postgres.database import RELAXED, Database, Row
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
 # is the condition of the indexes made for them: with the second, and statistics of a quiet hour,
@@ -66,6 +66,7 @@ _IS_NEXT = """(i.id IS NULL OR c.type = 'image.delete.requested'
 def _begin(which: str) -> str:
     """One change of those that were begun before and did not end, or of all others.
 
+    That it begins outlives this process, and need not outlive the server's.
     From one user who waits to the next by the index, so that one with many changes costs no more
     than one with few; of each user from the change that is due longest.
     """
@@ -102,7 +103,7 @@ picked AS (
     UPDATE changes AS c
     SET attempts = c.attempts + 1, begun_for = :message_id::uuid,
         due_at = now() + interval '{LEASE_SECONDS} seconds'
-    FROM picked AS p
+    FROM picked AS p, {RELAXED}
     WHERE c.id = p.id
     RETURNING c.change_id, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
               c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes

@@ -49,6 +49,7 @@ class BatchPublisher:
         self._channel: Channel | None = None
         self._failure: Exception | None = None
         self._is_over = False
+        self.is_blocked = False
         self._loop = IOLoop()
         self._connection = SelectConnection(
             parameters,
@@ -78,6 +79,7 @@ class BatchPublisher:
         )
 
     def _on_open(self, connection: SelectConnection) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.channel(on_open_callback=self._on_channel)
 
     def _on_channel(self, channel: Channel) -> None:
@@ -126,6 +128,12 @@ class BatchPublisher:
         self._send()
         if len(self._settled) == self._sent:
             self._finish()
+
+    def _on_blocked(self, _connection: SelectConnection, _frame: Any) -> None:
+        """An alarm: the broker has taken one message to say so, and reads no other."""
+        self.is_blocked = True
+        self._deadline = time.monotonic()
+        self._loop.call_later(_GRACE_SECONDS, self._finish)
 
     def _on_refusal(self, _channel: Channel, error: Exception) -> None:
         self._finish(error)

@@ -29,6 +29,7 @@ from image_api.settings import BrokerSettings
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
 _CONFIRM_TIMEOUT_SECONDS = 4.0
+_CLOSE_TIMEOUT_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 60
 _NOT_FOUND = 404
 _FIRST_VERSION_WITH_A_LIMIT = 4
@@ -56,6 +57,7 @@ class Broker:
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
         self._retry_at_seconds = 0.0
+        self._is_blocked = False
         self._lock = threading.Lock()
 
     def publish_event(self, event: Event) -> None:
@@ -95,10 +97,14 @@ class Broker:
             for event in batch
             for message in (message_of(event),)
         ]
+        self._refuse_while_paused()
+        publisher = BatchPublisher(self._parameters(), outgoing)
         try:
-            confirmed = BatchPublisher(self._parameters(), outgoing).run(seconds)
+            confirmed = publisher.run(seconds)
         except _FAILURES as error:
             raise self._unavailable() from error
+        if publisher.is_blocked:
+            self._pause()
         return [batch[position] for position in confirmed]
 
     def ping(self) -> None:
@@ -184,13 +190,15 @@ class Broker:
                 self._drop()
                 if isinstance(error, NoConfirm):
                     # Another connection would wait as long.
-                    self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+                    self._pause()
                 raise self._unavailable() from error
 
     def _look(self, channel: BlockingChannel) -> None:
         channel.queue_declare(self._settings.queue, passive=True)
-        # To nobody. A broker whose alarm is on answers questions, and confirms nothing.
-        channel.basic_publish("", "", b"")
+        # To nobody, and twice: a broker whose alarm is on takes one message to say so.
+        for _ in range(2):
+            channel.basic_publish("", "", b"")
+            self._read_what_came()
 
     def _declare_queue(self, name: str, arguments: Mapping[str, Any]) -> None:
         self._ask_in_time(
@@ -224,16 +232,31 @@ class Broker:
 
     def _ask_in_time(self, ask: Callable[[BlockingChannel], object]) -> None:
         channel = self._open_channel()
+        self._read_what_came()
         assert self._connection is not None
         with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
             ask(channel)
 
+    def _read_what_came(self) -> None:
+        """A close, missed heartbeats, or that the broker's alarm is on: then it reads nothing that
+        is sent to it, and says when that ends.
+        """
+        assert self._connection is not None
+        self._connection.process_data_events(0)
+        if self._is_blocked:
+            raise ServiceUnavailable("The broker takes no messages just now; try again")
+
+    def _on_blocked(self, *_: object) -> None:
+        self._is_blocked = True
+
+    def _on_unblocked(self, *_: object) -> None:
+        self._is_blocked = False
+
     def _publish(self, exchange: str, routing_key: str, message: Message, mandatory: bool) -> None:
         channel = self._open_channel()
+        # Before the message is sent into nowhere.
+        self._read_what_came()
         assert self._connection is not None
-        # Reads what came meanwhile: a close or missed heartbeats show here, before the message
-        # is sent into nowhere.
-        self._connection.process_data_events(0)
         with _deadline(self._connection, _CONFIRM_TIMEOUT_SECONDS):
             channel.basic_publish(
                 exchange,
@@ -247,30 +270,39 @@ class Broker:
         if self._channel is not None and self._channel.is_open:
             return self._channel
         self._drop()
-        if time.monotonic() < self._retry_at_seconds:
-            raise ServiceUnavailable("The broker was away a moment ago; try again")
+        self._refuse_while_paused()
         try:
             self._connection = BlockingConnection(self._parameters())
+            self._connection.add_on_connection_blocked_callback(self._on_blocked)
+            self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
         except _FAILURES:
-            self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+            self._pause()
             raise
         return self._channel
+
+    def _pause(self) -> None:
+        self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
+
+    def _refuse_while_paused(self) -> None:
+        if time.monotonic() < self._retry_at_seconds:
+            raise ServiceUnavailable("The broker was away a moment ago; try again")
 
     def _parameters(self) -> pika.URLParameters:
         parameters = pika.URLParameters(self._settings.url)
         parameters.heartbeat = _HEARTBEAT_SECONDS
         parameters.socket_timeout = _CONNECT_TIMEOUT_SECONDS
         parameters.stack_timeout = _CONNECT_TIMEOUT_SECONDS * 2
-        parameters.blocked_connection_timeout = _CONNECT_TIMEOUT_SECONDS * 2
         parameters.connection_attempts = 1
         return parameters
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
+        self._is_blocked = False
         if connection is not None and connection.is_open:
-            with suppress(*_FAILURES):
+            # One that is blocked does not even read the goodbye.
+            with suppress(*_FAILURES), _deadline(connection, _CLOSE_TIMEOUT_SECONDS):
                 connection.close()
 
     @staticmethod

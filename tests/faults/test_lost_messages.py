@@ -1,0 +1,113 @@
+"""Whatever becomes of messages and queues, what was accepted is done: the log says what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from image_api.core import events
+from image_api.core.changes import LEASE_SECONDS
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.e2e.holding import Processing
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+from tests.faults.losing import delete_everything, delete_queue, purge_queue
+from tests.integration.accepting import age
+from tests.waiting import eventually
+
+COUNT = 30
+
+
+@contextmanager
+def consumer_held(audit: Audit) -> Iterator[None]:
+    with audit.database() as database, Processing(database).held():
+        yield
+
+
+@pytest.fixture
+def listener(system: BreakableCloud) -> Iterator[str]:
+    """Another service's queue, which takes everything: the broker confirms what it alone has."""
+    name = "somebody-else"
+    with system.broker() as channel:
+        channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum"})
+        channel.queue_bind(name, events.EXCHANGE, "#")
+    yield name
+    with system.broker() as channel:
+        channel.queue_delete(name)
+
+
+@pytest.mark.parametrize("lose", [delete_queue, purge_queue, delete_everything])
+def test_uploads_whose_messages_are_lost_become_ready(
+    system: BreakableCloud,
+    audit: Audit,
+    user: ApiClient,
+    listener: str,
+    lose: Callable[[BlockingChannel, str], None],
+) -> None:
+    with consumer_held(audit):
+        before = [user.upload(samples.png()) for _ in range(COUNT)]
+        with system.broker() as channel:
+            lose(channel, system.queue)
+        after = [user.upload(samples.png()) for _ in range(5)]
+        answers = [*before, *after]
+        removed = [answer.json()["id"] for answer in answers[-10::2]]
+        assert {user.delete(image_id).status_code for image_id in removed} == {200}
+    assert {answer.status_code for answer in answers} == {200}
+
+    audit.make_overdue()
+    system.relay()
+    if lose is delete_everything:
+        # Whoever listened has to bind their queues again; what they missed comes with a replay.
+        audit.bind()
+    audit.make_overdue()
+    system.relay()
+    audit.settle()
+
+    kept = {answer.json()["id"] for answer in answers} - set(removed)
+    assert {
+        image["id"] for image in user.images(owner="me", status="ready", limit=100).json()
+    } == kept
+    # The files of what was removed are gone as well.
+    assert audit.orphans() == set()
+    assert audit.missing() == set()
+    assert audit.hear().duplicated == []
+
+
+def test_a_queue_that_is_full_costs_no_accepted_change(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    with system.broker_policy(f"^{system.queue}$", {"max-length": 3}):
+        with consumer_held(audit):
+            answers = [user.upload(samples.png()) for _ in range(60)]
+        assert {answer.status_code for answer in answers} == {200}
+        audit.settle()
+    assert len(user.images(owner="me", status="ready", limit=100).json()) == 60
+    assert audit.hear().duplicated == []
+
+
+def test_what_the_broker_gives_up_costs_no_accepted_change(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    """As RabbitMQ 4 gives up what came back 20 times."""
+    kills = 0
+
+    def kill(method: str, path: str) -> None:
+        nonlocal kills
+        if method == "GET" and kills < 2:
+            kills += 1
+            system.kill_consumer()
+
+    with system.broker_policy(f"^{system.queue}$", {"delivery-limit": 1}):
+        system.storage.break_with(kill)
+        uploaded = {user.upload(samples.png()).json()["id"] for _ in range(10)}
+        eventually(lambda: kills == 2 and audit.dead() > 0, "the broker gave some up")
+        with audit.database() as database:
+            age(database, LEASE_SECONDS)
+        system.relay()
+        audit.settle()
+    assert {image["id"] for image in user.images(owner="me", status="ready").json()} == uploaded
+    assert audit.hear().duplicated == []
