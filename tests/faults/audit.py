@@ -14,7 +14,7 @@ from pg8000.native import Connection
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.messages import dead_queue
+from image_api.core.queues import dead_queue
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.waiting import eventually
