@@ -35,10 +35,11 @@ class Scale:
     large: int
     images: int
     rows: int
+    backlog: int
 
 
-FULL = Scale(fast=3000, slow=120, large=60, images=80, rows=1_000_000)
-QUICK = Scale(fast=400, slow=30, large=15, images=40, rows=100_000)
+FULL = Scale(fast=3000, slow=120, large=60, images=80, rows=1_000_000, backlog=10_000)
+QUICK = Scale(fast=400, slow=30, large=15, images=40, rows=100_000, backlog=2_000)
 
 
 class Bench:
@@ -145,6 +146,26 @@ class Bench:
             self.cloud.invoke("ConsumerFunction", batch)
         return len(batches) * BATCH_SIZE / (time.perf_counter() - started_at)
 
+    def backlog_rates(self, count: int) -> dict[str, float]:
+        """Of so many changes of title that wait: how fast they are published, and are done while
+        that still goes on.
+        """
+        self.wait_until_settled()
+        samples.accept_titles(self.cloud.database_url, self.username, count)
+        started_at = time.perf_counter()
+        while self.cloud.invoke("RelayFunction", {})["published"]:
+            pass
+        relayed_at = time.perf_counter()
+        eventually(
+            lambda: not samples.has_waiting_changes(self.cloud.database_url),
+            "every change is settled",
+            patience_seconds=_SETTLE_PATIENCE_SECONDS,
+        )
+        return {
+            "relay, events published": count / (relayed_at - started_at),
+            "changes of title that had waited": count / (time.perf_counter() - started_at),
+        }
+
     async def time_to_ready(self, photo: bytes, count: int) -> list[float]:
         """Milliseconds from the answer of an upload until its thumbnail is there."""
         times = []
@@ -175,6 +196,7 @@ async def run(scale: Scale, folder: Path) -> None:
             "12-megapixel JPEG": bench.consumer_rate(photo_12mp, "jpg", scale.images),
             "1-megapixel PNG": bench.consumer_rate(photo_1mp, "png", scale.images),
         }
+        backlog = bench.backlog_rates(scale.backlog)
         ready_ms = await bench.time_to_ready(photo_12mp, 5)
         consumer_peak = _peak_memory_mb(cloud, "Consumer")
     finally:
@@ -185,6 +207,7 @@ async def run(scale: Scale, folder: Path) -> None:
         second_start_seconds,
         memory,
         rates,
+        backlog,
         ready_ms,
         consumer_peak,
     )
@@ -263,6 +286,7 @@ def _print_report(
     second_start_seconds: float,
     memory: dict[str, int],
     rates: dict[str, float],
+    backlog: dict[str, float],
     ready_ms: list[float],
     consumer_peak_mb: float | None,
 ) -> None:
@@ -278,6 +302,8 @@ def _print_report(
     print("\n| what | figure |\n| --- | ---: |")
     for name, images_per_second in rates.items():
         print(f"| consumer, {name} | {images_per_second:.1f} images/s |")
+    for name, changes_per_second in backlog.items():
+        print(f"| {name} | {changes_per_second:.0f} /s |")
     print(
         f"| upload answered until thumbnail ready, 12 MP | {statistics.median(ready_ms):.0f} ms |"
     )

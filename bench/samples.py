@@ -34,12 +34,37 @@ FROM users AS u, generate_series(1, :rows::integer) AS n
 WHERE u.username = :username
 """
 _WAITING = """
-INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
-                    size_bytes, width, height)
-SELECT u.id, 'waiting', 'shared', :key, :key, 'image/jpeg', :size_bytes, 1, 1
-FROM users AS u WHERE u.username = :username
-RETURNING id
+WITH image AS (
+    INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
+                        size_bytes, width, height)
+    SELECT u.id, 'waiting', 'shared', :key, :key, 'image/jpeg', :size_bytes, 1, 1
+    FROM users AS u WHERE u.username = :username
+    RETURNING id, user_id
+)
+INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
+                     published_at)
+SELECT :change_id::uuid, i.user_id, i.id, 1, 'image.upload.requested', '{}', 'bench', now()
+FROM image AS i
+RETURNING image_id
 """
+# As if they had been accepted one after the other, a while ago, with the broker away.
+_WAITING_TITLES = """
+WITH changed AS (
+    UPDATE images SET accepted_sequence = accepted_sequence + 1, status = 'processing'
+    WHERE id IN (
+        SELECT i.id FROM images AS i JOIN users AS u ON u.id = i.user_id
+        WHERE u.username = :username AND i.deleted_at IS NULL
+          AND i.applied_sequence = i.accepted_sequence
+        ORDER BY i.id LIMIT :count)
+    RETURNING id, user_id, accepted_sequence
+)
+INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
+                     accepted_at, due_at)
+SELECT gen_random_uuid(), c.user_id, c.id, c.accepted_sequence, 'image.update.requested',
+       '{"changes": {"title": "bench"}}', 'bench', now() - interval '1 minute', clock_timestamp()
+FROM changed AS c
+"""
+_UNSETTLED = "SELECT EXISTS (SELECT FROM changes AS c WHERE c.settled_at IS NULL)"
 _FILL_RENDITIONS = """
 INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                         animated)
@@ -117,10 +142,13 @@ def waiting_batches(
     for _ in range(count):
         key = f"storage/{uuid.uuid4().hex}/original.{extension}"
         client.put_object(Bucket=environment["IMAGES_BUCKET"], Key=key, Body=photo)
-        row = connection.run(_WAITING, key=key, size_bytes=len(photo), username=username)
+        change_id = str(uuid.uuid4())
+        row = connection.run(
+            _WAITING, key=key, size_bytes=len(photo), username=username, change_id=change_id
+        )
         event = {
             "specversion": "1.0",
-            "id": str(uuid.uuid4()),
+            "id": change_id,
             "type": "image.upload.requested",
             "time": "2026-01-01T00:00:00Z",
             "data": {"image_id": row[0][0], "sequence": 1},
@@ -134,6 +162,21 @@ def waiting_batches(
         {"rmqMessagesByQueue": {"image_events::/": messages[start : start + batch_size]}}
         for start in range(0, count, batch_size)
     ]
+
+
+def accept_titles(database_url: str, username: str, count: int) -> None:
+    """Changes of title that wait, of as many images."""
+    connection = _connect(database_url)
+    connection.run(_WAITING_TITLES, username=username, count=count)
+    connection.close()
+
+
+def has_waiting_changes(database_url: str) -> bool:
+    connection = _connect(database_url)
+    try:
+        return bool(connection.run(_UNSETTLED)[0][0])
+    finally:
+        connection.close()
 
 
 def own_images(database_url: str, username: str, count: int) -> list[int]:

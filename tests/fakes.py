@@ -459,7 +459,6 @@ class FakeChangeLog:
             else ImageState(
                 original_key=image.original_key,
                 rendered=image.rendered,
-                deleted=image.deleted,
                 rendition_keys=tuple(r.object_key for r in image.renditions.values()),
             ),
         )

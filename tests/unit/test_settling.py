@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from image_api.core import events, processing
-from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS
+from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, LoggedChange, Work
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.errors import ServiceUnavailable
+from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event
 from tests.bad_messages import HEADERS, KINDS, bad_bodies, deep
 from tests.unit.consumer_bench import DEAD, Bench, ProcessEnded, again, away, rendered, sent
@@ -46,6 +48,28 @@ def test_the_changes_of_one_image_apply_in_order_within_a_batch(bench: Bench) ->
     assert bench.process(*updates[::-1], upload) == {"applied": 3}
     image = bench.image(upload.image_id)
     assert (image.title, image.status) == ("second", "ready")
+
+
+def test_what_becomes_possible_meanwhile_is_done_as_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = bench.accept_upload()
+    updates = [bench.accept_update(upload.image_id, title=title) for title in ("first", "second")]
+    nothing_to_do, begin = threading.Event(), bench.log.begin
+
+    def watched_begin(*arguments: Any, **options: Any) -> Work | None:
+        work = begin(*arguments, **options)
+        if work is None:
+            nothing_to_do.set()
+        return work
+
+    def after_the_other_thread(original: bytes, **options: Any) -> list[Rendition]:
+        assert nothing_to_do.wait(60)
+        return rendered(original, **options)
+
+    monkeypatch.setattr(bench.log, "begin", watched_begin)
+    monkeypatch.setattr(processing, "render", after_the_other_thread)
+    assert bench.process(upload, *updates) == {"applied": 3}
 
 
 def test_a_message_that_overtook_another_does_its_work_and_waits_for_its_own(bench: Bench) -> None:
@@ -241,6 +265,41 @@ def test_while_the_database_is_away_the_batch_comes_again_and_nothing_is_given_u
             bench.log.now += CRASH_PAUSE_SECONDS
     bench.storage.fault = away()
     assert bench.process(upload) == {"applied": 1}
+
+
+def test_what_a_lost_answer_of_the_database_has_begun_is_tried_again_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = bench.accept_upload()
+    begin = bench.log.begin
+
+    def begin_and_lose_the_answer(*arguments: Any, **options: Any) -> None:
+        begin(*arguments, **options)
+        raise ServiceUnavailable("The database did not answer; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.log, "begin", begin_and_lose_the_answer)
+        # So the batch comes again, which is how that change becomes free.
+        with pytest.raises(ServiceUnavailable):
+            bench.process(upload)
+    assert bench.publisher.messages == []
+    assert bench.process(sent(upload, redelivered=True)) == {"applied": 1}
+
+
+def test_an_event_on_which_the_log_chokes_is_set_aside_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = [bench.accept_upload() for _ in range(3)]
+    bad = replace(uploads[0], id=events.new_id())
+    look_up = bench.log.look_up
+
+    def choking(received: list[Event]) -> dict[str, LoggedChange]:
+        if bad in received:
+            raise KeyError("a mistake of ours")
+        return look_up(received)
+
+    monkeypatch.setattr(bench.log, "look_up", choking)
+    assert bench.process(uploads[0], bad, *uploads[1:]) == {"applied": 3, "rejected": 1}
 
 
 @pytest.mark.parametrize("operation", ["look_up", "reopen", "begin", "complete", "fail"])

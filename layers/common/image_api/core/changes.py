@@ -23,7 +23,6 @@ class ImageState:
 
     original_key: str
     rendered: bool
-    deleted: bool
     rendition_keys: tuple[str, ...]
 
 

@@ -57,7 +57,7 @@ class Processor:
                 # The whole folder: a render that was given up may have left files no row names.
                 self._storage.delete_folder(_folder(image))
             return self._finish(self._log().remove(work, _COMPLETED[event.type]), "applied")
-        if image is None or image.deleted:
+        if image is None:
             return self.fail(work, _DELETED)
         renditions = self._render(work, image)
         completed = self._log().complete(work, _COMPLETED[event.type], renditions)

@@ -113,7 +113,7 @@ SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
-       i.original_key, i.rendered_at IS NOT NULL, i.deleted_at IS NOT NULL,
+       i.original_key, i.rendered_at IS NOT NULL,
        (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text
 FROM begun AS b LEFT JOIN images AS i ON i.id = b.image_id
 """
@@ -327,8 +327,8 @@ class PostgresChangeLog:
 
 
 def _work(row: Row) -> Work:
-    user_id, failures, crashes, is_replaced, original_key, rendered, deleted, keys = row[7:]
+    user_id, failures, crashes, is_replaced, original_key, rendered, keys = row[7:]
     image = None
     if original_key is not None:
-        image = ImageState(original_key, rendered, deleted, tuple(json.loads(keys or "[]")))
+        image = ImageState(original_key, rendered, tuple(json.loads(keys or "[]")))
     return Work(Event(*row[:7]), user_id, failures, crashes, is_replaced, image)
