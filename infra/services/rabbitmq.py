@@ -135,9 +135,9 @@ class RabbitMQService:
             aside = self._folder.with_name(f"{self._folder.name}-before-{version}")
             raise self._process.failed(
                 f"{version} does not start from the data of {record['version']} "
-                f"({failure.reason}). If no message was waiting there, move it aside and start "
-                f"again: mv {self._folder} {aside}. What was waiting, RabbitMQ of that version "
-                "still delivers; without it that work stays undone"
+                f"({failure.reason}). Move it aside and start again: mv {self._folder} {aside}. "
+                "What was waiting there the image API's relay publishes again; what other projects "
+                "sent, only RabbitMQ of that version delivers, with the data where it is now"
             ) from failure
         write_record(record_path, {"version": version})
 
