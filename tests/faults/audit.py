@@ -110,12 +110,19 @@ class Audit:
     def held_back(self) -> Iterator[list[Event]]:
         """What waits for the broker, in order; the relay publishes none of it inside."""
         with self.database() as database:
-            database.run("BEGIN")
-            database.run("SELECT FROM outbox FOR UPDATE")
+            accepted = accepted_events(database)
+            # What is young is left to the request that wrote it.
+            database.run(
+                "UPDATE changes SET accepted_at = accepted_at + interval '1 day' "
+                "WHERE published_at IS NULL"
+            )
             try:
-                yield accepted_events(database)
+                yield accepted
             finally:
-                database.run("ROLLBACK")
+                database.run(
+                    "UPDATE changes SET accepted_at = accepted_at - interval '1 day' "
+                    "WHERE accepted_at > now()"
+                )
 
     def settle(self) -> None:
         """Returns when nothing is left to do anywhere; the relay runs as often as there is need."""

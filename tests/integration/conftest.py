@@ -24,6 +24,7 @@ from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.users import PostgresUserRecords
+from image_api.rabbitmq import batch_publisher
 from image_api.rabbitmq import broker as broker_module
 from image_api.rabbitmq.broker import Broker
 from image_api.settings import (
@@ -60,6 +61,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "SOCKET_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    # What was begun in time is confirmed, however late.
+    monkeypatch.setattr(batch_publisher, "_GRACE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -365,7 +365,10 @@ OPERATIONS = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(operations=OPERATIONS)
 def test_the_fake_that_unit_tests_use_behaves_as_postgres_does(
     log: PostgresChangeLog,

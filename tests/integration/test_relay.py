@@ -369,9 +369,10 @@ def test_the_age_of_what_waits_longest_is_measured(
     database: Database, records: PostgresRelayRecords, accept: Accepting, sql: Connection
 ) -> None:
     assert records.oldest_unsettled_age_seconds() == 0
+    started_at = time.monotonic()
     accept.upload()
-    age(sql, 100)
+    age(sql, 1_000_000)
     accept.upload()
-    assert 100 <= records.oldest_unsettled_age_seconds() < 160
+    assert records.oldest_unsettled_age_seconds() >= 1_000_000
     settle(PostgresChangeLog(database, MemoryBroker()))
-    assert 0 <= records.oldest_unsettled_age_seconds() < 60
+    assert 0 <= records.oldest_unsettled_age_seconds() < time.monotonic() - started_at + 1
