@@ -43,7 +43,7 @@ class Request:
     def head(self, endpoint: "Endpoint") -> bytes:
         """The request line and the headers."""
         headers = [("Host", endpoint.host), ("Connection", "close"), *self.headers]
-        if self.body:
+        if self.body and "Transfer-Encoding" not in dict(headers):
             headers.append(("Content-Length", str(len(self.body))))
         if self.answer is not _NOTHING:
             encoded = base64.b64encode(json.dumps(self.answer).encode()).decode()

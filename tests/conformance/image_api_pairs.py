@@ -11,9 +11,9 @@ _SENTENCE = Matches("[A-Z].{10,}")
 _FORM = (("Content-Type", "multipart/form-data; boundary=x"),)
 _ORIGIN = ("Origin", "https://gallery.example")
 
-IMAGE_API_PAIRS = (
-    Pair(
-        "The image API: an unknown path is 404, in words",
+_PROMISES = (
+    (
+        "an unknown path is 404, in words",
         Request("/no/such/path", headers=(_ORIGIN,)),
         {
             "status": 404,
@@ -23,11 +23,9 @@ IMAGE_API_PAIRS = (
             "header:X-Content-Type-Options": "nosniff",
             "header:Cache-Control": "no-store",
         },
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: a wrong method is 405, with Allow",
+    (
+        "a wrong method is 405, with Allow",
         Request("/image/get_all_images", "PATCH"),
         {
             "status": 405,
@@ -35,11 +33,9 @@ IMAGE_API_PAIRS = (
             "event:detail": _SENTENCE,
             "header:Allow": "GET, OPTIONS",
         },
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: a browser may ask before it sends",
+    (
+        "a browser may ask before it sends",
         Request(
             "/image/upload_image",
             "OPTIONS",
@@ -56,42 +52,35 @@ IMAGE_API_PAIRS = (
             "header:Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key",
             "header:Access-Control-Max-Age": "600",
         },
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: an unknown path is 404 for a signed-in user, too",
+    (
+        "an unknown path is 404 for a signed-in user, too",
         Request("/no/such/path", "POST", (("Authorization", "Bearer none"),), b"{}"),
         {"status": 404, "keys": ["detail"]},
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: the root is 404",
+    (
+        "the root is 404",
         Request("/"),
         {"status": 404, "keys": ["detail"]},
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: a request that Lambda would not take is 413, and says what to do",
+    (
+        "a request that Lambda would not take is 413, and says what to do",
         Request("/image/upload_image", "POST", _FORM, b"x" * 9_000_000),
         {"status": 413, "keys": ["detail"], "event:detail": Matches(".*POST /image/direct_upload")},
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: a request over 10 MB is 413, in the gateway's own words",
+    (
+        "a request over 10 MB is 413, in the gateway's own words",
         Request("/image/upload_image", "POST", _FORM, b"x" * (10 * 1024 * 1024 + 1)),
         {"status": 413, "body": "HTTP content length exceeded 10485760 bytes."},
-        "",
-        "image_api",
     ),
-    Pair(
-        "The image API: an encoded slash is not a slash",
+    (
+        "an encoded slash is not a slash",
         Request("/image/a%2Fb", headers=(("Authorization", "Bearer none"),)),
         {"status": 401, "keys": ["detail"]},
-        "",
-        "image_api",
     ),
+)
+
+IMAGE_API_PAIRS = tuple(
+    Pair(f"The image API: {says}", request, expected, source="", api="image_api")
+    for says, request, expected in _PROMISES
 )

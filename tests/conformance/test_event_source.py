@@ -6,28 +6,19 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-mq-params.html
 
 import asyncio
 import base64
-import io
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pika
 import pytest
-import pytest_asyncio
-from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.invocation import Event, Result
-from infra.local.logs import LogStream
-from infra.local.template.model import QueueMapping
 from infra.local.template.reader import read_template
-from infra.local.triggers.event_source import QueuePoller
 from infra.services.rabbitmq import RabbitMQService
 from infra.services.records import write_record
-from tests.amqp import open_channel
-from tests.local_cloud.conftest import running
+from tests.local_cloud.triggers.polled_queue import PolledQueue, bodies_of, queue_at
 from tests.waiting import until
 
 SAMPLE = json.loads((Path(__file__).parent / "rabbitmq_event.json").read_text())
@@ -100,88 +91,30 @@ def definitions_with(account: dict[str, str], virtual_hosts: Sequence[str]) -> d
     }
 
 
-@contextmanager
-def channel_of(url: str) -> Iterator[BlockingChannel]:
-    """A channel with the queue, new."""
-    with open_channel(url) as channel:
-        channel.queue_delete(QUEUE)
-        channel.queue_declare(QUEUE, durable=True)
-        yield channel
-
-
 @pytest.fixture
-def channel(broker: RabbitMQService) -> Iterator[BlockingChannel]:
-    with channel_of(broker.url) as channel:
-        yield channel
+def queue(broker: RabbitMQService) -> Iterator[PolledQueue]:
+    with queue_at(broker.url, QUEUE) as queue:
+        queue.arn = ARN
+        queue.declare("classic")
+        yield queue
 
 
-class Function:
-    """What the test plays: it notes what it is given, and fails or waits when told to."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-        self.failures_left = 0
-        self.running = 0
-        self.most_running = 0
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    async def invoke(self, _function_id: str, event: Event) -> Result:
-        self.payloads.append(b"".join(event.payload))
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        await self.go_on.wait()
-        self.running -= 1
-        if self.failures_left:
-            self.failures_left -= 1
-            return Result(b'{"errorMessage": "not now"}', is_error=True)
-        return Result(b"null")
-
-    def batches(self) -> list[list[dict[str, Any]]]:
-        events = [json.loads(payload) for payload in self.payloads]
-        return [messages for event in events for messages in event["rmqMessagesByQueue"].values()]
-
-
-@pytest_asyncio.fixture
-async def function() -> Function:
-    return Function()
-
-
-@asynccontextmanager
-async def polling(
-    url: str, function: Function, batch_size: int = 100, window_seconds: float = 0.0
-) -> AsyncIterator[None]:
-    mapping = QueueMapping("Queue", "Consumer", ARN, QUEUE, batch_size, window_seconds, True)
-    poller = QueuePoller(mapping, url, function.invoke, LogStream(io.StringIO()))
-    async with running(poller):
-        try:
-            yield
-        finally:
-            function.go_on.set()
-
-
-@pytest.mark.asyncio
-async def test_the_event_is_awss_sample_byte_for_byte(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
-) -> None:
+async def test_the_event_is_awss_sample_byte_for_byte(queue: PolledQueue) -> None:
     expected = json.loads(json.dumps(SAMPLE))
     (message,) = expected["rmqMessagesByQueue"][f"{QUEUE}::/"]
     # The sample says 80, of a body that it then replaced by a shorter one.
     message["basicProperties"]["bodySize"] = len(BODY)
-    channel.basic_publish("", QUEUE, BODY, PROPERTIES)
-    async with polling(broker.url, function):
-        await until(lambda: function.payloads)
-    assert function.payloads == [json.dumps(expected).encode()]
+    queue.channel.basic_publish("", QUEUE, BODY, PROPERTIES)
+    async with queue.polling():
+        await until(lambda: queue.function.payloads)
+    assert queue.function.payloads == [json.dumps(expected).encode()]
 
 
-@pytest.mark.asyncio
-async def test_what_a_message_does_not_have_is_null_headers_too(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
-) -> None:
-    channel.basic_publish("", QUEUE, b"")
-    async with polling(broker.url, function):
-        await until(lambda: function.payloads)
-    ((message,),) = function.batches()
+async def test_what_a_message_does_not_have_is_null_headers_too(queue: PolledQueue) -> None:
+    queue.publish("")
+    async with queue.polling():
+        await until(lambda: queue.function.payloads)
+    ((message,),) = queue.function.batches
     nothing = dict.fromkeys(MESSAGE["basicProperties"])
     assert message == {
         "basicProperties": {**nothing, "bodySize": 0},
@@ -191,34 +124,34 @@ async def test_what_a_message_does_not_have_is_null_headers_too(
     assert message.keys() == MESSAGE.keys()
 
 
-@pytest.mark.asyncio
 async def test_after_an_error_the_whole_batch_comes_again_marked_as_redelivered(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
+    queue: PolledQueue,
 ) -> None:
-    function.failures_left = 1
+    queue.function.failures_left = 2
     for body in (b"1", b"2", b"3"):
-        channel.basic_publish("", QUEUE, body, PROPERTIES)
+        queue.channel.basic_publish("", QUEUE, body, PROPERTIES)
     # The window stays open until all three are together.
-    async with polling(broker.url, function, batch_size=3, window_seconds=3600):
-        await until(lambda: len(function.payloads) == 2)
-    first, second = function.batches()
-    assert len(first) == 3
+    async with queue.polling(batch_size=3, window_seconds=3600):
+        await until(lambda: len(queue.function.payloads) == 3)
+    first, *again = queue.function.batches
+    assert bodies_of(first) == ["1", "2", "3"]
     assert not any(message["redelivered"] for message in first)
-    assert second == [{**message, "redelivered": True} for message in first]
-    await until(lambda: channel.queue_declare(QUEUE, passive=True).method.message_count == 0)
+    assert again == [[{**message, "redelivered": True} for message in first]] * 2
+    assert "Boom: no" in queue.log.getvalue()
+    await until(lambda: queue.depth() == 0)
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize("virtual_host", VIRTUAL_HOSTS[1:])
 async def test_a_queue_of_another_virtual_host_is_named_with_it(
-    broker: RabbitMQService, function: Function, virtual_host: str
+    broker: RabbitMQService, virtual_host: str
 ) -> None:
     url = broker.url.removesuffix("%2F") + quote(virtual_host, safe="")
-    with channel_of(url) as channel:
-        channel.basic_publish("", QUEUE, BODY)
-        async with polling(url, function):
-            await until(lambda: function.payloads)
-    assert list(json.loads(function.payloads[0])["rmqMessagesByQueue"]) == [
+    with queue_at(url, QUEUE) as queue:
+        queue.declare()
+        queue.publish("one")
+        async with queue.polling():
+            await until(lambda: queue.function.payloads)
+    assert list(json.loads(queue.function.payloads[0])["rmqMessagesByQueue"]) == [
         f"{QUEUE}::{virtual_host}"
     ]
 
@@ -230,57 +163,49 @@ def test_a_template_that_says_nothing_has_awss_defaults(tmp_path: Path) -> None:
     assert mapping.broker_arn == "arn:aws:mq:us-east-1:012345678912:broker:pizzaBroker:b-1"
 
 
-@pytest.mark.asyncio
-async def test_a_batch_has_at_most_the_batch_size(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
-) -> None:
-    for number in range(200):
-        channel.basic_publish("", QUEUE, str(number).encode())
+async def test_a_batch_has_at_most_the_batch_size(queue: PolledQueue) -> None:
+    numbers = [str(number) for number in range(200)]
+    queue.publish(*numbers)
     # A window that outlasts the test: only being full ends a batch.
-    async with polling(broker.url, function, batch_size=100, window_seconds=3600):
-        await until(lambda: len(function.payloads) == 2)
-    assert [len(batch) for batch in function.batches()] == [100, 100]
-    bodies = [base64.b64decode(item["data"]) for batch in function.batches() for item in batch]
-    assert bodies == [str(number).encode() for number in range(200)]
+    async with queue.polling(batch_size=100, window_seconds=3600):
+        await until(lambda: len(queue.function.payloads) == 2)
+    assert [len(batch) for batch in queue.function.batches] == [100, 100]
+    assert queue.function.received == numbers
 
 
-@pytest.mark.asyncio
 async def test_the_window_opens_with_the_first_message_and_a_full_batch_closes_it(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
+    queue: PolledQueue,
 ) -> None:
-    async with polling(broker.url, function, batch_size=2, window_seconds=3600):
-        channel.basic_publish("", QUEUE, b"1")
-        await until(lambda: channel.queue_declare(QUEUE, passive=True).method.message_count == 0)
-        assert function.payloads == []
-        channel.basic_publish("", QUEUE, b"2")
-        await until(lambda: function.payloads)
-    assert [len(batch) for batch in function.batches()] == [2]
+    async with queue.polling(batch_size=2, window_seconds=3600):
+        queue.publish("1")
+        await until(lambda: queue.depth() == 0)
+        assert queue.function.payloads == []
+        queue.publish("2")
+        await until(lambda: queue.function.payloads)
+    assert [len(batch) for batch in queue.function.batches] == [2]
 
 
-@pytest.mark.asyncio
-async def test_a_batch_stays_below_six_megabytes(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
-) -> None:
+async def test_a_batch_stays_below_six_megabytes(queue: PolledQueue) -> None:
     # The third large one ends the first batch; with two small ones it makes the second one full.
-    for length in (2_000_000, 2_000_000, 2_000_000, 1, 1):
-        channel.basic_publish("", QUEUE, bytes(length))
-    async with polling(broker.url, function, batch_size=3, window_seconds=3600):
-        await until(lambda: len(function.payloads) == 2)
-    assert [len(batch) for batch in function.batches()] == [2, 3]
-    assert all(len(payload) <= 6 * 1024 * 1024 for payload in function.payloads)
+    queue.publish(*("x" * length for length in (2_000_000, 2_000_000, 2_000_000, 1, 1)))
+    async with queue.polling(batch_size=3, window_seconds=3600):
+        await until(lambda: len(queue.function.payloads) == 2)
+    assert [len(batch) for batch in queue.function.batches] == [2, 3]
+    assert all(len(payload) <= 6 * 1024 * 1024 for payload in queue.function.payloads)
 
 
-@pytest.mark.asyncio
-async def test_one_batch_is_processed_at_a_time(
-    broker: RabbitMQService, channel: BlockingChannel, function: Function
+async def test_one_batch_is_processed_at_a_time_and_later_messages_form_the_next(
+    queue: PolledQueue,
 ) -> None:
-    function.go_on.clear()
-    for number in range(4):
-        channel.basic_publish("", QUEUE, str(number).encode())
-    async with polling(broker.url, function, batch_size=1):
-        await until(lambda: function.running == 1)
-        # The other three wait in the broker, where they are safe.
-        assert channel.queue_declare(QUEUE, passive=True).method.message_count == 3
-        function.go_on.set()
-        await until(lambda: len(function.payloads) == 4)
-    assert function.most_running == 1
+    queue.function.go_on.clear()
+    async with queue.polling(batch_size=3):
+        queue.publish("1")
+        await until(lambda: queue.function.running == 1)
+        queue.publish("2", "3", "4", "5")
+        # Beyond a batch's worth they wait in the broker, where they are safe.
+        await until(lambda: queue.depth() == 2)
+        queue.function.go_on.set()
+        await until(lambda: len(queue.function.received) == 5)
+    assert queue.function.received == ["1", "2", "3", "4", "5"]
+    assert queue.function.most_running == 1
+    assert max(map(len, queue.function.batches)) <= 3

@@ -19,7 +19,6 @@ from infra.local.settings import ROOT, read_settings
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
-from infra.local.triggers.event_source import QueuePoller
 from infra.services.ports import hold_free_port, port_of
 from infra.services.rabbitmq import RabbitMQService
 from tests.waiting import PATIENCE_SECONDS
@@ -28,17 +27,6 @@ PROJECT = Path(__file__).parent / "project"
 
 StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
 ServeLambda = Callable[[Template], AbstractAsyncContextManager[tuple[str, CustomResources]]]
-
-
-@asynccontextmanager
-async def running(poller: QueuePoller) -> AsyncIterator[None]:
-    """It polls inside the block, which its failure ends; afterwards all it took is settled."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(poller.run())
-        try:
-            yield
-        finally:
-            poller.stop()
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ IMAGES = table(
         ("GET", "/image", None),
         ("GET", "/image/", None),
         ("GET", "/image//7", None),
+        ("GET", "/image/7/more", None),
         ("GET", "//any", None),
         ("GET", "/files", None),
         ("GET", "/ANY", None),

@@ -31,7 +31,6 @@ def requirement(folder: Path) -> str:
     return f"tiny @ {wheel.as_uri()} --hash=sha256:{digest}\n"
 
 
-@pytest.mark.asyncio
 async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
     template: Template,
     interpreter: Interpreter,
@@ -56,7 +55,6 @@ async def test_a_layers_packages_are_installed_once_and_counted_meanwhile(
     assert installed in folders
 
 
-@pytest.mark.asyncio
 async def test_counting_goes_on_after_a_folder_was_moved_while_it_was_looked_at(
     template: Template,
     interpreter: Interpreter,
@@ -82,7 +80,6 @@ async def test_counting_goes_on_after_a_folder_was_moved_while_it_was_looked_at(
     assert len(said) > 1
 
 
-@pytest.mark.asyncio
 async def test_a_package_that_cannot_be_installed_is_told_in_pips_words(
     template: Template, interpreter: Interpreter, tmp_path: Path
 ) -> None:

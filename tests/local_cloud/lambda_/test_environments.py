@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from infra.local.invocation import json_event
 from infra.local.lambda_.functions import FunctionService
@@ -16,7 +18,13 @@ from tests.local_cloud.conftest import StartFunctions
 from tests.processes import is_running
 from tests.waiting import until
 
-pytestmark = pytest.mark.asyncio
+
+@pytest_asyncio.fixture
+async def functions(
+    template: Template, start_functions: StartFunctions
+) -> AsyncIterator[FunctionService]:
+    async with start_functions(template) as functions:
+        yield functions
 
 
 async def probe(functions: FunctionService, **event: object) -> Any:
@@ -25,11 +33,8 @@ async def probe(functions: FunctionService, **event: object) -> Any:
     return json.loads(result.payload)
 
 
-async def test_a_function_runs_with_its_layer(
-    template: Template, start_functions: StartFunctions
-) -> None:
-    async with start_functions(template) as functions:
-        result = await functions.invoke("HelloFunction", json_event({}))
+async def test_a_function_runs_with_its_layer(functions: FunctionService) -> None:
+    result = await functions.invoke("HelloFunction", json_event({}))
     assert json.loads(result.payload) == {"statusCode": 200, "body": "hello"}
 
 
@@ -52,41 +57,33 @@ async def test_a_function_sees_only_what_lambda_would_give_it(
 
 
 async def test_the_handler_is_not_called_while_the_environment_warms_up(
-    template: Template, start_functions: StartFunctions
+    functions: FunctionService,
 ) -> None:
-    async with start_functions(template) as functions:
-        functions.warm_up(["ProbeFunction"])
-        await until(lambda: len(functions.pids()["probe"]) == 2)
-        answer = await probe(functions, do="show")
+    functions.warm_up(["ProbeFunction"])
+    await until(lambda: len(functions.pids()["probe"]) == 2)
+    answer = await probe(functions, do="show")
     assert answer["calls"] == 1
 
 
-async def test_an_environment_is_used_again(
-    template: Template, start_functions: StartFunctions
-) -> None:
-    async with start_functions(template) as functions:
-        first, second = await probe(functions, do="show"), await probe(functions, do="show")
+async def test_an_environment_is_used_again(functions: FunctionService) -> None:
+    first, second = await probe(functions, do="show"), await probe(functions, do="show")
     assert first["pid"] == second["pid"]
     assert second["calls"] == 2
     assert first["request_id"] != second["request_id"]
 
 
-async def test_the_context_names_function_and_remaining_time(
-    template: Template, start_functions: StartFunctions
-) -> None:
-    async with start_functions(template) as functions:
-        answer = await probe(functions, do="show")
+async def test_the_context_names_function_and_remaining_time(functions: FunctionService) -> None:
+    answer = await probe(functions, do="show")
     assert answer["arn"] == "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction"
     assert 600_000 < answer["remaining_ms"] <= 900_000
 
 
 async def test_an_exception_is_a_function_error_and_the_environment_lives_on(
-    template: Template, start_functions: StartFunctions
+    functions: FunctionService,
 ) -> None:
-    async with start_functions(template) as functions:
-        before = await probe(functions, do="show")
-        result = await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
-        after = await probe(functions, do="show")
+    before = await probe(functions, do="show")
+    result = await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
+    after = await probe(functions, do="show")
     assert result.is_error
     error = json.loads(result.payload)
     assert (error["errorType"], error["errorMessage"]) == ("ValueError", "as asked")
@@ -107,12 +104,11 @@ async def test_an_answer_that_looks_like_an_error_is_an_answer(
 
 
 async def test_a_crash_fails_its_request_and_the_next_one_gets_a_new_environment(
-    template: Template, start_functions: StartFunctions
+    functions: FunctionService,
 ) -> None:
-    async with start_functions(template) as functions:
-        before = await probe(functions, do="show")
-        result = await functions.invoke("ProbeFunction", json_event({"do": "exit"}))
-        after = await probe(functions, do="show")
+    before = await probe(functions, do="show")
+    result = await functions.invoke("ProbeFunction", json_event({"do": "exit"}))
+    after = await probe(functions, do="show")
     assert result.is_error
     assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
     assert after["calls"] == 1
@@ -142,28 +138,22 @@ async def test_a_time_out_kills_the_environment(
     assert after["calls"] == 1
 
 
-async def test_an_answer_over_six_megabytes_is_refused(
-    template: Template, start_functions: StartFunctions
-) -> None:
-    async with start_functions(template) as functions:
-        allowed = await functions.invoke(
-            "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 - 2})
-        )
-        refused = await functions.invoke(
-            "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 + 200})
-        )
+async def test_an_answer_over_six_megabytes_is_refused(functions: FunctionService) -> None:
+    allowed = await functions.invoke(
+        "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 - 2})
+    )
+    refused = await functions.invoke(
+        "ProbeFunction", json_event({"do": "large", "bytes": 6 * 1024 * 1024 + 200})
+    )
     assert not allowed.is_error
     assert len(allowed.payload) == 6 * 1024 * 1024
     assert refused.is_error
     assert json.loads(refused.payload)["errorType"] == "Function.ResponseSizeTooLarge"
 
 
-async def test_a_large_event_arrives_whole(
-    template: Template, start_functions: StartFunctions
-) -> None:
+async def test_a_large_event_arrives_whole(functions: FunctionService) -> None:
     text = "0123456789" * 400_000
-    async with start_functions(template) as functions:
-        answer = await probe(functions, do="show", text=text)
+    answer = await probe(functions, do="show", text=text)
     assert answer["event"]["text"] == text
 
 
@@ -185,24 +175,22 @@ async def test_code_that_cannot_be_imported_fails_requests_until_it_is_mended(
 
 
 async def test_an_edit_in_the_same_second_and_of_the_same_length_is_run(
-    template: Template, start_functions: StartFunctions, project: Path
+    functions: FunctionService, project: Path
 ) -> None:
     source = project / "layers/greetings/greetings.py"
-    async with start_functions(template) as functions:
-        for greeting in ("hallo", "salut", "hello", "howdy"):
-            source.write_text(f'GREETING = "{greeting}"\n')
-            assert await functions.reload([source]) == ["hello"]
-            result = await functions.invoke("HelloFunction", json_event({}))
-            assert json.loads(result.payload)["body"] == greeting
+    for greeting in ("hallo", "salut", "hello", "howdy"):
+        source.write_text(f'GREETING = "{greeting}"\n')
+        assert await functions.reload([source]) == ["hello"]
+        result = await functions.invoke("HelloFunction", json_event({}))
+        assert json.loads(result.payload)["body"] == greeting
 
 
 async def test_what_a_function_logs_is_passed_on_and_its_report_folded_into_one_line(
-    template: Template, start_functions: StartFunctions, log_text: io.StringIO
+    functions: FunctionService, log_text: io.StringIO
 ) -> None:
-    async with start_functions(template) as functions:
-        await probe(functions, do="log")
-        await probe(functions, do="show")
-        await until(lambda: log_text.getvalue().count(" ms") == 3)
+    await probe(functions, do="log")
+    await probe(functions, do="show")
+    await until(lambda: log_text.getvalue().count(" ms") == 3)
     lines = log_text.getvalue().splitlines()
     assert [line.split(maxsplit=2)[2] for line in lines[:2]] == ["first line", "second line"]
     first, second = lines[2:]
@@ -215,11 +203,10 @@ async def test_what_a_function_logs_is_passed_on_and_its_report_folded_into_one_
 
 
 async def test_a_traceback_is_logged_line_by_line(
-    template: Template, start_functions: StartFunctions, log_text: io.StringIO
+    functions: FunctionService, log_text: io.StringIO
 ) -> None:
-    async with start_functions(template) as functions:
-        await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
-        await until(lambda: log_text.getvalue().endswith("ValueError: as asked\n"))
+    await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
+    await until(lambda: log_text.getvalue().endswith("ValueError: as asked\n"))
     lines = log_text.getvalue().splitlines()
     assert any(line.endswith('raise ValueError("as asked")') for line in lines)
     assert any("Traceback" in line for line in lines)
@@ -253,7 +240,7 @@ async def test_stopping_lets_a_running_invocation_finish_and_leaves_no_process(
 
 
 async def test_a_function_added_to_the_template_runs(
-    template: Template, start_functions: StartFunctions, project: Path
+    functions: FunctionService, project: Path
 ) -> None:
     (project / "functions/second").mkdir()
     (project / "functions/second/app.py").write_text(
@@ -266,10 +253,9 @@ async def test_a_function_added_to_the_template_runs(
         + "    Type: AWS::Serverless::Function\n"
         + "    Properties: {CodeUri: functions/second}\n"
     )
-    async with start_functions(template) as functions:
-        kept = await probe(functions, do="show")
-        await functions.apply(read_template(path, {}, "us-east-1"))
-        result = await functions.invoke("SecondFunction", json_event({}))
-        again = await probe(functions, do="show")
+    kept = await probe(functions, do="show")
+    await functions.apply(read_template(path, {}, "us-east-1"))
+    result = await functions.invoke("SecondFunction", json_event({}))
+    again = await probe(functions, do="show")
     assert json.loads(result.payload) == "second"
     assert kept["pid"] == again["pid"]

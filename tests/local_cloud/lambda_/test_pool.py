@@ -3,7 +3,6 @@
 import asyncio
 import io
 import os
-from collections.abc import Callable
 
 import pytest
 
@@ -13,8 +12,6 @@ from infra.local.lambda_.environment import Environment, InitFailed
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from tests.waiting import until
-
-pytestmark = pytest.mark.asyncio
 
 EVENT = Event([b"{}"], "request")
 
@@ -64,24 +61,8 @@ class Fakes:
         self.made.append(FakeEnvironment(init_error=self.init_error))
         return self.made[-1]
 
-    def busy(self) -> list[FakeEnvironment]:
-        return [environment for environment in self.made if environment.is_busy]
-
-    def answer_all(self) -> None:
-        for environment in self.busy():
-            environment.answer()
-
-
-@pytest.fixture
-def fakes() -> Fakes:
-    return Fakes()
-
-
-@pytest.fixture
-def make_pool(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FunctionPool]:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-
-    def make(
+    def pool(
+        self,
         *,
         limit: int = 4,
         reserved_concurrency: int | None = None,
@@ -90,7 +71,7 @@ def make_pool(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fu
     ) -> FunctionPool:
         return FunctionPool(
             "probe",
-            fakes.make,
+            self.make,
             LogStream(io.StringIO()),
             cold_starts=ColdStarts(2),
             limit=limit,
@@ -99,29 +80,40 @@ def make_pool(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fu
             keeps_one=keeps_one,
         )
 
-    return make
+    def busy(self) -> list[FakeEnvironment]:
+        return [environment for environment in self.made if environment.is_busy]
+
+    async def answer_one(self) -> None:
+        """As soon as one is busy."""
+        await until(self.busy)
+        self.busy()[0].answer()
+
+    def answer_all(self) -> None:
+        for environment in self.busy():
+            environment.answer()
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    return Fakes()
 
 
 def invoke(pool: FunctionPool) -> asyncio.Task[Result]:
     return asyncio.create_task(pool.invoke(EVENT))
 
 
-async def test_requests_one_after_the_other_share_an_environment(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool()
+async def test_requests_one_after_the_other_share_an_environment(fakes: Fakes) -> None:
+    pool = fakes.pool()
     for _ in range(3):
         task = invoke(pool)
-        await until(fakes.busy)
-        fakes.busy()[0].answer()
+        await fakes.answer_one()
         await task
     assert len(fakes.made) == 1
 
 
-async def test_the_pool_grows_to_its_limit_and_further_requests_wait(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(limit=3)
+async def test_the_pool_grows_to_its_limit_and_further_requests_wait(fakes: Fakes) -> None:
+    pool = fakes.pool(limit=3)
     tasks = [invoke(pool) for _ in range(5)]
     await until(lambda: len(fakes.busy()) == 3)
     assert pool.size == 3
@@ -134,11 +126,11 @@ async def test_the_pool_grows_to_its_limit_and_further_requests_wait(
 
 
 async def test_beyond_one_environment_a_core_only_a_request_that_waited_starts_another(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The third request is served before it has waited for so long.
     monkeypatch.setattr(pool_module, "_GROWTH_DELAY_SECONDS", 3600.0)
-    pool = make_pool(limit=4)
+    pool = fakes.pool(limit=4)
     tasks = [invoke(pool) for _ in range(3)]
     await until(lambda: len(fakes.busy()) == 2)
     assert len(fakes.made) == 2
@@ -149,10 +141,8 @@ async def test_beyond_one_environment_a_core_only_a_request_that_waited_starts_a
     assert len(fakes.made) == 2
 
 
-async def test_waiting_requests_are_served_in_order(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(limit=1)
+async def test_waiting_requests_are_served_in_order(fakes: Fakes) -> None:
+    pool = fakes.pool(limit=1)
     finished: list[int] = []
 
     async def numbered(number: int) -> None:
@@ -166,10 +156,8 @@ async def test_waiting_requests_are_served_in_order(
     assert finished == [0, 1, 2, 3]
 
 
-async def test_an_idle_pool_shrinks_to_one(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(idle_seconds=-1)
+async def test_an_idle_pool_shrinks_to_one(fakes: Fakes) -> None:
+    pool = fakes.pool(idle_seconds=-1)
     tasks = [invoke(pool) for _ in range(2)]
     await until(lambda: len(fakes.busy()) == 2)
     fakes.answer_all()
@@ -179,20 +167,16 @@ async def test_an_idle_pool_shrinks_to_one(
     await until(lambda: sum(environment.is_stopped for environment in fakes.made) == 1)
 
 
-async def test_an_environment_in_recent_use_is_kept(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(idle_seconds=300, keeps_one=False)
+async def test_an_environment_in_recent_use_is_kept(fakes: Fakes) -> None:
+    pool = fakes.pool(idle_seconds=300, keeps_one=False)
     pool.warm_up()
     await until(lambda: fakes.made and fakes.made[0].is_alive)
     pool.shrink()
     assert pool.size == 1
 
 
-async def test_a_function_that_nothing_triggers_shrinks_to_nothing(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(idle_seconds=-1, keeps_one=False)
+async def test_a_function_that_nothing_triggers_shrinks_to_nothing(fakes: Fakes) -> None:
+    pool = fakes.pool(idle_seconds=-1, keeps_one=False)
     pool.warm_up()
     await until(lambda: fakes.made and fakes.made[0].is_alive)
     await asyncio.sleep(0)
@@ -200,10 +184,8 @@ async def test_a_function_that_nothing_triggers_shrinks_to_nothing(
     assert pool.size == 0
 
 
-async def test_reserved_concurrency_throttles_instead_of_waiting(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(reserved_concurrency=1)
+async def test_reserved_concurrency_throttles_instead_of_waiting(fakes: Fakes) -> None:
+    pool = fakes.pool(reserved_concurrency=1)
     first = invoke(pool)
     await until(fakes.busy)
     with pytest.raises(Throttled):
@@ -212,18 +194,14 @@ async def test_reserved_concurrency_throttles_instead_of_waiting(
     await first
 
 
-async def test_a_reserved_concurrency_of_zero_switches_the_function_off(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
+async def test_a_reserved_concurrency_of_zero_switches_the_function_off(fakes: Fakes) -> None:
     with pytest.raises(Throttled):
-        await make_pool(reserved_concurrency=0).invoke(EVENT)
+        await fakes.pool(reserved_concurrency=0).invoke(EVENT)
     assert fakes.made == []
 
 
-async def test_a_dead_environment_is_never_used_again(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool()
+async def test_a_dead_environment_is_never_used_again(fakes: Fakes) -> None:
+    pool = fakes.pool()
     task = invoke(pool)
     await until(fakes.busy)
     fakes.made[0].is_alive = False
@@ -237,9 +215,9 @@ async def test_a_dead_environment_is_never_used_again(
 
 
 async def test_replacing_lets_a_running_invocation_finish_on_the_old_environment(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
+    fakes: Fakes,
 ) -> None:
-    pool = make_pool()
+    pool = fakes.pool()
     old = invoke(pool)
     await until(fakes.busy)
     pool.replace(fakes.make)
@@ -253,10 +231,8 @@ async def test_replacing_lets_a_running_invocation_finish_on_the_old_environment
     assert (await new).payload == b"new"
 
 
-async def test_a_failed_start_fails_one_request_and_the_next_one_tries_again(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(limit=1)
+async def test_a_failed_start_fails_one_request_and_the_next_one_tries_again(fakes: Fakes) -> None:
+    pool = fakes.pool(limit=1)
     fakes.init_error = b'{"errorType": "Runtime.ImportModuleError"}'
     first, second = invoke(pool), invoke(pool)
     for task in (first, second):
@@ -266,15 +242,12 @@ async def test_a_failed_start_fails_one_request_and_the_next_one_tries_again(
     assert len(fakes.made) == 2
     fakes.init_error = None
     third = invoke(pool)
-    await until(fakes.busy)
-    fakes.busy()[0].answer()
+    await fakes.answer_one()
     assert not (await third).is_error
 
 
-async def test_a_request_that_is_given_up_leaves_its_place_to_the_next(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool(limit=1)
+async def test_a_request_that_is_given_up_leaves_its_place_to_the_next(fakes: Fakes) -> None:
+    pool = fakes.pool(limit=1)
     first = invoke(pool)
     await until(fakes.busy)
     given_up, third = invoke(pool), invoke(pool)
@@ -282,15 +255,12 @@ async def test_a_request_that_is_given_up_leaves_its_place_to_the_next(
     given_up.cancel()
     fakes.busy()[0].answer()
     await first
-    await until(fakes.busy)
-    fakes.busy()[0].answer()
+    await fakes.answer_one()
     assert not (await third).is_error
 
 
-async def test_stopping_waits_for_running_invocations_and_stops_everything(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool()
+async def test_stopping_waits_for_running_invocations_and_stops_everything(fakes: Fakes) -> None:
+    pool = fakes.pool()
     task = invoke(pool)
     await until(fakes.busy)
     stopping = asyncio.create_task(pool.stop(patience_seconds=5))
@@ -302,10 +272,8 @@ async def test_stopping_waits_for_running_invocations_and_stops_everything(
     assert all(environment.is_stopped for environment in fakes.made)
 
 
-async def test_stopping_does_not_wait_for_ever(
-    make_pool: Callable[..., FunctionPool], fakes: Fakes
-) -> None:
-    pool = make_pool()
+async def test_stopping_does_not_wait_for_ever(fakes: Fakes) -> None:
+    pool = fakes.pool()
     task = invoke(pool)
     await until(fakes.busy)
     await pool.stop(patience_seconds=0.01)

@@ -220,7 +220,6 @@ def test_every_service_listens_on_one_port_of_the_loopback_address(
         assert listening_ports(service.pids()) == {("127.0.0.1", port_of(service))}
 
 
-@pytest.mark.asyncio
 async def test_a_database_of_another_rabbitmq_is_told_with_the_way_out(folder: Path) -> None:
     async with started(RabbitMQService(folder, folder / "logs", 0)):
         pass
@@ -342,7 +341,6 @@ def contents_of(path: Path) -> bytes:
         return b""
 
 
-@pytest.mark.asyncio
 async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder: Path) -> None:
     def services(
         postgres_port: int | None = None, rabbitmq_port: int | None = None
@@ -435,7 +433,6 @@ def _supervisor(folder: Path, program: str = SUPERVISOR) -> subprocess.Popen[str
     )
 
 
-@pytest.mark.asyncio
 async def test_services_end_with_a_killed_supervisor_and_start_again_under_the_next(
     folder: Path,
 ) -> None:
@@ -456,7 +453,6 @@ async def test_services_end_with_a_killed_supervisor_and_start_again_under_the_n
         assert all(service.pids() for service in services)
 
 
-@pytest.mark.asyncio
 async def test_a_broker_whose_supervisor_died_during_its_start_is_replaced(folder: Path) -> None:
     with _supervisor(folder, SUPERVISOR_OF_A_STARTING_BROKER) as supervisor:
         assert supervisor.stdout is not None
@@ -470,7 +466,6 @@ async def test_a_broker_whose_supervisor_died_during_its_start_is_replaced(folde
         assert not is_running(left_behind)
 
 
-@pytest.mark.asyncio
 async def test_services_left_behind_are_ended_before_new_ones_start(folder: Path) -> None:
     first = storage_in(folder)
     await first.start()
@@ -488,7 +483,6 @@ async def test_services_left_behind_are_ended_before_new_ones_start(folder: Path
     await first.stop()
 
 
-@pytest.mark.asyncio
 async def test_a_process_that_only_inherited_the_number_is_left_alone(folder: Path) -> None:
     with subprocess.Popen(["/bin/sleep", "infinity"]) as innocent:
         identity = {"pid": innocent.pid, "start_ticks": 1, "boot_id": "another"}
@@ -502,7 +496,6 @@ async def test_a_process_that_only_inherited_the_number_is_left_alone(folder: Pa
             innocent.kill()
 
 
-@pytest.mark.asyncio
 async def test_a_second_supervisor_of_the_same_folder_is_refused(folder: Path) -> None:
     with _supervisor(folder) as supervisor:
         assert supervisor.stdout is not None
@@ -514,7 +507,6 @@ async def test_a_second_supervisor_of_the_same_folder_is_refused(folder: Path) -
             supervisor.kill()
 
 
-@pytest.mark.asyncio
 async def test_postgres_starts_in_a_folder_that_is_closed_to_everyone_else(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -524,14 +516,12 @@ async def test_postgres_starts_in_a_folder_that_is_closed_to_everyone_else(tmp_p
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
-@pytest.mark.asyncio
 async def test_postgres_starts_where_a_socket_path_would_be_too_long(folder: Path) -> None:
     postgres = postgres_in(folder / ("deep" * 20) / ("deeper" * 10))
     async with started(postgres):
         assert psql(postgres, "SELECT 1").stdout.strip() == "1"
 
 
-@pytest.mark.asyncio
 async def test_postgres_starts_after_its_making_was_interrupted(folder: Path) -> None:
     draft = folder / "postgres" / "cluster.draft"
     draft.mkdir(parents=True)
@@ -541,7 +531,6 @@ async def test_postgres_starts_after_its_making_was_interrupted(folder: Path) ->
         assert psql(postgres, "SELECT 1").stdout.strip() == "1"
 
 
-@pytest.mark.asyncio
 async def test_a_cluster_of_another_version_is_refused_in_words(folder: Path) -> None:
     async with started(postgres_in(folder)):
         pass
@@ -550,7 +539,6 @@ async def test_a_cluster_of_another_version_is_refused_in_words(folder: Path) ->
         await postgres_in(folder).start()
 
 
-@pytest.mark.asyncio
 async def test_a_start_that_fails_gives_the_last_words_of_the_log(folder: Path) -> None:
     async with started(postgres_in(folder)):
         pass
@@ -560,7 +548,6 @@ async def test_a_start_that_fails_gives_the_last_words_of_the_log(folder: Path) 
     assert failed.value.log_path.exists()
 
 
-@pytest.mark.asyncio
 async def test_a_port_that_is_taken_is_named_with_the_way_out(
     folder: Path, taken_port: int
 ) -> None:
@@ -573,7 +560,6 @@ async def test_a_port_that_is_taken_is_named_with_the_way_out(
             await service.start()
 
 
-@pytest.mark.asyncio
 async def test_a_service_keeps_its_port_until_another_program_takes_it(folder: Path) -> None:
     [port] = lasting_ports(1)
     async with started(storage_in(folder, port)):
@@ -590,7 +576,6 @@ async def test_a_service_keeps_its_port_until_another_program_takes_it(folder: P
             assert port_of(elsewhere) != port
 
 
-@pytest.mark.asyncio
 async def test_a_write_that_was_cut_off_never_becomes_an_object(folder: Path) -> None:
     storage = storage_in(folder)
     async with started(storage):
@@ -605,7 +590,6 @@ async def test_a_write_that_was_cut_off_never_becomes_an_object(folder: Path) ->
     assert [entry["Key"] for entry in listed] == ["real.tmp"]
 
 
-@pytest.mark.asyncio
 async def test_a_node_that_takes_connections_and_says_nothing_yet_is_not_ready(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -616,7 +600,6 @@ async def test_a_node_that_takes_connections_and_says_nothing_yet_is_not_ready(
         assert not await node._lets_in(f"amqp://a:b@127.0.0.1:{port}/%2F", port)
 
 
-@pytest.mark.asyncio
 async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -> None:
     rabbitmq = RabbitMQService(folder, folder / "logs", 0)
     starting = asyncio.create_task(rabbitmq.start())

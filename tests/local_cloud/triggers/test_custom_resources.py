@@ -10,8 +10,6 @@ from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResourceFailed
 from tests.local_cloud.conftest import ServeLambda
 
-pytestmark = pytest.mark.asyncio
-
 REPORTING = """
 import json, urllib.request
 

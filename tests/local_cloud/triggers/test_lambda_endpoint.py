@@ -1,8 +1,6 @@
 """The event source mapping by itself: a real RabbitMQ, and a Lambda API that the test plays."""
 
 import asyncio
-import base64
-import io
 import json
 import os
 import signal
@@ -16,19 +14,18 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from pika.adapters.blocking_connection import BlockingChannel
 
-from infra.local.logs import LogStream
+from infra.local.invocation import Invoke
 from infra.local.settings import ROOT
-from infra.local.template.model import QueueMapping
-from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.services.ports import hold_free_port, port_of
-from tests.amqp import open_channel
-from tests.local_cloud.conftest import running
+from tests.local_cloud.triggers.polled_queue import (
+    PolledQueue,
+    bodies_of,
+    messages_of,
+    queue_at,
+)
 from tests.waiting import until
-
-pytestmark = pytest.mark.asyncio
 
 QUEUE = "events for elsewhere"
 # A runtime's own report, which carries the id of its request.
@@ -53,11 +50,15 @@ class LambdaApi:
 
     @property
     def batches(self) -> list[list[str]]:
-        return [
-            [base64.b64decode(message["data"]).decode() for message in messages]
-            for _, event in self.invocations
-            for messages in event["rmqMessagesByQueue"].values()
-        ]
+        return [bodies_of(messages_of(event)) for _, event in self.invocations]
+
+    @property
+    def invoke(self) -> Invoke:
+        """By the logical id."""
+        return self.deployed_as(None)
+
+    def deployed_as(self, function_name: str | None) -> Invoke:
+        return LambdaEndpoint(self.url, function_name, {}, "us-east-1").invoke
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         assert (request.method, request.raw_path.count("/")) == ("POST", 4)
@@ -86,67 +87,31 @@ def api() -> Iterator[LambdaApi]:
 
 
 @pytest.fixture
-def log() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def channel(broker_url: str) -> Iterator[BlockingChannel]:
-    """The test's own connection; its queue is new for every test."""
-    with open_channel(broker_url) as channel:
-        channel.queue_delete(QUEUE)
-        channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-        yield channel
-
-
-def publish(channel: BlockingChannel, *bodies: str) -> None:
-    for body in bodies:
-        channel.basic_publish("", QUEUE, body.encode())
-
-
-def depth(channel: BlockingChannel) -> int:
-    count: int = channel.queue_declare(QUEUE, passive=True).method.message_count
-    return count
-
-
-@asynccontextmanager
-async def polling(
-    broker_url: str,
-    api: LambdaApi,
-    log: io.StringIO,
-    function_name: str | None = None,
-    *,
-    batch_size: int = 10,
-    window_seconds: float = 0.0,
-) -> AsyncIterator[None]:
-    mapping = QueueMapping(
-        "Map", "ConsumerFunction", "arn:aws:mq:x", QUEUE, batch_size, window_seconds, True
-    )
-    endpoint = LambdaEndpoint(api.url, function_name, {}, "us-east-1")
-    poller = QueuePoller(mapping, broker_url, endpoint.invoke, LogStream(log))
-    async with running(poller):
-        yield
+def queue(broker_url: str) -> Iterator[PolledQueue]:
+    with queue_at(broker_url, QUEUE) as queue:
+        queue.declare()
+        yield queue
 
 
 async def test_a_message_invokes_the_function_by_its_logical_id(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
-    async with api.serving(), polling(broker_url, api, log):
-        publish(channel, "one")
+    async with api.serving(), queue.polling(api.invoke):
+        queue.publish("one")
         await until(lambda: api.batches == [["one"]])
     ((name, event),) = api.invocations
     assert name == "ConsumerFunction"
     assert event["eventSource"] == "aws:rmq"
     assert list(event["rmqMessagesByQueue"]) == [f"{QUEUE}::/"]
     assert "/us-east-1/lambda/aws4_request" in api.authorizations[0]
-    assert depth(channel) == 0
+    assert queue.depth() == 0
 
 
 async def test_a_deployed_function_is_invoked_by_the_name_it_has_there(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
-    async with api.serving(), polling(broker_url, api, log, "image-api-Consumer-1A2B"):
-        publish(channel, "one")
+    async with api.serving(), queue.polling(api.deployed_as("image-api-Consumer-1A2B")):
+        queue.publish("one")
         await until(lambda: bool(api.invocations))
     assert api.invocations[0][0] == "image-api-Consumer-1A2B"
 
@@ -166,65 +131,60 @@ async def test_a_deployed_function_is_invoked_by_the_name_it_has_there(
     ids=["as Lambda says it", "as sam local says it", "killed", "broken", "throttled"],
 )
 async def test_a_failed_batch_comes_again(
-    broker_url: str,
-    channel: BlockingChannel,
-    api: LambdaApi,
-    log: io.StringIO,
-    answer: dict[str, Any],
-    said: str,
+    queue: PolledQueue, api: LambdaApi, answer: dict[str, Any], said: str
 ) -> None:
     api.answers.append(web.Response(**answer))
-    publish(channel, "1", "2")
+    queue.publish("1", "2")
     # A batch of both: the window stays open until they are together.
-    async with api.serving(), polling(broker_url, api, log, batch_size=2, window_seconds=3600):
+    async with api.serving(), queue.polling(api.invoke, batch_size=2, window_seconds=3600):
         await until(lambda: len(api.batches) == 2)
     assert api.batches == [["1", "2"]] * 2
     assert api.invocations[-1][1]["rmqMessagesByQueue"][f"{QUEUE}::/"][0]["redelivered"]
-    assert said in log.getvalue()
-    assert depth(channel) == 0
+    assert said in queue.log.getvalue()
+    assert queue.depth() == 0
 
 
 async def test_an_answer_that_only_speaks_of_errors_is_a_success(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
     api.answers.append(web.Response(text='{"errorMessage": "none", "errorType": "", "applied": 1}'))
-    async with api.serving(), polling(broker_url, api, log):
-        publish(channel, "1")
+    async with api.serving(), queue.polling(api.invoke):
+        queue.publish("1")
         await until(lambda: api.batches == [["1"]])
-    assert log.getvalue() == ""
-    assert depth(channel) == 0
+    assert queue.log.getvalue() == ""
+    assert queue.depth() == 0
 
 
 async def test_while_nothing_answers_the_batch_is_held_and_no_delivery_is_counted(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
-    publish(channel, "1")
-    async with polling(broker_url, api, log):
-        await until(lambda: "1 messages of events for elsewhere wait" in log.getvalue())
+    queue.publish("1")
+    async with queue.polling(api.invoke):
+        await until(lambda: "1 messages of events for elsewhere wait" in queue.log.getvalue())
         async with api.serving():
             await until(lambda: api.batches == [["1"]])
-            await until(lambda: depth(channel) == 0)
+            await until(lambda: queue.depth() == 0)
     (message,) = api.invocations[0][1]["rmqMessagesByQueue"][f"{QUEUE}::/"]
     assert message["redelivered"] is False
 
 
 async def test_a_wrong_function_name_holds_the_batch_until_it_is_right(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
     api.answers.append(web.Response(status=404, text="Function not found"))
-    publish(channel, "1")
-    async with api.serving(), polling(broker_url, api, log):
+    queue.publish("1")
+    async with api.serving(), queue.polling(api.invoke):
         await until(lambda: len(api.batches) == 2)
-    assert "ConsumerFunction cannot be invoked: 404 Function not found" in log.getvalue()
+    assert "ConsumerFunction cannot be invoked: 404 Function not found" in queue.log.getvalue()
 
 
 async def test_what_is_held_returns_to_the_queue_when_polling_ends(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, log: io.StringIO
+    queue: PolledQueue, api: LambdaApi
 ) -> None:
-    publish(channel, "1", "2")
-    async with polling(broker_url, api, log):
-        await until(lambda: "messages of events for elsewhere wait" in log.getvalue())
-    await until(lambda: depth(channel) == 2)
+    queue.publish("1", "2")
+    async with queue.polling(api.invoke):
+        await until(lambda: "messages of events for elsewhere wait" in queue.log.getvalue())
+    await until(lambda: queue.depth() == 2)
 
 
 def poll_command(folder: Path, *arguments: str) -> list[str]:
@@ -239,15 +199,15 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 async def test_the_command_polls_the_queue_of_the_template(
-    broker_url: str, channel: BlockingChannel, api: LambdaApi, tmp_path: Path
+    queue: PolledQueue, api: LambdaApi, tmp_path: Path
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         *poll_command(tmp_path, "--lambda-url", api.url),
         cwd=ROOT,
-        env=environment(RABBITMQ_URL=broker_url, RABBITMQ_QUEUE=QUEUE),
+        env=environment(RABBITMQ_URL=queue.url, RABBITMQ_QUEUE=QUEUE),
         stdout=subprocess.PIPE,
     )
-    publish(channel, "1")
+    queue.publish("1")
     async with api.serving():
         await until(lambda: api.batches == [["1"]])
         process.send_signal(signal.SIGTERM)
@@ -255,7 +215,7 @@ async def test_the_command_polls_the_queue_of_the_template(
     assert process.returncode == 0
     assert f"{QUEUE} triggers ConsumerFunction at {api.url}" in output.decode()
     assert api.invocations[0][0] == "ConsumerFunction"
-    assert depth(channel) == 0
+    assert queue.depth() == 0
 
 
 async def test_the_command_says_when_it_knows_no_broker(tmp_path: Path) -> None:

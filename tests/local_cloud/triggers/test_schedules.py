@@ -93,7 +93,6 @@ async def fired(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> Event:
     return events[0][1]
 
 
-@pytest.mark.asyncio
 async def test_a_schedule_fires_again_and_again_with_eventbridges_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -106,7 +105,6 @@ async def test_a_schedule_fires_again_and_again_with_eventbridges_event(
     assert datetime.strptime(event["time"], "%Y-%m-%dT%H:%M:%SZ")
 
 
-@pytest.mark.asyncio
 async def test_a_schedules_own_input_replaces_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     event = await fired(a_schedule('{"task": "clean"}'), monkeypatch)
     assert json.loads(b"".join(event.payload)) == {"task": "clean"}
