@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from image_api.imaging import Fit, Rendition, identify
 from image_api.imaging.pixels.rendering import render
-from tests import samples
+from tests import heif_files, samples
 
 SERVED_AS = {
     "image/jpeg": "image/jpeg",
@@ -434,6 +434,9 @@ def test_a_cmyk_jpeg_is_shown_as_its_press_would_print_it() -> None:
 @pytest.mark.parametrize("content_type", [*samples.ANIMATED, "image/avif"])
 def test_an_animation_stays_as_it_is_and_its_previews_are_stills(content_type: str) -> None:
     original = samples.animation(content_type)
+    if content_type == "image/avif":
+        # Its encoder notes its name and the time of day.
+        original = heif_files.plain_sequence(original)
 
     image, preview, thumbnail = render(original)
 

@@ -23,6 +23,8 @@ MAX_PROFILE_BYTES = 4 << 20
 """The largest colour profile in a PNG, inflated."""
 
 Fit = Literal["cover", "contain", "stretch"]
+Area = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels from the top left corner."""
 
 
 class Format(NamedTuple):
@@ -54,13 +56,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """All that a decoder has to know of a file, whose size is that of the pixels as stored."""
+    """All that a decoder has to know of a file, whose size is that of the pixels as stored,
+    less what is cropped away."""
 
     format: Format
     width: int
     height: int
     orientation: int = 1
     """How the stored pixels are turned upright, as in EXIF (1 to 8)."""
+    crop: Area | None = None
+    """The part of the decoded pixels that is to be shown, where that is not all of them."""
     frames: int = 1
     web_safe: bool = False
     """Browsers show the stored pixels as they should be seen."""

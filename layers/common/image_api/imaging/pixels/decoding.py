@@ -89,12 +89,15 @@ def _open(image_format: Format, clean: bytes) -> Image.Image:
 def _open_heif(clean: bytes) -> Image.Image:
     import pillow_heif
 
+    # Its threads share what they decode a grid into, and race.
+    pillow_heif.options.DECODE_THREADS = 1
     source = pillow_heif.open_heif(clean, convert_hdr_to_8bit=True)
     if len(source) == 0:
         raise DamagedImage("The image is damaged: it holds no picture that can be decoded")
     check_size(*source.size)
-    image = Image.frombuffer(
-        source.mode, source.size, source.data, "raw", source.mode, source.stride, 1
+    # A copy: `source.data` is memory that is freed together with `source`.
+    image = Image.frombytes(
+        source.mode, source.size, source.data, "raw", source.mode, source.stride
     )
     image.info["icc_profile"] = source.info.get("icc_profile")
     return image

@@ -9,6 +9,7 @@ from PIL import Image
 from image_api.errors import TooManyPixels
 from image_api.imaging.headers import formats
 from image_api.imaging.model import (
+    AVIF,
     GIF,
     JPEG,
     MAX_FRAME_PIXELS,
@@ -110,6 +111,8 @@ def _render_still(
         source.draft(None, _needed_size(stored, size, fit))
     with refuse_damage():
         source.load()
+    if stored.crop:
+        source = source.crop(stored.crop)
     picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
@@ -175,7 +178,7 @@ def _render_movie(
     # An APNG may begin with a picture for those who cannot play it.
     first = 1 if getattr(source, "default_image", False) else 0
     count = getattr(source, "n_frames", 1) - first
-    canvas = (0, 0, stored.width, stored.height)
+    canvas = stored.crop or (0, 0, stored.width, stored.height)
 
     def original_frame(index: int) -> Image.Image:
         with refuse_damage():
@@ -183,7 +186,7 @@ def _render_movie(
             source.load()
             # A copy, because the decoder draws the next frame over this one.
             frame = source.copy()
-        if frame.size != canvas[2:]:
+        if canvas != (0, 0, *frame.size):
             frame = frame.crop(canvas)
         return to_eight_bits(frame, inks_are_inverted=stored.inks_are_inverted)
 
@@ -214,6 +217,9 @@ def _render_movie(
         loop=loop,
         translucent=translucent,
     )
+    if stored.format is AVIF:
+        # The writer notes the time of day.
+        data = formats.clean(data)
     picture = _fit_and_orient(picture, profile, stored, size, fit)
     animated = formats.header(data).frames > 1
     image = Rendition("image", data, *stored.format[1:], *picture.size, animated=animated)

@@ -1,0 +1,150 @@
+"""What AV1 says before it is decoded: the size of frames, and their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from image_api.errors import DamagedImage
+from image_api.imaging.headers.bits import BitReader
+from image_api.imaging.headers.boxes import Cursor
+
+_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
+_KEY_FRAME, _SWITCH_FRAME = 0, 3
+_SELECTED_BY_FRAMES = 2
+_HEADER_BYTES = 256
+_STEPS_OF_A_SEQUENCE_HEADER = 60
+_STEPS_OF_A_FRAME_HEADER = 15
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A sequence header (5.5), as far as it is needed to bound the size of frames."""
+
+    reduced: bool
+    width: int = 0
+    height: int = 0
+    frames_may_be_larger: bool = False
+    presentation_time_bits: int = 0
+    screen_content: int = _SELECTED_BY_FRAMES
+    integer_motion: int = _SELECTED_BY_FRAMES
+    frame_id_bits: int = 0
+
+
+@dataclass(slots=True)
+class Contents:
+    frames: int = 0
+    """To be decoded, shown or not."""
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    sequence: Sequence | None = None
+
+
+def read_units(cursor: Cursor, contents: Contents) -> None:
+    """All open bitstream units up to the cursor's end, counted in `contents`."""
+    while cursor.left_bytes:
+        header = cursor.number(1)
+        if header & 4:
+            cursor.skip(1)
+        length = _leb128(cursor) if header & 2 else cursor.left_bytes
+        start = cursor.position
+        cursor.skip(length)
+        kind = header >> 3 & 15
+        if kind not in (_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME):
+            continue
+        reader = BitReader(cursor.data[start : min(start + length, start + _HEADER_BYTES)])
+        if kind == _SEQUENCE_HEADER:
+            cursor.budget.spend(_STEPS_OF_A_SEQUENCE_HEADER)
+            contents.sequence = _sequence(reader)
+            contents.sizes.add((contents.sequence.width, contents.sequence.height))
+        else:
+            cursor.budget.spend(_STEPS_OF_A_FRAME_HEADER)
+            contents.frames += 1
+            _check_frame(reader, contents.sequence)
+
+
+def _leb128(cursor: Cursor) -> int:
+    value = 0
+    for index in range(8):
+        byte = cursor.number(1)
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value
+    raise DamagedImage("The image is damaged: the length of its coded pixels makes no sense")
+
+
+def _sequence(reader: BitReader) -> Sequence:
+    reader.bits(3 + 1)
+    sequence = Sequence(reduced=reader.flag())
+    if sequence.reduced:
+        reader.bits(5)
+    else:
+        _skip_operating_points(reader, sequence)
+    width_bits, height_bits = reader.bits(4) + 1, reader.bits(4) + 1
+    sequence.width, sequence.height = reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
+    sequence.frames_may_be_larger = (
+        1 << width_bits > 2 * sequence.width or 1 << height_bits > 2 * sequence.height
+    )
+    if not sequence.reduced:
+        _read_tools(reader, sequence)
+    return sequence
+
+
+def _skip_operating_points(reader: BitReader, sequence: Sequence) -> None:
+    delay_bits = 0
+    has_model = False
+    if reader.flag():
+        reader.bits(32 + 32)
+        has_equal_intervals = reader.flag()
+        if has_equal_intervals:
+            reader.exp_golomb()
+        has_model = reader.flag()
+        if has_model:
+            delay_bits = reader.bits(5) + 1
+            reader.bits(32 + 5)
+            time_bits = reader.bits(5) + 1
+            sequence.presentation_time_bits = 0 if has_equal_intervals else time_bits
+    has_display_delay = reader.flag()
+    for _ in range(reader.bits(5) + 1):
+        reader.bits(12)
+        if reader.bits(5) > 7:
+            reader.bits(1)
+        if has_model and reader.flag():
+            reader.bits(2 * delay_bits + 1)
+        if has_display_delay and reader.flag():
+            reader.bits(4)
+
+
+def _read_tools(reader: BitReader, sequence: Sequence) -> None:
+    if reader.flag():
+        delta_bits = reader.bits(4) + 2
+        sequence.frame_id_bits = delta_bits + reader.bits(3) + 1
+    reader.bits(3 + 4)
+    if reader.flag():
+        reader.bits(2)
+    sequence.screen_content = _SELECTED_BY_FRAMES if reader.flag() else reader.bits(1)
+    if sequence.screen_content and not reader.flag():
+        sequence.integer_motion = reader.bits(1)
+
+
+def _check_frame(reader: BitReader, sequence: Sequence | None) -> None:
+    """Refuses a frame that may be larger than the sequence that it is in says."""
+    if sequence is None or sequence.reduced or not sequence.frames_may_be_larger:
+        return
+    if reader.flag():
+        return  # Shows one that is there already.
+    kind = reader.bits(2)
+    is_shown = reader.flag()
+    if is_shown:
+        reader.bits(sequence.presentation_time_bits)
+    else:
+        reader.bits(1)
+    if kind != _SWITCH_FRAME and not (kind == _KEY_FRAME and is_shown):
+        reader.bits(1)
+    reader.bits(1)
+    screen_content = sequence.screen_content
+    if screen_content == _SELECTED_BY_FRAMES:
+        screen_content = reader.bits(1)
+    if screen_content and sequence.integer_motion == _SELECTED_BY_FRAMES:
+        reader.bits(1)
+    reader.bits(sequence.frame_id_bits)
+    if kind == _SWITCH_FRAME or reader.flag():
+        raise DamagedImage("The image is damaged: a frame has another size than all of them")
