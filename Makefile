@@ -31,7 +31,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor e2e security faults chaos \
+	conformance compare deployment integration coverage coverage-floor e2e security cases faults chaos \
 	bench invoke poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
 	events expansion audit lock reset clean
 
@@ -119,6 +119,10 @@ e2e: ## tests of the whole system, over HTTP
 security: ## attacks: hostile files, forged tokens, whatever the OpenAPI document allows
 	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST) tests/security $(ARGS)
+
+cases: ## inputs that once went wrong, sent to a running system
+	@$(NEED) dev local lambda services
+	@$(DEV)/python $(PYTEST) tests/cases $(ARGS)
 
 faults: ## tests that break parts while they are in use
 	@$(NEED) dev local lambda services

@@ -18,7 +18,10 @@ from pika.exceptions import (
 )
 
 from infra.local.settings import Settings, SettingsError, read_settings
+from infra.local.triggers import amqp_values
 from infra.program import Explained
+
+amqp_values.install()
 
 
 class BrokerFailed(Explained):

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.services",
     },
     "infra.local.triggers.rabbitmq_event": set(),
+    "infra.local.triggers.amqp_values": {"infra.local.triggers.rabbitmq_event"},
     # Runs in the functions' own interpreter.
     "infra.local.lambda_.runtime": set(),
     "infra.local.triggers": {
@@ -68,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "image_api",
         "infra.local.gateway.event",
         "infra.local.settings",
+        "infra.local.triggers.amqp_values",
         "infra.local.triggers.rabbitmq_event",
         "infra.program",
     },

@@ -20,6 +20,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from infra.local.invocation import Invoke, NotInvoked, Throttled, error_summary, json_event
 from infra.local.logs import LogStream
 from infra.local.template.model import QueueMapping
+from infra.local.triggers import amqp_values
 from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 # Lambda's payload limit, less what stands around the messages.
@@ -29,6 +30,8 @@ _MAX_RETRY_SECONDS = 10.0
 _QUEUE_MISSING = 404
 
 _Awaited = TypeVar("_Awaited")
+
+amqp_values.install()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +150,21 @@ class QueuePoller:
         await _unless_closed(consuming, closed)
         return channel
 
-    def _receive(self, _channel: Channel, deliver: Any, properties: Any, body: bytes) -> None:
+    def _receive(self, channel: Channel, deliver: Any, properties: Any, body: bytes) -> None:
         record = message_record(properties, body, is_redelivered=deliver.redelivered)
+        size_bytes = len(json.dumps(record))
+        if size_bytes > _MAX_BATCH_BYTES:
+            # To the queue's dead letters, if it has any: no function can ever be handed it.
+            channel.basic_nack(deliver.delivery_tag, requeue=False)
+            self._logs.event(
+                "event source",
+                f"a message of {self._mapping.queue} is set aside: it is larger than what a "
+                f"function can be invoked with ({len(body)} bytes, 6 MB with its envelope)",
+                is_problem=True,
+            )
+            return
         self._last_tag = deliver.delivery_tag
-        self._messages.put_nowait(_Message(deliver.delivery_tag, record, len(json.dumps(record))))
+        self._messages.put_nowait(_Message(deliver.delivery_tag, record, size_bytes))
 
     async def _gather(self) -> list[_Message]:
         """The next batch: as many messages as come in time, as Lambda's limits allow."""
