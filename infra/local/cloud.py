@@ -250,9 +250,14 @@ class Cloud:
         async with self._progress.part("triggers"):
             triggers.apply(template)
         gateway = self._gateway = Gateway(
-            template.api or _NO_API, self.functions.invoke, self._logs
+            template.api or _NO_API,
+            self.functions.invoke,
+            self._logs,
+            self._settings.allowed_hosts,
         )
         await _serve(stack, gateway.server(), api_socket)
+        for also in _loopback_twin(api_socket):
+            await _serve(stack, gateway.server(), stack.enter_context(also))
 
     def _watch_code(self, template: Template) -> None:
         for task in self._watching[1:]:
@@ -357,6 +362,22 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise CloudFailed(f"Cannot listen on {host}:{port}: {error.strerror}") from error
     return bound
+
+
+def _loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
+    """The same port of the other loopback address, which `localhost` stands for as well: none where
+    the machine has no IPv6, or another program is there."""
+    host, port = bound.getsockname()
+    if host != "127.0.0.1":
+        return
+    twin = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    twin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        twin.bind(("::1", port))
+    except OSError:
+        twin.close()
+        return
+    yield twin
 
 
 async def _serve(stack: AsyncExitStack, server: web.Server, bound: socket.socket) -> None:

@@ -36,6 +36,7 @@ class Settings:
     cache_folder: Path
     port: int | None
     host: str
+    allowed_hosts: frozenset[str]
     is_private: bool
     as_json: bool
     is_watching: bool
@@ -147,6 +148,7 @@ def read_settings(
         cache_folder=ROOT / ".cache",
         port=port,
         host=variables.get("API_HOST", "127.0.0.1"),
+        allowed_hosts=frozenset(variables.get("API_ALLOWED_HOSTS", "").lower().split()),
         is_private=is_private,
         as_json=as_json,
         is_watching=is_watching,

@@ -30,11 +30,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.logs": set(),
     "infra.local.progress": {"infra.local.logs"},
     "infra.local.settings": {"infra.program", "infra.services"},
+    "infra.local.visitors": set(),
     # Those rooms know one another through `cloud` alone.
     "infra.local.gateway": {
         "infra.local.template.model",
         "infra.local.invocation",
         "infra.local.logs",
+        "infra.local.visitors",
     },
     # Sample events and tests build events where there is no aiohttp.
     "infra.local.gateway.event": set(),
@@ -42,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "infra.local.template.model",
         "infra.local.invocation",
         "infra.local.logs",
+        "infra.local.visitors",
         "infra.program",
         "infra.services",
     },

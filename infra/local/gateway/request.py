@@ -6,7 +6,7 @@ import uuid
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from aiohttp import web
 
@@ -53,7 +53,7 @@ def resource_id(resource: str) -> str:
 
 def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     """What the gateway knows of a request before it has found a route and read the body."""
-    raw_path, _, query = request.raw_path.partition("?")
+    raw_path, _, query = _target(request).partition("?")
     # Slashes before the path count for nothing, and are still seen in the context's path.
     path = f"/{raw_path.lstrip('/')}"
     lookup = request.headers
@@ -91,6 +91,15 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
         accepted_type=(lookup.get("Accept") or "").split(",")[0],
         trace_id=trace_id,
     )
+
+
+def _target(request: web.BaseRequest) -> str:
+    """Path and query, of a target that is a whole URL too (RFC 9112, 3.2.2)."""
+    target = request.raw_path
+    if target.startswith("/") or "://" not in target:
+        return target
+    url = urlsplit(target)
+    return urlunsplit(("", "", url.path or "/", url.query, ""))
 
 
 def header_bytes(request: web.BaseRequest) -> int:

@@ -28,14 +28,19 @@ from infra.local.gateway.routes import RouteTable
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Result, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration
+from infra.local.visitors import is_own_host, unknown_host
 
 
 class Gateway:
     """Serves one API. `invoke` runs a function, given by its logical id."""
 
-    def __init__(self, api: Api, invoke: Invoke, logs: LogStream) -> None:
+    def __init__(
+        self, api: Api, invoke: Invoke, logs: LogStream, allowed_hosts: frozenset[str] = frozenset()
+    ) -> None:
+        """`allowed_hosts`: names to answer for besides those of this machine."""
         self._invoke = invoke
         self._logs = logs
+        self._allowed_hosts = allowed_hosts
         self._running: set[asyncio.Task[Result]] = set()
         self.use(api)
 
@@ -51,6 +56,8 @@ class Gateway:
         return web.Server(
             self.handle,
             access_log=None,
+            # What is compressed is the function's to unpack, as on AWS.
+            auto_decompress=False,
             keepalive_timeout=350.0,
             # For the rest of a body that was refused, so that its sender gets to read the answer.
             lingering_time=3.0,
@@ -61,6 +68,8 @@ class Gateway:
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
         request = received(http_request, self._deployment)
+        if not is_own_host(http_request.headers.get("Host", "localhost"), self._allowed_hosts):
+            return unknown_host()
         if header_bytes(http_request) > MAX_HEADER_BYTES:
             return self._fail(request, failures.HEADERS_TOO_LARGE)
         if (http_request.content_length or 0) > MAX_BODY_BYTES:

@@ -11,13 +11,14 @@ from aiohttp import web
 
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
+from infra.local.visitors import is_of_a_strange_page, is_own_host, strange_page, unknown_host
 
 _PREFIX = "/2015-03-31/functions/"
 _SUFFIX = "/invocations"
 
 
 class InvokeApi:
-    """Serves on a loopback port of its own; signatures are not checked.
+    """Serves on a loopback port of its own, to programs; signatures are not checked.
 
     `on_report` gets path and body of what is sent by PUT, and tells whether it is a report.
     """
@@ -32,6 +33,10 @@ class InvokeApi:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
+        if not is_own_host(request.headers.get("Host", "localhost")):
+            return unknown_host()
+        if is_of_a_strange_page(request.headers):
+            return strange_page()
         path = request.raw_path.partition("?")[0]
         if request.method == "PUT" and self._on_report(path, await request.content.read()):
             return web.Response()

@@ -1,0 +1,109 @@
+"""MiniStack, for those who have its credentials, with each request's body in one piece.
+
+It serves and deletes whatever anybody asks for, and tells browsers that any page may ask. So what
+has neither a signature nor a signed form is refused here, and a signature of a page's own making.
+
+It joins the pieces it is given one by one, and copies what it has each time: a body of 40 MB, in
+pieces of 64 KB, takes it many seconds, longer than a function waits for its storage.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from ministack.app import app as ministack
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_MAX_FIELDS_BYTES = 65_536
+_HEALTH = "/_ministack/health"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """The ASGI application."""
+    if scope["type"] != "http":
+        await ministack(scope, receive, send)
+        return
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    if not _may_ask(scope, headers):
+        await _refuse(send)
+        return
+    body = _WholeBody(receive)
+    if _is_form(scope, headers) and not await body.is_signed_form():
+        await _refuse(send)
+        return
+    await ministack(scope, body.receive, send)
+
+
+class _WholeBody:
+    """Everything that comes until the body is over, as one message; then whatever else comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_over = False
+        self._kept: Message | None = None
+
+    async def receive(self) -> Message:
+        if self._kept is not None:
+            message, self._kept = self._kept, None
+            return message
+        if self._is_over:
+            return await self._receive()
+        pieces = []
+        while not self._is_over:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                # The client has gone away.
+                self._is_over = True
+                return message
+            pieces.append(message.get("body", b""))
+            self._is_over = not message.get("more_body", False)
+        return {"type": "http.request", "body": b"".join(pieces), "more_body": False}
+
+    async def is_signed_form(self) -> bool:
+        """Whether a signature stands before the file; whether it is right is MiniStack's to say."""
+        self._kept = await self.receive()
+        return b'name="x-amz-signature"' in self._kept.get("body", b"")[:_MAX_FIELDS_BYTES].lower()
+
+
+def _may_ask(scope: dict[str, Any], headers: dict[bytes, bytes]) -> bool:
+    """Whether it is signed, for signatures themselves MiniStack checks, or needs no signature."""
+    if scope["path"] == _HEALTH or b"x-amz-signature=" in scope["query_string"].lower():
+        return True
+    if b"authorization" in headers:
+        # A browser sends it for a page that was told, and none was: see the preflight below.
+        return not _is_strange(headers)
+    if scope["method"] == "OPTIONS":
+        wanted = headers.get(b"access-control-request-headers", b"").lower()
+        return b"authorization" not in wanted or not _is_strange(headers)
+    return _is_form(scope, headers)
+
+
+def _is_form(scope: dict[str, Any], headers: dict[bytes, bytes]) -> bool:
+    """A direct upload, which has its signature in a field."""
+    return (
+        scope["method"] == "POST"
+        and b"authorization" not in headers
+        and headers.get(b"content-type", b"").lower().startswith(b"multipart/form-data")
+    )
+
+
+def _is_strange(headers: dict[bytes, bytes]) -> bool:
+    """Whether a page sent it that was not opened from this machine."""
+    if (origin := headers.get(b"origin")) is None:
+        return False
+    host = urlsplit(origin.decode("latin-1")).hostname or ""
+    return host not in _LOOPBACK and not host.endswith(".localhost")
+
+
+async def _refuse(send: Send) -> None:
+    body = (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n'
+        b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    )
+    headers = [(b"content-type", b"application/xml"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
