@@ -22,7 +22,7 @@ from image_api.imaging.model import (
 )
 from image_api.imaging.pixels import geometry
 from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
-from image_api.imaging.pixels.decoding import open_image, refuse_damage
+from image_api.imaging.pixels.decoding import load, open_image, refuse_damage
 from image_api.imaging.pixels.encoding import (
     LONGEST_SIDE,
     JpegTables,
@@ -108,9 +108,8 @@ def _render_still(
     if stored.format is JPEG and (untouched or size is not None):
         # Decodes at a half, a quarter or an eighth of the size, and still reads every byte.
         source.draft(None, _needed_size(stored, size, fit))
-    with refuse_damage():
-        source.load()
-    picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
+    load(source, clean)
+    picture = to_eight_bits(source)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
     del clean
@@ -178,6 +177,10 @@ def _render_movie(
     canvas = (0, 0, stored.width, stored.height)
 
     def original_frame(index: int) -> Image.Image:
+        nonlocal source
+        if first + index < source.tell():
+            # A decoder that goes back has lost the palette, or what lay beneath a frame.
+            source = open_image(stored.format, clean)
         with refuse_damage():
             source.seek(first + index)
             source.load()
@@ -185,7 +188,7 @@ def _render_movie(
             frame = source.copy()
         if frame.size != canvas[2:]:
             frame = frame.crop(canvas)
-        return to_eight_bits(frame, inks_are_inverted=stored.inks_are_inverted)
+        return to_eight_bits(frame)
 
     durations_ms: list[float] = []
     translucent = False
