@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageCms, ImageOps, WebPImagePlugin
@@ -126,6 +126,17 @@ def bmp(image: Image.Image | None = None, **options: Any) -> bytes:
     return saved(image or photo(), "BMP", **options)
 
 
+@functools.cache
+def rocket() -> bytes:
+    """The photo's file without its colour profile and its comment: nothing is left to remove."""
+    data = (PHOTOS / "rocket.jpg").read_bytes()
+    for marker in (b"\xff\xe2", b"\xff\xfe"):
+        start = data.index(marker)
+        length = int.from_bytes(data[start + 2 : start + 4], "big")
+        data = data[:start] + data[start + 2 + length :]
+    return data
+
+
 MAKERS: dict[str, Callable[..., bytes]] = {
     "image/jpeg": jpeg,
     "image/png": png,
@@ -151,6 +162,7 @@ EXTENSIONS = {
     "image/bmp": "bmp",
 }
 
+PALETTE = [0, 0, 0, 255, 128, 0, 0, 0, 255]
 FRAME_COLOURS = ((200, 30, 30), (30, 180, 40), (40, 50, 200), (210, 200, 40))
 DURATIONS_MS = (100, 250, 40, 600)
 
@@ -181,6 +193,21 @@ def animation(
     if content_type == "image/gif" and first.mode == "RGBA":
         settings.setdefault("disposal", 2)
     return MAKERS[content_type](first, **settings)
+
+
+def palette_animation(content_type: str, *, clear: bool = False) -> bytes:
+    """Orange, then blue, of a palette that begins with black; `clear` towards the lower right."""
+    pictures = []
+    for colour in (1, 2):
+        picture = Image.new("P", (16, 16), colour)
+        picture.putpalette(PALETTE)
+        if clear:
+            picture.paste(0, (8, 8, 16, 16))
+        pictures.append(picture)
+    if content_type == "image/png":
+        return _palette_apng(pictures, clear=clear)
+    options = {"transparency": 0, "disposal": 2} if clear else {}
+    return animation(content_type, pictures, duration=[100, 200], **options)
 
 
 ANIMATED = ("image/gif", "image/webp", "image/png")
@@ -216,6 +243,28 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 def with_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     """The chunk right after the header, which is 33 bytes long."""
     return data[:33] + png_chunk(kind, body) + data[33:]
+
+
+def _palette_apng(pictures: list[Image.Image], *, clear: bool) -> bytes:
+    """As optimisers write them; Pillow's own writer makes RGB of palettes that are transparent."""
+    width, height = pictures[0].size
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", bytes(PALETTE)),
+        *([(b"tRNS", b"\0")] if clear else []),
+        (b"acTL", struct.pack(">2I", len(pictures), 0)),
+    ]
+    for index, picture in enumerate(pictures):
+        rows = zlib.compress(
+            b"".join(b"\0" + picture.crop((0, y, width, y + 1)).tobytes() for y in range(height))
+        )
+        number = 2 * index
+        control = struct.pack(">5I2H2B", max(0, number - 1), width, height, 0, 0, 1, 10, 1, 0)
+        chunks.append((b"fcTL", control))
+        chunks.append((b"fdAT", number.to_bytes(4, "big") + rows) if index else (b"IDAT", rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        png_chunk(kind, body) for kind, body in [*chunks, (b"IEND", b"")]
+    )
 
 
 def png_bomb(width: int = 64_250, height: int = 64_250) -> bytes:
@@ -259,6 +308,63 @@ def box(kind: bytes, body: bytes) -> bytes:
     return (len(body) + 8).to_bytes(4, "big") + kind + body
 
 
+TIFF_TAGS: dict[int, int | tuple[int, ...]] = {
+    256: 16, 257: 16, 258: (8, 8, 8), 259: 1, 262: 2, 277: 3, 278: 16, 284: 1,
+}  # fmt: skip
+
+
+def tiff_of_tags(
+    tags: dict[int, int | tuple[int, ...]], pixels: bytes, *, order: Literal["<", ">"] = "<"
+) -> bytes:
+    """One strip, or as many planes as there are samples; values are short, but for positions."""
+    planes = int(tags[277]) if tags.get(284) == 2 else 1  # type: ignore[arg-type]
+    size = len(pixels) // planes
+    pieces = tuple(8 + plane * size for plane in range(planes))
+    tags = {273: pieces, 279: (size,) * planes, **tags}
+    start = 8 + len(pixels) + len(pixels) % 2
+    table, bodies = struct.pack(order + "H", len(tags)), b""
+    behind = start + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        values = (value,) if isinstance(value, int) else value
+        kind = 4 if tag in (273, 279) or max(values) > 0xFFFF else 3
+        packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        table += struct.pack(order + "2HI", tag, kind, len(values))
+        if len(packed) <= 4:
+            table += packed.ljust(4, b"\0")
+        else:
+            table += struct.pack(order + "I", behind + len(bodies))
+            bodies += packed
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    head = magic + struct.pack(order + "I", start) + pixels + bytes(len(pixels) % 2)
+    return head + table + bytes(4) + bodies
+
+
+def bmp_of_bits(
+    pixels: list[int],
+    size: tuple[int, int],
+    bits: int,
+    masks: tuple[int, int, int, int],
+    *,
+    top_down: bool = False,
+) -> bytes:
+    """With the masks in a header that has room for transparency; the pixels are numbers."""
+    width, height = size
+    row_bytes = (width * bits + 31) // 32 * 4
+    rows = [
+        b"".join(
+            pixel.to_bytes(max(1, bits // 8), "little")
+            for pixel in pixels[y * width : (y + 1) * width]
+        ).ljust(row_bytes, b"\0")
+        for y in range(height)
+    ]
+    body = b"".join(rows if top_down else reversed(rows))
+    info = struct.pack(
+        "<3i2H6I4I", 56, width, -height if top_down else height, 1, bits, 3, len(body), 0, 0, 0, 0,
+        *masks,
+    )  # fmt: skip
+    return b"BM" + struct.pack("<I2HI", 14 + 56 + len(body), 0, 0, 14 + 56) + info + body
+
+
 def motion_photo() -> bytes:
     """A JPEG with a video behind its end, as phones take them."""
     video = box(b"ftyp", b"mp42\0\0\0\0isommp42") + box(b"mdat", CAMERA.encode() * 50)
@@ -300,6 +406,21 @@ def display_p3_profile() -> bytes:
             numbers = (round(value * 65_536) for value in primaries[name])
             profile[start + 8 : start + 20] = struct.pack(">3i", *numbers)
     return bytes(profile)
+
+
+def with_profile_tag(profile: bytes, name: bytes, data: bytes) -> bytes:
+    """One tag more, at the end."""
+    count = int.from_bytes(profile[128:132], "big")
+    table, bodies = bytearray(profile[132 : 132 + 12 * count]), profile[132 + 12 * count :]
+    for entry in range(4, len(table), 12):
+        start = int.from_bytes(table[entry : entry + 4], "big") + 12
+        table[entry : entry + 4] = start.to_bytes(4, "big")
+    bodies += bytes(-len(bodies) % 4)
+    start = 132 + len(table) + 12 + len(bodies)
+    table += name + struct.pack(">2I", start, len(data) + 8)
+    bodies += b"data\0\0\0\0" + data
+    header = (132 + len(table) + len(bodies)).to_bytes(4, "big") + profile[4:128]
+    return header + (count + 1).to_bytes(4, "big") + bytes(table) + bodies
 
 
 def green_ink_profile() -> bytes:
