@@ -27,6 +27,7 @@ TABLES = (
     "inbox",
     "outbox",
     "renditions",
+    "searchable_titles",
     "sign_in_failures",
     "users",
 )
