@@ -25,6 +25,7 @@ TABLES = (
     "idempotency_keys",
     "image_totals",
     "inbox",
+    "objects_without_row",
     "outbox",
     "renditions",
     "searchable_titles",

@@ -1,4 +1,4 @@
-"""Titles that can be searched by their parts, and images of one account by their status."""
+"""Titles found by their parts, what the janitor saw without a row, and the trace of a change."""
 
 from __future__ import annotations
 
@@ -91,15 +91,31 @@ CREATE INDEX images_of_user_by_status ON images (user_id, status, id)
     WHERE deleted_at IS NULL AND status <> 'ready';
 """
 
+_OPERATIONS = """
+CREATE TABLE objects_without_row (
+    key text COLLATE "C" PRIMARY KEY,
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    last_seen_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE objects_without_row IS
+    'Files that no row speaks of: the janitor deletes those that it has seen so for a day';
+CREATE INDEX objects_without_row_by_age ON objects_without_row (first_seen_at);
+
+ALTER TABLE changes ADD COLUMN traceparent text NOT NULL DEFAULT '';
+COMMENT ON COLUMN changes.traceparent IS 'Of the request (W3C Trace Context); never changes';
+"""
+
 
 def upgrade() -> None:
-    for statements in (_TITLES, _FILL, _INDEXES, _TRIGGERS):
+    for statements in (_TITLES, _FILL, _INDEXES, _TRIGGERS, _OPERATIONS):
         # The driver's own way in: SQLAlchemy would take the colons for parameters.
         op.get_bind().exec_driver_sql(statements)
 
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql("""
+        ALTER TABLE changes DROP COLUMN traceparent;
+        DROP TABLE objects_without_row;
         DROP TRIGGER images_title_changed ON images;
         DROP TRIGGER images_title_added ON images;
         DROP FUNCTION keep_searchable_titles();
