@@ -101,8 +101,12 @@ COMMENT ON TABLE objects_without_row IS
     'Files that no row speaks of: the janitor deletes those that it has seen so for a day';
 CREATE INDEX objects_without_row_by_age ON objects_without_row (first_seen_at);
 
-ALTER TABLE changes ADD COLUMN traceparent text NOT NULL DEFAULT '';
+ALTER TABLE changes
+    ADD COLUMN traceparent text NOT NULL DEFAULT '',
+    ADD COLUMN client_correlation_id text NOT NULL DEFAULT '';
 COMMENT ON COLUMN changes.traceparent IS 'Of the request (W3C Trace Context); never changes';
+COMMENT ON COLUMN changes.client_correlation_id IS
+    'What the client calls its request, which need not be its alone; never changes';
 """
 
 
@@ -114,7 +118,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql("""
-        ALTER TABLE changes DROP COLUMN traceparent;
+        ALTER TABLE changes DROP COLUMN traceparent, DROP COLUMN client_correlation_id;
         DROP TABLE objects_without_row;
         DROP TRIGGER images_title_changed ON images;
         DROP TRIGGER images_title_added ON images;
