@@ -249,6 +249,18 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
             ),
             count=scale.fast,
         )
+    for name, filters in (
+        ("status", "status=failed"),
+        ("rare title", f"title=PHOTO%20{scale.rows // 2}."),
+        ("common title", "title=photo"),
+    ):
+        await bench.both(
+            f"list by {name}, of {scale.rows:,} images",
+            lambda _, filters=filters: Request(
+                "GET", f"/image/get_all_images?limit=10&{filters}", bench.headers()
+            ),
+            count=scale.fast // 3,
+        )
     own = samples.own_images(bench.cloud.database_url, bench.username, 4 * scale.slow + 4000)
     title = json.dumps({"title": "bench"}).encode()
     await bench.both(

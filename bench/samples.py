@@ -75,6 +75,20 @@ WHERE NOT EXISTS (SELECT FROM renditions AS r WHERE r.image_id = i.id AND r.name
 """
 
 
+# Terms of titles are added at the end, which is many times faster than one by one.
+_BEGIN_FILL = """
+SET statement_timeout = 0;
+ALTER TABLE images DISABLE TRIGGER images_title_added;
+DROP INDEX searchable_titles_by_term;
+"""
+_END_FILL = """
+ALTER TABLE images ENABLE TRIGGER images_title_added;
+INSERT INTO searchable_titles (image_id, user_id, visibility, folded)
+SELECT i.id, i.user_id, i.visibility, lower(i.title) FROM images AS i WHERE i.deleted_at IS NULL
+ON CONFLICT DO NOTHING;
+"""
+
+
 @cache
 def _large() -> Image.Image:
     with Image.open(PHOTOS / "hubble_deep_field.jpg") as photo:
@@ -118,9 +132,15 @@ def fill(database_url: str, username: str, rows: int) -> None:
     present = connection.run("SELECT count(*) FROM images")[0][0]
     if present < rows:
         batch = str(time.time_ns())
+        ((index,),) = connection.run(
+            "SELECT pg_get_indexdef('searchable_titles_by_term'::regclass)"
+        )
+        connection.run(_BEGIN_FILL)
         connection.run(_FILL, batch=batch, rows=rows - present, username=username)
         connection.run(_FILL_RENDITIONS)
-        connection.run("ANALYZE images, renditions")
+        connection.run(_END_FILL)
+        connection.run(index)
+        connection.run("ANALYZE images, renditions, searchable_titles")
     connection.close()
 
 

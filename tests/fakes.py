@@ -20,7 +20,7 @@ from image_api.core.changes import (
     Work,
 )
 from image_api.core.events import Event
-from image_api.core.images import Caller, ListQuery
+from image_api.core.images import Caller, FoundPage, ListQuery
 from image_api.core.messages import Message
 from image_api.core.uploads import NewImage
 from image_api.errors import (
@@ -208,7 +208,7 @@ class FakeImageRecords:
             return None
         return dict(image)
 
-    def page(self, user_id: int, query: ListQuery) -> tuple[list[dict[str, Any]], int]:
+    def page(self, user_id: int, query: ListQuery) -> FoundPage:
         visible = [
             dict(image)
             for image_id in sorted(self.images, reverse=True)
@@ -217,7 +217,7 @@ class FakeImageRecords:
         after = [
             image for image in visible if query.before_id is None or image["id"] < query.before_id
         ]
-        return after[: query.limit + 1], len(visible)
+        return FoundPage(after[: query.limit + 1], len(visible), is_total_exact=True)
 
     def _own(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         image = self.images.get(image_id)

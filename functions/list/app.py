@@ -27,6 +27,7 @@ records, url_signer = wiring.image_records(), wiring.url_signer()
         headers={
             "Link": "Where the next page is, if there is one",
             "X-Total-Count": "How many there are in all",
+            "X-Total-Count-Relation": "`at-least` where counting stopped, at 10,000",
         },
     ),
 )
@@ -48,6 +49,8 @@ def get_all_images(
     )
     page = images.list_page(records, url_signer, http.caller(app).user_id, query)
     headers = {"X-Total-Count": str(page.total)}
+    if not page.is_total_exact:
+        headers["X-Total-Count-Relation"] = "at-least"
     if page.next_cursor is not None:
         headers["Link"] = http.link_to_next(app, page.next_cursor)
     return http.json_response(page.images, headers)

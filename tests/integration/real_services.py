@@ -25,8 +25,10 @@ TABLES = (
     "idempotency_keys",
     "image_totals",
     "inbox",
+    "objects_without_row",
     "outbox",
     "renditions",
+    "searchable_titles",
     "sign_in_failures",
     "users",
 )

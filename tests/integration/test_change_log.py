@@ -377,7 +377,8 @@ def test_the_fake_that_unit_tests_use_behaves_as_postgres_does(
     sql: Connection,
     operations: list[tuple[str, Any]],
 ) -> None:
-    sql.run("TRUNCATE idempotency_keys, users, images, renditions, changes RESTART IDENTITY")
+    sql.run("TRUNCATE users, images, searchable_titles RESTART IDENTITY CASCADE")
+    sql.run("TRUNCATE changes RESTART IDENTITY")
     both = Both(log, Accepting(database, add_user), sql)
     for operation, argument in operations:
         getattr(both, operation)(argument)

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from pg8000.native import Connection
 
+import image_migrations
 from image_api.errors import ConfigurationError, ServiceUnavailable
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database, StatementFailed, UniqueViolation
 from tests.e2e.cuttable_proxy import CuttableProxy
+from tests.integration.real_services import connect
 from tests.waiting import eventually
 
 
@@ -259,3 +261,68 @@ def test_verify_full_checks_certificate_and_name() -> None:
     assert not isinstance(context, bool)
     assert context.check_hostname
     assert context.verify_mode.name == "CERT_REQUIRED"
+
+
+def test_the_server_gives_up_before_the_client_does(database: Database) -> None:
+    """What the client no longer waits for is not done later."""
+    for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+        row = database.row(
+            "SELECT extract(epoch FROM current_setting(:name)::interval)::float8", name=name
+        )
+        assert row is not None
+        assert 1 < row[0] < 8, name
+
+
+def test_the_owner_of_the_schema_has_the_time_outs_too_but_not_its_migrations(
+    empty_database_url: str, database: Database
+) -> None:
+    image_migrations.upgrade(empty_database_url)
+    image_migrations.grant(empty_database_url, empty_database_url)
+    connection = connect(empty_database_url)
+    assert connection.run("SHOW statement_timeout") == [["6s"]]
+    connection.close()
+    with image_migrations._transaction(empty_database_url) as migrating:
+        migrating.exec_driver_sql(image_migrations._MAY_TAKE_LONG)
+        shown = migrating.exec_driver_sql("SHOW statement_timeout").scalar_one()
+        assert shown == "0"
+
+
+def test_a_statement_that_waits_for_a_lock_gives_up_and_is_never_done(
+    database: Database, sql: Connection
+) -> None:
+    database.rows(ADD_USER, n="ada")
+    database.rows("SET lock_timeout = '50ms'")
+    before = backend(database)
+    sql.run("BEGIN")
+    sql.run("SELECT id FROM users FOR UPDATE")
+    with pytest.raises(ServiceUnavailable):
+        database.rows("UPDATE users SET password_hash = 'late'")
+    waiting = sql.run("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = :pid", pid=before)
+    assert waiting == [[0]]
+    sql.run("COMMIT")
+    assert database.rows("SELECT password_hash FROM users") == [["h"]]
+    assert backend(database) == before
+
+
+def test_a_statement_that_takes_too_long_gives_up_and_is_not_done(database: Database) -> None:
+    database.rows("SET statement_timeout = '50ms'")
+    before = backend(database)
+    with pytest.raises(ServiceUnavailable):
+        database.rows(
+            "WITH added AS (INSERT INTO users (username, username_key, password_hash) "
+            "VALUES ('a', 'a', 'h')) SELECT pg_sleep(600)"
+        )
+    assert database.rows("SELECT count(*) FROM users") == [[0]]
+    assert backend(database) == before
+
+
+def test_a_transaction_that_is_left_open_holds_its_locks_only_so_long(
+    database: Database, sql: Connection
+) -> None:
+    database.rows(ADD_USER, n="ada")
+    database.rows("SET idle_in_transaction_session_timeout = '50ms'")
+    database.rows("BEGIN")
+    database.rows("UPDATE users SET password_hash = 'half'")
+    # It waits for the lock, and gets it without anybody's help.
+    sql.run("UPDATE users SET password_hash = 'whole'")
+    assert database.rows("SELECT password_hash FROM users") == [["whole"]]

@@ -18,6 +18,7 @@ import image_migrations
 from image_api.postgres.database import Database, StatementFailed
 from tests.integration.real_services import TABLES, connect
 
+BEFORE_SEARCHABLE_TITLES = "0004"
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
 
@@ -147,6 +148,27 @@ def test_granting_again_sets_the_password_anew(
 def test_nothing_is_granted_where_the_api_owns_the_schema(empty_database_url: str) -> None:
     image_migrations.upgrade(empty_database_url)
     image_migrations.grant(empty_database_url, empty_database_url)
+
+
+def test_titles_that_are_there_already_are_found(empty_database_url: str) -> None:
+    image_migrations.upgrade(empty_database_url)
+    downgrade(empty_database_url, BEFORE_SEARCHABLE_TITLES)
+    connection = connect(empty_database_url)
+    try:
+        connection.run("INSERT INTO users (username, username_key, password_hash) VALUES (1, 1, 1)")
+        connection.run(
+            "INSERT INTO images (user_id, title, visibility, original_key, object_key, "
+            "content_type, size_bytes, width, height, deleted_at) "
+            "SELECT 1, 'Köln ' || n, 'private', n, n, 'image/png', 1, 1, 1, "
+            "CASE n WHEN 3 THEN now() END FROM generate_series(1, 3) AS n"
+        )
+        image_migrations.upgrade(empty_database_url)
+        assert connection.run(
+            "SELECT image_id, folded FROM searchable_titles WHERE "
+            "title_terms(folded, user_id, visibility) @> ARRAY['öln', 'user 1'] ORDER BY 1"
+        ) == [[1, "köln 1"], [2, "köln 2"]]
+    finally:
+        connection.close()
 
 
 def totals(sql: Connection) -> dict[tuple[int, str, str], int]:

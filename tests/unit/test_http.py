@@ -448,6 +448,8 @@ def test_a_browser_of_another_origin_may_read_every_answer(
         assert {name.strip() for name in exposed.split(",")} >= {
             "Link",
             "X-Total-Count",
+            "X-Total-Count-Relation",
+            "X-Correlation-Id",
             "Retry-After",
         }
     other = get(handler, token=SIGNER.issue(7), headers={"Origin": "https://evil.example.com"})

@@ -285,7 +285,7 @@ def test_the_pages_together_are_the_list(records: FakeImageRecords, limit: int) 
 
 def test_an_empty_list_is_one_empty_page(records: FakeImageRecords) -> None:
     page = images.list_page(records, FakeUrlSigner(), ADA, ListQuery())
-    assert page == images.Page(images=[], total=0, next_cursor=None)
+    assert page == images.Page([], total=0, is_total_exact=True, next_cursor=None)
 
 
 def test_control_characters_are_those_of_unicode() -> None:

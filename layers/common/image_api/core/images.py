@@ -7,7 +7,7 @@ import binascii
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -74,7 +74,8 @@ def _is_control(character: str) -> bool:
 def _checked_title_part(value: str) -> str:
     if any(_is_control(character) for character in value):
         raise ValueError("A title contains no control character")
-    return value
+    # As titles are kept.
+    return unicodedata.normalize("NFC", value)
 
 
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
@@ -189,12 +190,23 @@ class ListQuery:
     title: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """`images` as the client gets them, newest first; `total` counts all that match."""
+class FoundPage(NamedTuple):
+    """One image more than the limit where there is a next page. `total` counts all that match; it
+    is not exact where that would cost more than the page: there are at least so many.
+    """
 
     images: list[dict[str, Any]]
     total: int
+    is_total_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`images` as the client gets them, newest first; `total` as in FoundPage."""
+
+    images: list[dict[str, Any]]
+    total: int
+    is_total_exact: bool
     next_cursor: str | None
 
 
@@ -215,8 +227,7 @@ class ImageRecords(Protocol):
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         """The image's fields, with object keys under `url` and `thumbnail_url`."""
 
-    def page(self, user_id: int, query: ListQuery) -> tuple[list[dict[str, Any]], int]:
-        """One image more than the limit where there is a next page, and the total."""
+    def page(self, user_id: int, query: ListQuery) -> FoundPage: ...
 
 
 class Links(Protocol):
@@ -237,12 +248,13 @@ def get(records: ImageRecords, links: Links, user_id: int, image_id: int) -> dic
 
 
 def list_page(records: ImageRecords, links: Links, user_id: int, query: ListQuery) -> Page:
-    found, total = records.page(user_id, query)
-    images = found[: query.limit]
-    more = len(found) > query.limit
+    found = records.page(user_id, query)
+    images = found.images[: query.limit]
+    more = len(found.images) > query.limit
     return Page(
         images=[_with_links(image, links) for image in images],
-        total=total,
+        total=found.total,
+        is_total_exact=found.is_total_exact,
         next_cursor=encode_cursor(images[-1]["id"]) if more else None,
     )
 

@@ -15,7 +15,6 @@ GRACE_SECONDS = 10
 # A message that is not there after so long may be lost.
 OVERDUE_SECONDS = 60
 BATCH_SIZE = 500
-FORGET_SIZE = 10_000
 # What a step may take, and what is left for the statements that write it down.
 _MAX_STEP_SECONDS = 10.0
 _MIN_REMAINING_MILLISECONDS = 15_000
@@ -29,9 +28,6 @@ class RelayRecords(Protocol):
         """Published so long ago, due so long, and not settled."""
 
     def mark_published(self, published: Sequence[Event]) -> None: ...
-
-    def forget_old(self, kept_days: int, batch_size: int) -> int:
-        """Of what is settled and published; how many left."""
 
 
 class RelayBroker(Protocol):
@@ -62,13 +58,6 @@ def relay_all(
     if published or repeated:
         logger.info("waiting events published", published=published, repeated=repeated)
     return {"published": published, "repeated": repeated}
-
-
-def forget_old(records: RelayRecords, kept_days: int) -> None:
-    """In steps that keep up with more than 100 changes a second."""
-    forgotten = records.forget_old(kept_days, FORGET_SIZE)
-    if forgotten:
-        logger.info("old changes forgotten", forgotten=forgotten)
 
 
 def _counts(broker: RelayBroker) -> MessageCounts:

@@ -92,7 +92,7 @@ _FORGET_INBOX = """
 WITH forgotten AS (
     DELETE FROM inbox WHERE event_id = ANY(ARRAY(
         SELECT b.event_id FROM inbox AS b
-        WHERE b.applied_at < now() - interval '30 days' ORDER BY b.applied_at LIMIT 10000))
+        WHERE b.applied_at < now() - interval '30 days' ORDER BY b.applied_at LIMIT :batch_size))
     RETURNING event_id
 )
 SELECT count(*) FROM forgotten
@@ -129,9 +129,9 @@ class BeforeTheLog:
     def mark_published(self, published: Sequence[Event]) -> None:
         self._database.rows(_EMPTY_OUTBOX, event_ids=[event.id for event in published])
 
-    def forget_old(self) -> int:
+    def forget_old(self, batch_size: int) -> int:
         self._database.rows(_GIVE_UP_LOST)
-        row = self._database.row(_FORGET_INBOX)
+        row = self._database.row(_FORGET_INBOX, batch_size=batch_size)
         assert row is not None
         return int(row[0])
 

@@ -74,7 +74,7 @@ FROM unnest(:image_ids::bigint[], :sequences::integer[], :event_ids::text[]) AS 
 WHERE c.image_id = p.image_id AND c.sequence = p.sequence AND c.outcome_id = p.event_id::uuid
 """
 
-# What nobody waits for and everybody was told of, in steps that keep up with 100 changes a second.
+# What nobody waits for and everybody was told of.
 _FORGET_OLD = """
 WITH forgotten AS (
     DELETE FROM changes WHERE id = ANY(ARRAY(
@@ -165,9 +165,10 @@ class PostgresRelayRecords:
         self._before.mark_published(published)
 
     def forget_old(self, kept_days: int, batch_size: int) -> int:
+        """Of what is settled and published; how many rows left."""
         row = self._database.row(_FORGET_OLD, kept_days=kept_days, batch_size=batch_size)
         assert row is not None
-        return int(row[0]) + self._before.forget_old()
+        return int(row[0]) + self._before.forget_old(batch_size)
 
     def oldest_unsettled_age_seconds(self) -> float:
         row = self._database.row(_OLDEST_UNSETTLED)

@@ -18,13 +18,16 @@ from image_api.errors import ConfigurationError, ServiceUnavailable
 
 Row = list[Any]
 
-# Shorter than any function's own time-out, so that a silent server ends in an answer.
+# Shorter than any function's own time-out, so that a silent server ends in an answer; longer than
+# what the migrations let a statement of the API's role take, so that none takes effect later.
 SOCKET_TIMEOUT_SECONDS = 8.0
 
 # SQLSTATE classes and codes after which the same statement may work later: connection failures,
-# resources, operator intervention, serialization failure, deadlock.
+# resources, operator intervention, serialization failure, deadlock, a lock that did not come free.
 _TEMPORARY_CLASSES = ("08", "53", "57")
-_TEMPORARY_CODES = ("40001", "40P01", "25006")
+_TEMPORARY_CODES = ("40001", "40P01", "25006", "55P03")
+# Of these the ones after which the connection is as good as before.
+_CONNECTION_STAYS = ("40001", "40P01", "55P03", "57014")
 _UNIQUE_VIOLATION = "23505"
 
 
@@ -122,7 +125,7 @@ class Database:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         code, constraint = str(fields.get("C", "")), str(fields.get("n", ""))
         if code.startswith(_TEMPORARY_CLASSES) or code in _TEMPORARY_CODES:
-            if not code.startswith("40"):
+            if code not in _CONNECTION_STAYS:
                 self.close()
             return ServiceUnavailable("The database cannot answer just now; try again")
         kind = UniqueViolation if code == _UNIQUE_VIOLATION else StatementFailed

@@ -32,9 +32,13 @@ DELETE FROM idempotency_keys WHERE claim_id = :claim_id::uuid AND image_id IS NU
 """
 
 _FORGET_OLD = """
-DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-    SELECT k.user_id, k.key FROM idempotency_keys AS k
-    WHERE k.claimed_at < now() - interval '24 hours' ORDER BY k.claimed_at LIMIT :batch_size)
+WITH forgotten AS (
+    DELETE FROM idempotency_keys WHERE claim_id = ANY(ARRAY(
+        SELECT k.claim_id FROM idempotency_keys AS k
+        WHERE k.claimed_at < now() - interval '24 hours' ORDER BY k.claimed_at LIMIT :batch_size))
+    RETURNING claim_id
+)
+SELECT count(*) FROM forgotten
 """
 
 # The first step of every statement that accepts something: whoever took the claim over meanwhile
@@ -85,6 +89,8 @@ class PostgresKeyRecords:
     def release_key(self, claim_id: str) -> None:
         self._database.rows(_RELEASE, claim_id=claim_id)
 
-    def forget_old_keys(self, batch_size: int = 10_000) -> None:
-        """A step that keeps up with 100 keys a second, when it comes every minute."""
-        self._database.rows(_FORGET_OLD, batch_size=batch_size)
+    def forget_old_keys(self, batch_size: int) -> int:
+        """How many left."""
+        row = self._database.row(_FORGET_OLD, batch_size=batch_size)
+        assert row is not None
+        return int(row[0])

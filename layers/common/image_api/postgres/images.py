@@ -12,7 +12,7 @@ import orjson
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.images import Caller, ListQuery
+from image_api.core.images import Caller, FoundPage, ListQuery, Status
 from image_api.core.uploads import NewImage
 from image_api.errors import RequestInProgress, Unauthenticated, UploadNotFound
 from image_api.postgres.changes import INSERT_CHANGE
@@ -23,6 +23,7 @@ from image_api.postgres.idempotency import (
     HOLDS_CLAIMS,
     PostgresKeyRecords,
 )
+from image_api.postgres.title_search import MOST_COUNTED, title_search
 
 _USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
 
@@ -79,22 +80,25 @@ SELECT ({_USER_EXISTS}),
 
 
 @cache
-def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
-    """Two keyset scans, of what everybody sees and of the user's own, merged by id.
+def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> str:
+    """What the user may see, and how many there are: kept by triggers, since counting a million
+    rows takes longer than the page; of a title's part right up to MOST_COUNTED.
 
-    One scan with OR would wade through everybody's private images. The totals are kept by
-    triggers: counting a million rows takes longer than the page. Only a title filter counts.
+    The status stands in the text: a plan for any status could not use the indexes of some.
     """
-    filters = ""
-    if by_status:
-        filters += " AND i.status = :status"
+    if by_title and status in (None, "ready"):
+        return _title_page_statement(mine_only, ready_only=status is not None)
+    filters = f" AND i.status = '{status}'" if status else ""
     if by_title:
-        filters += " AND i.title ILIKE :title_pattern"
+        # Few are not ready.
+        filters += " AND strpos(lower(i.title), lower(:title::text)) > 0"
     scopes = (
         ["i.user_id = :user_id"]
         if mine_only
         else ["i.visibility = 'shared'", "i.user_id = :user_id AND i.visibility = 'private'"]
     )
+    # Two keyset scans, of what everybody sees and of the user's own, merged by id: one with OR
+    # would wade through everybody's private images.
     scans = " UNION ALL ".join(
         f"(SELECT i.* FROM images AS i WHERE i.deleted_at IS NULL AND {scope}{filters} "
         "AND i.id < :before_id ORDER BY i.id DESC LIMIT :scan_limit)"
@@ -102,7 +106,8 @@ def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
     )
     if by_title:
         counts = " + ".join(
-            f"(SELECT count(*) FROM images AS i WHERE i.deleted_at IS NULL AND {scope}{filters})"
+            "(SELECT count(*) FROM (SELECT FROM images AS i WHERE i.deleted_at IS NULL "
+            f"AND {scope}{filters} LIMIT {MOST_COUNTED + 1}) AS m)"
             for scope in scopes
         )
     else:
@@ -111,13 +116,36 @@ def _page_statement(mine_only: bool, by_status: bool, by_title: bool) -> str:
             if mine_only
             else "(n.user_id = 0 OR (n.user_id = :user_id AND n.visibility = 'private'))"
         )
-        by = " AND n.status = :status" if by_status else ""
+        by = f" AND n.status = '{status}'" if status else ""
         counts = f"(SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE {kept}{by})"
     return f"""
 SELECT ({_USER_EXISTS}),
        ({counts})::bigint,
        (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
         FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i)
+"""
+
+
+def _title_page_statement(mine_only: bool, *, ready_only: bool) -> str:
+    own = "t.user_id = :user_id"
+    own_term = "'user ' || :user_id::bigint"
+    search = title_search(
+        {own: f"ARRAY[{own_term}]"}
+        if mine_only
+        else {
+            "t.visibility = 'shared'": "ARRAY['shared']",
+            f"{own} AND t.visibility = 'private'": f"ARRAY[{own_term}, 'private']",
+        },
+        ready_only=ready_only,
+    )
+    return f"""
+WITH {search.steps}
+SELECT ({_USER_EXISTS}),
+       ({search.count})::bigint,
+       (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
+        FROM (SELECT s.image_id FROM ({search.image_ids}) AS s
+              ORDER BY s.image_id DESC LIMIT :scan_limit) AS p
+        JOIN images AS i ON i.id = p.image_id)
 """
 
 
@@ -176,23 +204,21 @@ class PostgresImageRecords(PostgresKeyRecords):
         image: dict[str, Any] = orjson.loads(row[1])
         return image
 
-    def page(self, user_id: int, query: ListQuery) -> tuple[list[dict[str, Any]], int]:
-        parameters: dict[str, Any] = {}
-        if query.status is not None:
-            parameters["status"] = query.status
-        if query.title is not None:
-            parameters["title_pattern"] = f"%{_like_escaped(query.title)}%"
+    def page(self, user_id: int, query: ListQuery) -> FoundPage:
+        by_title = query.title is not None
         row = self._database.row(
-            _page_statement(query.mine_only, query.status is not None, query.title is not None),
+            _page_statement(query.mine_only, query.status, by_title),
             user_id=user_id,
             before_id=_NO_CURSOR if query.before_id is None else query.before_id,
             scan_limit=query.limit + 1,
-            **parameters,
+            **({"title": query.title} if by_title else {}),
         )
         assert row is not None
         exists, total, images = row
         _require(exists)
-        return orjson.loads(images), int(total)
+        if by_title and total > MOST_COUNTED:
+            return FoundPage(orjson.loads(images), MOST_COUNTED, is_total_exact=False)
+        return FoundPage(orjson.loads(images), total, is_total_exact=True)
 
     def _accept(
         self,
@@ -229,7 +255,3 @@ class PostgresImageRecords(PostgresKeyRecords):
 def _require(user_exists: bool) -> None:
     if not user_exists:
         raise Unauthenticated("This account no longer exists: register again")
-
-
-def _like_escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

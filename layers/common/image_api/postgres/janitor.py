@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from image_api.postgres.database import Database
 
-# A deleted row still owns its objects until the consumer removed both.
-_EXPECTED_KEYS = """
-SELECT k.key,
-       CASE WHEN i.deleted_at IS NULL AND i.status = 'ready'
-                 AND i.updated_at < now() - make_interval(secs => :min_age_seconds::integer)
-            THEN i.id END
-FROM (SELECT o.original_key AS key, o.id AS image_id
-      FROM images AS o WHERE o.original_key > :after AND o.original_key <= :until
-      UNION
-      SELECT r.object_key, r.image_id
-      FROM renditions AS r WHERE r.object_key > :after AND r.object_key <= :until) AS k
-JOIN images AS i ON i.id = k.image_id
+_JUDGED_ID = """CASE WHEN i.deleted_at IS NULL AND i.status = 'ready'
+          AND i.updated_at < now() - make_interval(secs => :min_age_seconds::integer)
+     THEN i.id END"""
+
+# A deleted row still owns its objects until the consumer removed both. The image of a rendition is
+# looked up one by one: a join would read all images.
+_EXPECTED_KEYS = f"""
+SELECT i.original_key, {_JUDGED_ID}
+FROM images AS i WHERE i.original_key > :after AND i.original_key <= :until
+UNION ALL
+SELECT r.object_key, (SELECT {_JUDGED_ID} FROM images AS i WHERE i.id = r.image_id)
+FROM renditions AS r WHERE r.object_key > :after AND r.object_key <= :until
 """
 
 _FAIL = """

@@ -84,8 +84,16 @@ UPDATE users SET password_hash = :password_hash WHERE id = :user_id
 """
 
 _FORGET_OLD_FAILURES = """
-DELETE FROM sign_in_failures
-WHERE greatest(window_started_at, blocked_until) < now() - interval '1 day'
+WITH forgotten AS (
+    DELETE FROM sign_in_failures
+    WHERE key = ANY(ARRAY(
+        SELECT f.key FROM sign_in_failures AS f
+        WHERE greatest(f.window_started_at, f.blocked_until) < now() - interval '1 day'
+        ORDER BY greatest(f.window_started_at, f.blocked_until) LIMIT :batch_size))
+      AND greatest(window_started_at, blocked_until) < now() - interval '1 day'
+    RETURNING key
+)
+SELECT count(*) FROM forgotten
 """
 
 _FIRST_WAIT_SECONDS = 60
@@ -156,8 +164,11 @@ class PostgresUserRecords:
         if new_password_hash is not None:
             self._database.rows(_STORE_HASH, user_id=user_id, password_hash=new_password_hash)
 
-    def forget_old_failures(self) -> None:
-        self._database.rows(_FORGET_OLD_FAILURES)
+    def forget_old_failures(self, batch_size: int) -> int:
+        """How many rows left."""
+        row = self._database.row(_FORGET_OLD_FAILURES, batch_size=batch_size)
+        assert row is not None
+        return int(row[0])
 
 
 def _digest(kind: str, value: str) -> bytes:

@@ -85,8 +85,11 @@ class Resolver(APIGatewayRestResolver):
         self._methods: dict[str, list[str]] = {}
         self._cors_config = CORSConfig(
             allow_origin=settings.allowed_origin(),
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["Link", "X-Total-Count", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Correlation-Id"],
+            expose_headers=[
+                *("Link", "X-Total-Count", "X-Total-Count-Relation"),
+                *("X-Correlation-Id", "Retry-After"),
+            ],
             max_age=600,
         )
         super().__init__(
