@@ -16,6 +16,7 @@ images, broker = wiring.image_records(), wiring.broker()
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     users.forget_old_failures()
     images.forget_old_keys()
+    images.forget_old_offers()
     relay.forget_old(records, settings.changes_kept_days())
     metrics.measure(records, broker)
     return relay.relay_all(records, broker, context.get_remaining_time_in_millis)
