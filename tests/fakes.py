@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from image_api.core import events
@@ -24,6 +24,7 @@ from image_api.core.images import Caller, FoundPage, ListQuery
 from image_api.core.messages import Message
 from image_api.core.uploads import NewImage
 from image_api.errors import (
+    ImageApiError,
     KeyReused,
     MessageRefused,
     ObjectMissing,
@@ -47,26 +48,28 @@ class FakeUserRecords:
     attempts: list[tuple[str, str]] = field(default_factory=list)
     successes: list[tuple[str, str, int, str | None]] = field(default_factory=list)
 
-    def begin_registration(self, address: str) -> int:
-        self.registering.append(address)
+    def begin_registration(self, network: str) -> int:
+        self.registering.append(network)
         return self.retry_after_seconds
 
-    def add(self, username: str, username_key: str, password_hash: str) -> int:
+    def add(
+        self, username: str, username_key: str, password_hash: str, network: str | None = None
+    ) -> int:
         if username_key in self.users:
             raise UsernameTaken
         user_id = len(self.users) + 1
         self.users[username_key] = (user_id, username, password_hash)
         return user_id
 
-    def begin_sign_in(self, username_key: str, address: str) -> SignInAttempt:
-        self.attempts.append((username_key, address))
+    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt:
+        self.attempts.append((username_key, network))
         user_id, _, password_hash = self.users.get(username_key, (None, None, None))
         return SignInAttempt(user_id, password_hash, self.retry_after_seconds)
 
     def sign_in_succeeded(
-        self, username_key: str, address: str, user_id: int, new_password_hash: str | None
+        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
     ) -> None:
-        self.successes.append((username_key, address, user_id, new_password_hash))
+        self.successes.append((username_key, network, user_id, new_password_hash))
 
 
 @dataclass
@@ -95,6 +98,12 @@ class FakeStorage:
         self, key: str, max_bytes: int, ttl_seconds: int
     ) -> tuple[str, dict[str, str]]:
         return "https://storage.example.com/", {"key": key, "policy": f"{max_bytes} bytes"}
+
+    def copy(self, key: str, new_key: str) -> None:
+        self._begin("copy", key)
+        if key not in self.objects:
+            raise ObjectMissing
+        self.objects[new_key] = self.objects[key]
 
     def delete(self, keys: list[str]) -> None:
         for key in keys:
@@ -138,6 +147,10 @@ class FakeImageRecords:
     images: dict[int, dict[str, Any]] = field(default_factory=dict)
     claims: dict[tuple[int, str], FakeClaim] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    # What the account's limits answer next, and from when on.
+    refusal: ImageApiError | None = None
+    refuses: str = "require_room"
+    offered: list[str] = field(default_factory=list)
 
     def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
         claim = self.claims.get((user_id, key))
@@ -165,10 +178,24 @@ class FakeImageRecords:
         if user_id not in self.users:
             raise Unauthenticated("This account no longer exists")
 
-    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
-        self.log.append("accept_upload")
-        if caller.user_id not in self.users:
+    def require_room(self, user_id: int, size_bytes: int) -> None:
+        self._admit("require_room", user_id)
+
+    def offer_direct_upload(self, user_id: int, upload_id: str, ttl_seconds: int) -> None:
+        self._admit("offer_direct_upload", user_id)
+        self.offered.append(upload_id)
+
+    def _admit(self, step: str, user_id: int) -> None:
+        self.log.append(step)
+        if user_id not in self.users:
             raise Unauthenticated("This account no longer exists")
+        if self.refusal is not None and step == self.refuses:
+            raise self.refusal
+
+    def accept_upload(self, caller: Caller, image: NewImage, upload_id: str | None = None) -> Event:
+        self._admit("accept_upload", caller.user_id)
+        if upload_id in self.offered:
+            self.offered.remove(upload_id)
         if any(image.original_key == other["original_key"] for other in self.images.values()):
             raise UploadNotFound
         image_id = len(self.images) + 1
@@ -181,12 +208,17 @@ class FakeImageRecords:
             "file_path": image.original_key,
             "content_type": image.content_type,
             "size": image.size_bytes,
+            "frames": image.frames,
             "resolution": f"{image.width}x{image.height}",
             "url": None,
             "thumbnail_url": None,
         }
         self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
+
+    def frames(self, user_id: int, image_id: int) -> int | None:
+        image = self._own(user_id, image_id)
+        return image.get("frames") if image is not None else None
 
     def accept_update(
         self, caller: Caller, image_id: int, changes: Mapping[str, str]
@@ -258,6 +290,8 @@ class ProcessedImage:
     applied_sequence: int = 0
     rendered: bool = False
     deleted: bool = False
+    hidden_sequence: int = 0
+    exposed_key: str | None = None
     renditions: dict[str, StoredRendition] = field(default_factory=dict)
 
 
@@ -298,8 +332,13 @@ class FakeChangeLog:
         return self._accept(image_id, events.UPLOAD_REQUESTED, {})
 
     def accept_update(self, image_id: int, changes: Any) -> Event:
-        self.images[image_id].status = "processing"
-        self.images[image_id].error = None
+        image = self.images[image_id]
+        image.status, image.error = "processing", None
+        if isinstance(changes, dict) and changes.get("visibility") == "private":
+            if image.visibility != "private":
+                image.exposed_key = image.original_key
+            image.visibility = "private"
+            image.hidden_sequence = image.accepted_sequence + 1
         return self._accept(image_id, events.UPDATE_REQUESTED, {"changes": changes})
 
     def accept_delete(self, image_id: int) -> Event:
@@ -372,7 +411,8 @@ class FakeChangeLog:
                 return None
             changes = work.event.data.get("changes") or {}
             image.title = changes.get("title") or image.title
-            image.visibility = changes.get("visibility") or image.visibility
+            if image.hidden_sequence <= row.event.sequence:
+                image.visibility = changes.get("visibility") or image.visibility
             image.rendered = True
             image.renditions.update({rendition.name: rendition for rendition in renditions})
             self._apply(image, row.event, "ready", None)
@@ -407,6 +447,26 @@ class FakeChangeLog:
                 if before.event.image_id == row.event.image_id and before is not row
             ]
             return [*void, self._settle(row, "applied", None, outcome_type, {})]
+
+    def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
+        with self._answering():
+            image = self.images.get(image_id)
+            if image is None or image.deleted or not image.original_key.startswith(folder):
+                return None
+            image.original_key = new_folder + image.original_key.removeprefix(folder)
+            image.renditions = {
+                name: replace(
+                    rendition, object_key=new_folder + rendition.object_key.removeprefix(folder)
+                )
+                for name, rendition in image.renditions.items()
+            }
+            return _state(image)
+
+    def unexpose(self, image_id: int, exposed_key: str) -> None:
+        with self._answering():
+            image = self.images.get(image_id)
+            if image is not None and image.exposed_key == exposed_key:
+                image.exposed_key = None
 
     def is_deleted(self, image_id: int) -> bool:
         with self._answering():
@@ -454,13 +514,7 @@ class FakeChangeLog:
                 if later.event.image_id == row.event.image_id
                 and later.event.sequence > row.event.sequence
             ),
-            image=None
-            if image is None
-            else ImageState(
-                original_key=image.original_key,
-                rendered=image.rendered,
-                rendition_keys=tuple(r.object_key for r in image.renditions.values()),
-            ),
+            image=_state(image) if image is not None else None,
         )
 
     @staticmethod
@@ -483,6 +537,15 @@ class FakeChangeLog:
         row.outcome_event = made
         self.outcomes.append(made)
         return copy.deepcopy(made)
+
+
+def _state(image: ProcessedImage) -> ImageState:
+    return ImageState(
+        original_key=image.original_key,
+        rendered=image.rendered,
+        rendition_keys=tuple(r.object_key for r in image.renditions.values()),
+        exposed_key=image.exposed_key,
+    )
 
 
 def _changes(event: Event) -> dict[str, Any]:

@@ -20,7 +20,7 @@ records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_
     description="For files over 4.5 MB: send the file to the returned URL as a multipart form, "
     "the returned fields first and the file as `file`. Then complete the upload.",
     tags=["Images"],
-    responses=problems.documented(uploads.DirectUploadOffer, 401, 503),
+    responses=problems.documented(uploads.DirectUploadOffer, 401, 403, 429, 503),
 )
 def begin() -> uploads.DirectUploadOffer:
     return uploads.offer_direct_upload(records, storage, http.caller(app).user_id)
@@ -31,7 +31,9 @@ def begin() -> uploads.DirectUploadOffer:
     summary="Complete a direct upload",
     description="Once the file was sent: it becomes an image, as with the other upload.",
     tags=["Images"],
-    responses=problems.documented(uploads.UploadAccepted, 400, 401, 404, 409, 413, 415, 422, 503),
+    responses=problems.documented(
+        uploads.UploadAccepted, 400, 401, 403, 404, 409, 413, 415, 422, 429, 503
+    ),
 )
 def complete(
     upload_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],

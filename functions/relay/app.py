@@ -18,6 +18,8 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
     forgetting.forget_old(
         {
             "sign_in_failures": users.forget_old_failures,
+            "sign_in_networks": users.forget_old_networks,
+            "direct_uploads": images.forget_old_offers,
             "idempotency_keys": images.forget_old_keys,
             "changes": partial(records.forget_old, settings.changes_kept_days()),
         }

@@ -20,7 +20,7 @@ records, sink = wiring.image_records(), wiring.event_sink()
     description="Title and visibility, or a new resolution, rendered from the untouched original. "
     "The last good version stays readable meanwhile.",
     tags=["Images"],
-    responses=problems.documented(images.Accepted, 400, 401, 404, 409, 413, 422, 503),
+    responses=problems.documented(images.Accepted, 400, 401, 403, 404, 409, 413, 422, 429, 503),
 )
 def update(
     image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],

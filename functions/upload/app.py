@@ -20,7 +20,9 @@ records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_
     description="JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, HEIC or HEIF, by what the bytes are. "
     "At most 4.5 MB and 50 megapixels.",
     tags=["Images"],
-    responses=problems.documented(uploads.UploadAccepted, 400, 401, 409, 413, 415, 422, 503),
+    responses=problems.documented(
+        uploads.UploadAccepted, 400, 401, 403, 409, 413, 415, 422, 429, 503
+    ),
 )
 def upload(
     image: Annotated[UploadFile, File(description="The picture")],

@@ -29,7 +29,8 @@ _DESCRIPTION = """\
 Register, sign in, upload, list, change and delete images.
 
 Changes are accepted at once and processed in the background: an image is `processing` until it
-is `ready` or `failed`. Errors are `{"detail": "..."}`; a broken rule also lists the fields.
+is `ready` or `failed`. Errors are `{"detail": "...", "code": "..."}`: words for
+people, and a code for programs, which never changes. A broken rule also lists the fields.
 """
 
 
@@ -99,7 +100,7 @@ def _schema(path: Path) -> dict[str, Any]:
     )
     for operations in schema["paths"].values():
         for operation in operations.values():
-            # Powertools documents its own 422 and 404; ours are in problems.STATUS_OF.
+            # Powertools documents its own 422 and 404; ours are in problems.ANSWERS.
             if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
                 del operation["responses"]["422"]
             if module.app.tokens is not None:

@@ -56,7 +56,7 @@ def _status(client: ApiClient, authorization: str | None) -> int:
     client.token = None
     answer = client.get("/image/get_all_images", headers=headers)
     if answer.status_code != 200:
-        assert answer.json().keys() == {"detail"}
+        assert answer.json().keys() == {"detail", "code"}
     return answer.status_code
 
 
@@ -159,7 +159,7 @@ def test_a_visitor_without_a_token_gets_401_before_anything_else_is_looked_at(
     answer = visitor.request(method, path, data=b"{")
 
     assert answer.status_code == 401
-    assert answer.json().keys() == {"detail"}
+    assert answer.json().keys() == {"detail", "code"}
 
 
 def test_the_token_of_a_deleted_user_is_refused_everywhere(

@@ -79,6 +79,7 @@ def test_health_names_the_part_that_is_down(
     assert answer.json() == {
         "status": "unavailable",
         "detail": f"Down: {part}",
+        "code": "service_unavailable",
         **dict.fromkeys(PARTS, "up"),
         part: "down",
     }
@@ -145,7 +146,7 @@ def test_while_the_database_is_away_clients_are_told_to_come_back(
 
     for answer in answers:
         assert answer.status_code == 503
-        assert answer.json().keys() == {"detail"}
+        assert answer.json().keys() == {"detail", "code"}
         assert int(answer.headers["Retry-After"]) > 0
     eventually(lambda: user.images().status_code == 200, "the database is back")
     assert user.images(owner="me").json() == []

@@ -157,7 +157,10 @@ def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
 ) -> None:
     with _edited(project / "functions" / "get" / "app.py", "@app.get(", "this is no Python"):
         eventually(lambda: user.image(0).status_code == 502, "it fails")
-        assert user.image(0).json() == {"detail": "Something went wrong here; try again later"}
+        assert user.image(0).json() == {
+            "detail": "Something went wrong here; try again later",
+            "code": "internal_error",
+        }
         assert "SyntaxError" in operated.log()
         assert user.images().status_code == 200
 

@@ -23,7 +23,7 @@ FIELDS = [
     "url",
     "thumbnail_url",
 ]
-NOWHERE = {"detail": "There is no such image"}
+NOWHERE = {"detail": "There is no such image", "code": "image_not_found"}
 
 
 def test_an_image_has_the_fields_that_clients_expect(ada: ApiClient) -> None:

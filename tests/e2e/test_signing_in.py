@@ -40,7 +40,7 @@ def test_an_unknown_name_and_a_wrong_password_get_the_same_answer(
 
     assert wrong_password.status_code == unknown_name.status_code == 401
     assert wrong_password.json() == unknown_name.json()
-    assert wrong_password.json().keys() == {"detail"}
+    assert wrong_password.json().keys() == {"detail", "code"}
 
 
 def test_a_password_is_compared_to_its_last_character(new_client: NewClient) -> None:
@@ -52,17 +52,29 @@ def test_a_password_is_compared_to_its_last_character(new_client: NewClient) -> 
     assert client.sign_in(password=password).status_code == 200
 
 
-def test_after_five_failures_a_name_has_to_wait_wherever_it_comes_from(
+def test_after_five_failures_a_name_has_to_wait_where_they_came_from(
     ada: ApiClient, new_client: NewClient
 ) -> None:
     for _ in range(5):
-        assert new_client().sign_in(ada.username, "not this one!").status_code == 401
+        assert ada.sign_in(password="not this one!").status_code == 401
 
-    answer = new_client().sign_in(ada.username)
+    answer = ada.sign_in()
 
     assert answer.status_code == 429
+    assert answer.json()["code"] == "too_many_attempts"
     assert 0 < int(answer.headers["Retry-After"]) <= 60
     assert answer.headers["Retry-After"] in answer.json()["detail"]
+
+
+def test_nobody_is_locked_out_by_somebody_elses_guesses(
+    ada: ApiClient, new_client: NewClient
+) -> None:
+    stranger = new_client()
+    answers = [stranger.sign_in(ada.username, "not this one!").status_code for _ in range(12)]
+    assert answers == [401] * 5 + [429] * 7
+
+    assert new_client().sign_in(ada.username).status_code == 200
+    assert ada.sign_in().status_code == 200
 
 
 def test_after_five_failures_an_address_has_to_wait_whatever_name_it_tries(

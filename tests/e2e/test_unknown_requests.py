@@ -35,7 +35,7 @@ def test_an_unknown_path_is_not_found_in_words(
             answer = client.request(method, path)
 
             assert answer.status_code == 404, method
-            assert answer.json().keys() == {"detail"}
+            assert answer.json().keys() == {"detail", "code"}
 
 
 @pytest.mark.parametrize("path", sorted(TAKEN_METHODS))
@@ -46,7 +46,7 @@ def test_a_wrong_method_is_refused_with_the_right_one(visitor: ApiClient, path: 
         answer = visitor.request(method, path)
 
         assert answer.status_code == 405, method
-        assert answer.json().keys() == {"detail"}
+        assert answer.json().keys() == {"detail", "code"}
         assert TAKEN_METHODS[path] in answer.json()["detail"]
         assert TAKEN_METHODS[path] in answer.headers["Allow"]
 

@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+import requests
 from PIL import Image as Pillow
 
 from tests import samples
@@ -245,3 +246,50 @@ def test_an_image_that_becomes_private_vanishes_for_others_and_comes_back(
     assert bob.image(image_id).json()["visibility"] == "shared"
     assert bob.images().json()[0]["id"] == image_id
     assert int(bob.images().headers["X-Total-Count"]) == total
+
+
+def test_an_image_is_hidden_with_the_answer_and_its_links_end_with_the_processing(
+    ada: ApiClient, bob: ApiClient, processing: Processing
+) -> None:
+    image_id = ada.uploaded(ROCKET)["id"]
+    seen = bob.image(image_id).json()
+
+    with processing.held():
+        assert ada.update(image_id, visibility="private", title="mine").status_code == 200
+        assert bob.image(image_id).status_code == 404
+        assert image_id not in [image["id"] for image in bob.images().json()]
+        meanwhile = ada.image(image_id).json()
+        assert (meanwhile["visibility"], meanwhile["title"]) == ("private", "rocket.jpg")
+        assert ada.download(meanwhile["url"]).content == ROCKET
+
+    after = ada.settled(image_id)
+    assert after["title"] == "mine"
+    for link in ("url", "thumbnail_url"):
+        assert requests.get(seen[link], timeout=60).status_code in (403, 404)
+        ada.download(after[link])
+
+
+def test_an_image_is_hidden_although_the_rest_of_the_change_fails(
+    ada: ApiClient, bob: ApiClient, bucket: Any
+) -> None:
+    image = ada.uploaded(samples.jpeg(exif=samples.exif(6)))
+    folder = "/".join(image["file_path"].split("/")[:2])
+    bucket.Object(f"{folder}/original.jpg").delete()
+
+    assert ada.update(image["id"], visibility="private", resolution="50x50").status_code == 200
+
+    assert bob.image(image["id"]).status_code == 404
+    assert ada.settled(image["id"], "failed")["visibility"] == "private"
+    assert bob.image(image["id"]).status_code == 404
+    assert requests.get(image["url"], timeout=60).status_code in (403, 404)
+
+
+def test_a_size_that_an_animation_cannot_have_is_refused_and_changes_nothing(
+    ada: ApiClient,
+) -> None:
+    image = ada.uploaded(samples.animation("image/gif"))
+
+    answer = ada.update(image["id"], visibility="private", resolution="8000x6000")
+
+    assert "frames of 8000x6000 pixels are too many" in field_messages(answer)["resolution"]
+    assert ada.image(image["id"]).json() == image

@@ -286,7 +286,7 @@ def test_a_file_that_is_not_accepted_is_refused_with_the_reason(
     answer = ada.upload(data, "photo.jpg")
 
     assert answer.status_code == status
-    assert answer.json().keys() == {"detail"}
+    assert answer.json().keys() == {"detail", "code"}
     assert words in answer.json()["detail"]
     assert ada.images(owner="me").json() == []
 
@@ -298,7 +298,7 @@ def test_a_file_over_the_limit_is_refused_with_the_limit_and_the_way_round_it(
     answer = ada.upload(ROCKET.ljust(size_bytes, b"\0"))
 
     assert answer.status_code == 413
-    assert answer.json().keys() == {"detail"}
+    assert answer.json().keys() == {"detail", "code"}
     assert "4.5 MB" in answer.json()["detail"]
     assert "direct upload" in answer.json()["detail"]
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -28,6 +29,7 @@ from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
 from tests.faults.injecting import Repeatedly, failing_storage
 from tests.faults.losing import delete_everything, delete_queue, purge_queue
+from tests.faults.storage_proxy import Fault as StorageFault
 from tests.faults.workload import Workload
 from tests.waiting import eventually
 
@@ -35,6 +37,8 @@ _CONFIRMS_LOST = 3
 _LOSSES = 3
 _SLOWNESS_SECONDS = 0.3
 _MIN_FAULTS = 5
+# Shorter than a request waits for an answer of the database.
+_LOCK_SECONDS = 3.0
 
 # Gets the load that runs meanwhile and an event that is set when it has sent enough; returns how
 # many faults it caused.
@@ -91,7 +95,10 @@ def main() -> int:
     random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
-        breakable_cloud(Path(folder), JANITOR_MIN_AGE_SECONDS="0") as system,
+        # Users have as much under way as the faults hold back.
+        breakable_cloud(
+            Path(folder), JANITOR_MIN_AGE_SECONDS="0", LIMIT_UNFINISHED_CHANGES="0"
+        ) as system,
     ):
         # Every kind in turn, in an order of the seed's own.
         kinds: list[str] = []
@@ -282,6 +289,49 @@ def _fill_the_queue(
     return 1
 
 
+def _lock_rows(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """As an operator's transaction does, on images and on what belongs to their users."""
+    count = 0
+    while not enough.is_set() or count < _MIN_FAULTS:
+        with closing(system.database()) as database:
+            rows = database.run("SELECT id, user_id FROM images ORDER BY id DESC LIMIT 20")
+            if not rows:
+                continue
+            image_id, user_id = random.choice(rows)
+            database.run("BEGIN")
+            if random.random() < 0.5:
+                database.run("SELECT FROM images WHERE id = :id FOR UPDATE", id=image_id)
+            else:
+                database.run("SELECT FROM account_usage WHERE user_id = :id FOR UPDATE", id=user_id)
+            enough.wait(random.uniform(0.2, _LOCK_SECONDS))
+            database.run("ROLLBACK")
+        count += 1
+    return count
+
+
+def _end_processes(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """Files that end the process which reads them."""
+    kills = Counter[str]()
+
+    def kill(method: str, path: str) -> StorageFault | None:
+        # Not so often that the picture is taken for the cause, having been beside another as well.
+        if method == "GET" and not kills[path] and random.random() < 0.2:
+            kills[path] += 1
+            system.kill_consumer()
+            return "cut before"
+        return None
+
+    system.storage.break_with(kill)
+    enough.wait()
+    eventually(lambda: kills.total() >= _MIN_FAULTS, "it was killed often enough")
+    system.storage.heal()
+    return kills.total()
+
+
 def _break_storage(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
@@ -331,6 +381,8 @@ FAULTS: dict[str, Fault] = {
     "any message": _send_anything,
     "broker slow": _slow_down,
     "alarm": _sound_the_alarm,
+    "rows locked": _lock_rows,
+    "killers": _end_processes,
     "storage fails": _break_storage,
     "consumer killed": _kill,
     "all of it": _break_everything,

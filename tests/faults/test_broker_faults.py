@@ -14,6 +14,7 @@ from tests.e2e.api_client import ApiClient
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.workload import Workload
+from tests.integration.accepting import age
 from tests.waiting import eventually
 
 # The upload's own time-out, in template.yaml.
@@ -104,6 +105,41 @@ def test_a_broker_whose_alarm_is_on_costs_one_request_its_wait(
     assert (health.status_code, health.json()["broker"]) == (503, "down")
     audit.settle()
     assert len(user.images(owner="me", status="ready").json()) == 6
+
+
+def test_a_broker_that_takes_long_for_each_answer_gets_everything_once(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    image_id = user.uploaded(samples.gif())["id"]
+    system.ways["broker"].cut()
+    for number in range(100):
+        assert user.update(image_id, title=f"title {number}").status_code == 200
+    system.ways["broker"].restore()
+    system.ways["broker"].delay_answers(0.3)
+
+    with audit.database() as database:
+        age(database, 60)
+    assert system.relay() >= 100
+    audit.settle()
+
+    assert user.image(image_id).json()["title"] == "title 99"
+    outcomes = audit.hear()
+    assert outcomes.duplicated == []
+    assert len(outcomes.of_image(image_id)) == 101
+
+
+def test_a_memory_alarm_is_as_any_other(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    system.reconfigure_broker("vm_memory_high_watermark.absolute = 1MB")
+    uploaded = [user.upload(samples.png()) for _ in range(5)]
+    health = user.get("/health")
+    system.reconfigure_broker("")
+
+    assert {answer.status_code for answer in uploaded} == {200}
+    assert (health.status_code, health.json()["broker"]) == (503, "down")
+    audit.settle()
+    assert len(user.images(owner="me", status="ready").json()) == 5
 
 
 def test_a_broker_that_never_confirms_delays_no_answer_beyond_its_time(

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests import samples
+from tests.e2e.api_client import ApiClient
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.workload import Workload
@@ -49,3 +51,58 @@ def test_a_restart_of_the_database_under_load_costs_no_accepted_change(
 def _answers(workload: Workload) -> Callable[[], bool]:
     before = workload.accepted
     return lambda: workload.accepted >= before + 5
+
+
+def test_a_row_that_somebody_locks_holds_up_its_own_image_and_no_other(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    locked, free = (user.uploaded(samples.gif())["id"] for _ in range(2))
+
+    def rename(number: int) -> int:
+        return user.update(locked, title=f"title {number}").status_code
+
+    with audit.database() as database, ThreadPoolExecutor(2) as threads:
+        database.run("BEGIN")
+        database.run("SELECT FROM images WHERE id = :id FOR UPDATE", id=locked)
+        refused = [threads.submit(rename, number) for number in range(2)]
+        eventually(lambda: _waiting_for_locks(audit) >= 1, "somebody waits for the row")
+        # Meanwhile everything else is accepted and processed, for the same user as well.
+        assert user.updated(free, title="meanwhile")["title"] == "meanwhile"
+        assert user.uploaded(samples.gif())["status"] == "ready"
+        answers = [each.result() for each in refused]
+        database.run("ROLLBACK")
+    assert answers == [503, 503]
+    eventually(lambda: _waiting_for_locks(audit) == 0, "nobody waits any more")
+    assert user.update(locked, title="after").status_code == 200
+    audit.settle()
+    assert user.image(locked).json()["title"] == "after"
+    assert audit.hear().duplicated == []
+    assert audit.stuck() == []
+
+
+def test_a_row_that_is_locked_while_its_change_is_settled_delays_only_that(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    locked, free = (user.uploaded(samples.gif())["id"] for _ in range(2))
+    system.ways["broker"].cut()
+    assert user.update(locked, title="new").status_code == 200
+    with audit.database() as database:
+        database.run("BEGIN")
+        database.run("SELECT FROM images WHERE id = :id FOR UPDATE", id=locked)
+        system.ways["broker"].restore()
+        system.relay()
+        assert user.updated(free, title="meanwhile")["title"] == "meanwhile"
+        assert user.image(locked).json()["status"] == "processing"
+        database.run("ROLLBACK")
+    audit.make_overdue()
+    audit.settle()
+    assert user.image(locked).json()["title"] == "new"
+    assert audit.hear().duplicated == []
+
+
+def _waiting_for_locks(audit: Audit) -> int:
+    with audit.database() as database:
+        ((count,),) = database.run(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        )
+    return int(count)

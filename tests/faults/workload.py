@@ -30,12 +30,22 @@ class ExpectedImage:
     owner: ApiClient
     titles: set[str]
     resolutions: set[str]
+    visibilities: set[str] = field(default_factory=lambda: {"shared"})
     gone: set[bool] = field(default_factory=lambda: {False})
     accepted: int = 1
     uncertain: int = 0
 
-    def differences(self) -> list[str]:
-        """In which ways the API's answer contradicts the model."""
+    def differences(self, stranger: ApiClient) -> list[str]:
+        """In which ways the API's answers contradict the model."""
+        return [*self._to_owner(), *self.shown_to(stranger)]
+
+    def shown_to(self, stranger: ApiClient) -> list[str]:
+        """From the answer on that hides it, nobody else sees an image."""
+        if self.visibilities == {"private"} and stranger.image(self.image_id).status_code == 200:
+            return [f"image {self.image_id} is hidden and shown"]
+        return []
+
+    def _to_owner(self) -> list[str]:
         answer = self.owner.image(self.image_id)
         if answer.status_code == 404:
             return [] if True in self.gone else [f"image {self.image_id} is lost"]
@@ -50,6 +60,7 @@ class ExpectedImage:
                 ("status", {"ready"}),
                 ("title", self.titles),
                 ("resolution", self.resolutions),
+                ("visibility", self.visibilities),
             )
             if image[name] not in possible
         ]
@@ -110,7 +121,10 @@ class Workload:
 
     def differences(self) -> list[str]:
         """Where what clients see is not what was accepted."""
-        return [line for image in self.images for line in image.differences()]
+        return [line for image in self.images for line in image.differences(self._stranger(image))]
+
+    def _stranger(self, image: ExpectedImage) -> ApiClient:
+        return next(client for client in self._clients if client is not image.owner)
 
     def _work(self, client: ApiClient, random: Random, is_enough: Callable[[int], bool]) -> None:
         own = [image for image in self.images if image.owner is client and image.gone == {False}]
@@ -140,14 +154,21 @@ class Workload:
         changes = {"title": f"title {next(self._numbers)}"}
         if random.random() < 0.5:
             changes["resolution"] = f"{random.randint(16, 160)}x{random.randint(16, 160)}"
+        if random.random() < 0.3:
+            changes["visibility"] = random.choice(["private", "shared"])
         answer = self._answered(image.owner.update(image.image_id, **changes))
         wanted = {changes["title"]}
         sizes = {changes["resolution"]} if "resolution" in changes else image.resolutions
+        shown = {changes["visibility"]} if "visibility" in changes else image.visibilities
         if answer.status_code == 200:
-            image.titles, image.resolutions = wanted, set(sizes)
+            image.titles, image.resolutions, image.visibilities = wanted, set(sizes), set(shown)
             image.accepted += 1
+            hidden = image.shown_to(self._stranger(image))
+            with self._lock:
+                self.unexpected += hidden
         else:
             image.titles, image.resolutions = image.titles | wanted, image.resolutions | sizes
+            image.visibilities = image.visibilities | shown
             image.uncertain += 1
 
     def _delete(self, image: ExpectedImage) -> None:

@@ -14,6 +14,13 @@ from image_api.core.uploads import NewImage
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 
+_numbers = count(1)
+
+
+def another_image(size_bytes: int = 1234) -> NewImage:
+    key = f"storage/{next(_numbers):032x}/original.png"
+    return NewImage("photo.png", "shared", key, "image/png", size_bytes, 640, 480)
+
 
 class Accepting:
     """Users make themselves known by their first change."""

@@ -127,7 +127,9 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
             keys = re.findall(rb'name="key"\s+(\S+)', body)
             return [("s3:PutObject", f"{_BUCKET}/{key.decode()}") for key in keys]
         case "PUT", True, _:
-            return [("s3:PutObject", f"{_BUCKET}/{key}")]
+            source = unquote(headers.get("x-amz-copy-source", "")).partition("/")[2]
+            reads = [("s3:GetObject", f"{_BUCKET}/{source}")] if source else []
+            return [*reads, ("s3:PutObject", f"{_BUCKET}/{key}")]
         case "GET", True, _:
             return [("s3:GetObject", f"{_BUCKET}/{key}")]
         case "HEAD", False, _:

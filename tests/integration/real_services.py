@@ -19,8 +19,10 @@ from tests.variables import ROOT, variables_without_settings
 from tests.waiting import eventually
 
 TABLES = (
+    "account_usage",
     "changes",
     "changes_in_broker",
+    "direct_uploads",
     "images",
     "idempotency_keys",
     "image_totals",
@@ -30,6 +32,7 @@ TABLES = (
     "renditions",
     "searchable_titles",
     "sign_in_failures",
+    "sign_in_networks",
     "users",
 )
 

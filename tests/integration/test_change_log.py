@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,11 +17,14 @@ from pg8000.native import Connection
 from image_api.core import events
 from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, StoredRendition, Work
 from image_api.core.events import Event
+from image_api.core.images import Caller
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.processing import PostgresChangeLog
+from image_api.settings import AccountLimits
 from tests.fakes import FakeChangeLog
-from tests.integration.accepting import Accepting, age, changes
+from tests.integration.accepting import Accepting, age, another_image, changes
+from tests.waiting import eventually
 
 MESSAGE_ID = events.new_id()
 
@@ -52,6 +57,15 @@ def make_log(
 @pytest.fixture
 def accept(database: Database, add_user: Callable[[str], int]) -> Accepting:
     return Accepting(database, add_user)
+
+
+def beside_original(work: Work) -> list[StoredRendition]:
+    assert work.image is not None
+    folder = work.image.original_key.rpartition("/")[0]
+    return [
+        replace(rendition, object_key=f"{folder}/1/{rendition.object_key.rpartition('/')[2]}")
+        for rendition in renditions()
+    ]
 
 
 def renditions(width: int = 640, folder: str = "1") -> list[StoredRendition]:
@@ -338,6 +352,127 @@ def test_what_failed_is_reopened_once_and_only_as_the_last_word(
     assert sql.run("SELECT status, applied_sequence FROM images") == [["failed", 1]]
 
 
+def visibility(sql: Connection) -> Any:
+    return sql.run("SELECT visibility FROM images")[0][0]
+
+
+def test_to_hide_an_image_is_done_with_the_answer_and_nothing_earlier_undoes_it(
+    log: PostgresChangeLog, accept: Accepting, sql: Connection
+) -> None:
+    image_id = accept.upload().image_id
+    accept.update(image_id, visibility="shared")
+    accept.update(image_id, visibility="private")
+    assert visibility(sql) == "private"
+    for _ in range(2):
+        assert completed(log) is not None
+        assert visibility(sql) == "private"
+    # Nor does it matter what becomes of the change itself.
+    log.fail(begun(log), events.UPDATE_FAILED, "why")
+    assert visibility(sql) == "private"
+    accept.update(image_id, visibility="shared")
+    assert visibility(sql) == "private"
+    assert completed(log) is not None
+    assert visibility(sql) == "shared"
+
+
+def test_what_is_shown_at_the_very_moment_in_which_it_is_hidden_stays_hidden(
+    make_database: Callable[[], Database],
+    log: PostgresChangeLog,
+    accept: Accepting,
+    sql: Connection,
+) -> None:
+    image_id = accept.upload().image_id
+    assert completed(log) is not None
+    accept.update(image_id, visibility="shared")
+    showing = begun(log)
+    hiding = make_database()
+    with ThreadPoolExecutor(1) as threads:
+        with hiding.transaction():
+            caller = Caller(accept.user_id("Ada"), "request-1")
+            PostgresImageRecords(hiding).accept_update(caller, image_id, {"visibility": "private"})
+            shown = threads.submit(log.complete, showing, events.UPDATE_COMPLETED, [])
+            eventually(lambda: waiting_for_locks(sql) == 1, "the change waits for the image")
+        assert shown.result() is not None
+    assert visibility(sql) == "private"
+
+
+def waiting_for_locks(sql: Connection) -> int:
+    ((number,),) = sql.run(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return int(number)
+
+
+def test_the_bytes_of_an_image_are_its_original_and_whatever_was_made_of_it(
+    log: PostgresChangeLog, accept: Accepting, sql: Connection
+) -> None:
+    def stored() -> Any:
+        return sql.run("SELECT bytes FROM account_usage")[0][0]
+
+    image_id = accept.upload().image_id
+    assert stored() == 1234
+    completed(log)
+    assert stored() == 1234 + 99 + 9
+    accept.update(image_id, title="new")
+    completed(log, of=[])
+    assert stored() == 1234 + 99 + 9
+    accept.update(image_id, resolution="1x1")
+    # An original with nothing to remove from it is its own rendition.
+    image, thumbnail = renditions()
+    ((original,),) = sql.run("SELECT original_key FROM images")
+    completed(log, of=[replace(image, object_key=original, size_bytes=1234), thumbnail])
+    assert stored() == 1234 + 9
+
+
+def test_whoever_accepts_and_settles_side_by_side_waits_for_nobody_in_a_circle(
+    make_log: Callable[[], PostgresChangeLog],
+    make_database: Callable[[], Database],
+    accept: Accepting,
+    sql: Connection,
+) -> None:
+    image_ids = [accept.upload().image_id for _ in range(3)]
+    caller = Caller(accept.user_id("Ada"), "request-1")
+    every = AccountLimits(1000, 10**9, 1000, 1000)
+
+    def ask(database: Database) -> None:
+        records = PostgresImageRecords(database, every)
+        for turn in range(15):
+            image_id = image_ids[turn % 3]
+            wish = "private" if turn % 2 else "shared"
+            records.accept_update(caller, image_id, {"visibility": wish})
+            if turn % 5 == 4:
+                added = records.accept_upload(caller, another_image())
+                records.accept_delete(caller, added.image_id)
+
+    def settle(log: PostgresChangeLog) -> None:
+        while not asked.is_set():
+            for work in filter(None, [log.begin(events.new_id(), 0, crashed=False)]):
+                if work.event.type == events.DELETE_REQUESTED:
+                    log.remove(work, events.DELETE_COMPLETED)
+                elif work.event.sequence % 3:
+                    log.complete(work, events.UPDATE_COMPLETED, renditions())
+                else:
+                    log.fail(work, events.UPDATE_FAILED, "why")
+
+    asked = threading.Event()
+    with ThreadPoolExecutor(8) as threads:
+        settling = [threads.submit(settle, make_log()) for _ in range(4)]
+        asking = [threads.submit(ask, make_database()) for _ in range(4)]
+        try:
+            for each in asking:
+                each.result()
+        finally:
+            asked.set()
+        for each in settling:
+            each.result()
+    assert sql.run("SELECT images, bytes, unfinished_changes FROM account_usage") == sql.run(
+        "SELECT count(*) FILTER (WHERE deleted_at IS NULL), "
+        "(sum(coalesce(stored_bytes, size_bytes)) FILTER (WHERE deleted_at IS NULL))::bigint, "
+        "sum(accepted_sequence - applied_sequence)::bigint FROM images"
+    )
+
+
 def test_a_stranger_is_not_in_the_log(log: PostgresChangeLog, accept: Accepting) -> None:
     upload = accept.upload()
     assert log.look_up([stranger(upload)]) == {}
@@ -351,12 +486,18 @@ def stranger(event: Event) -> Event:
     )
 
 
+WISHES = {
+    "title": {"title": "new"},
+    "size": {"resolution": "10x10"},
+    "hide": {"visibility": "private"},
+    "show": {"visibility": "shared", "resolution": "9x9"},
+}
 OPERATIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("accept"), st.sampled_from(["upload", "title", "size", "delete"])),
+        st.tuples(st.just("accept"), st.sampled_from(["upload", *WISHES, "delete"])),
         st.tuples(st.just("begin"), st.booleans()),
         st.tuples(
-            st.sampled_from(["complete", "fail", "remove", "postpone", "again", "reopen"]),
+            st.sampled_from(["complete", "fail", "remove", "postpone", "again", "reopen", "move"]),
             st.integers(0, 3),
         ),
         st.tuples(st.sampled_from(["free", "wait"]), st.just(0)),
@@ -377,8 +518,7 @@ def test_the_fake_that_unit_tests_use_behaves_as_postgres_does(
     sql: Connection,
     operations: list[tuple[str, Any]],
 ) -> None:
-    sql.run("TRUNCATE users, images, searchable_titles RESTART IDENTITY CASCADE")
-    sql.run("TRUNCATE changes RESTART IDENTITY")
+    sql.run("TRUNCATE users, images, changes, searchable_titles RESTART IDENTITY CASCADE")
     both = Both(log, Accepting(database, add_user), sql)
     for operation, argument in operations:
         getattr(both, operation)(argument)
@@ -410,7 +550,7 @@ class Both:
             real = self._accepting.delete(owned[0])
             fake = self._fake.accept_delete(owned[0])
         else:
-            changes = {"title": "new"} if what == "title" else {"resolution": "10x10"}
+            changes = WISHES[what]
             real = self._accepting.update(owned[0], **changes)
             fake = self._fake.accept_update(owned[0], changes)
         self._accepted.append((self._fake.changes[fake.id].event, real))
@@ -427,10 +567,25 @@ class Both:
             self._last_user_id = works[0].user_id
 
     def complete(self, number: int) -> None:
-        self._settle(number, lambda log, work: log.complete(work, "done", renditions()))
+        self._settle(number, lambda log, work: log.complete(work, "done", beside_original(work)))
 
     def again(self, number: int) -> None:
         self._settle(number, lambda log, work: log.complete(work, "done", []))
+
+    def move(self, number: int) -> None:
+        """As processing does before it settles what is not a removal."""
+        for position, (fake, real) in enumerate(self._begun[number : number + 1], number):
+            if fake.image is None or fake.event.type == events.DELETE_REQUESTED:
+                continue
+            key = fake.image.original_key
+            folder, new_folder = key.rpartition("/")[0] + "/", f"storage/{number}{len(key)}/"
+            works = []
+            for log, work in ((self._fake, fake), (self._real, real)):
+                moved = log.move(work.event.image_id, folder, new_folder)
+                works.append(replace(work, image=moved or work.image))
+                log.unexpose(work.event.image_id, key)
+            assert _shown(works[0]) == _shown(works[1])
+            self._begun[position] = (works[0], works[1])
 
     def fail(self, number: int) -> None:
         self._settle(number, lambda log, work: log.fail(work, "failed", "why"))
@@ -459,13 +614,13 @@ class Both:
 
     def compare(self) -> None:
         rows = self._sql.run(
-            "SELECT id, title, status, error, applied_sequence, rendered_at IS NOT NULL "
-            "FROM images ORDER BY id"
+            "SELECT id, title, status, error, applied_sequence, rendered_at IS NOT NULL, "
+            "visibility, original_key, exposed_key FROM images ORDER BY id"
         )
         assert rows == [
             [
                 *(image_id, image.title, image.status, image.error, image.applied_sequence),
-                image.rendered,
+                *(image.rendered, image.visibility, image.original_key, image.exposed_key),
             ]
             for image_id, image in sorted(self._fake.images.items())
         ]

@@ -126,7 +126,7 @@ def test_failed_sign_ins_are_refused_alike_and_then_throttled(api: Api, ada: str
         refused = [guess(username, address) for _ in range(5)]
         assert {response["statusCode"] for response in refused} == {401}
         assert {response["body"] for response in refused} == {
-            '{"detail":"The username or the password is wrong"}'
+            '{"detail":"The username or the password is wrong","code":"wrong_credentials"}'
         }
         throttled = guess(username, address)
         assert throttled["statusCode"] == 429
@@ -212,6 +212,52 @@ def test_a_direct_upload_becomes_an_image(api: Api, ada: str) -> None:
     assert body_of(api.call("direct_upload", complete)) == body_of(response)
 
 
+def test_an_account_that_has_what_it_may_is_told_so_and_when_to_return(
+    api: Api, ada: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("LIMIT_IMAGES", "2")
+    environment.setenv("LIMIT_UNFINISHED_CHANGES", "2")
+    environment.setenv("LIMIT_OPEN_DIRECT_UPLOADS", "1")
+    image_id = api.upload(ada)
+    api.upload(ada)
+    offers = [
+        api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=ada))
+        for _ in range(2)
+    ]
+    full = api.call("upload", upload_event(samples.png(), token=ada))
+    busy = api.update(ada, image_id, title="new")
+
+    assert (full["statusCode"], body_of(full)["code"]) == (403, "quota_exceeded")
+    assert [offer["statusCode"] for offer in offers] == [403, 403]
+    assert (busy["statusCode"], body_of(busy)["code"]) == (429, "too_much_under_way")
+    assert header_of(busy, "Retry-After") == "5"
+    assert api.delete(ada, image_id)["statusCode"] == 200
+
+
+def test_only_so_many_direct_uploads_are_open_at_a_time(
+    api: Api, ada: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("LIMIT_OPEN_DIRECT_UPLOADS", "1")
+    offers = [
+        api.call("direct_upload", proxy_event("POST", "/image/direct_upload", token=ada))
+        for _ in range(2)
+    ]
+    assert [offer["statusCode"] for offer in offers] == [200, 429]
+    assert body_of(offers[1])["code"] == "too_much_under_way"
+    assert 890 < int(header_of(offers[1], "Retry-After") or 0) <= 900
+
+
+def test_what_is_hidden_moves_with_the_rights_of_the_consumer(api: Api, ada: str, bob: str) -> None:
+    image_id = api.upload(ada)
+    api.consume()
+    before = api.get(bob, image_id)
+    api.update(ada, image_id, visibility="private")
+    hidden = api.call("get", proxy_event("GET", f"/image/{image_id}", token=bob))
+    assert hidden["statusCode"] == 404
+    assert api.consume() == {"applied": 1}
+    assert api.get(ada, image_id)["file_path"] != before["file_path"]
+
+
 def test_a_private_image_is_not_there_for_others(api: Api, ada: str, bob: str) -> None:
     image_id = api.upload(ada, visibility="private")
     asked = [
@@ -221,7 +267,9 @@ def test_a_private_image_is_not_there_for_others(api: Api, ada: str, bob: str) -
         api.call("get", proxy_event("GET", "/image/999999", token=bob)),
     ]
     assert {response["statusCode"] for response in asked} == {404}
-    assert {response["body"] for response in asked} == {'{"detail":"There is no such image"}'}
+    assert {response["body"] for response in asked} == {
+        '{"detail":"There is no such image","code":"image_not_found"}'
+    }
     assert body_of(api.list_images(bob)) == []
     assert [image["id"] for image in body_of(api.list_images(ada))] == [image_id]
 

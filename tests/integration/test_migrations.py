@@ -195,6 +195,23 @@ def counted(sql: Connection) -> dict[tuple[int, str, str], int]:
     }
 
 
+def usage(sql: Connection) -> list[list[Any]]:
+    """What the triggers kept of each account: images, bytes, unfinished changes."""
+    return sql.run(  # type: ignore[no-any-return]
+        "SELECT user_id, images, bytes, unfinished_changes FROM account_usage ORDER BY 1"
+    )
+
+
+def counted_usage(sql: Connection) -> list[list[Any]]:
+    return sql.run(  # type: ignore[no-any-return]
+        "SELECT u.id, count(i.id) FILTER (WHERE i.deleted_at IS NULL), "
+        "coalesce(sum(coalesce(i.stored_bytes, i.size_bytes)) "
+        "FILTER (WHERE i.deleted_at IS NULL), 0)::bigint, "
+        "coalesce(sum(i.accepted_sequence - i.applied_sequence), 0)::bigint "
+        "FROM users AS u LEFT JOIN images AS i ON i.user_id = u.id GROUP BY 1 ORDER BY 1"
+    )
+
+
 def insert(sql: Connection, user_id: int, visibility: str, count: int = 1) -> None:
     sql.run(
         "INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, "
@@ -230,6 +247,9 @@ def test_the_totals_are_true_after_any_changes(sql: Connection, seed: int) -> No
         "deleted_at = now()",
         "deleted_at = NULL",
         "title = 'other'",
+        "accepted_sequence = accepted_sequence + 2",
+        "applied_sequence = accepted_sequence",
+        "stored_bytes = id * 1000, size_bytes = 7",
     )
     for _ in range(60):
         user_id = chance.choice(users)
@@ -249,6 +269,7 @@ def test_the_totals_are_true_after_any_changes(sql: Connection, seed: int) -> No
             case _:
                 sql.run("DELETE FROM images WHERE id % 7 = :rest", rest=chance.randrange(7))
         assert totals(sql) == counted(sql)
+        assert usage(sql) == counted_usage(sql)
 
 
 def test_the_totals_of_a_rolled_back_change_are_rolled_back(sql: Connection) -> None:
@@ -259,6 +280,26 @@ def test_the_totals_of_a_rolled_back_change_are_rolled_back(sql: Connection) -> 
     sql.run("ROLLBACK")
     assert totals(sql) == counted(sql)
     assert totals(sql)[user_id, "shared", "processing"] == 1
+
+
+def test_what_accounts_use_is_counted_once_by_the_migration(empty_database_url: str) -> None:
+    image_migrations.upgrade(empty_database_url, "0004")
+    sql = connect(empty_database_url)
+    try:
+        users = add_users(sql, 3)
+        for user_id in users[:2]:
+            insert(sql, user_id, "shared", 5)
+        sql.run("UPDATE images SET deleted_at = now(), accepted_sequence = 2 WHERE id % 3 = 0")
+        sql.run("UPDATE images SET size_bytes = 1000, applied_sequence = 1 WHERE id % 4 = 0")
+        image_migrations.upgrade(empty_database_url)
+        assert usage(sql) == counted_usage(sql)
+        sql.run("DELETE FROM images")
+        assert usage(sql) == [[user_id, 0, 0, 0] for user_id in users]
+        # With the user everything goes that belongs to them.
+        sql.run("DELETE FROM users")
+        assert usage(sql) == []
+    finally:
+        sql.close()
 
 
 def test_users_who_add_images_side_by_side_neither_lose_counts_nor_deadlock(
@@ -286,6 +327,7 @@ def test_users_who_add_images_side_by_side_neither_lose_counts_nor_deadlock(
     with ThreadPoolExecutor(len(users)) as threads:
         list(threads.map(work, users))
     assert totals(sql) == counted(sql)
+    assert usage(sql) == counted_usage(sql)
 
 
 @pytest.mark.parametrize(

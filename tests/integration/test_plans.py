@@ -42,6 +42,13 @@ FROM generate_series(1, {images}) AS n;
 
 INSERT INTO inbox SELECT gen_random_uuid() FROM generate_series(1, 20000);
 
+INSERT INTO direct_uploads SELECT 1 + n % 1001, n, now() + interval '1 day'
+FROM generate_series(1, 5000) AS n;
+INSERT INTO sign_in_networks SELECT 1 + n % 1001, sha256(n::text::bytea)
+FROM generate_series(1, 20000) AS n;
+INSERT INTO sign_in_failures SELECT sha256(n::text::bytea), 5, 1, now(), '-infinity'
+FROM generate_series(1, 20000) AS n;
+
 INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
                      published_at, settled_at, outcome, attempts, outcome_id, outcome_type,
                      outcome_data, outcome_published_at)
@@ -167,6 +174,49 @@ def _read_by(node: dict[str, Any]) -> int:
 
 
 NOBODY = "00000000-0000-0000-0000-000000000001"
+ACCEPTED: dict[str, Any] = {
+    "user_id": 7,
+    "image_id": 6,
+    "claim_ids": [NOBODY],
+    "event_id": NOBODY,
+    "event_type": "x",
+    "data": "{}",
+    "correlation_id": "c",
+    "hides": True,
+    "renders": True,
+    "upload_id": "u",
+    "title": "t",
+    "visibility": "shared",
+    "original_key": "k",
+    "content_type": "image/png",
+    "size_bytes": 1,
+    "width": 1,
+    "height": 1,
+    "frames": 1,
+    "ttl_seconds": 1,
+    "limit_images": 1000,
+    "limit_bytes": 10**9,
+    "limit_unfinished_changes": 10**6,
+    "limit_open": 20,
+}
+ACCEPTING = {
+    "accept upload": images._ACCEPT_UPLOAD,
+    "accept update": images._ACCEPT_UPDATE,
+    "accept delete": images._ACCEPT_DELETE,
+    "admission": images._ADMISSION,
+    "lock usage": images._LOCK_USAGE,
+    "offer": images._OFFER,
+    "frames": images._FRAMES,
+}
+SIGNING_IN: dict[str, Any] = {
+    **{f"{what}_key": what for what in ("pair", "network", "name")},
+    **{f"per_{what}": 5 for what in ("pair", "network", "name")},
+    "username_key": "7",
+    "user_id": 7,
+    "network": "n",
+    "window_seconds": 900,
+}
+SIGN_IN = {"begin sign-in": users._BEGIN_SIGN_IN, "succeed": users._SUCCEED}
 # Each with how many rows it may read where it works on one change, or on so many.
 STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     **{
@@ -214,6 +264,14 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
             ("remove", processing._REMOVE),
         )
     },
+    "move": (
+        processing._MOVE,
+        {"image_id": 7, "folder": "a/", "new_folder": "b/"},
+        3,
+    ),
+    "unexpose": (processing._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
+    **{name: (statement, ACCEPTED, 8) for name, statement in ACCEPTING.items()},
+    **{name: (statement, SIGNING_IN, 6) for name, statement in SIGN_IN.items()},
     "is deleted": (processing._IS_DELETED, {"image_id": 7}, 1),
     "mark request": (changes._MARK_REQUEST, {"event_id": "{id}"}, 1),
     "mark outcome": (

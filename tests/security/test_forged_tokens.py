@@ -46,7 +46,7 @@ def assert_refused(client: ApiClient, token: str) -> None:
     ]
     for answer in answers:
         assert answer.status_code == 401, answer.text
-        assert answer.json().keys() == {"detail"}
+        assert answer.json().keys() == {"detail", "code"}
 
 
 def test_these_forgeries_would_be_good_with_the_secret(

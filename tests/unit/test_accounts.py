@@ -295,3 +295,21 @@ def test_a_hash_that_is_no_hash_lets_nobody_in() -> None:
     for username, password in (("ada", ""), ("bob", "plain text")):
         with pytest.raises(WrongCredentials):
             sign_in(records, username, password)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_attempts_are_counted_for_a_network(address: str, network: str) -> None:
+    records = FakeUserRecords()
+    with pytest.raises(WrongCredentials):
+        accounts.sign_in(records, SIGNER, Credentials(username="ada", password="wrong"), address)
+    assert records.attempts == [("ada", network)]

@@ -35,6 +35,7 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.InvalidRequest: errors.InvalidRequest("title", "The title is empty"),
     errors.UsernameTaken: errors.UsernameTaken(),
     errors.WrongCredentials: errors.WrongCredentials(),
+    errors.TooMuchUnderWay: errors.TooMuchUnderWay("20 direct uploads are begun", 7),
     errors.TooManyAttempts: errors.TooManyAttempts(60),
     errors.ImageNotFound: errors.ImageNotFound(),
     errors.UploadNotFound: errors.UploadNotFound(),
@@ -105,24 +106,25 @@ def private() -> Handler:
 def test_every_error_that_a_client_can_cause_has_a_status(
     kind: type[errors.ImageApiError],
 ) -> None:
-    mapped = any(ancestor in problems.STATUS_OF for ancestor in kind.__mro__)
+    mapped = any(ancestor in problems.ANSWERS for ancestor in kind.__mro__)
     assert mapped == (kind not in NOT_FOR_CLIENTS)
 
 
-@pytest.mark.parametrize("kind", list(problems.STATUS_OF), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(problems.ANSWERS), ids=lambda kind: kind.__name__)
 def test_an_error_is_answered_with_its_status_and_its_words(
     kind: type[errors.ImageApiError],
 ) -> None:
     error = EXAMPLES.get(kind) or kind("What is wrong, in words")
     response = get(raising(error))
-    assert response["statusCode"] == problems.STATUS_OF[kind]
+    assert response["statusCode"] == problems.ANSWERS[kind].status
     if isinstance(error, errors.InvalidRequest):
         assert body_of(response) == {
             "detail": "Validation error",
+            "code": "validation_error",
             "errors": [{"field": "title", "message": "The title is empty"}],
         }
     else:
-        assert body_of(response) == {"detail": error.detail}
+        assert body_of(response) == {"detail": error.detail, "code": problems.ANSWERS[kind].code}
     assert header_of(response, "Content-Type") == "application/json"
 
 
@@ -186,7 +188,7 @@ def test_a_broken_rule_names_field_and_rule(
     response = echo(proxy_event("POST", "/thing", json_body=body), CONTEXT)
     assert response["statusCode"] == 400
     answer = body_of(response)
-    assert set(answer) == {"detail", "errors"}
+    assert set(answer) == {"detail", "code", "errors"}
     assert answer["detail"] == "Validation error"
     assert {problem["field"] for problem in answer["errors"]} == set(problems)
     for problem in answer["errors"]:
@@ -357,7 +359,7 @@ def test_an_id_that_nothing_can_have_is_not_found(private: Handler, thing_id: st
     )
     response = private(event, CONTEXT)
     assert response["statusCode"] == 404
-    assert set(body_of(response)) == {"detail"}
+    assert set(body_of(response)) == {"detail", "code"}
 
 
 def test_who_asks_is_settled_before_anything_of_the_request_is_read(private: Handler) -> None:
@@ -371,7 +373,7 @@ def test_who_asks_is_settled_before_anything_of_the_request_is_read(private: Han
         assert response["statusCode"] == 401
         assert header_of(response, "WWW-Authenticate") == "Bearer"
         assert header_of(response, "Content-Type") == "application/json"
-        assert set(body_of(response)) == {"detail"}
+        assert set(body_of(response)) == {"detail", "code"}
 
 
 def test_a_good_token_says_who_asks_whatever_the_headers_case(private: Handler) -> None:
@@ -406,7 +408,7 @@ def test_a_function_with_tokens_does_not_start_without_a_good_secret(
 def test_a_path_that_the_function_does_not_know_is_not_found(echo: Handler) -> None:
     response = echo(proxy_event("GET", "/nowhere"), CONTEXT)
     assert response["statusCode"] == 404
-    assert set(body_of(response)) == {"detail"}
+    assert set(body_of(response)) == {"detail", "code"}
 
 
 def answers(private: Handler, echo: Handler) -> list[dict[str, Any]]:
@@ -547,5 +549,5 @@ def test_a_log_line_of_an_outage_names_the_cause_and_not_its_text(
 
 def test_documented_errors_have_the_shape_of_their_answers() -> None:
     documented: Callable[..., Any] = problems.documented
-    statuses = {*problems.STATUS_OF.values()}
+    statuses = {answer.status for answer in problems.ANSWERS.values()}
     assert set(documented(problems.Problem, *statuses)) == {200, *statuses}

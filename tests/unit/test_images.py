@@ -293,3 +293,26 @@ def test_control_characters_are_those_of_unicode() -> None:
         assert unicodedata.category(chr(code)) == "Cc"
         with pytest.raises(ValueError, match=r"control character|empty"):
             images.checked_title(f"a{chr(code)}b")
+
+
+@pytest.mark.parametrize("resolution", ["5000x4000", "1000x1000"])
+def test_a_size_that_so_many_frames_cannot_have_is_refused(
+    records: FakeImageRecords, sink: RecordingSink, resolution: str
+) -> None:
+    image_id = accepted_image(records)
+    records.images[image_id]["frames"] = 101
+    changes = Changes(resolution=resolution, visibility="private")
+    with pytest.raises(InvalidRequest, match=f"101 frames of {resolution}"):
+        editing.update(records, sink, Caller(ADA, ""), image_id, changes)
+    assert sink.events == []
+
+
+@pytest.mark.parametrize(
+    ("frames", "resolution"), [(1, "8000x6000"), (None, "8000x6000"), (100, "1000x1000")]
+)
+def test_a_size_that_can_be_made_is_accepted(
+    records: FakeImageRecords, sink: RecordingSink, frames: int | None, resolution: str
+) -> None:
+    image_id = accepted_image(records)
+    records.images[image_id]["frames"] = frames
+    assert editing.update(records, sink, Caller(ADA, ""), image_id, Changes(resolution=resolution))

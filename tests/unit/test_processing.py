@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import pytest
 
 from image_api.core import events, processing
+from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from tests.unit.consumer_bench import DEAD, Bench, away, rendered
 from tests.waiting import PATIENCE_SECONDS
@@ -77,11 +79,115 @@ def test_a_resolution_that_a_later_change_replaces_is_not_rendered(bench: Bench)
 def test_a_title_or_a_visibility_renders_nothing(bench: Bench) -> None:
     image_id = bench.ready_image()
     bench.storage.operations.clear()
-    bench.process(bench.accept_update(image_id, title="new", visibility="private"))
+    bench.process(bench.accept_update(image_id, title="new", visibility="shared"))
     image = bench.image(image_id)
-    assert (image.title, image.visibility) == ("new", "private")
+    assert (image.title, image.visibility) == ("new", "shared")
     assert set(image.renditions) == {"image", "thumbnail"}
     assert bench.storage.operations == []
+
+
+def test_what_was_hidden_lies_under_other_keys_and_nothing_is_left_under_the_old_ones(
+    bench: Bench,
+) -> None:
+    image_id = bench.ready_image()
+    image, before = bench.image(image_id), dict(bench.storage.objects)
+    bench.process(bench.accept_update(image_id, visibility="private", title="new"))
+    served = {rendition.object_key for rendition in image.renditions.values()}
+    assert set(bench.storage.objects) == {image.original_key, *served}
+    assert not bench.storage.objects.keys() & before.keys()
+    assert sorted(bench.storage.objects.values()) == sorted(before.values())
+    assert (image.status, image.title, image.exposed_key) == ("ready", "new", None)
+    # It is where it was when it is hidden again: nobody else knows that.
+    there = dict(bench.storage.objects)
+    bench.process(bench.accept_update(image_id, visibility="private"))
+    assert bench.storage.objects == there
+
+
+@pytest.mark.parametrize("operation", ["copy", "delete", "get", "put"])
+def test_what_was_hidden_moves_although_the_storage_fails_in_the_middle(
+    bench: Bench, operation: str
+) -> None:
+    image_id = bench.ready_image()
+    image, before = bench.image(image_id), set(bench.storage.objects)
+    update = bench.accept_update(image_id, visibility="private", resolution="10x10")
+    for times in range(1, 3):
+        bench.storage.fault = _on_call(times, operation)
+        bench.process(update)
+        bench.log.now += 600
+    bench.storage.fault = lambda _operation, _key: None
+    bench.process(update)
+    served = {rendition.object_key for rendition in image.renditions.values()}
+    assert set(bench.storage.objects) == {image.original_key, *served}
+    assert not bench.storage.objects.keys() & before
+    assert (image.status, image.exposed_key) == ("ready", None)
+
+
+def test_an_image_whose_change_failed_is_hidden_and_moves_all_the_same(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    image, before = bench.image(image_id), set(bench.storage.objects)
+    bench.process(bench.accept_update(image_id, visibility="private", resolution="damaged"))
+    assert (image.status, image.visibility) == ("failed", "private")
+    assert not bench.storage.objects.keys() & before
+
+
+def test_an_image_without_its_file_can_be_hidden(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    del bench.storage.objects[bench.image(image_id).original_key]
+    counts = bench.process(bench.accept_update(image_id, visibility="private"))
+    assert counts == {"applied": 1}
+    assert bench.image(image_id).exposed_key is None
+
+
+def test_what_is_deleted_before_it_has_moved_is_gone_from_both_places(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    hide = bench.accept_update(image_id, visibility="private")
+    bench.storage.fault = away("delete")
+    bench.process(hide)
+    assert len(bench.storage.objects) == 4
+    bench.storage.fault = lambda _operation, _key: None
+    bench.process(bench.accept_delete(image_id))
+    assert bench.storage.objects == {}
+
+
+def test_what_is_deleted_while_it_moves_is_gone_from_both_places(bench: Bench) -> None:
+    image_id = bench.ready_image()
+
+    def delete(operation: str, _key: str) -> None:
+        if operation == "copy" and not bench.image(image_id).deleted:
+            removals.append(bench.accept_delete(image_id))
+
+    removals: list[events.Event] = []
+    bench.storage.fault = delete
+    bench.process(bench.accept_update(image_id, visibility="private"))
+    bench.process(*removals)
+    assert bench.storage.objects == {}
+
+
+def test_showing_it_again_before_it_was_hidden_does_not_show_it(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    image = bench.image(image_id)
+    changes = [
+        bench.accept_update(image_id, visibility=visibility)
+        for visibility in ("private", "shared", "private")
+    ]
+    seen = []
+    for change in changes:
+        bench.process(change)
+        seen.append(image.visibility)
+    assert seen == ["private"] * 3
+    bench.process(bench.accept_update(image_id, visibility="shared"))
+    assert image.visibility == "shared"
+
+
+def _on_call(times: int, operation: str) -> Callable[[str, str], None]:
+    """Fails the call of this operation that is the `times`-th."""
+    calls = count(1)
+
+    def fail(called: str, _key: str) -> None:
+        if called == operation and next(calls) == times:
+            raise ServiceUnavailable("away")
+
+    return fail
 
 
 def test_what_an_update_replaces_is_deleted_and_the_original_never(bench: Bench) -> None:

@@ -217,3 +217,10 @@ def test_a_deployment_is_checked_for_every_setting_it_needs(
     only(**{key: value for key, value in application.ENVIRONMENT.items() if key != name})
     with pytest.raises(ConfigurationError):
         settings.load_all()
+
+
+def test_the_limits_of_an_account_are_settings(only: Callable[..., None]) -> None:
+    only()
+    assert settings.account_limits() == settings.AccountLimits(100_000, 50_000_000_000, 1000, 20)
+    only(LIMIT_IMAGES="1", LIMIT_BYTES="2", LIMIT_UNFINISHED_CHANGES="0")
+    assert settings.account_limits() == settings.AccountLimits(1, 2, 0, 20)

@@ -107,7 +107,7 @@ def test_every_other_path_is_not_found_whatever_the_method(
         for method in METHODS:
             response = handler(proxy_event(method, path), CONTEXT)
             assert response["statusCode"] == 404, method
-            assert body_of(response).keys() == {"detail"}
+            assert body_of(response).keys() == {"detail", "code"}
 
 
 def test_a_method_that_a_path_does_not_have_is_told_the_right_one(

@@ -9,8 +9,11 @@ from image_api.core.images import Caller
 from image_api.core.uploads import UploadDetails
 from image_api.errors import (
     FileTooLarge,
+    ImageApiError,
     NotAnImage,
+    QuotaExceeded,
     ServiceUnavailable,
+    TooMuchUnderWay,
     Unauthenticated,
     UploadNotFound,
 )
@@ -62,7 +65,7 @@ def test_an_upload_stores_the_bytes_before_the_row_names_them(
     (key,) = storage.objects
     assert storage.objects[key] == (b"bytes", "image/png")
     assert records.images[accepted.id]["file_path"] == key
-    assert records.log == ["require_user", "accept_upload"]
+    assert records.log == ["require_room", "accept_upload"]
     (event,) = sink.events
     assert (event.type, event.image_id, event.correlation_id) == (
         events.UPLOAD_REQUESTED,
@@ -248,3 +251,72 @@ def test_a_direct_upload_leaves_no_image_file_when_the_user_goes_meanwhile(
     with pytest.raises(Unauthenticated):
         complete(records, storage, offer.upload_id)
     assert [key for key in storage.objects if key.startswith("storage/")] == []
+
+
+REFUSALS = [QuotaExceeded("as many as it may"), TooMuchUnderWay("too many", 5)]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
+def test_what_an_account_has_no_room_for_is_not_even_stored(
+    records: FakeImageRecords, refusal: ImageApiError
+) -> None:
+    storage = FakeStorage()
+    records.refusal = refusal
+    with pytest.raises(type(refusal)):
+        upload(records, storage=storage)
+    assert storage.operations == []
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
+def test_what_others_left_no_room_for_meanwhile_is_removed_again(
+    records: FakeImageRecords, refusal: ImageApiError
+) -> None:
+    storage = FakeStorage()
+    records.refusal, records.refuses = refusal, "accept_upload"
+    with pytest.raises(type(refusal)):
+        upload(records, storage=storage)
+    assert [operation for operation, _ in storage.operations] == ["put", "delete"]
+    assert storage.objects == {}
+
+
+def test_a_repetition_is_answered_although_there_is_no_room_any_more(
+    records: FakeImageRecords,
+) -> None:
+    caller = Caller(ADA, "request-1", idempotency_key="k")
+    details = UploadDetails(filename=None, title="photo.png", visibility="shared")
+
+    def ask() -> uploads.UploadAccepted:
+        return uploads.upload(records, FakeStorage(), RecordingSink(), caller, b"bytes", details)
+
+    first = ask()
+    records.refusal = REFUSALS[0]
+    assert ask() == first
+
+
+def test_a_refused_offer_hands_out_no_form(records: FakeImageRecords) -> None:
+    records.refusal, records.refuses = REFUSALS[1], "offer_direct_upload"
+    with pytest.raises(TooMuchUnderWay):
+        uploads.offer_direct_upload(records, FakeStorage(), ADA)
+
+
+def test_a_direct_upload_that_found_no_room_can_be_completed_later(
+    records: FakeImageRecords,
+) -> None:
+    storage = FakeStorage()
+    upload_id = uploads.offer_direct_upload(records, storage, ADA).upload_id
+    storage.objects[f"incoming/{ADA}/{upload_id}"] = (b"bytes", "")
+    details = UploadDetails(filename=None, title=None, visibility="shared")
+
+    def complete() -> uploads.UploadAccepted:
+        caller = Caller(ADA, "request-1")
+        return uploads.complete_direct_upload(
+            records, storage, RecordingSink(), caller, upload_id, details
+        )
+
+    records.refusal, records.refuses = REFUSALS[0], "accept_upload"
+    with pytest.raises(QuotaExceeded):
+        complete()
+    assert records.offered == [upload_id]
+    records.refusal = None
+    assert complete().id == 1
+    assert records.offered == []

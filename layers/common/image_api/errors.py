@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain; `web.problems.STATUS_OF` gives each its status.
+"""What can go wrong, in the words of the domain; `web.problems.ANSWERS` gives each its status.
 
 ImageApiError
 ├── ConfigurationError            the deployment, not the client
@@ -9,6 +9,7 @@ ImageApiError
 ├── InvalidImage                  the uploaded bytes
 │   └── EmptyFile, NotAnImage, DamagedImage, UnsupportedFormat, TooManyPixels
 ├── FileTooLarge
+├── QuotaExceeded, TooMuchUnderWay   a limit of the account
 ├── ObjectMissing                 the storage lost a file
 └── ServiceUnavailable            a part does not answer: try again
 """
@@ -115,6 +116,18 @@ class TooManyPixels(InvalidImage):
 
 class FileTooLarge(ImageApiError):
     pass
+
+
+class QuotaExceeded(ImageApiError):
+    """The account stores as much as it may."""
+
+
+class TooMuchUnderWay(ImageApiError):
+    """The account has begun as much at a time as it may."""
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(f"{detail}; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ObjectMissing(ImageApiError):

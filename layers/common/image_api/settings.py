@@ -65,6 +65,16 @@ class RegistrationThrottle:
     window_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """What one account may have at a time; 0: as much as it likes."""
+
+    images: int = 0
+    bytes: int = 0
+    unfinished_changes: int = 0
+    open_direct_uploads: int = 0
+
+
 @cache
 def database_url() -> str:
     """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts."""
@@ -154,6 +164,16 @@ def registration_throttle() -> RegistrationThrottle:
 
 
 @cache
+def account_limits() -> AccountLimits:
+    return AccountLimits(
+        images=_number("LIMIT_IMAGES", 100_000, 0),
+        bytes=_number("LIMIT_BYTES", 50_000_000_000, 0),
+        unfinished_changes=_number("LIMIT_UNFINISHED_CHANGES", 1000, 0),
+        open_direct_uploads=_number("LIMIT_OPEN_DIRECT_UPLOADS", 20, 0),
+    )
+
+
+@cache
 def janitor() -> JanitorSettings:
     return JanitorSettings(
         min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
@@ -192,6 +212,7 @@ def load_all() -> None:
     tokens()
     sign_in_throttle()
     registration_throttle()
+    account_limits()
     janitor()
     changes_kept_days()
     default_visibility()

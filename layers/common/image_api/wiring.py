@@ -69,7 +69,7 @@ def user_records() -> PostgresUserRecords:
 def image_records() -> PostgresImageRecords:
     from image_api.postgres.images import PostgresImageRecords
 
-    return PostgresImageRecords(database())
+    return PostgresImageRecords(database(), settings.account_limits())
 
 
 @cache

@@ -65,6 +65,23 @@ class S3Storage:
         except ObjectMissing:
             return None
 
+    def copy(self, key: str, new_key: str) -> None:
+        """Within the storage, with what `put` said of it; raises ObjectMissing or
+        ServiceUnavailable.
+        """
+        try:
+            self._client.copy_object(
+                Bucket=self._bucket,
+                Key=new_key,
+                CopySource={"Bucket": self._bucket, "Key": key},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise ObjectMissing from error
+            raise ServiceUnavailable("The storage did not copy the file") from error
+        except BotoCoreError as error:
+            raise ServiceUnavailable("The storage did not copy the file") from error
+
     def presigned_post(
         self, key: str, max_bytes: int, ttl_seconds: int
     ) -> tuple[str, dict[str, str]]:

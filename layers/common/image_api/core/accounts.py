@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -104,16 +105,18 @@ class SignInAttempt:
 
 
 class UserRecords(Protocol):
-    def begin_registration(self, address: str) -> int:
+    def begin_registration(self, network: str) -> int:
         """Counts the attempt, whatever comes of it; the seconds to wait, or 0 if it may go on."""
 
-    def add(self, username: str, username_key: str, password_hash: str) -> int:
-        """The new user's id; raises UsernameTaken."""
+    def add(
+        self, username: str, username_key: str, password_hash: str, network: str | None = None
+    ) -> int:
+        """The new user's id; raises UsernameTaken. `network`: where they sign in with this."""
 
-    def begin_sign_in(self, username_key: str, address: str) -> SignInAttempt: ...
+    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt: ...
 
     def sign_in_succeeded(
-        self, username_key: str, address: str, user_id: int, new_password_hash: str | None
+        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
     ) -> None: ...
 
 
@@ -125,13 +128,15 @@ def register(
     records: UserRecords, tokens: TokenIssuer, registration: Registration, address: str
 ) -> AccessToken:
     """Raises UsernameTaken, or TooManyAttempts before any work is done."""
-    retry_after_seconds = records.begin_registration(address)
+    network = network_of(address)
+    retry_after_seconds = records.begin_registration(network)
     if retry_after_seconds > 0:
         raise TooManyAttempts(retry_after_seconds, of="registrations from this address")
     user_id = records.add(
         registration.username,
         _username_key(registration.username),
         _hasher.hash(registration.password),
+        network,
     )
     return AccessToken(access_token=tokens.issue(user_id))
 
@@ -140,8 +145,8 @@ def sign_in(
     records: UserRecords, tokens: TokenIssuer, credentials: Credentials, address: str
 ) -> AccessToken:
     """Raises WrongCredentials or TooManyAttempts, alike for names that exist and that do not."""
-    name_key = _username_key(credentials.username)
-    attempt = records.begin_sign_in(name_key, address)
+    name_key, network = _username_key(credentials.username), network_of(address)
+    attempt = records.begin_sign_in(name_key, network)
     if attempt.retry_after_seconds > 0:
         raise TooManyAttempts(attempt.retry_after_seconds)
     verified = _verify(attempt.password_hash or _hash_of_nobody(), credentials.password)
@@ -150,11 +155,24 @@ def sign_in(
     outdated = _hasher.check_needs_rehash(attempt.password_hash)
     records.sign_in_succeeded(
         name_key,
-        address,
+        network,
         attempt.user_id,
         _hasher.hash(credentials.password) if outdated else None,
     )
     return AccessToken(access_token=tokens.issue(attempt.user_id))
+
+
+def network_of(address: str) -> str:
+    """Whom attempts are counted for: of IPv6 a client has all the addresses of a /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _username_key(username: str) -> str:

@@ -19,11 +19,15 @@ CRASH_PAUSE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What processing needs to know of an image; `rendition_keys` are those served until now."""
+    """What processing needs to know of an image; `rendition_keys` are those served until now.
+
+    `exposed_key`: where its original lay when it was hidden; what lies there has to go.
+    """
 
     original_key: str
     rendered: bool
     rendition_keys: tuple[str, ...]
+    exposed_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,14 @@ class ChangeLog(Protocol):
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         """The image with all that was accepted before its removal and is void now."""
+
+    def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
+        """Everything of the image lies in another folder from now on (both end with a slash); None
+        when it does not lie in `folder`, or is about to go.
+        """
+
+    def unexpose(self, image_id: int, exposed_key: str) -> None:
+        """Nothing is left where it lay when it was hidden."""
 
     def is_deleted(self, image_id: int) -> bool:
         """Whether the image is gone or about to go."""

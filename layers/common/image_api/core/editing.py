@@ -7,17 +7,23 @@ from typing import Protocol
 
 from image_api.core.events import Event
 from image_api.core.idempotency import KeyRecords, fingerprint, once
-from image_api.core.images import Accepted, Caller, Changes, EventSink
-from image_api.errors import ImageNotFound
+from image_api.core.images import Accepted, Caller, Changes, EventSink, parse_resolution
+from image_api.errors import ImageNotFound, InvalidRequest, TooManyPixels
+from image_api.imaging import check_rendered_size
 
 
 class EditRecords(KeyRecords, Protocol):
-    """Each method raises Unauthenticated when the user is gone."""
+    """Those that accept raise Unauthenticated when the user is gone."""
+
+    def frames(self, user_id: int, image_id: int) -> int | None:
+        """Of the original; None when it is not known, or the image not this user's."""
 
     def accept_update(
         self, caller: Caller, image_id: int, changes: Mapping[str, str]
     ) -> Event | None:
-        """None for an image that is missing or somebody else's."""
+        """None for an image that is missing or somebody else's. To hide it takes effect with this,
+        whatever becomes of the rest. Raises QuotaExceeded or TooMuchUnderWay.
+        """
 
     def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
         """None for an image that is missing or somebody else's."""
@@ -30,10 +36,14 @@ def update(
     image_id: int,
     changes: Changes,
 ) -> Accepted:
-    """Raises ImageNotFound for a missing image and for somebody else's."""
+    """Raises ImageNotFound for a missing image and for somebody else's, and InvalidRequest for a
+    size that is too large for an animation of so many frames.
+    """
     wanted: dict[str, str] = changes.model_dump(exclude_none=True)
 
     def accept(claiming: Caller) -> int:
+        if changes.resolution is not None:
+            _check_frames(records.frames(caller.user_id, image_id), changes.resolution)
         return _published(sink, records.accept_update(claiming, image_id, wanted))
 
     accepted_id = once(records, caller, fingerprint("update", image_id, wanted), accept)
@@ -55,3 +65,10 @@ def _published(sink: EventSink, event: Event | None) -> int:
         raise ImageNotFound
     sink.publish(event)
     return event.image_id
+
+
+def _check_frames(frames: int | None, resolution: str) -> None:
+    try:
+        check_rendered_size(*parse_resolution(resolution), frames or 1)
+    except TooManyPixels as error:
+        raise InvalidRequest("resolution", error.detail) from error

@@ -21,6 +21,7 @@ class Report(BaseModel):
 
     status: Literal["ok", "unavailable"]
     detail: str | None = None
+    code: Literal["service_unavailable"] | None = None
     database: State
     broker: State
     storage: State
@@ -35,6 +36,7 @@ def examine(database: Part, broker: Part, storage: Part) -> Report:
     return Report(
         status="unavailable" if down else "ok",
         detail=f"Down: {', '.join(down)}" if down else None,
+        code="service_unavailable" if down else None,
         **states,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 from image_api.core import events, images
 from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.events import Event
-from image_api.errors import ServiceUnavailable
+from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.imaging import Fit, Rendition
 from image_api.imaging.pixels.rendering import render
 from image_api.observability import logger
@@ -30,6 +32,9 @@ class RenditionStore(Protocol):
     def get(self, key: str) -> bytes: ...
 
     def put(self, key: str, data: bytes, content_type: str) -> None: ...
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Raises ObjectMissing."""
 
     def delete(self, keys: list[str]) -> None: ...
 
@@ -55,10 +60,13 @@ class Processor:
         if event.type == events.DELETE_REQUESTED:
             if image is not None:
                 # The whole folder: a render that was given up may have left files no row names.
-                self._storage.delete_folder(_folder(image))
+                for key in {image.original_key, image.exposed_key or image.original_key}:
+                    self._storage.delete_folder(_folder_of(key))
             return self._finish(self._log().remove(work, _COMPLETED[event.type]), "applied")
         if image is None:
             return self.fail(work, _DELETED)
+        if image.exposed_key is not None:
+            image = self._withdraw(work, image, image.exposed_key)
         renditions = self._render(work, image)
         completed = self._log().complete(work, _COMPLETED[event.type], renditions)
         if completed is None:
@@ -71,6 +79,28 @@ class Processor:
         """Gives the change up, for the image's owner to read why."""
         failed = self._log().fail(work, _FAILED[work.event.type], reason)
         return self._finish([failed] if failed is not None else [], "failed")
+
+    def _withdraw(self, work: Work, image: ImageState, exposed_key: str) -> ImageState:
+        """Moves what others hold signed URLs of, so that these end now.
+
+        Each step can be repeated: the new folder follows from the change.
+        """
+        image_id = work.event.image_id
+        if image.original_key == exposed_key:
+            folder, new_folder = _folder(image), _moved_folder(exposed_key, work.event.id)
+            for key in sorted({image.original_key, *image.rendition_keys}):
+                # What is missing is as missing under any key.
+                with suppress(ObjectMissing):
+                    self._storage.copy(key, new_folder + key.removeprefix(folder))
+            moved = self._log().move(image_id, folder, new_folder)
+            if moved is None:
+                if self._log().is_deleted(image_id):
+                    self._storage.delete_folder(new_folder)
+                return image
+            image = moved
+        self._storage.delete_folder(_folder_of(exposed_key))
+        self._log().unexpose(image_id, exposed_key)
+        return image
 
     def _come_too_late(self, work: Work, image: ImageState) -> Outcome:
         """A removal waits for nothing, so what was stored meanwhile may have to go as well."""
@@ -133,7 +163,17 @@ class Processor:
 
 def _folder(image: ImageState) -> str:
     """Where everything of one image lies, with a slash at the end."""
-    return image.original_key.rpartition("/")[0] + "/"
+    return _folder_of(image.original_key)
+
+
+def _folder_of(original_key: str) -> str:
+    return original_key.rpartition("/")[0] + "/"
+
+
+def _moved_folder(original_key: str, event_id: str) -> str:
+    """Beside the old one; nobody can tell it from what they know of that."""
+    name = hashlib.sha256(f"{original_key} {event_id}".encode()).hexdigest()[:32]
+    return f"{_folder_of(original_key)[:-1].rpartition('/')[0]}/{name}/"
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:

@@ -24,8 +24,10 @@ from image_api.core.images import (
 from image_api.errors import (
     FileTooLarge,
     InvalidImage,
+    QuotaExceeded,
     RequestInProgress,
     ServiceUnavailable,
+    TooMuchUnderWay,
     Unauthenticated,
     UploadNotFound,
 )
@@ -83,15 +85,26 @@ class NewImage:
     size_bytes: int
     width: int
     height: int
+    frames: int = 1
 
 
 class UploadRecords(KeyRecords, Protocol):
-    """Each method raises Unauthenticated when the user is gone."""
+    """Each method raises Unauthenticated when the user is gone, and each but `require_user`
+    QuotaExceeded or TooMuchUnderWay when a limit of the account is reached.
+    """
 
     def require_user(self, user_id: int) -> None: ...
 
-    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
-        """Raises UploadNotFound when an image with this key exists."""
+    def require_room(self, user_id: int, size_bytes: int) -> None:
+        """As of now; what counts is the answer when the upload is accepted."""
+
+    def offer_direct_upload(self, user_id: int, upload_id: str, ttl_seconds: int) -> None:
+        """It is open until it is completed or its time is over."""
+
+    def accept_upload(self, caller: Caller, image: NewImage, upload_id: str | None = None) -> Event:
+        """Raises UploadNotFound when an image with this key exists. `upload_id`: of the direct
+        upload that this completes.
+        """
 
 
 class UploadStore(Protocol):
@@ -136,9 +149,9 @@ def upload(
     """Raises FileTooLarge, or what `identify` says of the bytes, before anything is kept."""
     check_upload_size(len(data))
     image = _measured(data, details, folder=uuid4().hex)
-    records.require_user(caller.user_id)
 
     def accept(claiming: Caller) -> int:
+        records.require_room(caller.user_id, len(data))
         return _accept(records, storage, sink, claiming, image, data)
 
     return _accepted(once(records, caller, _fingerprint("upload", details, data), accept))
@@ -147,8 +160,8 @@ def upload(
 def offer_direct_upload(
     records: UploadRecords, storage: DirectUploadStore, user_id: int
 ) -> DirectUploadOffer:
-    records.require_user(user_id)
     upload_id = uuid4().hex
+    records.offer_direct_upload(user_id, upload_id, DIRECT_UPLOAD_TTL_SECONDS)
     url, fields = storage.presigned_post(
         _incoming_key(user_id, upload_id), MAX_DIRECT_UPLOAD_BYTES, DIRECT_UPLOAD_TTL_SECONDS
     )
@@ -206,7 +219,7 @@ def _complete(
     except InvalidImage:
         storage.delete([incoming_key])
         raise
-    image_id = _accept(records, storage, sink, caller, image, data)
+    image_id = _accept(records, storage, sink, caller, image, data, upload_id)
     # The upload is accepted; what stays behind here the bucket's life cycle removes.
     with suppress(ServiceUnavailable):
         storage.delete([incoming_key])
@@ -223,6 +236,7 @@ def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
         size_bytes=len(data),
         width=header.width,
         height=header.height,
+        frames=header.frames,
     )
 
 
@@ -233,13 +247,14 @@ def _accept(
     caller: Caller,
     image: NewImage,
     data: bytes,
+    upload_id: str | None = None,
 ) -> int:
     """The object first: a row never speaks of one that is not there."""
     storage.put(image.original_key, data, image.content_type)
     try:
-        event = records.accept_upload(caller, image)
-    except (Unauthenticated, RequestInProgress):
-        # The account was deleted meanwhile, or the claim taken over: no row names this file.
+        event = records.accept_upload(caller, image, upload_id)
+    except (Unauthenticated, RequestInProgress, QuotaExceeded, TooMuchUnderWay):
+        # The account was deleted or filled meanwhile, or the claim taken over: no row names this.
         storage.delete([image.original_key])
         raise
     sink.publish(event)

@@ -52,6 +52,7 @@ class Header:
     extension: str
     width: int
     height: int
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +111,14 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
         raise TooManyPixels(
             f"The animation has {frames} frames of {width}x{height} pixels; at most "
             f"{MAX_ANIMATION_PIXELS // 1_000_000} megapixels over all frames are accepted"
+        )
+
+
+def check_rendered_size(width: int, height: int, frames: int) -> None:
+    """Refuse an animation that would take too much memory to encode anew: TooManyPixels."""
+    total = width * height * frames
+    if frames > 1 and (width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS):
+        raise TooManyPixels(
+            f"{frames} frames of {width}x{height} pixels are too many; choose a smaller "
+            f"size: at most {MAX_RENDERED_ANIMATION_PIXELS // 1_000_000} megapixels over all frames"
         )

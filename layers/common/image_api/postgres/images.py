@@ -14,9 +14,15 @@ from image_api.core import events
 from image_api.core.events import Event
 from image_api.core.images import Caller, FoundPage, ListQuery, Status
 from image_api.core.uploads import NewImage
-from image_api.errors import RequestInProgress, Unauthenticated, UploadNotFound
+from image_api.errors import (
+    QuotaExceeded,
+    RequestInProgress,
+    TooMuchUnderWay,
+    Unauthenticated,
+    UploadNotFound,
+)
 from image_api.postgres.changes import INSERT_CHANGE
-from image_api.postgres.database import UniqueViolation
+from image_api.postgres.database import Database, UniqueViolation
 from image_api.postgres.idempotency import (
     ANSWER_CLAIMS,
     HOLD_CLAIMS,
@@ -24,39 +30,141 @@ from image_api.postgres.idempotency import (
     PostgresKeyRecords,
 )
 from image_api.postgres.title_search import MOST_COUNTED, title_search
+from image_api.settings import AccountLimits
 
 _USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
 
 
-def _accept(changed: str) -> str:
+# Whoever waits for the lock sees what those before have counted, so that no limit is passed by
+# requests side by side. The image's lock comes before the account's, here and in the triggers.
+_USAGE_OF_USER = """
+    SELECT u.images, u.bytes, u.unfinished_changes FROM account_usage AS u
+    WHERE u.user_id = {user_id} FOR NO KEY UPDATE
+"""
+_REFUSES_UPLOAD = """
+    CASE WHEN u.images >= nullif(:limit_images::bigint, 0) THEN 'images'
+         WHEN u.bytes + :size_bytes::bigint > nullif(:limit_bytes::bigint, 0) THEN 'bytes'
+         WHEN u.unfinished_changes >= nullif(:limit_unfinished_changes::bigint, 0)
+         THEN 'unfinished_changes' END
+"""
+# A new size is new bytes, which are known only once they are there.
+_REFUSES_UPDATE = """
+    CASE WHEN :renders::boolean AND u.bytes >= nullif(:limit_bytes::bigint, 0) THEN 'bytes'
+         WHEN u.unfinished_changes >= nullif(:limit_unfinished_changes::bigint, 0)
+         THEN 'unfinished_changes' END
+"""
+_OWN_IMAGE = """
+    SELECT i.id, i.user_id FROM images AS i
+    WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
+    FOR NO KEY UPDATE
+"""
+
+
+def _accept(steps: str, refusal: str, changed: str) -> str:
     """`changed` yields what it accepts, if every claim of the request still holds."""
     return f"""
-WITH claim AS ({HOLD_CLAIMS}), changed AS ({changed}
+WITH claim AS ({HOLD_CLAIMS}), {steps}, changed AS ({changed}
 ), answered AS ({ANSWER_CLAIMS}), event AS ({INSERT_CHANGE})
-SELECT ({_USER_EXISTS}), {HOLDS_CLAIMS}, e.image_id, e.sequence, e.accepted_at
+SELECT ({_USER_EXISTS}), {HOLDS_CLAIMS}, {refusal}, e.image_id, e.sequence, e.accepted_at
 FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
 """
 
 
-_ACCEPT_UPLOAD = _accept(f"""
-    INSERT INTO images (user_id, title, visibility, original_key, object_key,
-                        content_type, size_bytes, width, height)
+_IS_ADMITTED = "(SELECT a.refusal IS NULL FROM admission AS a)"
+_REFUSAL = "(SELECT a.refusal FROM admission AS a)"
+
+_ACCEPT_UPLOAD = _accept(
+    f"""usage AS ({_USAGE_OF_USER.format(user_id=":user_id")}),
+admission AS (SELECT {_REFUSES_UPLOAD} AS refusal FROM usage AS u),
+used AS (
+    DELETE FROM direct_uploads AS d
+    WHERE d.user_id = :user_id AND d.upload_id = :upload_id::text
+      AND {HOLDS_CLAIMS} AND {_IS_ADMITTED})""",
+    _REFUSAL,
+    f"""
+    INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
+                        size_bytes, width, height, frames, original_bytes)
     SELECT u.id, :title, :visibility, :original_key, :original_key,
-           :content_type, :size_bytes, :width, :height
-    FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS}
-    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""")
+           :content_type, :size_bytes, :width, :height, :frames, :size_bytes
+    FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
+    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""",
+)
 
+# To hide is done at once, whatever becomes of the rest of the change: its processing moves what
+# was to be seen until now to other keys.
+_ACCEPT_UPDATE = _accept(
+    f"""found AS ({_OWN_IMAGE}),
+usage AS ({_USAGE_OF_USER.format(user_id="(SELECT f.user_id FROM found AS f)")}),
+admission AS (SELECT {_REFUSES_UPDATE} AS refusal FROM usage AS u)""",
+    _REFUSAL,
+    f"""
+    UPDATE images AS i
+    SET status = 'processing', error = NULL, updated_at = now(),
+        accepted_sequence = i.accepted_sequence + 1,
+        visibility = CASE WHEN :hides::boolean THEN 'private' ELSE i.visibility END,
+        hidden_sequence = CASE WHEN :hides::boolean THEN i.accepted_sequence + 1
+                               ELSE i.hidden_sequence END,
+        exposed_key = CASE WHEN :hides::boolean AND i.visibility <> 'private'
+                           THEN i.original_key ELSE i.exposed_key END
+    FROM found AS f
+    WHERE i.id = f.id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
+    RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence, :data::jsonb AS data""",
+)
 
-def _accept_change(assignments: str) -> str:
-    return _accept(f"""
-    UPDATE images
-    SET {assignments}, updated_at = now(), accepted_sequence = accepted_sequence + 1
-    WHERE id = :image_id AND user_id = :user_id AND deleted_at IS NULL AND {HOLDS_CLAIMS}
-    RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""")
+_ACCEPT_DELETE = _accept(
+    f"found AS ({_OWN_IMAGE})",
+    "NULL::text",
+    f"""
+    UPDATE images AS i
+    SET deleted_at = now(), updated_at = now(), accepted_sequence = i.accepted_sequence + 1
+    FROM found AS f
+    WHERE i.id = f.id AND {HOLDS_CLAIMS}
+    RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence, :data::jsonb AS data""",
+)
 
+# Read before the file is stored: what is refused anyway costs no storage.
+_ADMISSION = f"""
+SELECT ({_USER_EXISTS}),
+       (SELECT {_REFUSES_UPLOAD} FROM account_usage AS u WHERE u.user_id = :user_id)
+"""
 
-_ACCEPT_UPDATE = _accept_change("status = 'processing', error = NULL")
-_ACCEPT_DELETE = _accept_change("deleted_at = now()")
+_FRAMES = """
+SELECT i.frames FROM images AS i
+WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
+"""
+
+_LOCK_USAGE = _USAGE_OF_USER.format(user_id=":user_id")
+
+# A statement of its own, after the lock: it sees what those before have offered.
+_OFFER = f"""
+WITH expired AS (
+    DELETE FROM direct_uploads AS d WHERE d.user_id = :user_id AND d.expires_at <= now()
+), open AS (
+    SELECT count(*) AS uploads,
+           ceil(extract(epoch FROM min(d.expires_at) - now()))::integer AS wait_seconds
+    FROM direct_uploads AS d WHERE d.user_id = :user_id AND d.expires_at > now()
+), offered AS (
+    INSERT INTO direct_uploads (user_id, upload_id, expires_at)
+    SELECT u.user_id, :upload_id, now() + make_interval(secs => :ttl_seconds::integer)
+    FROM account_usage AS u, open AS o
+    WHERE u.user_id = :user_id AND ({_REFUSES_UPLOAD}) IS NULL
+      AND (:limit_open::integer = 0 OR o.uploads < :limit_open::integer)
+    RETURNING upload_id
+)
+SELECT ({_USER_EXISTS}),
+       (SELECT {_REFUSES_UPLOAD} FROM account_usage AS u WHERE u.user_id = :user_id),
+       (SELECT count(*) FROM offered), (SELECT o.wait_seconds FROM open AS o)
+"""
+
+_FORGET_OLD_OFFERS = """
+WITH forgotten AS (
+    DELETE FROM direct_uploads WHERE (user_id, upload_id) IN (
+        SELECT d.user_id, d.upload_id FROM direct_uploads AS d
+        WHERE d.expires_at < now() ORDER BY d.expires_at LIMIT :batch_size FOR UPDATE SKIP LOCKED)
+    RETURNING user_id
+)
+SELECT count(*) FROM forgotten
+"""
 
 # The fields in the order and the form in which clients see them. Postgres builds the JSON:
 # parsing rows in Python takes six times as long. `url` and `thumbnail_url` hold object keys here.
@@ -150,16 +258,65 @@ SELECT ({_USER_EXISTS}),
 
 
 _NO_CURSOR = 2**63 - 1
+# What is accepted now is usually done by then.
+_RETRY_AFTER_SECONDS = 5
 
 
 class PostgresImageRecords(PostgresKeyRecords):
     """What is accepted and what is shown; the keys of requests are in the same transactions."""
 
+    def __init__(self, database: Database, limits: AccountLimits | None = None) -> None:
+        """Without `limits` an account may have as much as it likes."""
+        super().__init__(database)
+        self._limits = limits or AccountLimits()
+
     def require_user(self, user_id: int) -> None:
         row = self._database.row(_USER_EXISTS, user_id=user_id)
         _require(row is not None and row[0])
 
-    def accept_upload(self, caller: Caller, image: NewImage) -> Event:
+    def require_room(self, user_id: int, size_bytes: int) -> None:
+        row = self._database.row(
+            _ADMISSION, user_id=user_id, size_bytes=size_bytes, **self._upload_limits()
+        )
+        assert row is not None
+        exists, refusal = row
+        _require(exists)
+        self._admit(refusal)
+
+    def offer_direct_upload(self, user_id: int, upload_id: str, ttl_seconds: int) -> None:
+        with self._database.transaction():
+            self._database.rows(_LOCK_USAGE, user_id=user_id)
+            row = self._database.row(
+                _OFFER,
+                user_id=user_id,
+                upload_id=upload_id,
+                ttl_seconds=ttl_seconds,
+                size_bytes=1,
+                limit_open=self._limits.open_direct_uploads,
+                **self._upload_limits(),
+            )
+        assert row is not None
+        exists, refusal, offered, wait_seconds = row
+        _require(exists)
+        self._admit(refusal)
+        if not offered:
+            raise TooMuchUnderWay(
+                f"{self._limits.open_direct_uploads} direct uploads of this account are begun and "
+                "not completed",
+                wait_seconds,
+            )
+
+    def frames(self, user_id: int, image_id: int) -> int | None:
+        row = self._database.row(_FRAMES, user_id=user_id, image_id=image_id)
+        return row[0] if row is not None else None
+
+    def forget_old_offers(self, batch_size: int) -> int:
+        """How many rows left."""
+        row = self._database.row(_FORGET_OLD_OFFERS, batch_size=batch_size)
+        assert row is not None
+        return int(row[0])
+
+    def accept_upload(self, caller: Caller, image: NewImage, upload_id: str | None = None) -> Event:
         data = {
             "user_id": caller.user_id,
             "object_key": image.original_key,
@@ -171,7 +328,13 @@ class PostgresImageRecords(PostgresKeyRecords):
         }
         try:
             event = self._accept(
-                _ACCEPT_UPLOAD, events.UPLOAD_REQUESTED, caller, data, **asdict(image)
+                _ACCEPT_UPLOAD,
+                events.UPLOAD_REQUESTED,
+                caller,
+                data,
+                upload_id=upload_id,
+                **asdict(image),
+                **self._upload_limits(),
             )
         except UniqueViolation as error:
             # Keys are random: it is an upload that was completed so long ago that its answer is
@@ -186,7 +349,15 @@ class PostgresImageRecords(PostgresKeyRecords):
     ) -> Event | None:
         data = {"user_id": caller.user_id, "changes": dict(changes)}
         return self._accept(
-            _ACCEPT_UPDATE, events.UPDATE_REQUESTED, caller, data, image_id=image_id
+            _ACCEPT_UPDATE,
+            events.UPDATE_REQUESTED,
+            caller,
+            data,
+            image_id=image_id,
+            hides=changes.get("visibility") == "private",
+            renders="resolution" in changes,
+            limit_bytes=self._limits.bytes,
+            limit_unfinished_changes=self._limits.unfinished_changes,
         )
 
     def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
@@ -240,8 +411,9 @@ class PostgresImageRecords(PostgresKeyRecords):
             **parameters,
         )
         assert row is not None
-        exists, holds_claims, image_id, sequence, accepted_at = row
+        exists, holds_claims, refusal, image_id, sequence, accepted_at = row
         _require(exists)
+        self._admit(refusal)
         if not holds_claims:
             # It took so long that the same request, sent again, has taken its place.
             raise RequestInProgress
@@ -250,6 +422,32 @@ class PostgresImageRecords(PostgresKeyRecords):
         return Event(
             event_id, event_type, image_id, sequence, data, caller.correlation_id, accepted_at
         )
+
+    def _upload_limits(self) -> dict[str, int]:
+        return {
+            "limit_images": self._limits.images,
+            "limit_bytes": self._limits.bytes,
+            "limit_unfinished_changes": self._limits.unfinished_changes,
+        }
+
+    def _admit(self, refusal: str | None) -> None:
+        match refusal:
+            case "images":
+                raise QuotaExceeded(
+                    f"This account has {self._limits.images} images, as many as it may: "
+                    "delete some first"
+                )
+            case "bytes":
+                raise QuotaExceeded(
+                    f"This account may store {self._limits.bytes / 1e9:g} GB, and this would be "
+                    "more: delete some images first"
+                )
+            case "unfinished_changes":
+                raise TooMuchUnderWay(
+                    f"{self._limits.unfinished_changes} changes of this account are not processed "
+                    "yet, as many as it may have at a time",
+                    _RETRY_AFTER_SECONDS,
+                )
 
 
 def _require(user_exists: bool) -> None:

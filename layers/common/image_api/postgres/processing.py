@@ -63,6 +63,11 @@ _IS_NEXT = """(i.id IS NULL OR c.type = 'image.delete.requested'
                OR c.sequence = i.applied_sequence + 1 AND i.deleted_at IS NULL)"""
 
 
+_STATE = """i.original_key, i.rendered_at IS NOT NULL,
+       (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text,
+       i.exposed_key"""
+
+
 def _begin(which: str) -> str:
     """One change of those that were begun before and did not end, or of all others.
 
@@ -113,8 +118,7 @@ SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
-       i.original_key, i.rendered_at IS NOT NULL,
-       (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text
+       {_STATE}
 FROM begun AS b LEFT JOIN images AS i ON i.id = b.image_id
 """
 
@@ -149,12 +153,19 @@ _COMPLETE = f"""
 WITH changed AS (
     UPDATE images AS i
     SET title = coalesce(:title, i.title),
-        visibility = coalesce(:visibility, i.visibility),
+        visibility = CASE WHEN i.hidden_sequence > :sequence THEN i.visibility
+                          ELSE coalesce(:visibility, i.visibility) END,
         status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'ready' END,
         error = NULL,
         updated_at = now(),
         applied_sequence = :sequence,
         rendered_at = coalesce(i.rendered_at, now()),
+        stored_bytes = coalesce(
+            coalesce(i.original_bytes, i.size_bytes)
+            + (SELECT sum(r.size_bytes) FILTER (WHERE r.object_key <> i.original_key)
+               FROM json_to_recordset(:renditions::json) AS r (
+                   object_key text, size_bytes bigint)),
+            i.stored_bytes),
         object_key = coalesce(n.object_key, i.object_key),
         content_type = coalesce(n.content_type, i.content_type),
         size_bytes = coalesce(n.size_bytes, i.size_bytes),
@@ -229,6 +240,28 @@ SELECT * FROM void UNION ALL SELECT * FROM settled
 
 _VOID = "The image was deleted"
 
+# The keys that it answers are those of its own step `renditions`, not of the table.
+_MOVE = f"""
+WITH moved AS (
+    UPDATE images AS i
+    SET original_key = :new_folder || substr(i.original_key, length(:folder) + 1),
+        object_key = :new_folder || substr(i.object_key, length(:folder) + 1)
+    WHERE i.id = :image_id AND i.deleted_at IS NULL
+      AND starts_with(i.original_key, :folder) AND starts_with(i.object_key, :folder)
+    RETURNING i.id, i.original_key, i.rendered_at, i.exposed_key
+), renditions AS (
+    UPDATE renditions AS r
+    SET object_key = :new_folder || substr(r.object_key, length(:folder) + 1)
+    FROM moved AS i WHERE r.image_id = i.id AND starts_with(r.object_key, :folder)
+    RETURNING r.image_id, r.object_key
+)
+SELECT {_STATE} FROM moved AS i
+"""
+
+_UNEXPOSE = """
+UPDATE images SET exposed_key = NULL WHERE id = :image_id AND exposed_key = :exposed_key
+"""
+
 _IS_DELETED = """
 SELECT NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id AND i.deleted_at IS NULL)
 """
@@ -294,6 +327,13 @@ class PostgresChangeLog:
         rows = self._written(_REMOVE, work, outcome_type, reason=None, void_reason=_VOID)
         return sorted((Event(*row) for row in rows), key=lambda event: event.sequence)
 
+    def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
+        row = self._database.row(_MOVE, image_id=image_id, folder=folder, new_folder=new_folder)
+        return _state(row) if row is not None else None
+
+    def unexpose(self, image_id: int, exposed_key: str) -> None:
+        self._database.rows(_UNEXPOSE, image_id=image_id, exposed_key=exposed_key)
+
     def is_deleted(self, image_id: int) -> bool:
         row = self._database.row(_IS_DELETED, image_id=image_id)
         return row is not None and bool(row[0])
@@ -327,8 +367,11 @@ class PostgresChangeLog:
 
 
 def _work(row: Row) -> Work:
-    user_id, failures, crashes, is_replaced, original_key, rendered, keys = row[7:]
-    image = None
-    if original_key is not None:
-        image = ImageState(original_key, rendered, tuple(json.loads(keys or "[]")))
+    user_id, failures, crashes, is_replaced = row[7:11]
+    image = _state(row[11:]) if row[11] is not None else None
     return Work(Event(*row[:7]), user_id, failures, crashes, is_replaced, image)
+
+
+def _state(columns: Row) -> ImageState:
+    original_key, rendered, keys, exposed_key = columns
+    return ImageState(original_key, rendered, tuple(json.loads(keys or "[]")), exposed_key)

@@ -1,4 +1,4 @@
-"""The tables `users` and `sign_in_failures`."""
+"""The tables `users`, `sign_in_failures` and `sign_in_networks`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from image_api.postgres.database import Database, UniqueViolation
 from image_api.settings import RegistrationThrottle, SignInThrottle
 
 _INSERT = """
-INSERT INTO users (username, username_key, password_hash)
-VALUES (:username, :username_key, :password_hash)
-RETURNING id
+WITH added AS (
+    INSERT INTO users (username, username_key, password_hash)
+    VALUES (:username, :username_key, :password_hash)
+    RETURNING id
+), known AS (
+    INSERT INTO sign_in_networks (user_id, network)
+    SELECT a.id, :network::bytea FROM added AS a WHERE :network::bytea IS NOT NULL
+)
+SELECT a.id FROM added AS a
 """
 
 # Nothing is counted while the address has to wait, so that its wait ends with the window.
@@ -39,44 +45,88 @@ SELECT (SELECT count(*) FROM counted),
         WHERE f.key = :address_key::bytea)
 """
 
-# An attempt is counted before the password is looked at, so that guesses sent side by side
-# cannot slip past. The last allowed failure starts a wait, and each further one doubles it, up
-# to an hour. While it lasts nothing is counted: fewer than two rows come back from `attempted`.
-# Rows are locked in the order of their keys, so that two attempts cannot wait for each other.
-_BEGIN_SIGN_IN = """
-WITH attempted AS (
+# Each failure beyond the allowed ones doubles the wait, up to an hour.
+_DOUBLING = "2 ^ least(n.failures - excluded.allowed, 6)"
+
+
+def _counted(what: str, condition: str, factor: str = _DOUBLING) -> str:
+    """One attempt more, unless it has to wait: then nothing comes back.
+
+    The last allowed failure starts a wait, from which on nothing is counted until it is over.
+    """
+    return f"""
     INSERT INTO sign_in_failures AS f
         (key, allowed, failures, window_started_at, blocked_until)
-    SELECT k.key, k.allowed, 1, now(),
-           CASE WHEN k.allowed = 1 THEN now() + interval '1 minute' ELSE '-infinity' END
-    FROM (VALUES (:name_key::bytea, :per_name::integer),
-                 (:address_key::bytea, :per_address::integer)) AS k (key, allowed)
-    ORDER BY k.key
+    SELECT :{what}_key::bytea, :per_{what}::integer, 1, now(),
+           CASE WHEN :per_{what}::integer = 1 THEN now() + interval '1 minute'
+                ELSE '-infinity' END
+    WHERE {condition}
     ON CONFLICT (key) DO UPDATE SET
         (allowed, failures, window_started_at, blocked_until) = (
             SELECT excluded.allowed, n.failures,
                    CASE WHEN n.failures = 1 THEN now() ELSE f.window_started_at END,
                    CASE WHEN n.failures < excluded.allowed THEN '-infinity'
-                        ELSE now() + least(interval '1 hour', interval '1 minute'
-                             * 2 ^ least(n.failures - excluded.allowed, 6)) END
+                        ELSE now() + least(interval '1 hour', interval '1 minute' * {factor}) END
             FROM (SELECT CASE
                 WHEN greatest(f.window_started_at, f.blocked_until)
                      < now() - make_interval(secs => :window_seconds::integer) THEN 1
                 ELSE f.failures + 1 END AS failures) AS n)
     WHERE f.blocked_until <= now()
     RETURNING f.key
-)
+"""
+
+
+# An attempt is counted before the password is looked at, so that guesses sent side by side cannot
+# slip past: for this name from this network, then for this network, then for this name from
+# wherever its user has never signed in. Each is counted only where the one before let it pass, and
+# none while any has to wait, so that nobody prolongs somebody else's wait; and all lock their rows
+# in this order, so that no two attempts wait for each other.
+_BEGIN_SIGN_IN = f"""
+WITH known AS (
+    SELECT n.user_id FROM users AS u JOIN sign_in_networks AS n ON n.user_id = u.id
+    WHERE u.username_key = :username_key AND n.network = :network::bytea
+), keys (key) AS (
+    VALUES (:pair_key::bytea), (:network_key::bytea)
+    UNION ALL SELECT :name_key::bytea WHERE NOT EXISTS (SELECT FROM known)
+), blocked AS (
+    SELECT f.key FROM sign_in_failures AS f
+    WHERE f.key IN (SELECT k.key FROM keys AS k) AND f.blocked_until > now()
+), of_pair AS ({_counted("pair", "NOT EXISTS (SELECT FROM blocked)")}
+), of_network AS ({_counted("network", "EXISTS (SELECT FROM of_pair)")}
+), of_name AS ({
+    _counted(
+        "name", "EXISTS (SELECT FROM of_network) AND NOT EXISTS (SELECT FROM known)", factor="1"
+    )
+})
 SELECT u.id, u.password_hash,
-       (SELECT count(*) FROM attempted),
+       EXISTS (SELECT FROM of_network)
+       AND (EXISTS (SELECT FROM of_name) OR EXISTS (SELECT FROM known)),
        (SELECT ceil(extract(epoch FROM max(f.blocked_until) - now()))::integer
         FROM sign_in_failures AS f
-        WHERE f.key IN (:name_key::bytea, :address_key::bytea) AND f.blocked_until > now())
+        WHERE f.key IN (SELECT k.key FROM keys AS k) AND f.blocked_until > now())
 FROM (SELECT 1) AS always
 LEFT JOIN users AS u ON u.username_key = :username_key
 """
 
-_CLEAR_FAILURES = """
-DELETE FROM sign_in_failures WHERE key IN (:name_key::bytea, :address_key::bytea)
+# Takes off what this name's own attempts from here have added, and nobody else's: otherwise
+# whoever has an account would wipe out their guesses at others by signing in now and then.
+_SUCCEED = """
+WITH own AS (
+    DELETE FROM sign_in_failures AS f WHERE f.key = :pair_key::bytea RETURNING f.failures
+), of_network AS (
+    UPDATE sign_in_failures AS f
+    SET failures = greatest(f.failures - o.failures, 0), blocked_until = '-infinity'
+    FROM own AS o WHERE f.key = :network_key::bytea
+    RETURNING f.key
+), of_name AS (
+    UPDATE sign_in_failures AS f SET failures = greatest(f.failures - o.failures, 0)
+    -- Which is always so, and brings the locks into the order of an attempt's.
+    FROM own AS o WHERE f.key = :name_key::bytea AND (SELECT count(*) FROM of_network) >= 0
+)
+INSERT INTO sign_in_networks AS n (user_id, network)
+SELECT u.id, :network::bytea FROM users AS u WHERE u.id = :user_id
+ON CONFLICT (user_id, network) DO UPDATE SET signed_in_at = now()
+WHERE n.signed_in_at < now() - interval '1 day'
 """
 
 _STORE_HASH = """
@@ -96,7 +146,21 @@ WITH forgotten AS (
 SELECT count(*) FROM forgotten
 """
 
+_FORGET_OLD_NETWORKS = """
+WITH forgotten AS (
+    DELETE FROM sign_in_networks WHERE (user_id, network) IN (
+        SELECT n.user_id, n.network FROM sign_in_networks AS n
+        WHERE n.signed_in_at < now() - interval '90 days'
+        ORDER BY n.signed_in_at LIMIT :batch_size FOR UPDATE SKIP LOCKED)
+    RETURNING user_id
+)
+SELECT count(*) FROM forgotten
+"""
+
 _FIRST_WAIT_SECONDS = 60
+# More than one network comes to within the window, what with its waits.
+_NETWORKS_PER_NAME = 4
+_MAX_COUNT = 2**31 - 1
 
 
 class PostgresUserRecords:
@@ -110,11 +174,11 @@ class PostgresUserRecords:
         self._sign_in_throttle = sign_in_throttle
         self._registration_throttle = registration_throttle
 
-    def begin_registration(self, address: str) -> int:
+    def begin_registration(self, network: str) -> int:
         limit = self._registration_throttle
         row = self._database.row(
             _BEGIN_REGISTRATION,
-            address_key=_digest("registration", address),
+            address_key=_digest("registration", network),
             allowed=limit.per_address,
             window_seconds=limit.window_seconds,
         )
@@ -123,44 +187,45 @@ class PostgresUserRecords:
         # Without a row the window has begun this very moment, by requests side by side.
         return 0 if counted else max(1, wait_seconds or limit.window_seconds)
 
-    def add(self, username: str, username_key: str, password_hash: str) -> int:
+    def add(
+        self, username: str, username_key: str, password_hash: str, network: str | None = None
+    ) -> int:
         try:
             row = self._database.row(
-                _INSERT, username=username, username_key=username_key, password_hash=password_hash
+                _INSERT,
+                username=username,
+                username_key=username_key,
+                password_hash=password_hash,
+                network=_digest("network", network) if network is not None else None,
             )
         except UniqueViolation as error:
             raise UsernameTaken from error
         assert row is not None
         return int(row[0])
 
-    def begin_sign_in(self, username_key: str, address: str) -> SignInAttempt:
+    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt:
         limits = self._sign_in_throttle
         row = self._database.row(
             _BEGIN_SIGN_IN,
             username_key=username_key,
-            name_key=_digest("name", username_key),
-            address_key=_digest("address", address),
-            per_name=limits.failures_per_name,
-            per_address=limits.failures_per_address,
+            per_pair=limits.failures_per_name,
+            per_network=limits.failures_per_address,
+            per_name=min(limits.failures_per_name * _NETWORKS_PER_NAME, _MAX_COUNT),
             window_seconds=limits.window_seconds,
+            **_keys(username_key, network),
         )
         assert row is not None
-        user_id, password_hash, counted, wait_seconds = row
-        blocked = counted < 2
+        user_id, password_hash, is_admitted, wait_seconds = row
         return SignInAttempt(
             user_id=user_id,
             password_hash=password_hash,
-            retry_after_seconds=(wait_seconds or _FIRST_WAIT_SECONDS) if blocked else 0,
+            retry_after_seconds=0 if is_admitted else (wait_seconds or _FIRST_WAIT_SECONDS),
         )
 
     def sign_in_succeeded(
-        self, username_key: str, address: str, user_id: int, new_password_hash: str | None
+        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
     ) -> None:
-        self._database.rows(
-            _CLEAR_FAILURES,
-            name_key=_digest("name", username_key),
-            address_key=_digest("address", address),
-        )
+        self._database.rows(_SUCCEED, user_id=user_id, **_keys(username_key, network))
         if new_password_hash is not None:
             self._database.rows(_STORE_HASH, user_id=user_id, password_hash=new_password_hash)
 
@@ -169,6 +234,21 @@ class PostgresUserRecords:
         row = self._database.row(_FORGET_OLD_FAILURES, batch_size=batch_size)
         assert row is not None
         return int(row[0])
+
+    def forget_old_networks(self, batch_size: int) -> int:
+        """Those from which nobody has signed in for long; how many rows left."""
+        row = self._database.row(_FORGET_OLD_NETWORKS, batch_size=batch_size)
+        assert row is not None
+        return int(row[0])
+
+
+def _keys(username_key: str, network: str) -> dict[str, bytes]:
+    return {
+        "pair_key": _digest("name and network", f"{username_key} {network}"),
+        "network_key": _digest("address", network),
+        "name_key": _digest("name", username_key),
+        "network": _digest("network", network),
+    }
 
 
 def _digest(kind: str, value: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -18,29 +18,53 @@ from image_api.observability import logger
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
-STATUS_OF: dict[type[errors.ImageApiError], int] = {
-    errors.InvalidRequest: 400,
-    errors.Unauthenticated: 401,
-    errors.WrongCredentials: 401,
-    errors.TooManyAttempts: 429,
-    errors.ImageNotFound: 404,
-    errors.UploadNotFound: 404,
-    errors.KeyReused: 422,
-    errors.RequestInProgress: 409,
-    errors.EmptyFile: 400,
-    errors.NotAnImage: 400,
-    errors.DamagedImage: 400,
-    errors.UnsupportedFormat: 415,
-    errors.TooManyPixels: 413,
-    errors.FileTooLarge: 413,
-    errors.ServiceUnavailable: 503,
+
+class Answer(NamedTuple):
+    """`code` is for programs: it stays as it is, whatever the words become."""
+
+    status: int
+    code: str
+
+
+ANSWERS: dict[type[errors.ImageApiError], Answer] = {
+    errors.InvalidRequest: Answer(400, "validation_error"),
+    errors.Unauthenticated: Answer(401, "unauthenticated"),
+    errors.WrongCredentials: Answer(401, "wrong_credentials"),
+    errors.TooManyAttempts: Answer(429, "too_many_attempts"),
+    errors.ImageNotFound: Answer(404, "image_not_found"),
+    errors.UploadNotFound: Answer(404, "upload_not_found"),
+    errors.KeyReused: Answer(422, "idempotency_key_reused"),
+    errors.RequestInProgress: Answer(409, "request_in_progress"),
+    errors.EmptyFile: Answer(400, "empty_file"),
+    errors.NotAnImage: Answer(400, "not_an_image"),
+    errors.DamagedImage: Answer(400, "damaged_image"),
+    errors.UnsupportedFormat: Answer(415, "unsupported_format"),
+    errors.TooManyPixels: Answer(413, "too_many_pixels"),
+    errors.FileTooLarge: Answer(413, "file_too_large"),
+    errors.QuotaExceeded: Answer(403, "quota_exceeded"),
+    errors.TooMuchUnderWay: Answer(429, "too_much_under_way"),
+    errors.ServiceUnavailable: Answer(503, "service_unavailable"),
 }
+_UNKNOWN_PATH = Answer(404, "path_not_found")
+_WRONG_METHOD = Answer(405, "method_not_allowed")
+# What the gateway answers by itself, as template.yaml has it.
+_OF_THE_GATEWAY = (
+    Answer(413, "request_too_large"),
+    Answer(429, "too_many_requests"),
+    Answer(500, "internal_error"),
+    Answer(504, "timeout"),
+    Answer(400, "bad_request"),
+)
+CODES = sorted(
+    answer.code for answer in (*ANSWERS.values(), _UNKNOWN_PATH, _WRONG_METHOD, *_OF_THE_GATEWAY)
+)
 
 
 class Problem(BaseModel):
-    """What is wrong, in words."""
+    """What is wrong, in words, and as a code for programs."""
 
     detail: str
+    code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})]
 
 
 class FieldProblem(BaseModel):
@@ -52,6 +76,7 @@ class InvalidFields(BaseModel):
     """Which fields break which rule."""
 
     detail: str = Field(default="Validation error", examples=["Validation error"])
+    code: Literal["validation_error"] = "validation_error"
     errors: list[FieldProblem]
 
 
@@ -65,12 +90,13 @@ def documented(
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or the token is not valid", Problem),
+        403: ("The account stores as much as it may", Problem),
         404: ("It does not exist for this user", Problem),
         409: ("The first request with this Idempotency-Key is still running", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
         422: ("The Idempotency-Key belongs to another request", Problem),
-        429: ("Too many attempts", Problem),
+        429: ("Too many attempts, or too much under way", Problem),
         503: ("A part is down", Problem),
     }
     responses: dict[int, OpenAPIResponse] = {
@@ -100,21 +126,25 @@ def documented(
 
 
 def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
-    status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), None)
-    if status is None:
+    answer = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
+    if answer is None:
         raise error
     if isinstance(error, errors.InvalidRequest):
         return _of_fields([{"field": error.field, "message": error.message}])
     headers: dict[str, str | list[str]] = {}
     if isinstance(
-        error, errors.TooManyAttempts | errors.ServiceUnavailable | errors.RequestInProgress
+        error,
+        errors.TooManyAttempts
+        | errors.TooMuchUnderWay
+        | errors.ServiceUnavailable
+        | errors.RequestInProgress,
     ):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.ServiceUnavailable):
         logger.warning("a part is down", reason=error.detail, cause=type(error.__cause__).__name__)
-    return Response(status, "application/json", {"detail": error.detail}, headers)
+    return _response(answer, error.detail, headers)
 
 
 def of_invalid_request(error: RequestValidationError) -> Response[dict[str, Any]]:
@@ -135,7 +165,7 @@ def of_content_type(_: RequestUnsupportedContentType) -> Response[dict[str, Any]
 
 
 def of_unknown_path(_: NotFoundError) -> Response[dict[str, Any]]:
-    return Response(404, "application/json", {"detail": "No such path; see /docs"})
+    return _response(_UNKNOWN_PATH, "No such path; see /docs")
 
 
 def of_wrong_method(method: str | None, allowed: list[str]) -> Response[dict[str, Any]]:
@@ -144,11 +174,18 @@ def of_wrong_method(method: str | None, allowed: list[str]) -> Response[dict[str
     """
     detail = f"This path takes {' and '.join(allowed)}, not {method}"
     allow = ", ".join([*allowed, "OPTIONS"])
-    return Response(405, "application/json", {"detail": detail}, {"Allow": allow})
+    return _response(_WRONG_METHOD, detail, {"Allow": allow})
 
 
 def _of_fields(problems: list[dict[str, str]]) -> Response[dict[str, Any]]:
-    return Response(400, "application/json", {"detail": "Validation error", "errors": problems})
+    return _response(ANSWERS[errors.InvalidRequest], "Validation error", errors=problems)
+
+
+def _response(
+    answer: Answer, detail: str, headers: dict[str, str | list[str]] | None = None, **more: Any
+) -> Response[dict[str, Any]]:
+    body = {"detail": detail, "code": answer.code, **more}
+    return Response(answer.status, "application/json", body, headers or {})
 
 
 def _field(location: tuple[str | int, ...]) -> str:

@@ -90,7 +90,8 @@ def identify(data: bytes) -> Header:
     is plainly cut off) and TooManyPixels.
     """
     stored = header(data)
-    return Header(stored.format.content_type, stored.format.extension, *stored.upright_size)
+    kind = stored.format
+    return Header(kind.content_type, kind.extension, *stored.upright_size, stored.frames)
 
 
 def header(data: bytes) -> StoredPicture:

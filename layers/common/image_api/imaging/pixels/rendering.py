@@ -12,14 +12,13 @@ from image_api.imaging.model import (
     AVIF,
     GIF,
     JPEG,
-    MAX_FRAME_PIXELS,
     MAX_PIXELS,
-    MAX_RENDERED_ANIMATION_PIXELS,
     WEBP,
     Fit,
     Format,
     Rendition,
     StoredPicture,
+    check_rendered_size,
 )
 from image_api.imaging.pixels import geometry
 from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
@@ -91,12 +90,7 @@ def _check_requested_movie(width: int, height: int, stored: StoredPicture) -> No
             f"{width}x{height} is too large; a {stored.format.name} that moves can be at most "
             f"{longest} pixels wide and high"
         )
-    total = width * height * stored.frames
-    if width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS:
-        raise TooManyPixels(
-            f"{stored.frames} frames of {width}x{height} pixels are too many; choose a smaller "
-            f"size: at most {MAX_RENDERED_ANIMATION_PIXELS // 1_000_000} megapixels over all frames"
-        )
+    check_rendered_size(width, height, stored.frames)
 
 
 def _render_still(

@@ -1,0 +1,65 @@
+"""However much one account has waiting, nobody else waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pg8000.native import Connection
+
+from tests import samples
+from tests.e2e.api_client import ApiClient
+from tests.faults.audit import Audit
+from tests.faults.breakable_cloud import BreakableCloud
+
+WAITING = 3000
+# An upload is one of at most so many that its batch works on, whosever they are.
+PASSED_AT_MOST = 200
+
+_IMAGES = """
+INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, size_bytes,
+                    width, height, applied_sequence, accepted_sequence, rendered_at)
+SELECT :user_id, 't', 'shared', 'storage/waiting/' || n, 'k', 'image/png', 1, 1, 1, 1, 2, now()
+FROM generate_series(1, :count) AS n
+"""
+_CHANGES = """
+INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
+                     accepted_at, due_at)
+SELECT gen_random_uuid(), i.user_id, i.id, 2, 'image.update.requested',
+       '{"changes": {"title": "new"}}', 'r', now() - interval '1 minute', now()
+FROM images AS i WHERE i.original_key LIKE 'storage/waiting/%' ORDER BY i.id
+"""
+
+
+@pytest.fixture
+def others(system: BreakableCloud, user: ApiClient) -> Iterator[ApiClient]:
+    """Somebody else, while `user` has thousands of accepted changes that wait."""
+    user_id = user.uploaded(samples.gif())["user_id"]
+    connection = system.database()
+    connection.run(_IMAGES, user_id=user_id, count=WAITING)
+    connection.run(_CHANGES)
+    connection.close()
+    with ApiClient(system.cloud.api_url) as client:
+        client.token = client.register().json()["access_token"]
+        yield client
+    connection = system.database()
+    connection.run("DELETE FROM images WHERE original_key LIKE 'storage/waiting/%'")
+    connection.close()
+
+
+def test_an_upload_behind_thousands_of_changes_of_another_account_has_its_turn_at_once(
+    system: BreakableCloud, audit: Audit, others: ApiClient
+) -> None:
+    def waiting(database: Connection) -> int:
+        ((count,),) = database.run("SELECT count(*) FROM changes WHERE settled_at IS NULL")
+        return int(count)
+
+    with audit.database() as database:
+        system.relay()
+        accepted = others.upload(samples.gif())
+        before = waiting(database)
+        assert others.settled(accepted.json()["id"])["status"] == "ready"
+        passed = before - waiting(database)
+    assert before > WAITING / 2
+    assert passed <= PASSED_AT_MOST
+    audit.settle()
