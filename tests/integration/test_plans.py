@@ -345,14 +345,6 @@ UPLOADED = {
     "width": 1,
     "height": 1,
 }
-SIGN_IN = {
-    "username_key": "7",
-    "name_key": KEY,
-    "address_key": "\\x01",
-    "per_name": 5,
-    "per_address": 5,
-    "window_seconds": 900,
-}
 CLAIM = {
     "user_id": USER,
     "key": "7",
@@ -386,9 +378,6 @@ def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
 
 STATEMENTS |= {
     "user exists": (images._USER_EXISTS, {"user_id": USER}, 1),
-    "accept upload": (images._ACCEPT_UPLOAD, ACCEPTED | UPLOADED, 3),
-    "accept update": (images._ACCEPT_UPDATE, ACCEPTED, 3),
-    "accept delete": (images._ACCEPT_DELETE, ACCEPTED, 3),
     "find": (images._FIND, {"user_id": USER, "image_id": 7}, 3),
     **dict(_pages()),
     "claim": (idempotency._CLAIM, CLAIM, 4),
@@ -406,9 +395,9 @@ STATEMENTS |= {
         {"address_key": KEY, "allowed": 5, "window_seconds": 900},
         2,
     ),
-    "begin sign-in": (users._BEGIN_SIGN_IN, SIGN_IN, 4),
-    "clear failures": (users._CLEAR_FAILURES, {"name_key": KEY, "address_key": KEY}, 2),
     "store hash": (users._STORE_HASH, {"user_id": USER, "password_hash": "h"}, 1),
+    "forget networks": (users._FORGET_OLD_NETWORKS, {"batch_size": 100}, 200),
+    "forget offers": (images._FORGET_OLD_OFFERS, {"batch_size": 100}, 200),
     "forget failures": (users._FORGET_OLD_FAILURES, {"batch_size": 100}, 200),
 }
 
