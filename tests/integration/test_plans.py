@@ -73,7 +73,8 @@ SELECT 1 + n % 1001, n, ''::bytea, gen_random_uuid(), now() - interval '2 days',
 FROM generate_series(1, 50000) AS n;
 INSERT INTO sign_in_failures
 SELECT sha256(n::text::bytea), 5, 1, now() - interval '2 days', '-infinity'
-FROM generate_series(1, 50000) AS n;
+FROM generate_series(20001, 50000) AS n;
+INSERT INTO account_usage (user_id) SELECT id FROM users;
 """
 
 # The first user's are begun in part; all others wait, each for one message that was not published.
@@ -389,7 +390,11 @@ STATEMENTS |= {
         3_000,
     ),
     "fail for a missing file": (janitor._FAIL, {"image_id": 7}, 1),
-    "add user": (users._INSERT, {"username": "x", "username_key": "x", "password_hash": "h"}, 0),
+    "add user": (
+        users._INSERT,
+        {"username": "x", "username_key": "x", "password_hash": "h", "network": KEY},
+        0,
+    ),
     "begin registration": (
         users._BEGIN_REGISTRATION,
         {"address_key": KEY, "allowed": 5, "window_seconds": 900},
@@ -404,7 +409,10 @@ STATEMENTS |= {
 
 # The last is tried by those that write events.
 STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
-PARTS_OF_OTHERS = ("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS", "_EMPTY_OUTBOX")
+PARTS_OF_OTHERS = (
+    *("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS"),
+    *("_EMPTY_OUTBOX", "_USAGE_OF_USER"),
+)
 
 
 def test_every_statement_is_here() -> None:
