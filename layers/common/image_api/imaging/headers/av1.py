@@ -36,6 +36,7 @@ class Contents:
     """To be decoded, shown or not."""
     sizes: set[tuple[int, int]] = field(default_factory=set)
     sequence: Sequence | None = None
+    sequence_header: bytes = b""
 
 
 def read_units(cursor: Cursor, contents: Contents) -> None:
@@ -50,15 +51,17 @@ def read_units(cursor: Cursor, contents: Contents) -> None:
         kind = header >> 3 & 15
         if kind not in (_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME):
             continue
-        reader = BitReader(cursor.data[start : min(start + length, start + _HEADER_BYTES)])
-        if kind == _SEQUENCE_HEADER:
-            cursor.budget.spend(_STEPS_OF_A_SEQUENCE_HEADER)
-            contents.sequence = _sequence(reader)
-            contents.sizes.add((contents.sequence.width, contents.sequence.height))
-        else:
-            cursor.budget.spend(_STEPS_OF_A_FRAME_HEADER)
+        head = cursor.data[start : min(start + length, start + _HEADER_BYTES)]
+        if kind != _SEQUENCE_HEADER:
             contents.frames += 1
-            _check_frame(reader, contents.sequence)
+            if contents.sequence and contents.sequence.frames_may_be_larger:
+                cursor.budget.spend(_STEPS_OF_A_FRAME_HEADER)
+                _check_frame(BitReader(head), contents.sequence)
+        elif head != contents.sequence_header:
+            cursor.budget.spend(_STEPS_OF_A_SEQUENCE_HEADER)
+            contents.sequence_header = head
+            contents.sequence = _sequence(BitReader(head))
+            contents.sizes.add((contents.sequence.width, contents.sequence.height))
 
 
 def _leb128(cursor: Cursor) -> int:
@@ -80,7 +83,7 @@ def _sequence(reader: BitReader) -> Sequence:
         _skip_operating_points(reader, sequence)
     width_bits, height_bits = reader.bits(4) + 1, reader.bits(4) + 1
     sequence.width, sequence.height = reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
-    sequence.frames_may_be_larger = (
+    sequence.frames_may_be_larger = not sequence.reduced and (
         1 << width_bits > 2 * sequence.width or 1 << height_bits > 2 * sequence.height
     )
     if not sequence.reduced:
@@ -125,10 +128,8 @@ def _read_tools(reader: BitReader, sequence: Sequence) -> None:
         sequence.integer_motion = reader.bits(1)
 
 
-def _check_frame(reader: BitReader, sequence: Sequence | None) -> None:
+def _check_frame(reader: BitReader, sequence: Sequence) -> None:
     """Refuses a frame that may be larger than the sequence that it is in says."""
-    if sequence is None or sequence.reduced or not sequence.frames_may_be_larger:
-        return
     if reader.flag():
         return  # Shows one that is there already.
     kind = reader.bits(2)

@@ -7,6 +7,7 @@ picture is made of and refuses what would cost too much, `heif_movies` does so f
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from image_api.errors import DamagedImage, UnsupportedFormat
@@ -78,10 +79,9 @@ def header(data: bytes) -> StoredPicture:
 
 
 def clean_parts(data: bytes) -> list[Part]:
-    budget = Budget()
-    structure = _structure(data, budget)
+    structure = _structure(data, Budget())
     items, picture, movie = structure.items, structure.picture, structure.movie
-    blanker = Blanker(data, structure.end, budget)
+    blanker = Blanker(data, structure.end)
     kept = {b"ftyp", b"meta", b"mdat"} | ({b"moov"} if movie else set())
     blanker.top_level(structure.boxes, kept)
     for box in structure.all(b"ftyp"):
@@ -117,13 +117,16 @@ def _structure(data: bytes, budget: Budget) -> _Structure:
 
 def _check_places(boxes: list[Box], items: Items, picture: Picture, movie: Movie | None) -> None:
     """Pixels lie where nothing else does, so that blanking and keeping never meet."""
-    media = [box for box in [*boxes, *items.boxes] if box.kind in (b"mdat", b"idat")]
+    media = sorted(
+        (box.body, box.end) for box in [*boxes, *items.boxes] if box.kind in (b"mdat", b"idat")
+    )
     places = [extent for item in picture.items for extent in items.places[item].extents]
     if movie:
         places += [sample for track in movie.tracks for sample in track.samples]
-    media.sort(key=lambda box: box.start)
+    starts = [start for start, _ in media]
     for start, stop in places:
-        if not any(box.body <= start and stop <= box.end for box in media):
+        index = bisect_right(starts, start) - 1
+        if index < 0 or stop > media[index][1]:
             raise DamagedImage("The image is damaged: its pixels lie outside of where they may")
 
 

@@ -26,7 +26,11 @@ class Track:
     size: tuple[int, int] = (0, 0)
     plane_of: int = 0
     boxes: list[Box] = field(default_factory=list)
-    """All boxes within, but for the sample entry's own."""
+    """All boxes within, but for those of the next four."""
+    references: list[Box] = field(default_factory=list)
+    """To other tracks."""
+    sources: list[Box] = field(default_factory=list)
+    """The files that its samples are in, which is this one."""
     entry: Box | None = None
     properties: list[Box] = field(default_factory=list)
     """Those of the sample entry, which are as those of an item."""
@@ -94,10 +98,16 @@ def _read_track(data: bytes, trak: Box, budget: Budget) -> Track:
             cursor.skip(4)
             track.handler = data[position : cursor.position]
         elif box.kind == b"tref":
-            for reference in boxes_in(data, box.body, box.end, budget):
+            track.references = list(boxes_in(data, box.body, box.end, budget))
+            for reference in track.references:
                 if reference.kind == b"auxl":
                     one = Cursor(data, reference.body, reference.end, budget)
                     track.plane_of = one.number(4)
+        elif box.kind == b"dinf":
+            for table in boxes_in(data, box.body, box.end, budget):
+                one = Cursor(data, table.body, table.end, budget)
+                one.skip(8)
+                track.sources += boxes_in(data, one.position, table.end, budget)
         elif box.kind == b"stsd":
             _read_sample_entry(cursor, track)
     return track

@@ -87,6 +87,7 @@ class _Reader:
         self._end = end
         self._budget = budget
         self._coded_bytes = 0
+        self._properties: dict[int, dict[bytes, Box]] = {}
 
     def picture(self) -> Picture:
         items = self._items
@@ -126,11 +127,11 @@ class _Reader:
         return found.pop() if found else None
 
     def _is_alpha(self, item: int) -> bool:
-        for box in self._items.properties_of(item):
-            if box.kind == b"auxC":
-                kind, _, _ = self._data[box.body + 4 : box.end].partition(b"\0")
-                return kind in _ALPHA
-        return False
+        box = self._properties_of(item).get(b"auxC")
+        if box is None:
+            return False
+        kind, _, _ = self._data[box.body + 4 : min(box.end, box.body + 64)].partition(b"\0")
+        return kind in _ALPHA
 
     def _plane(self, number: int) -> _Plane:
         item = self._item(number)
@@ -180,14 +181,23 @@ class _Reader:
         return item
 
     def _size(self, number: int) -> tuple[int, int]:
-        for box in self._items.properties_of(number):
-            if box.kind == b"ispe":
-                cursor = Cursor(self._data, box.body, box.end, self._budget)
-                cursor.version_and_flags()
-                width, height = cursor.number(4), cursor.number(4)
-                check_size(width, height)
-                return width, height
-        raise DamagedImage("The image is damaged: it does not say its size")
+        box = self._properties_of(number).get(b"ispe")
+        if box is None:
+            raise DamagedImage("The image is damaged: it does not say its size")
+        cursor = Cursor(self._data, box.body, box.end, self._budget)
+        cursor.version_and_flags()
+        width, height = cursor.number(4), cursor.number(4)
+        check_size(width, height)
+        return width, height
+
+    def _properties_of(self, number: int) -> dict[bytes, Box]:
+        """The first of each kind."""
+        if number not in self._properties:
+            found: dict[bytes, Box] = {}
+            for box in self._items.properties_of(number):
+                found.setdefault(box.kind, box)
+            self._properties[number] = found
+        return self._properties[number]
 
     def _check_item(self, number: int) -> None:
         """What every item that stays has to keep."""
@@ -245,10 +255,10 @@ class _Reader:
             self._check_av1(number, cursor, configuration)
 
     def _configuration(self, number: int, codec: bytes) -> Cursor:
-        for box in self._items.properties_of(number):
-            if box.kind == _CONFIGURATION[codec]:
-                return Cursor(self._data, box.body, box.end, self._budget)
-        raise DamagedImage("The image is damaged: it does not say how its pixels are coded")
+        box = self._properties_of(number).get(_CONFIGURATION[codec])
+        if box is None:
+            raise DamagedImage("The image is damaged: it does not say how its pixels are coded")
+        return Cursor(self._data, box.body, box.end, self._budget)
 
     def _check_hevc(self, number: int, cursor: Cursor, description: Cursor) -> None:
         configuration = hevc.read_configuration(description)
@@ -265,8 +275,7 @@ class _Reader:
         av1.read_units(description, contents)
         av1.read_units(cursor, contents)
         size = self._size(number)
-        kinds = {box.kind for box in self._items.properties_of(number)}
-        if kinds & _SIZE_OF_LAYERS:
+        if self._properties_of(number).keys() & _SIZE_OF_LAYERS:
             for coded in contents.sizes:
                 check_size(*coded)
         elif contents.sizes - {size}:
