@@ -19,6 +19,11 @@ MAX_ANIMATION_PIXELS = 500_000_000
 MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
+MAX_RENDERED_AVIF_FRAME_PIXELS = 2048 * 2048
+"""The largest frame of an AVIF that is encoded anew: its encoder holds 80 bytes for each pixel."""
+MAX_AVIF_FRAMES_BYTES = 700_000_000
+"""What the decoder of an AVIF that moves may hold: it refers to as many as eight frames."""
+
 MAX_PROFILE_BYTES = 4 << 20
 """The largest colour profile in a PNG, inflated."""
 
@@ -112,4 +117,13 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
         raise TooManyPixels(
             f"The animation has {frames} frames of {width}x{height} pixels; at most "
             f"{MAX_ANIMATION_PIXELS // 1_000_000} megapixels over all frames are accepted"
+        )
+
+
+def check_rendered_avif(width: int, height: int) -> None:
+    """Refuse an AVIF that moves and would take too much memory to encode anew."""
+    if width * height > MAX_RENDERED_AVIF_FRAME_PIXELS:
+        raise TooManyPixels(
+            f"An AVIF that moves can be made with at most "
+            f"{MAX_RENDERED_AVIF_FRAME_PIXELS // 1_000_000} megapixels, not {width}x{height}"
         )

@@ -17,6 +17,7 @@ from image_api.imaging.headers.heif_items import Items, read_items
 from image_api.imaging.headers.heif_movies import Movie, read_movie
 from image_api.imaging.headers.heif_pictures import (
     AV1,
+    TRANSFORMATIONS,
     Picture,
     Placement,
     clean_aperture,
@@ -24,14 +25,20 @@ from image_api.imaging.headers.heif_pictures import (
     primary_picture,
 )
 from image_api.imaging.headers.ranges import Part
-from image_api.imaging.model import AVIF, HEIC, HEIF, Format, StoredPicture
+from image_api.imaging.model import (
+    AVIF,
+    HEIC,
+    HEIF,
+    Format,
+    StoredPicture,
+    check_rendered_avif,
+)
 
 BRANDS = {
     b"avif", b"avis", b"mif1", b"msf1", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc",
     b"hevx", b"hevm", b"hevs",
 }  # fmt: skip
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_TRANSFORMATIONS = {b"clap", b"irot", b"imir"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def header(data: bytes) -> StoredPicture:
     boxes = [
         box
         for box in structure.items.properties_of(structure.items.primary)
-        if box.kind in _TRANSFORMATIONS
+        if box.kind in TRANSFORMATIONS
     ]
     if structure.picture.codec != AV1:
         width, height = _shown_size(data, boxes, structure.picture.size, budget)
@@ -64,9 +71,12 @@ def header(data: bytes) -> StoredPicture:
     if structure.movie:
         track = structure.movie.tracks[0]
         size, frames = track.size, structure.movie.frames
-        boxes = [box for box in track.properties if box.kind in _TRANSFORMATIONS]
+        boxes = [box for box in track.properties if box.kind in TRANSFORMATIONS]
     shown = placement(data, boxes, size, budget)
     left, top, right, bottom = shown.crop or (0, 0, *size)
+    web_safe = shown == Placement(None, 1)
+    if frames > 1 and not web_safe:
+        check_rendered_avif(right - left, bottom - top)
     return StoredPicture(
         AVIF,
         right - left,
@@ -74,7 +84,7 @@ def header(data: bytes) -> StoredPicture:
         shown.orientation,
         crop=shown.crop,
         frames=frames,
-        web_safe=shown == Placement(None, 1),
+        web_safe=web_safe,
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from image_api.errors import DamagedImage
+from image_api.errors import DamagedImage, TooManyPixels
 from image_api.imaging.headers import av1
 from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in, only_one_each
-from image_api.imaging.model import MAX_FRAMES, check_size
+from image_api.imaging.model import MAX_AVIF_FRAMES_BYTES, MAX_FRAMES, check_size
 
-_PICTURES, _PLANES = b"pict", b"auxv"
+_PICTURES = (b"pict", b"vide")
 _CONTAINERS = {b"mdia", b"minf", b"stbl"}
 _SAMPLE_TABLES = {b"stsd", b"stsc", b"stsz"}
 _SAMPLE_ENTRY_BYTES = 78
+_FRAMES_IN_MEMORY = 10
 _REPEATABLE = frozenset({b"free", b"skip", b"uuid", b"sbgp", b"sgpd", b"colr"})
 
 
@@ -59,11 +60,15 @@ def read_movie(data: bytes, box: Box, end: int, budget: Budget) -> Movie | None:
     )
     tracks = [_read_track(data, each, budget) for each in boxes if each.kind == b"trak"]
     pictures = [track for track in tracks if track.codec == b"av01" and track.number]
-    colours = next(
-        (track for track in pictures if track.handler == _PICTURES and not track.plane_of), None
-    )
-    if colours is None:
+    shown = [
+        track
+        for handler in _PICTURES
+        for track in pictures
+        if track.handler == handler and not track.plane_of
+    ]
+    if not shown:
         return None
+    colours = shown[0]
     alpha = next((track for track in pictures if track.plane_of == colours.number), None)
     movie = Movie(box, boxes, [colours] if alpha is None else [colours, alpha])
     for track in movie.tracks:
@@ -71,9 +76,17 @@ def read_movie(data: bytes, box: Box, end: int, budget: Budget) -> Movie | None:
     if len({(track.size, len(track.samples)) for track in movie.tracks}) != 1:
         raise DamagedImage("The image is damaged: its transparency has another length or size")
     check_size(*colours.size, movie.frames)
-    for track in movie.tracks:
-        _check_coded(data, track, budget)
+    _check_memory(colours.size, [_bytes_per_pixel(data, track, budget) for track in movie.tracks])
     return movie
+
+
+def _check_memory(size: tuple[int, int], bytes_per_pixel: list[float]) -> None:
+    width, height = size
+    if width * height * sum(bytes_per_pixel) * _FRAMES_IN_MEMORY > MAX_AVIF_FRAMES_BYTES:
+        raise TooManyPixels(
+            f"The animation has {width}x{height} pixels, too many for how finely they are coded; "
+            "export it smaller, or with 8 bits for each colour"
+        )
 
 
 def _read_track(data: bytes, trak: Box, budget: Budget) -> Track:
@@ -197,8 +210,8 @@ def _chunk_runs(runs: tuple[int, ...], chunks: int) -> Iterable[tuple[int, int, 
         yield first - 1, end - 1, of_each
 
 
-def _check_coded(data: bytes, track: Track, budget: Budget) -> None:
-    """No more is coded than frames are shown, by about half: hidden ones help to code others."""
+def _bytes_per_pixel(data: bytes, track: Track, budget: Budget) -> float:
+    """Of a decoded frame. Refuses what codes more than it shows: hidden frames are rare."""
     contents = av1.Contents()
     for box in track.properties:
         if box.kind == b"av1C":
@@ -211,3 +224,6 @@ def _check_coded(data: bytes, track: Track, budget: Budget) -> None:
         raise DamagedImage("The image is damaged: its coded frames have another size")
     if contents.frames > 2 * len(track.samples) + 2:
         raise DamagedImage("The image is damaged: it has more frames than it shows")
+    if contents.sequence is None:
+        raise DamagedImage("The image is damaged: it does not say how its frames are coded")
+    return contents.bytes_per_pixel

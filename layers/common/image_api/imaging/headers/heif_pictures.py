@@ -20,7 +20,7 @@ AV1, HEVC = b"av01", b"hvc1"
 _CONFIGURATION = {AV1: b"av1C", HEVC: b"hvcC"}
 
 MAX_CODED_PIXELS = MAX_PIXELS * 3 // 2
-"""In all tiles of a grid, which reach over the picture's edge, or in all slices of a picture."""
+"""In all tiles of a grid, which reach over the picture's edge, or in all layers of a picture."""
 _MAX_SLICE_PIXELS = 1_000_000_000
 _MAX_LAYERS = 4
 _MAX_SHARED_BYTES = 4 << 20
@@ -28,7 +28,8 @@ _MAX_SHARED_BYTES = 4 << 20
 
 _ALPHA = {b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"}
 _SIZE_OF_LAYERS = {b"a1op", b"a1lx", b"lsel"}
-_ONCE_FOR_AN_ITEM = {b"ispe", b"clap", b"irot", b"imir", b"auxC", *_CONFIGURATION.values()}
+TRANSFORMATIONS = {b"clap", b"irot", b"imir"}
+_ONCE_FOR_AN_ITEM = TRANSFORMATIONS | {b"ispe", b"auxC", *_CONFIGURATION.values()}
 
 UNDERSTOOD = frozenset(
     {b"ispe", b"pixi", b"colr", b"pasp", b"auxC", b"clap", b"irot", b"imir", b"av1C", b"hvcC"}
@@ -149,6 +150,11 @@ class _Reader:
         kinds = {self._item(tile).kind for tile in tiles}
         if len(kinds) != 1 or not kinds <= _CONFIGURATION.keys():
             raise _not_accepted((kinds - _CONFIGURATION.keys() or kinds).pop())
+        if any(self._properties_of(tile).keys() & TRANSFORMATIONS for tile in tiles):
+            raise UnsupportedFormat(
+                "HEIF files whose tiles are cropped or turned are not accepted; "
+                "export the picture as JPEG"
+            )
         tile_sizes = {self._size(tile) for tile in tiles}
         if len(tile_sizes) != 1:
             raise DamagedImage("The image is damaged: the tiles of its grid differ in size")
@@ -274,13 +280,15 @@ class _Reader:
         description.skip(4)
         av1.read_units(description, contents)
         av1.read_units(cursor, contents)
-        size = self._size(number)
+        width, height = size = self._size(number)
         if self._properties_of(number).keys() & _SIZE_OF_LAYERS:
             for coded in contents.sizes:
                 check_size(*coded)
         elif contents.sizes - {size}:
             raise DamagedImage("The image is damaged: its coded pixels have another size")
-        if not 1 <= contents.frames <= _MAX_LAYERS:
+        # Layers of a picture that grows sharper, which are held together.
+        most = min(_MAX_LAYERS, MAX_CODED_PIXELS // (width * height))
+        if not 1 <= contents.frames <= most:
             raise DamagedImage("The image is damaged: more is coded than one picture")
 
 

@@ -20,6 +20,7 @@ from image_api.imaging.model import (
     Format,
     Rendition,
     StoredPicture,
+    check_rendered_avif,
 )
 from image_api.imaging.pixels import geometry
 from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
@@ -91,6 +92,8 @@ def _check_requested_movie(width: int, height: int, stored: StoredPicture) -> No
             f"{width}x{height} is too large; a {stored.format.name} that moves can be at most "
             f"{longest} pixels wide and high"
         )
+    if stored.format is AVIF:
+        check_rendered_avif(width, height)
     total = width * height * stored.frames
     if width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS:
         raise TooManyPixels(
@@ -116,10 +119,12 @@ def _render_still(
     picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
-    del clean
+    keeps_tables = size is None and source.mode != "CMYK"
+    # Its decoder may hold the pixels once more.
+    del clean, source
     picture = _fit_and_orient(picture, profile, stored, size, fit)
     halved_chroma = tables.halved_chroma if tables else stored.format.name.startswith("HEI")
-    if size is not None or source.mode == "CMYK":
+    if not keeps_tables:
         tables = None
     elif tables is not None and stored.orientation >= 5:
         tables = tables.transpose()
