@@ -216,9 +216,11 @@ class FakeImageRecords:
         self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
 
-    def frames(self, user_id: int, image_id: int) -> int | None:
+    def movement(self, user_id: int, image_id: int) -> tuple[int, str] | None:
         image = self._own(user_id, image_id)
-        return image.get("frames") if image is not None else None
+        if image is None or not image.get("frames"):
+            return None
+        return image["frames"], image["content_type"]
 
     def accept_update(
         self, caller: Caller, image_id: int, changes: Mapping[str, str]

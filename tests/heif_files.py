@@ -300,6 +300,14 @@ def with_box_behind(data: bytes, kind: bytes, added: bytes) -> bytes:
     return bytes(changed)
 
 
+def with_box_behind_entry(data: bytes, added: bytes) -> bytes:
+    """The sequence with one more property of its frames."""
+    (table,) = found(data, b"stsd")
+    length = int.from_bytes(data[table.start + 16 : table.start + 20], "big") + len(added)
+    longer = data[: table.start + 16] + length.to_bytes(4, "big") + data[table.start + 20 :]
+    return with_box_behind(longer, b"stsd", added)
+
+
 def _move(data: bytearray, at: int, behind: int, by: int) -> None:
     offset = int.from_bytes(data[at : at + 4], "big")
     if offset >= behind:

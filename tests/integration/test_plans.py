@@ -207,7 +207,7 @@ ACCEPTING = {
     "admission": images._ADMISSION,
     "lock usage": images._LOCK_USAGE,
     "offer": images._OFFER,
-    "frames": images._FRAMES,
+    "movement": images._MOVEMENT,
 }
 SIGNING_IN: dict[str, Any] = {
     **{f"{what}_key": what for what in ("pair", "network", "name")},

@@ -13,7 +13,9 @@ from PIL import Image, ImageChops, ImageStat
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels, UnsupportedFormat
 from image_api.imaging import Rendition, identify
-from image_api.imaging.headers import formats
+from image_api.imaging.headers import av1 as av1_reader
+from image_api.imaging.headers import formats, heif_movies
+from image_api.imaging.headers.boxes import Budget, Cursor
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples
 from tests.heif_files import Coded, Item, av1, grid_file, grid_item, hevc
@@ -195,6 +197,27 @@ def small_grid(width: int) -> Item:
 def test_pictures_made_of_pictures_are_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(UnsupportedFormat, match=words):
         identify(data)
+
+
+@pytest.mark.parametrize("turn", [heif_files.turned(1), heif_files.aperture(32, 32)])
+def test_tiles_that_are_turned_or_cropped_are_refused(turn: bytes) -> None:
+    items = [grid_item(1, 2, 128, 64), *[Item.of(hevc(), turn)] * 2]
+    with pytest.raises(UnsupportedFormat, match="tiles"):
+        identify(heif_files.file_of(items, [(b"dimg", 1, [2, 3])]))
+
+
+def test_layers_count_as_often_as_they_are_coded() -> None:
+    small, large = av1(), av1(6_200, 6_200, (99,))
+
+    def layered(coded: Coded, count: int) -> bytes:
+        return heif_files.file_of([Item.of(dataclasses.replace(coded, data=coded.data * count))])
+
+    assert_plain(layered(small, 4), (64, 64), RED)
+    with pytest.raises(DamagedImage, match="more is coded"):
+        identify(layered(small, 5))
+    assert identify(layered(large, 1)).width == 6_200
+    with pytest.raises(DamagedImage, match="more is coded"):
+        identify(layered(large, 2))
 
 
 def test_tiles_far_larger_than_their_picture_are_refused() -> None:
@@ -670,3 +693,73 @@ def test_frames_that_are_never_shown_count_too() -> None:
 
     with pytest.raises(DamagedImage, match="more frames than it shows"):
         identify(changed + box(b"mdat", many + many[:first]))
+
+
+@pytest.mark.parametrize("handler", [b"vide", b"text", b"soun"])
+def test_only_tracks_of_pictures_move(handler: bytes) -> None:
+    data = sequence()
+    name = heif_files.found(data, b"hdlr")[1].start + 16
+    changed = data[:name] + handler + data[name + 4 :]
+
+    image = render(changed)[0]
+
+    assert image.animated == (handler == b"vide")
+    assert (b"trak" in image.data) == (handler == b"vide")
+
+
+@pytest.mark.parametrize(
+    ("subsampling", "bytes_per_pixel"), [("4:4:4", 3), ("4:2:2", 2), ("4:2:0", 1.5), ("4:0:0", 1)]
+)
+def test_a_sequence_of_av1_tells_how_finely_it_is_coded(
+    subsampling: str, bytes_per_pixel: float
+) -> None:
+    data = sequence(subsampling=subsampling)
+    contents = av1_reader.Contents()
+    media = heif_files.found(data, b"mdat")[0]
+
+    av1_reader.read_units(Cursor(data, media.start + 8, media.stop, Budget()), contents)
+
+    assert contents.bytes_per_pixel == bytes_per_pixel
+    assert contents.sizes == {(64, 64)}
+    # The still picture is the first frame.
+    assert contents.frames == 2
+
+
+def test_a_sequence_may_be_as_large_as_its_decoder_has_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needed = 64 * 64 * 3 * 10
+    monkeypatch.setattr(heif_movies, "MAX_AVIF_FRAMES_BYTES", needed)
+    assert identify(sequence(subsampling="4:4:4")).width == 64
+    monkeypatch.setattr(heif_movies, "MAX_AVIF_FRAMES_BYTES", needed - 1)
+    with pytest.raises(TooManyPixels, match="finely"):
+        identify(sequence(subsampling="4:4:4"))
+
+
+def test_a_large_sequence_is_served_but_not_made_anew() -> None:
+    """Its encoder would take more memory than there is."""
+    frames = [Image.new("RGB", (2100, 2100), colour) for colour in ("teal", "red")]
+    data = samples.avif(frames[0], save_all=True, append_images=frames[1:], duration=100)
+    # The sample entry is the last box to hold properties.
+    turned = heif_files.with_box_behind_entry(data, heif_files.turned(1))
+
+    assert identify(data).width == 2100
+    for size in ((2100, 2100), (3000, 1500)):
+        with pytest.raises(TooManyPixels, match="made with at most"):
+            render(data, size=size)
+    with pytest.raises(TooManyPixels, match="made with at most"):
+        identify(turned)
+
+
+def test_a_sequence_is_turned_as_its_track_says() -> None:
+    frames = [marked(), marked().transpose(Image.Transpose.ROTATE_180)]
+    data = samples.avif(frames[0], save_all=True, append_images=frames[1:], duration=100)
+
+    image = render(heif_files.with_box_behind_entry(data, heif_files.turned(1)))[0]
+
+    assert image.animated
+    for (seen, _), frame in zip(samples.moving_frames(image.data), frames, strict=True):
+        expected = frame.rotate(90, expand=True)
+        assert seen.size == expected.size
+        difference = ImageChops.difference(seen.convert("RGB"), expected)
+        assert max(ImageStat.Stat(difference).mean) < 12

@@ -15,8 +15,10 @@ from image_api.imaging import check_rendered_size
 class EditRecords(KeyRecords, Protocol):
     """Those that accept raise Unauthenticated when the user is gone."""
 
-    def frames(self, user_id: int, image_id: int) -> int | None:
-        """Of the original; None when it is not known, or the image not this user's."""
+    def movement(self, user_id: int, image_id: int) -> tuple[int, str] | None:
+        """How many frames the original has, and the content type that is served; None when that is
+        not known, or the image not this user's.
+        """
 
     def accept_update(
         self, caller: Caller, image_id: int, changes: Mapping[str, str]
@@ -43,7 +45,7 @@ def update(
 
     def accept(claiming: Caller) -> int:
         if changes.resolution is not None:
-            _check_frames(records.frames(caller.user_id, image_id), changes.resolution)
+            _check_movement(records.movement(caller.user_id, image_id), changes.resolution)
         return _published(sink, records.accept_update(claiming, image_id, wanted))
 
     accepted_id = once(records, caller, fingerprint("update", image_id, wanted), accept)
@@ -67,8 +69,10 @@ def _published(sink: EventSink, event: Event | None) -> int:
     return event.image_id
 
 
-def _check_frames(frames: int | None, resolution: str) -> None:
+def _check_movement(movement: tuple[int, str] | None, resolution: str) -> None:
+    if movement is None:
+        return
     try:
-        check_rendered_size(*parse_resolution(resolution), frames or 1)
+        check_rendered_size(*parse_resolution(resolution), *movement)
     except TooManyPixels as error:
         raise InvalidRequest("resolution", error.detail) from error

@@ -19,6 +19,11 @@ MAX_ANIMATION_PIXELS = 500_000_000
 MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
+MAX_RENDERED_AVIF_FRAME_PIXELS = 2048 * 2048
+"""The largest frame of an AVIF that is encoded anew: its encoder holds 80 bytes for each pixel."""
+MAX_AVIF_FRAMES_BYTES = 700_000_000
+"""What the decoder of an AVIF that moves may hold: it refers to as many as eight frames."""
+
 MAX_PROFILE_BYTES = 4 << 20
 """The largest colour profile that is read."""
 
@@ -114,10 +119,16 @@ def check_size(width: int, height: int, frames: int = 1) -> None:
         )
 
 
-def check_rendered_size(width: int, height: int, frames: int) -> None:
+def check_rendered_size(width: int, height: int, frames: int, content_type: str) -> None:
     """Refuse an animation that would take too much memory to encode anew: TooManyPixels."""
-    total = width * height * frames
-    if frames > 1 and (width * height > MAX_FRAME_PIXELS or total > MAX_RENDERED_ANIMATION_PIXELS):
+    if frames == 1:
+        return
+    if content_type == AVIF.content_type and width * height > MAX_RENDERED_AVIF_FRAME_PIXELS:
+        raise TooManyPixels(
+            f"An AVIF that moves can be made with at most "
+            f"{MAX_RENDERED_AVIF_FRAME_PIXELS // 1_000_000} megapixels, not {width}x{height}"
+        )
+    if width * height > MAX_FRAME_PIXELS or width * height * frames > MAX_RENDERED_ANIMATION_PIXELS:
         raise TooManyPixels(
             f"{frames} frames of {width}x{height} pixels are too many; choose a smaller "
             f"size: at most {MAX_RENDERED_ANIMATION_PIXELS // 1_000_000} megapixels over all frames"

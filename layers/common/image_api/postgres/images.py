@@ -128,9 +128,9 @@ SELECT ({_USER_EXISTS}),
        (SELECT {_REFUSES_UPLOAD} FROM account_usage AS u WHERE u.user_id = :user_id)
 """
 
-_FRAMES = """
-SELECT i.frames FROM images AS i
-WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
+_MOVEMENT = """
+SELECT i.frames, i.content_type FROM images AS i
+WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL AND i.frames > 0
 """
 
 _LOCK_USAGE = _USAGE_OF_USER.format(user_id=":user_id")
@@ -306,9 +306,9 @@ class PostgresImageRecords(PostgresKeyRecords):
                 wait_seconds,
             )
 
-    def frames(self, user_id: int, image_id: int) -> int | None:
-        row = self._database.row(_FRAMES, user_id=user_id, image_id=image_id)
-        return row[0] if row is not None else None
+    def movement(self, user_id: int, image_id: int) -> tuple[int, str] | None:
+        row = self._database.row(_MOVEMENT, user_id=user_id, image_id=image_id)
+        return (row[0], row[1]) if row is not None else None
 
     def forget_old_offers(self, batch_size: int) -> int:
         """How many rows left."""

@@ -10,6 +10,8 @@ from image_api.imaging.headers.boxes import Cursor
 
 _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
 _KEY_FRAME, _SWITCH_FRAME = 0, 3
+_MAIN, _FULL_CHROMA, _PROFESSIONAL = range(3)
+_SRGB_AS_IT_IS = 1 << 16 | 13 << 8
 _SELECTED_BY_FRAMES = 2
 _HEADER_BYTES = 256
 _STEPS_OF_A_SEQUENCE_HEADER = 60
@@ -25,6 +27,8 @@ class Sequence:
     height: int = 0
     frames_may_be_larger: bool = False
     presentation_time_bits: int = 0
+    bytes_per_pixel: float = 6
+    """Of a decoded frame."""
     screen_content: int = _SELECTED_BY_FRAMES
     integer_motion: int = _SELECTED_BY_FRAMES
     frame_id_bits: int = 0
@@ -35,7 +39,10 @@ class Contents:
     frames: int = 0
     """To be decoded, shown or not."""
     sizes: set[tuple[int, int]] = field(default_factory=set)
+    bytes_per_pixel: float = 0
+    """The most of any sequence."""
     sequence: Sequence | None = None
+    sequence_header: bytes = b""
 
 
 def read_units(cursor: Cursor, contents: Contents) -> None:
@@ -50,15 +57,20 @@ def read_units(cursor: Cursor, contents: Contents) -> None:
         kind = header >> 3 & 15
         if kind not in (_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME):
             continue
-        reader = BitReader(cursor.data[start : min(start + length, start + _HEADER_BYTES)])
-        if kind == _SEQUENCE_HEADER:
-            cursor.budget.spend(_STEPS_OF_A_SEQUENCE_HEADER)
-            contents.sequence = _sequence(reader)
-            contents.sizes.add((contents.sequence.width, contents.sequence.height))
-        else:
-            cursor.budget.spend(_STEPS_OF_A_FRAME_HEADER)
+        head = cursor.data[start : min(start + length, start + _HEADER_BYTES)]
+        if kind != _SEQUENCE_HEADER:
             contents.frames += 1
-            _check_frame(reader, contents.sequence)
+            if contents.sequence and contents.sequence.frames_may_be_larger:
+                cursor.budget.spend(_STEPS_OF_A_FRAME_HEADER)
+                _check_frame(BitReader(head), contents.sequence)
+        elif head != contents.sequence_header:
+            cursor.budget.spend(_STEPS_OF_A_SEQUENCE_HEADER)
+            contents.sequence_header = head
+            contents.sequence = _sequence(BitReader(head))
+            contents.sizes.add((contents.sequence.width, contents.sequence.height))
+            contents.bytes_per_pixel = max(
+                contents.bytes_per_pixel, contents.sequence.bytes_per_pixel
+            )
 
 
 def _leb128(cursor: Cursor) -> int:
@@ -72,7 +84,8 @@ def _leb128(cursor: Cursor) -> int:
 
 
 def _sequence(reader: BitReader) -> Sequence:
-    reader.bits(3 + 1)
+    profile = reader.bits(3)
+    reader.bits(1)
     sequence = Sequence(reduced=reader.flag())
     if sequence.reduced:
         reader.bits(5)
@@ -80,11 +93,15 @@ def _sequence(reader: BitReader) -> Sequence:
         _skip_operating_points(reader, sequence)
     width_bits, height_bits = reader.bits(4) + 1, reader.bits(4) + 1
     sequence.width, sequence.height = reader.bits(width_bits) + 1, reader.bits(height_bits) + 1
-    sequence.frames_may_be_larger = (
+    sequence.frames_may_be_larger = not sequence.reduced and (
         1 << width_bits > 2 * sequence.width or 1 << height_bits > 2 * sequence.height
     )
-    if not sequence.reduced:
+    if sequence.reduced:
+        reader.bits(3)
+    else:
         _read_tools(reader, sequence)
+    reader.bits(3)
+    sequence.bytes_per_pixel = _bytes_per_pixel(reader, profile)
     return sequence
 
 
@@ -118,17 +135,37 @@ def _read_tools(reader: BitReader, sequence: Sequence) -> None:
         delta_bits = reader.bits(4) + 2
         sequence.frame_id_bits = delta_bits + reader.bits(3) + 1
     reader.bits(3 + 4)
-    if reader.flag():
+    has_order = reader.flag()
+    if has_order:
         reader.bits(2)
     sequence.screen_content = _SELECTED_BY_FRAMES if reader.flag() else reader.bits(1)
     if sequence.screen_content and not reader.flag():
         sequence.integer_motion = reader.bits(1)
+    if has_order:
+        reader.bits(3)
 
 
-def _check_frame(reader: BitReader, sequence: Sequence | None) -> None:
+def _bytes_per_pixel(reader: BitReader, profile: int) -> float:
+    """From the colour configuration (5.5.2): how deep samples are, and how many of a pixel."""
+    is_deep = reader.flag()
+    has_twelve_bits = profile == _PROFESSIONAL and is_deep and reader.flag()
+    sample_bytes = 2 if is_deep else 1
+    if profile != _FULL_CHROMA and reader.flag():
+        return sample_bytes
+    colours = reader.bits(24) if reader.flag() else 0
+    if profile == _MAIN:
+        return sample_bytes * 1.5
+    if profile == _FULL_CHROMA or colours == _SRGB_AS_IT_IS:
+        return sample_bytes * 3
+    reader.bits(1)
+    if not has_twelve_bits:
+        return sample_bytes * 2
+    halves_width = reader.flag()
+    return sample_bytes * (3 if not halves_width else 1.5 if reader.flag() else 2)
+
+
+def _check_frame(reader: BitReader, sequence: Sequence) -> None:
     """Refuses a frame that may be larger than the sequence that it is in says."""
-    if sequence is None or sequence.reduced or not sequence.frames_may_be_larger:
-        return
     if reader.flag():
         return  # Shows one that is there already.
     kind = reader.bits(2)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from image_api.errors import DamagedImage
 
-MAX_STEPS = 150_000
-"""Numbers and boxes that are read of one file: far more than any camera writes, and 0.2 s."""
+MAX_STEPS = 300_000
+"""Numbers and boxes that are read of one file: twice what the longest animation has, and 0.2 s."""
 _STEPS_OF_A_BOX = 4
 _NUMBERS_OF_A_STEP = 16
 

@@ -7,6 +7,7 @@ picture is made of and refuses what would cost too much, `heif_movies` does so f
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from image_api.errors import DamagedImage, UnsupportedFormat
@@ -16,6 +17,7 @@ from image_api.imaging.headers.heif_items import Items, read_items
 from image_api.imaging.headers.heif_movies import Movie, read_movie
 from image_api.imaging.headers.heif_pictures import (
     AV1,
+    TRANSFORMATIONS,
     Picture,
     Placement,
     clean_aperture,
@@ -23,14 +25,20 @@ from image_api.imaging.headers.heif_pictures import (
     primary_picture,
 )
 from image_api.imaging.headers.ranges import Part
-from image_api.imaging.model import AVIF, HEIC, HEIF, Format, StoredPicture
+from image_api.imaging.model import (
+    AVIF,
+    HEIC,
+    HEIF,
+    Format,
+    StoredPicture,
+    check_rendered_avif,
+)
 
 BRANDS = {
     b"avif", b"avis", b"mif1", b"msf1", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc",
     b"hevx", b"hevm", b"hevs",
 }  # fmt: skip
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_TRANSFORMATIONS = {b"clap", b"irot", b"imir"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ def header(data: bytes) -> StoredPicture:
     boxes = [
         box
         for box in structure.items.properties_of(structure.items.primary)
-        if box.kind in _TRANSFORMATIONS
+        if box.kind in TRANSFORMATIONS
     ]
     if structure.picture.codec != AV1:
         width, height = _shown_size(data, boxes, structure.picture.size, budget)
@@ -63,9 +71,12 @@ def header(data: bytes) -> StoredPicture:
     if structure.movie:
         track = structure.movie.tracks[0]
         size, frames = track.size, structure.movie.frames
-        boxes = [box for box in track.properties if box.kind in _TRANSFORMATIONS]
+        boxes = [box for box in track.properties if box.kind in TRANSFORMATIONS]
     shown = placement(data, boxes, size, budget)
     left, top, right, bottom = shown.crop or (0, 0, *size)
+    web_safe = shown == Placement(None, 1)
+    if frames > 1 and not web_safe:
+        check_rendered_avif(right - left, bottom - top)
     return StoredPicture(
         AVIF,
         right - left,
@@ -73,15 +84,14 @@ def header(data: bytes) -> StoredPicture:
         shown.orientation,
         crop=shown.crop,
         frames=frames,
-        web_safe=shown == Placement(None, 1),
+        web_safe=web_safe,
     )
 
 
 def clean_parts(data: bytes) -> list[Part]:
-    budget = Budget()
-    structure = _structure(data, budget)
+    structure = _structure(data, Budget())
     items, picture, movie = structure.items, structure.picture, structure.movie
-    blanker = Blanker(data, structure.end, budget)
+    blanker = Blanker(data, structure.end)
     kept = {b"ftyp", b"meta", b"mdat"} | ({b"moov"} if movie else set())
     blanker.top_level(structure.boxes, kept)
     for box in structure.all(b"ftyp"):
@@ -117,13 +127,16 @@ def _structure(data: bytes, budget: Budget) -> _Structure:
 
 def _check_places(boxes: list[Box], items: Items, picture: Picture, movie: Movie | None) -> None:
     """Pixels lie where nothing else does, so that blanking and keeping never meet."""
-    media = [box for box in [*boxes, *items.boxes] if box.kind in (b"mdat", b"idat")]
+    media = sorted(
+        (box.body, box.end) for box in [*boxes, *items.boxes] if box.kind in (b"mdat", b"idat")
+    )
     places = [extent for item in picture.items for extent in items.places[item].extents]
     if movie:
         places += [sample for track in movie.tracks for sample in track.samples]
-    media.sort(key=lambda box: box.start)
+    starts = [start for start, _ in media]
     for start, stop in places:
-        if not any(box.body <= start and stop <= box.end for box in media):
+        index = bisect_right(starts, start) - 1
+        if index < 0 or stop > media[index][1]:
             raise DamagedImage("The image is damaged: its pixels lie outside of where they may")
 
 

@@ -6,9 +6,9 @@ items become `skip`, and bytes become zeros, where they lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in
+from image_api.imaging.headers.boxes import Box
 from image_api.imaging.headers.heif_items import Items, Reference
 from image_api.imaging.headers.heif_movies import Movie, Track
 from image_api.imaging.headers.heif_pictures import UNDERSTOOD, Picture
@@ -36,9 +36,8 @@ _PLAIN_NAMES = {b"Color", b"Alpha"}
 class Blanker:
     """Blanks parts of a copy of a file."""
 
-    def __init__(self, data: bytes, end: int, budget: Budget) -> None:
+    def __init__(self, data: bytes, end: int) -> None:
         self._data = data
-        self._budget = budget
         self.clean = bytearray(memoryview(data)[:end])
 
     def zero(self, start: int, stop: int) -> None:
@@ -66,17 +65,17 @@ class Blanker:
                 self.remove(box)
 
     def media(self, boxes: Iterable[Box], wanted: list[tuple[int, int]]) -> None:
-        """Of boxes that hold nothing but what items and tracks point to, what nobody wants."""
-        ranges = list(_merged(wanted))
-        for box in boxes:
+        """Of boxes that hold nothing but what items and tracks point to, what nobody wants.
+
+        Each range of `wanted` lies in one of the boxes; they may overlap.
+        """
+        ranges = sorted(wanted, reverse=True)
+        for box in sorted(boxes, key=lambda box: box.start):
             position = box.body
-            for start, stop in ranges:
-                if stop <= position:
-                    continue
-                if start >= box.end:
-                    break
-                self.zero(position, min(start, box.end))
-                position = stop
+            while ranges and ranges[-1][0] < box.end:
+                start, stop = ranges.pop()
+                self.zero(position, start)
+                position = max(position, stop)
             self.zero(position, box.end)
 
     def meta(self, items: Items, picture: Picture) -> None:
@@ -133,12 +132,13 @@ class Blanker:
                 self._times(box)
             elif box.kind == b"hdlr":
                 self.zero(box.body + 12, box.end)
-            elif box.kind == b"tref":
-                for reference in boxes_in(self._data, box.body, box.end, self._budget):
-                    if reference.kind not in _REFERENCES:
-                        self.remove(reference)
-            elif box.kind == b"dinf":
-                self._data_references(box)
+        for reference in track.references:
+            if reference.kind not in _REFERENCES:
+                self.remove(reference)
+        for source in track.sources:
+            # Its version and flags stay: they say that it is this file, and then there is no
+            # address.
+            self.zero(source.body + 4, source.end)
         assert track.entry is not None
         # Numbers that writers of other files than AVIF set, and the name of the encoder.
         self.zero(track.entry.body + 8, track.entry.body + 24)
@@ -153,14 +153,6 @@ class Blanker:
         size_bytes = 8 if self._data[box.body] else 4
         self.zero(box.body + 4, min(box.body + 4 + 2 * size_bytes, box.end))
 
-    def _data_references(self, box: Box) -> None:
-        """`url ` entries say that the samples are in this file, and then hold no address."""
-        for table in boxes_in(self._data, box.body, box.end, self._budget):
-            cursor = Cursor(self._data, table.body, table.end, self._budget)
-            cursor.skip(8)
-            for entry in boxes_in(self._data, cursor.position, table.end, self._budget):
-                self.zero(entry.body + 4, entry.end)
-
 
 def _is_wanted(reference: Reference, picture: Picture) -> bool:
     return (
@@ -168,13 +160,3 @@ def _is_wanted(reference: Reference, picture: Picture) -> bool:
         and reference.source in picture.items
         and not picture.items.isdisjoint(reference.targets)
     )
-
-
-def _merged(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The same ranges in order and without overlaps."""
-    position = 0
-    for start, stop in sorted(ranges):
-        start = max(start, position)
-        if start < stop:
-            yield start, stop
-            position = stop

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from image_api.errors import DamagedImage
+from image_api.errors import DamagedImage, TooManyPixels
 from image_api.imaging.headers import av1
 from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in, only_one_each
-from image_api.imaging.model import MAX_FRAMES, check_size
+from image_api.imaging.model import MAX_AVIF_FRAMES_BYTES, MAX_FRAMES, check_size
 
-_PICTURES, _PLANES = b"pict", b"auxv"
+_PICTURES = (b"pict", b"vide")
 _CONTAINERS = {b"mdia", b"minf", b"stbl"}
 _SAMPLE_TABLES = {b"stsd", b"stsc", b"stsz"}
 _SAMPLE_ENTRY_BYTES = 78
+_FRAMES_IN_MEMORY = 10
 _REPEATABLE = frozenset({b"free", b"skip", b"uuid", b"sbgp", b"sgpd", b"colr"})
 
 
@@ -26,7 +27,11 @@ class Track:
     size: tuple[int, int] = (0, 0)
     plane_of: int = 0
     boxes: list[Box] = field(default_factory=list)
-    """All boxes within, but for the sample entry's own."""
+    """All boxes within, but for those of the next four."""
+    references: list[Box] = field(default_factory=list)
+    """To other tracks."""
+    sources: list[Box] = field(default_factory=list)
+    """The files that its samples are in, which is this one."""
     entry: Box | None = None
     properties: list[Box] = field(default_factory=list)
     """Those of the sample entry, which are as those of an item."""
@@ -55,11 +60,15 @@ def read_movie(data: bytes, box: Box, end: int, budget: Budget) -> Movie | None:
     )
     tracks = [_read_track(data, each, budget) for each in boxes if each.kind == b"trak"]
     pictures = [track for track in tracks if track.codec == b"av01" and track.number]
-    colours = next(
-        (track for track in pictures if track.handler == _PICTURES and not track.plane_of), None
-    )
-    if colours is None:
+    shown = [
+        track
+        for handler in _PICTURES
+        for track in pictures
+        if track.handler == handler and not track.plane_of
+    ]
+    if not shown:
         return None
+    colours = shown[0]
     alpha = next((track for track in pictures if track.plane_of == colours.number), None)
     movie = Movie(box, boxes, [colours] if alpha is None else [colours, alpha])
     for track in movie.tracks:
@@ -67,9 +76,17 @@ def read_movie(data: bytes, box: Box, end: int, budget: Budget) -> Movie | None:
     if len({(track.size, len(track.samples)) for track in movie.tracks}) != 1:
         raise DamagedImage("The image is damaged: its transparency has another length or size")
     check_size(*colours.size, movie.frames)
-    for track in movie.tracks:
-        _check_coded(data, track, budget)
+    _check_memory(colours.size, [_bytes_per_pixel(data, track, budget) for track in movie.tracks])
     return movie
+
+
+def _check_memory(size: tuple[int, int], bytes_per_pixel: list[float]) -> None:
+    width, height = size
+    if width * height * sum(bytes_per_pixel) * _FRAMES_IN_MEMORY > MAX_AVIF_FRAMES_BYTES:
+        raise TooManyPixels(
+            f"The animation has {width}x{height} pixels, too many for how finely they are coded; "
+            "export it smaller, or with 8 bits for each colour"
+        )
 
 
 def _read_track(data: bytes, trak: Box, budget: Budget) -> Track:
@@ -94,10 +111,16 @@ def _read_track(data: bytes, trak: Box, budget: Budget) -> Track:
             cursor.skip(4)
             track.handler = data[position : cursor.position]
         elif box.kind == b"tref":
-            for reference in boxes_in(data, box.body, box.end, budget):
+            track.references = list(boxes_in(data, box.body, box.end, budget))
+            for reference in track.references:
                 if reference.kind == b"auxl":
                     one = Cursor(data, reference.body, reference.end, budget)
                     track.plane_of = one.number(4)
+        elif box.kind == b"dinf":
+            for table in boxes_in(data, box.body, box.end, budget):
+                one = Cursor(data, table.body, table.end, budget)
+                one.skip(8)
+                track.sources += boxes_in(data, one.position, table.end, budget)
         elif box.kind == b"stsd":
             _read_sample_entry(cursor, track)
     return track
@@ -187,8 +210,8 @@ def _chunk_runs(runs: tuple[int, ...], chunks: int) -> Iterable[tuple[int, int, 
         yield first - 1, end - 1, of_each
 
 
-def _check_coded(data: bytes, track: Track, budget: Budget) -> None:
-    """No more is coded than frames are shown, by about half: hidden ones help to code others."""
+def _bytes_per_pixel(data: bytes, track: Track, budget: Budget) -> float:
+    """Of a decoded frame. Refuses what codes more than it shows: hidden frames are rare."""
     contents = av1.Contents()
     for box in track.properties:
         if box.kind == b"av1C":
@@ -201,3 +224,6 @@ def _check_coded(data: bytes, track: Track, budget: Budget) -> None:
         raise DamagedImage("The image is damaged: its coded frames have another size")
     if contents.frames > 2 * len(track.samples) + 2:
         raise DamagedImage("The image is damaged: it has more frames than it shows")
+    if contents.sequence is None:
+        raise DamagedImage("The image is damaged: it does not say how its frames are coded")
+    return contents.bytes_per_pixel

@@ -20,7 +20,7 @@ AV1, HEVC = b"av01", b"hvc1"
 _CONFIGURATION = {AV1: b"av1C", HEVC: b"hvcC"}
 
 MAX_CODED_PIXELS = MAX_PIXELS * 3 // 2
-"""In all tiles of a grid, which reach over the picture's edge, or in all slices of a picture."""
+"""In all tiles of a grid, which reach over the picture's edge, or in all layers of a picture."""
 _MAX_SLICE_PIXELS = 1_000_000_000
 _MAX_LAYERS = 4
 _MAX_SHARED_BYTES = 4 << 20
@@ -28,7 +28,8 @@ _MAX_SHARED_BYTES = 4 << 20
 
 _ALPHA = {b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"}
 _SIZE_OF_LAYERS = {b"a1op", b"a1lx", b"lsel"}
-_ONCE_FOR_AN_ITEM = {b"ispe", b"clap", b"irot", b"imir", b"auxC", *_CONFIGURATION.values()}
+TRANSFORMATIONS = {b"clap", b"irot", b"imir"}
+_ONCE_FOR_AN_ITEM = TRANSFORMATIONS | {b"ispe", b"auxC", *_CONFIGURATION.values()}
 
 UNDERSTOOD = frozenset(
     {b"ispe", b"pixi", b"colr", b"pasp", b"auxC", b"clap", b"irot", b"imir", b"av1C", b"hvcC"}
@@ -87,6 +88,7 @@ class _Reader:
         self._end = end
         self._budget = budget
         self._coded_bytes = 0
+        self._properties: dict[int, dict[bytes, Box]] = {}
 
     def picture(self) -> Picture:
         items = self._items
@@ -126,11 +128,11 @@ class _Reader:
         return found.pop() if found else None
 
     def _is_alpha(self, item: int) -> bool:
-        for box in self._items.properties_of(item):
-            if box.kind == b"auxC":
-                kind, _, _ = self._data[box.body + 4 : box.end].partition(b"\0")
-                return kind in _ALPHA
-        return False
+        box = self._properties_of(item).get(b"auxC")
+        if box is None:
+            return False
+        kind, _, _ = self._data[box.body + 4 : min(box.end, box.body + 64)].partition(b"\0")
+        return kind in _ALPHA
 
     def _plane(self, number: int) -> _Plane:
         item = self._item(number)
@@ -148,6 +150,11 @@ class _Reader:
         kinds = {self._item(tile).kind for tile in tiles}
         if len(kinds) != 1 or not kinds <= _CONFIGURATION.keys():
             raise _not_accepted((kinds - _CONFIGURATION.keys() or kinds).pop())
+        if any(self._properties_of(tile).keys() & TRANSFORMATIONS for tile in tiles):
+            raise UnsupportedFormat(
+                "HEIF files whose tiles are cropped or turned are not accepted; "
+                "export the picture as JPEG"
+            )
         tile_sizes = {self._size(tile) for tile in tiles}
         if len(tile_sizes) != 1:
             raise DamagedImage("The image is damaged: the tiles of its grid differ in size")
@@ -180,14 +187,23 @@ class _Reader:
         return item
 
     def _size(self, number: int) -> tuple[int, int]:
-        for box in self._items.properties_of(number):
-            if box.kind == b"ispe":
-                cursor = Cursor(self._data, box.body, box.end, self._budget)
-                cursor.version_and_flags()
-                width, height = cursor.number(4), cursor.number(4)
-                check_size(width, height)
-                return width, height
-        raise DamagedImage("The image is damaged: it does not say its size")
+        box = self._properties_of(number).get(b"ispe")
+        if box is None:
+            raise DamagedImage("The image is damaged: it does not say its size")
+        cursor = Cursor(self._data, box.body, box.end, self._budget)
+        cursor.version_and_flags()
+        width, height = cursor.number(4), cursor.number(4)
+        check_size(width, height)
+        return width, height
+
+    def _properties_of(self, number: int) -> dict[bytes, Box]:
+        """The first of each kind."""
+        if number not in self._properties:
+            found: dict[bytes, Box] = {}
+            for box in self._items.properties_of(number):
+                found.setdefault(box.kind, box)
+            self._properties[number] = found
+        return self._properties[number]
 
     def _check_item(self, number: int) -> None:
         """What every item that stays has to keep."""
@@ -245,10 +261,10 @@ class _Reader:
             self._check_av1(number, cursor, configuration)
 
     def _configuration(self, number: int, codec: bytes) -> Cursor:
-        for box in self._items.properties_of(number):
-            if box.kind == _CONFIGURATION[codec]:
-                return Cursor(self._data, box.body, box.end, self._budget)
-        raise DamagedImage("The image is damaged: it does not say how its pixels are coded")
+        box = self._properties_of(number).get(_CONFIGURATION[codec])
+        if box is None:
+            raise DamagedImage("The image is damaged: it does not say how its pixels are coded")
+        return Cursor(self._data, box.body, box.end, self._budget)
 
     def _check_hevc(self, number: int, cursor: Cursor, description: Cursor) -> None:
         configuration = hevc.read_configuration(description)
@@ -264,14 +280,15 @@ class _Reader:
         description.skip(4)
         av1.read_units(description, contents)
         av1.read_units(cursor, contents)
-        size = self._size(number)
-        kinds = {box.kind for box in self._items.properties_of(number)}
-        if kinds & _SIZE_OF_LAYERS:
+        width, height = size = self._size(number)
+        if self._properties_of(number).keys() & _SIZE_OF_LAYERS:
             for coded in contents.sizes:
                 check_size(*coded)
         elif contents.sizes - {size}:
             raise DamagedImage("The image is damaged: its coded pixels have another size")
-        if not 1 <= contents.frames <= _MAX_LAYERS:
+        # Layers of a picture that grows sharper, which are held together.
+        most = min(_MAX_LAYERS, MAX_CODED_PIXELS // (width * height))
+        if not 1 <= contents.frames <= most:
             raise DamagedImage("The image is damaged: more is coded than one picture")
 
 

@@ -90,7 +90,7 @@ def _check_requested_movie(width: int, height: int, stored: StoredPicture) -> No
             f"{width}x{height} is too large; a {stored.format.name} that moves can be at most "
             f"{longest} pixels wide and high"
         )
-    check_rendered_size(width, height, stored.frames)
+    check_rendered_size(width, height, stored.frames, stored.format.content_type)
 
 
 def _render_still(
@@ -109,10 +109,12 @@ def _render_still(
     picture = to_eight_bits(source)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
-    del clean
+    keeps_tables = size is None and source.mode != "CMYK"
+    # Its decoder may hold the pixels once more.
+    del clean, source
     picture = _fit_and_orient(picture, profile, stored, size, fit)
     halved_chroma = tables.halved_chroma if tables else stored.format.name.startswith("HEI")
-    if size is not None or source.mode == "CMYK":
+    if not keeps_tables:
         tables = None
     elif tables is not None and stored.orientation >= 5:
         tables = tables.transpose()
