@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import samples
-from bench.cloud import ROOT, LocalCloud, local_python
+from bench.cloud import LocalCloud
 from bench.load import Answer, Figures, Request, measure
+from tests.e2e.running_cloud import local_python
+from tests.variables import ROOT
 from tests.waiting import eventually
 
 _SETTLE_PATIENCE_SECONDS = 600.0
@@ -55,11 +57,11 @@ class Bench:
     ) -> Figures:
         """One connection for the latency, eight for the throughput."""
         alone = await measure(
-            self.cloud.url, make_request, connections=1, requests=count, on_answer=on_answer
+            self.cloud.api_url, make_request, connections=1, requests=count, on_answer=on_answer
         )
         offset = count + 1000
         together = await measure(
-            self.cloud.url,
+            self.cloud.api_url,
             lambda number: make_request(number + offset),
             connections=8,
             requests=count,
@@ -88,7 +90,7 @@ class Bench:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
-            self.cloud.url + path,
+            self.cloud.api_url + path,
             None if body is None else json.dumps(body).encode(),
             {**({} if not self.token else self.headers()), "Content-Type": "application/json"},
             method=method,
@@ -110,7 +112,7 @@ class Bench:
             ids.append(json.loads(answer.body)["id"])
 
         await measure(
-            self.cloud.url,
+            self.cloud.api_url,
             lambda _number: request,
             connections=4,
             requests=count,
@@ -183,9 +185,9 @@ async def run(scale: Scale, folder: Path) -> None:
     photo_12mp, photo_1mp = samples.jpeg_12_megapixels(), samples.png_1_megapixel()
     cloud = LocalCloud(folder)
     try:
-        first_start_seconds = cloud.start()
+        first_start_seconds = cloud.started_in_seconds()
         cloud.stop()
-        second_start_seconds = cloud.start()
+        second_start_seconds = cloud.started_in_seconds()
         _progress(f"started in {first_start_seconds:.1f} s, again in {second_start_seconds:.1f} s")
         time.sleep(5)
         memory = cloud.memory_bytes()
@@ -200,7 +202,8 @@ async def run(scale: Scale, folder: Path) -> None:
         ready_ms = await bench.time_to_ready(photo_12mp, 5)
         consumer_peak = _peak_memory_mb(cloud, "Consumer")
     finally:
-        cloud.stop()
+        if cloud.is_running:
+            cloud.stop()
     _print_report(
         bench,
         first_start_seconds,
