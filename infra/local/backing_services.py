@@ -73,12 +73,14 @@ class BackingServices:
         }
 
     def _chosen(self) -> Iterable[tuple[str, str, str | None, Service]]:
+        """Name, variable, its value for one that runs already, and the service to start else."""
         settings = self._settings
+        given = settings.variables
         folders = settings.data_folder, settings.log_folder
         port = 0 if settings.is_private else None
-        yield "Postgres", "DATABASE_URL", settings.database_url, PostgresService(*folders, port)
+        yield "Postgres", "DATABASE_URL", given.get("DATABASE_URL"), PostgresService(*folders, port)
         yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, RabbitMQService(*folders, port)
-        yield "S3", "AWS_ENDPOINT_URL", settings.storage_url, S3Service(*folders, port)
+        yield "S3", "AWS_ENDPOINT_URL", given.get("AWS_ENDPOINT_URL"), S3Service(*folders, port)
 
     async def _start(
         self, stack: AsyncExitStack, name: str, variable: str, url: str | None, service: Service

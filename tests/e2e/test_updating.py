@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -17,9 +16,7 @@ ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 
 
 def _picture(client: ApiClient, image: Image, link: str = "url") -> Pillow.Image:
-    picture = Pillow.open(BytesIO(client.download(image[link]).content))
-    picture.load()
-    return picture
+    return samples.opened(client.download(image[link]).content)
 
 
 def _pixel(picture: Pillow.Image, x: float, y: float) -> tuple[int, ...]:

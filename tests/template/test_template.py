@@ -187,7 +187,6 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
 @pytest.mark.parametrize(
     ("function", "event", "route", "found"),
     [
-        ("HealthFunction", "Http", None, {"/health: no function has this route"}),
         (
             "HealthFunction",
             "Http",
@@ -201,16 +200,6 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
             {"GET /health: other methods do not reach the function"},
         ),
         ("DocsFunction", "Root", None, {"/: nothing answers 404"}),
-        ("DocsFunction", "AnythingElse", None, {"/{proxy+}: nothing answers 404"}),
-        (
-            "GetFunction",
-            "Http",
-            {"Path": "/image/delete/{image_id}", "Method": "any"},
-            {
-                "ANY /image/delete/{image_id}: both GetFunction and DeleteFunction",
-                "/image/{image_id}: no function has this route",
-            },
-        ),
         (
             "UpdateFunction",
             "Http",
