@@ -10,15 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import samples
-from bench.cloud import ROOT, LocalCloud, local_python
+from bench.cloud import LocalCloud
 from bench.load import Answer, Figures, Request, measure
+from tests.e2e.api_client import PASSWORD, ApiClient
+from tests.e2e.running_cloud import local_python
+from tests.variables import ROOT
 from tests.waiting import eventually
 
 _SETTLE_PATIENCE_SECONDS = 600.0
@@ -47,19 +48,19 @@ class Bench:
         self.cloud = cloud
         self.scale = scale
         self.rows: list[tuple[str, Figures, Figures | None]] = []
-        self.token = ""
-        self.username = f"bench-{uuid.uuid4().hex[:8]}"
+        self.client = ApiClient(cloud.api_url).sign_up()
+        self.username = self.client.username
 
     async def both(
         self, name: str, make_request: Any, *, count: int, on_answer: Any = None
     ) -> Figures:
         """One connection for the latency, eight for the throughput."""
         alone = await measure(
-            self.cloud.url, make_request, connections=1, requests=count, on_answer=on_answer
+            self.cloud.api_url, make_request, connections=1, requests=count, on_answer=on_answer
         )
         offset = count + 1000
         together = await measure(
-            self.cloud.url,
+            self.cloud.api_url,
             lambda number: make_request(number + offset),
             connections=8,
             requests=count,
@@ -75,26 +76,10 @@ class Bench:
         return alone
 
     def headers(self, content_type: str | None = None) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.client.token}"}
         if content_type:
             headers["Content-Type"] = content_type
         return headers
-
-    def register(self) -> None:
-        answer = self.call(
-            "POST", "/auth/register", {"username": self.username, "password": "bench!mark"}
-        )
-        self.token = answer["access_token"]
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            self.cloud.url + path,
-            None if body is None else json.dumps(body).encode(),
-            {**({} if not self.token else self.headers()), "Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request) as answer:
-            return json.loads(answer.read())
 
     def upload_request(self, photo: bytes) -> Request:
         body, content_type = samples.form(photo)
@@ -110,7 +95,7 @@ class Bench:
             ids.append(json.loads(answer.body)["id"])
 
         await measure(
-            self.cloud.url,
+            self.cloud.api_url,
             lambda _number: request,
             connections=4,
             requests=count,
@@ -121,9 +106,7 @@ class Bench:
 
     def wait_until_settled(self) -> None:
         eventually(
-            lambda: (
-                not self.call("GET", "/image/get_all_images?limit=1&owner=me&status=processing")
-            ),
+            lambda: not self.client.images(limit=1, owner="me", status="processing").json(),
             "every image is processed",
             patience_seconds=_SETTLE_PATIENCE_SECONDS,
         )
@@ -172,7 +155,7 @@ class Bench:
         for _ in range(count):
             ids, _ = await self.upload(photo, 1)
             answered_at = time.perf_counter()
-            while self.call("GET", f"/image/{ids[0]}")["thumbnail_url"] is None:
+            while self.client.image(ids[0]).json()["thumbnail_url"] is None:
                 time.sleep(0.005)
             times.append((time.perf_counter() - answered_at) * 1000)
         return times
@@ -183,14 +166,13 @@ async def run(scale: Scale, folder: Path) -> None:
     photo_12mp, photo_1mp = samples.jpeg_12_megapixels(), samples.png_1_megapixel()
     cloud = LocalCloud(folder)
     try:
-        first_start_seconds = cloud.start()
+        first_start_seconds = cloud.started_in_seconds()
         cloud.stop()
-        second_start_seconds = cloud.start()
+        second_start_seconds = cloud.started_in_seconds()
         _progress(f"started in {first_start_seconds:.1f} s, again in {second_start_seconds:.1f} s")
         time.sleep(5)
         memory = cloud.memory_bytes()
         bench = Bench(cloud, scale)
-        bench.register()
         await _requests(bench, photo_100kb, photo_3mb)
         rates = {
             "12-megapixel JPEG": bench.consumer_rate(photo_12mp, "jpg", scale.images),
@@ -200,7 +182,8 @@ async def run(scale: Scale, folder: Path) -> None:
         ready_ms = await bench.time_to_ready(photo_12mp, 5)
         consumer_peak = _peak_memory_mb(cloud, "Consumer")
     finally:
-        cloud.stop()
+        if cloud.is_running:
+            cloud.stop()
     _print_report(
         bench,
         first_start_seconds,
@@ -225,7 +208,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
             "POST",
             "/auth/login",
             {"Content-Type": "application/json"},
-            json.dumps({"username": bench.username, "password": "bench!mark"}).encode(),
+            json.dumps({"username": bench.username, "password": PASSWORD}).encode(),
         ),
         count=scale.slow,
     )
@@ -235,8 +218,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         bench.wait_until_settled()
     for rows in (1_000, scale.rows):
         samples.fill(bench.cloud.database_url, bench.username, rows)
-        page = bench.call("GET", "/image/get_all_images?limit=100")
-        ids = [image["id"] for image in page]
+        ids = [image["id"] for image in bench.client.images(limit=100).json()]
         await bench.both(
             f"list of 100, of {rows:,} images",
             lambda _: Request("GET", "/image/get_all_images?limit=100", bench.headers()),

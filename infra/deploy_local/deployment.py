@@ -71,7 +71,9 @@ async def deployed(
         await stack.enter_async_context(_own_folder(data_folder))
         async with sam.sole_use(WORK_FOLDER):
             async with asyncio.TaskGroup() as group:
-                reading = group.create_task(_read(template_path))
+                reading = group.create_task(
+                    asyncio.to_thread(read_template, template_path, {}, REGION)
+                )
                 building = group.create_task(_build(template_path, progress))
                 target = await stack.enter_async_context(running_target(data_folder, progress))
             async with progress.part("sam deploy"):
@@ -89,10 +91,6 @@ async def deployed(
         await stack.enter_async_context(_triggered(deployment, logs))
         write_record(data_folder / STATE_NAME, _state(deployment))
         yield deployment
-
-
-async def _read(path: Path) -> Template:
-    return await asyncio.to_thread(read_template, path, {}, REGION)
 
 
 async def _build(path: Path, progress: Progress) -> Path:

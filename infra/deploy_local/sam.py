@@ -8,7 +8,7 @@ import platform
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -77,13 +77,9 @@ async def deploy(
         "--no-confirm-changeset",
         "--no-progressbar",
         "--parameter-overrides",
-        *_assignments({**target.parameters, **parameters}),
+        *(f"{name}={value}" for name, value in {**target.parameters, **parameters}.items()),
         variables=target.aws_variables,
     )
-
-
-def _assignments(parameters: Mapping[str, str]) -> Iterable[str]:
-    return (f"{name}={value}" for name, value in parameters.items())
 
 
 async def _run(

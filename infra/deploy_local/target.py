@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from infra.local.progress import Progress
 from infra.services.ministack import MiniStackService
 from infra.services.postgres import PostgresService
+from infra.services.processes import Service
 from infra.services.rabbitmq import RabbitMQService
 
 REGION = "us-east-1"
@@ -23,9 +24,6 @@ _PARTS = (
     *("apigateway", "cloudformation", "cloudwatch", "events", "iam", "lambda", "logs"),
     *("s3", "secretsmanager", "sns", "ssm", "sts"),
 )
-
-
-_Service = PostgresService | RabbitMQService | MiniStackService
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ async def running_target(data_folder: Path, progress: Progress) -> AsyncIterator
     )
     async with AsyncExitStack() as stack:
 
-        async def start(name: str, service: _Service) -> None:
+        async def start(name: str, service: Service) -> None:
             async with progress.part(name):
                 # Also after a failed or interrupted start: it may have left a process.
                 stack.push_async_callback(service.stop)

@@ -3,25 +3,15 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.services.postgres import PostgresService
+from infra.services.processes import Service
 from infra.services.rabbitmq import RabbitMQService
 from infra.services.storage import S3Service
-
-
-class _Service(Protocol):
-    """What the services have in common."""
-
-    url: str
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def wait(self) -> int: ...
-    def pids(self) -> list[int]: ...
 
 
 class BackingServices:
@@ -44,7 +34,7 @@ class BackingServices:
         self._progress = progress
         self._on_end = on_end
         self._with_functions = with_functions
-        self._started: dict[str, _Service] = {}
+        self._started: dict[str, Service] = {}
         self.variables: dict[str, str] = {}
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -82,16 +72,18 @@ class BackingServices:
             for name, service in self._started.items()
         }
 
-    def _chosen(self) -> Iterable[tuple[str, str, str | None, _Service]]:
+    def _chosen(self) -> Iterable[tuple[str, str, str | None, Service]]:
+        """Name, variable, its value for one that runs already, and the service to start else."""
         settings = self._settings
+        given = settings.variables
         folders = settings.data_folder, settings.log_folder
         port = 0 if settings.is_private else None
-        yield "Postgres", "DATABASE_URL", settings.database_url, PostgresService(*folders, port)
+        yield "Postgres", "DATABASE_URL", given.get("DATABASE_URL"), PostgresService(*folders, port)
         yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, RabbitMQService(*folders, port)
-        yield "S3", "AWS_ENDPOINT_URL", settings.storage_url, S3Service(*folders, port)
+        yield "S3", "AWS_ENDPOINT_URL", given.get("AWS_ENDPOINT_URL"), S3Service(*folders, port)
 
     async def _start(
-        self, stack: AsyncExitStack, name: str, variable: str, url: str | None, service: _Service
+        self, stack: AsyncExitStack, name: str, variable: str, url: str | None, service: Service
     ) -> None:
         async with self._progress.part(name) as details:
             if url is None:
@@ -110,7 +102,7 @@ class BackingServices:
                 self.variables[variable] = service.api_url
             details.append(_without_password(self.variables[variable]))
 
-    async def _notice_end(self, name: str, service: _Service) -> None:
+    async def _notice_end(self, name: str, service: Service) -> None:
         status = await service.wait()
         self._on_end(
             f"{name} ended by itself with {status}; its log is in {self._settings.log_folder}"

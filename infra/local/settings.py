@@ -76,11 +76,6 @@ class Settings:
         return self.template == ROOT / "template.yaml" or "LAMBDA_PYTHON" in self.variables
 
     @property
-    def database_url(self) -> str | None:
-        """A Postgres that runs already."""
-        return self.variables.get("DATABASE_URL")
-
-    @property
     def broker_url(self) -> str | None:
         """A RabbitMQ that runs already."""
         if url := self.variables.get("RABBITMQ_URL"):
@@ -91,11 +86,6 @@ class Settings:
             password = quote(self.variables.get("RABBITMQ_PASSWORD", "guest"), safe="")
             return f"amqp://{user}:{password}@{host}:{port}/%2F"
         return None
-
-    @property
-    def storage_url(self) -> str | None:
-        """An S3 emulator that runs already."""
-        return self.variables.get("AWS_ENDPOINT_URL")
 
     def environment_limits(self) -> dict[str, int]:
         """How many environments a function may have, by folder name; "" is for all others.

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.services.ports import PortTaken, hold_port, port_of
+from infra.services.ports import port_of
 from infra.services.process_identity import ProcessIdentity, end_process
-from infra.services.processes import ServiceProcess
+from infra.services.processes import Service, ServiceProcess
 from infra.services.records import credentials
 
 # Where AWS's emulators listen, so where clients look first.
@@ -18,7 +18,7 @@ _APPLICATION = f"{Path(__file__).parent / 'asgi' / 'before_ministack.py'}:app"
 _WORKER_PATIENCE_SECONDS = 5.0
 
 
-class MiniStackService:
+class MiniStackService(Service):
     """Objects are files in the data folder, on disk before their PUT is answered.
 
     Everything else is in memory, and with `keeps_state` saved by an orderly stop.
@@ -43,8 +43,7 @@ class MiniStackService:
         self._parts = parts
         self._keeps_state = keeps_state
         self._application = application
-        self._process = ServiceProcess(name, self._folder, log_path.absolute(), signal.SIGTERM)
-        self.url = ""
+        super().__init__(ServiceProcess(name, self._folder, log_path.absolute(), signal.SIGTERM))
         self.region = "us-east-1"
         self.access_key_id = access_key_id
         self.secret_access_key = ""
@@ -55,16 +54,10 @@ class MiniStackService:
         await self._process.stop_leftover()
         self._objects.mkdir(mode=0o700, exist_ok=True)
         self._before_start()
-        try:
-            held = hold_port(self._folder / "port.json", self._port, _USUAL_PORT)
-        except PortTaken as taken:
-            raise self._process.failed(
-                f"{taken}. To use the S3 that runs there, set AWS_ENDPOINT_URL"
-            ) from taken
         self.access_key_id, self.secret_access_key = credentials(
             self._folder / "credentials.json", user=self.access_key_id
         )
-        with held:
+        with self._process.hold_port(self._port, _USUAL_PORT, variable="AWS_ENDPOINT_URL") as held:
             port = port_of(held)
             await self._start_server(port)
         self.url = f"http://localhost:{port}"
@@ -75,13 +68,6 @@ class MiniStackService:
         await self._process.stop()
         for worker in filter(None, workers):
             await end_process(worker, signal.SIGTERM, _WORKER_PATIENCE_SECONDS)
-
-    async def wait(self) -> int:
-        """The server's exit status, once it has ended."""
-        return await self._process.wait()
-
-    def pids(self) -> list[int]:
-        return self._process.pids()
 
     def _before_start(self) -> None:
         """What is to be done with the data folder while nothing uses it."""

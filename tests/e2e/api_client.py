@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -47,12 +46,7 @@ class ApiClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def request(
@@ -76,6 +70,13 @@ class ApiClient:
             "/auth/register",
             json={"username": username or self.username, "password": password},
         )
+
+    def sign_up(self) -> Self:
+        """Registered, and signed in from now on."""
+        answer = self.register()
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json()["access_token"]
+        return self
 
     def sign_in(self, username: str | None = None, password: str = PASSWORD) -> requests.Response:
         return self.request(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import localstack_client.session
 import pytest
@@ -14,6 +14,7 @@ from pg8000.native import Connection
 from tests.e2e.api_client import ApiClient
 from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud
+from tests.integration.real_services import connect
 
 NewClient = Callable[[], ApiClient]
 
@@ -37,14 +38,7 @@ def new_client(cloud: RunningCloud) -> Iterator[NewClient]:
 def new_user(new_client: NewClient) -> NewClient:
     """Makes clients with an account, signed in."""
 
-    def make() -> ApiClient:
-        client = new_client()
-        answer = client.register()
-        assert answer.status_code == 200, answer.text
-        client.token = answer.json()["access_token"]
-        return client
-
-    return make
+    return lambda: new_client().sign_up()
 
 
 @pytest.fixture
@@ -64,16 +58,7 @@ def bob(new_user: NewClient) -> ApiClient:
 
 @pytest.fixture
 def database(cloud: RunningCloud) -> Iterator[Connection]:
-    url = urlsplit(cloud.environment["DATABASE_URL"])
-    connection = Connection(
-        unquote(url.username or ""),
-        host=url.hostname or "localhost",
-        port=url.port or 5432,
-        password=unquote(url.password or ""),
-        database=url.path.removeprefix("/"),
-        ssl_context=False,
-    )
-    with closing(connection):
+    with closing(connect(cloud.environment["DATABASE_URL"])) as connection:
         yield connection
 
 

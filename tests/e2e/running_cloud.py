@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import requests
 
+from tests.commands import run
+from tests.processes import descendants
 from tests.variables import ROOT, variables_without_settings
 from tests.waiting import eventually
 
@@ -36,6 +38,7 @@ class RunningCloud:
         template: Path = ROOT / "template.yaml",
         command: Literal["run", "services"] = "run",
         variables: Mapping[str, str] = MappingProxyType({}),
+        as_json: bool = True,
     ) -> None:
         self.data_folder = data_folder
         self._shared_options = (
@@ -43,7 +46,7 @@ class RunningCloud:
             *("--template", str(template)),
             "--private",
         )
-        self._options = options
+        self._options = (*options, *(("--json",) if as_json else ()))
         self._command = command
         self._variables = {**variables_without_settings(), **variables}
         self._log_path = data_folder.with_name(f"{data_folder.name}.log")
@@ -69,6 +72,11 @@ class RunningCloud:
         return dict(self._state["environment"])
 
     @property
+    def state(self) -> dict[str, Any]:
+        """What it has written about itself."""
+        return dict(self._state)
+
+    @property
     def service_pids(self) -> set[int]:
         return {pid for service in self._state["services"].values() for pid in service["pids"]}
 
@@ -77,6 +85,11 @@ class RunningCloud:
         """The processes of all execution environments there have been."""
         path = self.data_folder / "environments.json"
         return {process["pid"] for process in json.loads(path.read_bytes())["processes"]}
+
+    def pids(self) -> set[int]:
+        """Every process of it that runs now."""
+        assert self._process is not None
+        return {self._process.pid, *descendants(self._process.pid)}
 
     def function_name(self, folder_name: str) -> str:
         """What the function in this folder is called in its own environment."""
@@ -94,7 +107,7 @@ class RunningCloud:
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(local_python(), "-m", "infra.local", self._command, "--json"),
+                    *(local_python(), "-m", "infra.local", self._command),
                     *(*self._shared_options, *self._options),
                 ],
                 cwd=ROOT,
@@ -114,10 +127,20 @@ class RunningCloud:
             self.kill()
             raise
 
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+
     def stop(self) -> None:
         """As Ctrl-C or a shutdown does; nothing may be left behind."""
         assert self._process is not None
         self._process.terminate()
+        self.wait_for_end()
+
+    def wait_for_end(self) -> None:
+        """Until it has ended in order."""
+        assert self._process is not None
         status = self._process.wait()
         self._state = {}
         assert status == 0, f"The local cloud ended with {status}:\n{self._log_tail()}"
@@ -149,18 +172,8 @@ class RunningCloud:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""
-        return subprocess.run(
-            [
-                *(local_python(), "-m", "infra.local"),
-                *(*arguments, *self._shared_options),
-            ],
-            cwd=ROOT,
-            env=self._variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        program = (local_python(), "-m", "infra.local")
+        return run(*program, *arguments, *self._shared_options, env=self._variables)
 
     def refresh(self) -> bool:
         """Reads state.json again; whether it is this process's."""

@@ -57,8 +57,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FragileCloud]:
 @pytest.fixture
 def user(fragile: FragileCloud) -> Iterator[ApiClient]:
     with ApiClient(fragile.cloud.api_url) as client:
-        client.token = client.register().json()["access_token"]
-        yield client
+        yield client.sign_up()
 
 
 def _is_healthy(client: ApiClient) -> bool:

@@ -1,13 +1,9 @@
-"""`python -m infra.local invoke`, and the Lambda API, with the events in events/."""
+"""Every function invoked with its sample event in events/."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
-
-import boto3
-import pytest
 
 from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
@@ -24,29 +20,6 @@ def _event(function: str, client: ApiClient, image_id: int | None = None) -> dic
         event["path"] = event["path"].replace("/1", f"/{image_id}")
         event["pathParameters"] = {"image_id": str(image_id)}
     return event
-
-
-@pytest.mark.parametrize("name", ["docs", "DocsFunction"])
-def test_a_function_is_invoked_by_its_folder_or_its_name_in_the_template(
-    cloud: RunningCloud, name: str
-) -> None:
-    finished = cloud.run("invoke", name, "--event", str(EVENTS / "docs.json"))
-
-    assert finished.returncode == 0, finished.stderr
-    answer = json.loads(finished.stdout)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"])["openapi"].startswith("3.1")
-    assert "REPORT" in finished.stderr
-
-
-def test_invoking_what_does_not_exist_says_so(cloud: RunningCloud, tmp_path: Path) -> None:
-    no_function = cloud.run("invoke", "nothing", "--event", str(EVENTS / "docs.json"))
-    no_event = cloud.run("invoke", "docs", "--event", str(tmp_path / "nothing.json"))
-
-    for finished, words in ((no_function, "nothing"), (no_event, "nothing.json")):
-        assert finished.returncode == 1
-        assert words in finished.stderr
-        assert "Traceback" not in finished.stderr
 
 
 def test_the_sample_events_of_a_whole_life_of_an_image_succeed(
@@ -103,22 +76,3 @@ def test_the_sample_events_of_the_background_succeed(
     assert relayed.keys() == {"published", "repeated"}
     assert swept["finished"] is True
     assert migrated.get("Revision"), migrated
-
-
-def test_the_aws_sdk_invokes_a_function(cloud: RunningCloud) -> None:
-    client = boto3.client(
-        "lambda",
-        endpoint_url=cloud.invoke_url,
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )
-
-    answer = client.invoke(
-        FunctionName="HealthFunction", Payload=(EVENTS / "health.json").read_bytes()
-    )
-
-    assert answer["StatusCode"] == 200
-    assert "FunctionError" not in answer
-    assert json.loads(answer["Payload"].read())["statusCode"] == 200
-    client.close()

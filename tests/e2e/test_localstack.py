@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests import samples
 from tests.application import ROOT
+from tests.commands import output_of
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
 from tests.localstack.server import running_localstack
@@ -33,15 +33,7 @@ def cloud(localstack_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_the_walk_of_the_readme_passes(cloud: RunningCloud) -> None:
-    walk = subprocess.run(
-        [ROOT / "tests" / "walk.sh", cloud.api_url],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert walk.returncode == 0, walk.stdout + walk.stderr
-    assert "the walk passed" in walk.stdout
+    assert "the walk passed" in output_of(ROOT / "tests" / "walk.sh", cloud.api_url)
 
 
 def test_a_photo_that_is_sent_to_the_storage_becomes_an_image_there(

@@ -20,23 +20,6 @@ from tests.waiting import eventually
 ROCKET = samples.rocket()
 LINKS = {"url", "thumbnail_url"}
 
-HELLO = """
-def lambda_handler(event, context):
-    return {"statusCode": 200, "body": "hello " + event["pathParameters"]["name"]}
-"""
-
-HELLO_IN_TEMPLATE = """
-  HelloFunction:
-    Type: AWS::Serverless::Function
-    Properties:
-      CodeUri: functions/hello
-      Events:
-        Http:
-          Type: Api
-          Properties: {RestApiId: !Ref Api, Path: '/hello/{name}', Method: get}
-
-Outputs:"""
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -78,8 +61,7 @@ def operated(lasting_cloud: RunningCloud) -> RunningCloud:
 @pytest.fixture
 def user(operated: RunningCloud) -> Iterator[ApiClient]:
     with ApiClient(operated.api_url) as client:
-        client.token = client.register().json()["access_token"]
-        yield client
+        yield client.sign_up()
 
 
 def test_users_images_and_files_outlive_a_stop_and_a_start(
@@ -116,25 +98,6 @@ def test_what_was_accepted_before_a_crash_is_processed_after_it(
     assert not [pid for pid in leftovers if is_running(pid)]
 
 
-def test_an_edited_handler_answers_the_next_request(
-    operated: RunningCloud, user: ApiClient, project: Path
-) -> None:
-    assert user.get("/health").json()["status"] == "ok"
-
-    def is_new() -> bool:
-        answer = user.get("/health")
-        assert answer.status_code == 200, answer.text
-        return bool(answer.json() == {"edited": True})
-
-    with _edited(
-        project / "functions" / "health" / "app.py",
-        "report.model_dump(exclude_none=True)",
-        '{"edited": True}',
-    ):
-        eventually(is_new, "the new handler answers")
-    eventually(lambda: not is_new(), "the old handler answers again")
-
-
 def test_an_edited_layer_changes_every_function_that_uses_it(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
@@ -165,36 +128,6 @@ def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
         assert user.images().status_code == 200
 
     eventually(lambda: user.image(0).status_code == 404, "it works again")
-
-
-def test_a_function_and_a_route_added_while_it_runs_are_served(
-    operated: RunningCloud, user: ApiClient, project: Path
-) -> None:
-    assert user.get("/hello/ada").status_code == 404
-    (project / "functions" / "hello").mkdir()
-    (project / "functions" / "hello" / "app.py").write_text(HELLO, encoding="utf-8")
-
-    with _edited(project / "template.yaml", "\nOutputs:", HELLO_IN_TEMPLATE):
-        answer = eventually(
-            lambda: answer if (answer := user.get("/hello/ada")).status_code == 200 else None,
-            "the new route answers",
-        )
-        assert answer.text == "hello ada"
-        assert user.images().status_code == 200
-
-    eventually(lambda: user.get("/hello/ada").status_code == 404, "the route is gone again")
-
-
-def test_a_template_with_an_error_leaves_the_last_one_running(
-    operated: RunningCloud, user: ApiClient, project: Path
-) -> None:
-    with _edited(project / "template.yaml", "CodeUri: functions/get", "CodeUri: functions/none"):
-        eventually(
-            lambda: "keeps its last working version" in operated.log(),
-            "the error is told",
-            watch=operated.assert_alive,
-        )
-        assert user.image(0).status_code == 404
 
 
 def test_a_function_can_be_invoked_while_nothing_runs(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import requests
@@ -31,18 +30,6 @@ def test_an_upload_that_is_sent_again_makes_one_image(ada: ApiClient) -> None:
     assert first.json() == again.json()
     assert len(ada.images(owner="me").json()) == 1
     assert upload(ada, "k2").json()["id"] != first.json()["id"]
-
-
-@pytest.mark.parametrize(
-    ("data", "fields"), [(samples.png(), {}), (PHOTO, {"title": "other"})], ids=["bytes", "title"]
-)
-def test_a_key_of_another_upload_is_422(
-    ada: ApiClient, data: bytes, fields: dict[str, Any]
-) -> None:
-    upload(ada, "k")
-    refused = upload(ada, "k", data, **fields)
-    assert refused.status_code == 422
-    assert "use a new key" in refused.json()["detail"]
 
 
 def test_a_change_and_a_removal_that_are_sent_again_happen_once(ada: ApiClient) -> None:
@@ -81,12 +68,3 @@ def test_a_key_is_up_to_255_visible_ascii_characters(ada: ApiClient, key: str) -
     )
     assert refused.status_code == 400
     assert list(field_messages(refused)) == ["idempotency-key"]
-
-
-def test_a_direct_upload_that_is_completed_again_is_answered_again(ada: ApiClient) -> None:
-    offer = ada.request("POST", "/image/direct_upload").json()
-    requests.post(offer["url"], offer["fields"], files={"file": PHOTO}).raise_for_status()
-    path = f"/image/direct_upload/{offer['upload_id']}"
-    first, again = (ada.request("POST", path, json={}) for _ in range(2))
-    assert first.status_code == again.status_code == 200
-    assert first.json() == again.json()

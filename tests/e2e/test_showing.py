@@ -56,16 +56,6 @@ def test_an_image_that_does_not_exist_is_not_found(ada: ApiClient, image_id: str
     assert answer.json() == NOWHERE
 
 
-def test_a_private_image_is_not_found_by_anybody_else(ada: ApiClient, bob: ApiClient) -> None:
-    image = ada.uploaded(samples.png(), visibility="private")
-
-    answer = bob.image(image["id"])
-
-    assert answer.status_code == 404
-    assert answer.json() == NOWHERE
-    assert ada.image(image["id"]).json() == image
-
-
 def test_a_shared_image_is_seen_by_every_signed_in_user(
     ada: ApiClient, bob: ApiClient, visitor: ApiClient
 ) -> None:

@@ -45,7 +45,4 @@ def workload(system: BreakableCloud) -> Iterator[Workload]:
 @pytest.fixture
 def user(system: BreakableCloud) -> Iterator[ApiClient]:
     with ApiClient(system.cloud.api_url) as client:
-        answer = client.register()
-        assert answer.status_code == 200, answer.text
-        client.token = answer.json()["access_token"]
-        yield client
+        yield client.sign_up()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from random import Random
-from types import TracebackType
 from typing import Self
 
 from tests.faults.storage_proxy import FAULTS, Choice, Fault
@@ -30,12 +29,7 @@ class Repeatedly:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._finished.set()
         self._thread.join()
         if self._problem is not None:

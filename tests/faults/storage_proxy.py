@@ -9,25 +9,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-Fault = Literal[
-    "500",
-    "500 after it was done",
-    "503",
-    "silence",
-    "cut before",
-    "cut half way",
-]
-FAULTS: tuple[Fault, ...] = (
-    "500",
-    "500 after it was done",
-    "503",
-    "silence",
-    "cut before",
-    "cut half way",
-)
+Fault = Literal["500", "500 after it was done", "503", "silence", "cut before", "cut half way"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 
 Choice = Callable[[str, str], Fault | None]
 
@@ -57,12 +42,7 @@ class StorageProxy:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.heal()
         self._server.shutdown()
         self._server.server_close()

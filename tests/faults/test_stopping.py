@@ -38,9 +38,8 @@ def test_requests_in_flight_are_answered_before_the_cloud_ends_and_later_ones_re
 ) -> None:
     api_url = second_cloud.api_url
     with ExitStack() as stack:
-        users = [stack.enter_context(ApiClient(second_cloud.api_url)) for _ in range(3)]
-        for user in users:
-            user.token = user.register().json()["access_token"]
+        clients = [stack.enter_context(ApiClient(second_cloud.api_url)) for _ in range(3)]
+        users = [client.sign_up() for client in clients]
         # Warm, so that all three are in the midst of their work when the end comes.
         for user in users:
             user.uploaded(samples.gif())

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
-from types import TracebackType
 from typing import Self
 
 import requests
@@ -74,9 +73,7 @@ class Workload:
         self._stack = ExitStack()
         self._clients = [self._stack.enter_context(ApiClient(api_url)) for _ in range(users)]
         for client in self._clients:
-            registered = client.register()
-            assert registered.status_code == 200, registered.text
-            client.token = registered.json()["access_token"]
+            client.sign_up()
         self._seeds = [self._random.random() for _ in self._clients]
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -87,12 +84,7 @@ class Workload:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pg8000.native import Connection
 
-from tests.e2e.running_cloud import local_python
-from tests.variables import ROOT, variables_without_settings
-from tests.waiting import eventually
+from tests.e2e.running_cloud import RunningCloud
 
 TABLES = (
     "account_usage",
@@ -92,30 +89,12 @@ def running_services(data_folder: Path) -> Iterator[RealServices]:
     if running:
         yield _services(Path(running))
         return
-    log_path = data_folder.with_name(f"{data_folder.name}.log")
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(local_python(), "-m", "infra.local", "services"),
-                *("--data-folder", str(data_folder), "--private"),
-            ],
-            cwd=ROOT,
-            env=variables_without_settings(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    state_path = data_folder / "state.json"
-
-    def is_alive() -> None:
-        assert process.poll() is None, f"the services ended: {log_path.read_text()}"
-
+    cloud = RunningCloud(data_folder, command="services")
+    cloud.start()
     try:
-        eventually(state_path.exists, "the services are up", watch=is_alive)
-        yield _services(state_path)
+        yield _services(cloud.state_path)
     finally:
-        process.terminate()
-        process.wait()
+        cloud.stop()
 
 
 def _services(state_path: Path) -> RealServices:

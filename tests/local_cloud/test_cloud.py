@@ -5,25 +5,21 @@ The services are said to run elsewhere: this project uses none of them.
 
 import contextlib
 import json
-import os
 import platform
-import signal
 import socket
 import stat
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import psutil
 import pytest
+import requests
 
-from infra.local.settings import ROOT, read_settings
+from infra.local.settings import read_settings
+from tests.e2e.running_cloud import RunningCloud
+from tests.processes import is_running
 from tests.waiting import eventually
 
 RUNTIME = f"python3.{sys.version_info.minor}"
@@ -43,161 +39,94 @@ SECOND = """  SecondFunction:
 """
 
 
-@dataclass
-class RunningCloud:
-    process: subprocess.Popen[str]
-    data_folder: Path
-    output_path: Path
+class Cloud(RunningCloud):
+    """Of the small project, whose copy may be changed."""
 
-    @property
-    def output(self) -> str:
-        return self.output_path.read_text()
-
-    @property
-    def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads((self.data_folder / "state.json").read_text())
-        return state
+    def __init__(
+        self,
+        project: Path,
+        *options: str,
+        command: Literal["run", "services"] = "run",
+        as_json: bool = False,
+        **variables: str,
+    ) -> None:
+        super().__init__(
+            project / "data",
+            *options,
+            template=project / "template.yaml",
+            command=command,
+            variables={**ELSEWHERE, **variables},
+            as_json=as_json,
+        )
 
     def get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(self.state["api_url"] + path) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait()
+        answer = requests.get(self.api_url + path)
+        return answer.status_code, answer.text
 
     def says(self, words: str) -> None:
         """Returns once it has, and fails when it ends before."""
-
-        def is_alive() -> None:
-            assert self.process.poll() is None, self.output
-
-        eventually(lambda: words in self.output, f"it says {words!r}", watch=is_alive)
-
-    def descendants(self) -> list[psutil.Process]:
-        children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
-        return children
-
-
-def any_runs(processes: list[psutil.Process]) -> bool:
-    """Zombies do not count: where process 1 collects none, they stay for ever."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                return True
-    return False
-
-
-def command(project: Path, *arguments: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "infra.local",
-        *arguments,
-        "--template",
-        str(project / "template.yaml"),
-        "--data-folder",
-        str(project / "data"),
-    ]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
-    return {**kept, **ELSEWHERE, **variables}
+        eventually(lambda: words in self.log(), f"it says {words!r}", watch=self.assert_alive)
 
 
 @contextlib.contextmanager
-def running(
-    project: Path, *arguments: str, command_name: str = "run", **variables: str
-) -> Iterator[RunningCloud]:
-    output_path = project / "output"
-    with output_path.open("w") as output:
-        process = subprocess.Popen(
-            command(project, command_name, "--private", *arguments),
-            cwd=ROOT,
-            env=environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    cloud = RunningCloud(process, project / "data", output_path)
+def running(cloud: Cloud) -> Iterator[Cloud]:
+    cloud.start()
     try:
-        cloud.says("API ready at" if command_name == "run" else "Services ready")
         yield cloud
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+        if cloud.is_running:
+            cloud.stop()
 
 
-def finished(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
-    return subprocess.run(
-        command(project, *arguments),
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def refused(project: Path, *arguments: str, **variables: str) -> str:
+def refused(cloud: Cloud, *arguments: str) -> str:
     """What a command says that must fail in words, without a traceback."""
-    done = finished(project, *arguments, **variables)
+    done = cloud.run(*arguments)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
 
 
 def test_it_serves_the_template_and_stops_without_a_trace(project: Path) -> None:
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         assert cloud.get("/hello") == (200, "hello")
-        state_path = cloud.data_folder / "state.json"
-        assert stat.S_IMODE(state_path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(cloud.state_path.stat().st_mode) == 0o600
         state = cloud.state
-        children = cloud.descendants()
-        assert cloud.stop() == 0
-    assert state["pid"] == cloud.process.pid
-    assert f"API ready at {state['api_url']}\n" in cloud.output
+        pids = cloud.pids()
+        cloud.stop()
+    assert state["pid"] in pids
+    assert f"API ready at {state['api_url']}\n" in cloud.log()
     assert state["functions"]["hello"] == {"logical_id": "HelloFunction", "name": "HelloFunction"}
     assert state["environment"] | ELSEWHERE == state["environment"]
     assert state["environment"]["DECLARED"] == "from the template"
     assert len(state["environment"]["JWT_SECRET"]) >= 32
-    assert not state_path.exists()
-    assert children
-    eventually(lambda: not any(child.is_running() for child in children), "all of it has ended")
-    assert "Traceback" not in cloud.output
+    assert len(pids) > 1
+    eventually(lambda: not any(map(is_running, pids)), "all of it has ended")
+    assert "Traceback" not in cloud.log()
 
 
 def test_a_generated_secret_is_kept(project: Path) -> None:
     secrets = []
     for _ in range(2):
-        with running(project) as cloud:
+        with running(Cloud(project)) as cloud:
             secrets.append(cloud.state["environment"]["JWT_SECRET"])
     assert secrets[0] == secrets[1]
 
 
 def test_ctrl_c_lets_a_request_finish(project: Path, waiting_room: Path) -> None:
-    with running(project) as cloud, ThreadPoolExecutor(1) as threads:
+    with running(Cloud(project)) as cloud, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(cloud.get, f"/do/wait?folder={waiting_room}")
         eventually(lambda: list(waiting_room.iterdir()), "the function runs")
-        cloud.process.send_signal(signal.SIGINT)
+        cloud.interrupt()
         cloud.says("stopping")
         assert not asked.done()
         (waiting_room / "go").touch()
         assert asked.result()[0] == 200
-        assert cloud.process.wait() == 0
-    assert "Traceback" not in cloud.output
+        cloud.wait_for_end()
+    assert "Traceback" not in cloud.log()
 
 
 def test_edited_code_runs_with_the_next_request(project: Path) -> None:
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         assert cloud.get("/hello") == (200, "hello")
         (project / "layers/greetings/greetings.py").write_text('GREETING = "howdy"\n')
         eventually(lambda: cloud.get("/hello") == (200, "howdy"), "the new code runs")
@@ -207,13 +136,13 @@ def test_edited_code_runs_with_the_next_request(project: Path) -> None:
         eventually(lambda: cloud.get("/hello")[0] == 502, "the broken code runs")
         source.write_text(good)
         eventually(lambda: cloud.get("/hello") == (200, "howdy"), "the new code runs")
-        assert "new code: hello" in cloud.output
+        assert "new code: hello" in cloud.log()
 
 
 def test_a_function_and_its_route_are_added_while_it_runs(project: Path) -> None:
     path = project / "template.yaml"
     original = path.read_text()
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         assert cloud.get("/second")[0] == 403
         (project / "functions/second").mkdir()
         source = project / "functions/second/app.py"
@@ -230,7 +159,7 @@ def test_a_function_and_its_route_are_added_while_it_runs(project: Path) -> None
 
 def test_code_that_is_saved_together_with_a_new_function_is_run(project: Path) -> None:
     path = project / "template.yaml"
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         assert cloud.get("/hello") == (200, "hello")
         (project / "functions/second").mkdir()
         (project / "functions/second/app.py").write_text(
@@ -245,7 +174,7 @@ def test_code_that_is_saved_together_with_a_new_function_is_run(project: Path) -
 def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -> None:
     path = project / "template.yaml"
     original = path.read_text()
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         path.write_text(original.replace("functions/hello", "functions/missing"))
         cloud.says("keeps its last working version")
         assert cloud.get("/hello") == (200, "hello")
@@ -255,20 +184,19 @@ def test_a_broken_template_leaves_the_last_working_one_in_place(project: Path) -
 
 
 def test_after_a_kill_nothing_is_left_and_it_starts_again(project: Path) -> None:
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         cloud.get("/hello")
-        children = cloud.descendants()
-        cloud.process.kill()
-        cloud.process.wait()
-        eventually(lambda: not any_runs(children), "all of it has ended")
-    with running(project) as cloud:
+        pids = cloud.pids()
+        cloud.kill()
+        eventually(lambda: not any(map(is_running, pids)), "all of it has ended")
+    with running(Cloud(project)) as cloud:
         assert cloud.get("/hello") == (200, "hello")
 
 
 def test_a_second_cloud_on_the_same_data_is_refused(project: Path) -> None:
-    with running(project) as cloud:
-        words = refused(project, "run", "--private")
-        assert f"process {cloud.process.pid}" in words
+    with running(Cloud(project)) as cloud:
+        words = refused(Cloud(project), "run")
+        assert f"process {cloud.state['pid']}" in words
         assert "--data-folder" in words
         assert cloud.get("/hello") == (200, "hello")
 
@@ -278,7 +206,7 @@ def test_a_port_in_use_is_told_with_the_way_out(project: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        words = refused(project, "run", API_PORT=str(port))
+        words = refused(Cloud(project), "run", "--port", str(port))
     assert f"Port {port} is already in use" in words
     assert "API_PORT=" in words
 
@@ -302,23 +230,25 @@ def test_a_template_that_cannot_run_is_refused_in_words(
 ) -> None:
     path = project / "template.yaml"
     path.write_text(path.read_text().replace(old, new))
-    assert words in refused(project, "run", "--private")
+    assert words in refused(Cloud(project), "run")
 
 
 def test_the_services_alone_need_no_python_for_functions(project: Path) -> None:
     assert "There is no Python for the functions" in refused(
-        project, "run", "--private", LAMBDA_PYTHON="/nowhere"
+        Cloud(project, LAMBDA_PYTHON="/nowhere"), "run"
     )
-    with running(project, command_name="services", LAMBDA_PYTHON="/nowhere") as cloud:
-        assert cloud.stop() == 0
+    services = Cloud(project, command="services", LAMBDA_PYTHON="/nowhere")
+    with running(services):
+        services.stop()
 
 
 def test_whoever_names_a_python_runs_any_template_on_it(project: Path) -> None:
     template = project / "template.yaml"
     template.write_text(template.read_text().replace(RUNTIME, "python3.99"))
-    with running(project, LAMBDA_PYTHON=str(read_settings().python)) as cloud:
+    python = str(read_settings().python)
+    with running(Cloud(project, LAMBDA_PYTHON=python)) as cloud:
         assert cloud.get("/hello") == (200, "hello")
-        assert f"on Python {platform.python_version()} (on AWS: python3.99)" in cloud.output
+        assert f"on Python {platform.python_version()} (on AWS: python3.99)" in cloud.log()
 
 
 def test_a_python_that_cannot_run_functions_is_refused_in_words(project: Path) -> None:
@@ -326,14 +256,16 @@ def test_a_python_that_cannot_run_functions_is_refused_in_words(project: Path) -
         (sys.executable, "cannot run functions without AWS's runtime"),
         ("/bin/false", "does not run as a Python"),
     ):
-        assert words in refused(project, "run", "--private", LAMBDA_PYTHON=python)
+        assert words in refused(Cloud(project, LAMBDA_PYTHON=python), "run")
 
 
 def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
     event = project / "event.json"
     event.write_text('{"do": "log"}')
-    with running(project):
-        done = finished(project, "invoke", "probe", "--event", str(event))
+    with running(Cloud(project)) as cloud:
+        done = cloud.run("invoke", "probe", "--event", str(event))
+        words = refused(cloud, "invoke", "nothing", "--event", str(event))
+    assert "nothing" in words
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["event"] == {"do": "log"}
     assert "first line" in done.stderr
@@ -343,7 +275,7 @@ def test_a_function_is_invoked_through_the_running_cloud(project: Path) -> None:
 def test_a_function_is_invoked_without_a_running_cloud(project: Path) -> None:
     event = project / "event.json"
     event.write_text('{"do": "raise"}')
-    done = finished(project, "invoke", "ProbeFunction", "--event", str(event), "--private")
+    done = Cloud(project).run("invoke", "ProbeFunction", "--event", str(event))
     assert done.returncode == 1
     assert json.loads(done.stdout)["errorType"] == "ValueError"
     assert "ValueError: as asked" in done.stderr
@@ -363,15 +295,15 @@ def test_an_invocation_that_makes_no_sense_is_refused_in_words(
     path = project / "event.json"
     if event is not None:
         path.write_text(event)
-    assert words in refused(project, "invoke", function, "--event", str(path), "--private")
+    assert words in refused(Cloud(project), "invoke", function, "--event", str(path))
 
 
 def test_the_log_can_be_read_by_a_program(project: Path) -> None:
-    with running(project, "--json") as cloud:
+    with running(Cloud(project, as_json=True)) as cloud:
         cloud.get("/hello")
         cloud.get("/do/log")
-        eventually(lambda: cloud.output.count('"kind": "invocation"') == 2, "both are logged")
-        lines = [json.loads(line) for line in cloud.output.splitlines()]
+        eventually(lambda: cloud.log().count('"kind": "invocation"') == 2, "both are logged")
+        lines = [json.loads(line) for line in cloud.log().splitlines()]
     assert {line["kind"] for line in lines} == {"event", "invocation", "application"}
     written = [line["line"] for line in lines if line["kind"] == "application"]
     assert written == ["first line", "second line"]
@@ -379,7 +311,7 @@ def test_the_log_can_be_read_by_a_program(project: Path) -> None:
 
 def test_an_env_file_next_to_the_template_is_read(project: Path) -> None:
     (project / ".env").write_text("DECLARED=from the file\n")
-    with running(project) as cloud:
+    with running(Cloud(project)) as cloud:
         answer = json.loads(cloud.get("/do/show")[1])
     assert answer["environment"]["DECLARED"] == "from the file"
 
@@ -387,9 +319,9 @@ def test_an_env_file_next_to_the_template_is_read(project: Path) -> None:
 def test_a_crash_and_a_time_out_are_answered_and_survived(hasty_project: Path) -> None:
     def fails_with(words: str, path: str) -> bool:
         assert cloud.get(path)[0] == 502
-        return words in cloud.output
+        return words in cloud.log()
 
-    with running(hasty_project) as cloud:
+    with running(Cloud(hasty_project)) as cloud:
         eventually(lambda: fails_with("Runtime.ExitError", "/do/exit"), "it crashes")
         eventually(
             lambda: fails_with("Task timed out after 2.00 seconds", "/do/sleep?seconds=3600"),

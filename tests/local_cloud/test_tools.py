@@ -13,6 +13,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from infra.local.settings import ROOT
+from tests import commands
 from tests.amqp import open_channel
 
 QUEUE = "tools.events"
@@ -43,14 +44,8 @@ def channel(broker_url: str) -> Iterator[BlockingChannel]:
 def run(clone: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     own = ("RABBITMQ_", "LOCAL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=clone,
-        env={**kept, "PYTHONPATH": "layers/common", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**kept, "PYTHONPATH": "layers/common", **variables}
+    return commands.run(sys.executable, "-m", *arguments, cwd=clone, env=environment)
 
 
 def dead_letters(clone: Path, *arguments: str, **variables: str) -> str:

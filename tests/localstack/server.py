@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 import requests
 from localstack_client.config import get_service_endpoint
 
+from infra.services.ports import hold_free_port, port_of
 from tests.application import ROOT
 from tests.waiting import eventually
 
@@ -31,8 +31,8 @@ def running_localstack(folder: Path) -> Iterator[str]:
     """
     folder.mkdir(parents=True)
     _CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-    with _held_port() as held:
-        port = int(held.getsockname()[1])
+    with hold_free_port() as held:
+        port = port_of(held)
         with (folder / "localstack.log").open("wb") as log:
             process = subprocess.Popen(
                 [
@@ -82,14 +82,6 @@ def _answers(endpoint_url: str) -> bool:
 
 def _python() -> str:
     return str(ROOT / ".venvs" / "localstack" / "bin" / "python")
-
-
-def _held_port() -> socket.socket:
-    """Bound to a port that nobody else is given until it is closed, and a server may listen on."""
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return held
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:

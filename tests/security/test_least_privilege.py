@@ -7,28 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from tests.e2e.running_cloud import RunningCloud
+from tests.integration.real_services import connect
 
 
 @pytest.fixture
 def api_role(cloud: RunningCloud) -> Iterator[Connection]:
     """What somebody has who took over a function."""
-    url = urlsplit(cloud.environment["DATABASE_URL"])
-    connection = Connection(
-        unquote(url.username or ""),
-        host=url.hostname,
-        port=url.port or 5432,
-        password=unquote(url.password or ""),
-        database=url.path.removeprefix("/"),
-        ssl_context=False,
-    )
-    with closing(connection):
+    with closing(connect(cloud.environment["DATABASE_URL"])) as connection:
         yield connection
 
 

@@ -148,8 +148,7 @@ def test_a_form_with_two_of_each_field_never_breaks_the_api(ada: ApiClient) -> N
 def client(cloud: RunningCloud) -> Iterator[ApiClient]:
     """One for all examples of a property."""
     with ApiClient(cloud.api_url) as made:
-        made.token = made.register().json()["access_token"]
-        yield made
+        yield made.sign_up()
 
 
 _pieces = st.lists(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.commands import run
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
 
@@ -19,22 +19,16 @@ def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
 
     A process of its own: its plugin warns of much that pytest here takes for an error.
     """
-    finished = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIGURATION)),
-            *("run", f"{cloud.api_url}/openapi.json", "--url", cloud.api_url),
-            # POST /image/direct_upload answers with the id of an upload that is not there yet: its
-            # file goes to the storage first.
-            *("--checks", "all", "--exclude-checks", "ensure_resource_availability"),
-            *("--max-examples", str(_EXAMPLES), "--seed", "20241102"),
-            *("--continue-on-failure", "--no-color", "--generation-database", "none", *options),
-        ],
+    finished = run(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIGURATION)),
+        *("run", f"{cloud.api_url}/openapi.json", "--url", cloud.api_url),
+        # POST /image/direct_upload answers with the id of an upload that is not there yet: its
+        # file goes to the storage first.
+        *("--checks", "all", "--exclude-checks", "ensure_resource_availability"),
+        *("--max-examples", str(_EXAMPLES), "--seed", "20241102"),
+        *("--continue-on-failure", "--no-color", "--generation-database", "none", *options),
         cwd=folder,
         env={**os.environ, "COLUMNS": "100"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "Tested: 11" in finished.stdout, finished.stdout

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 from infra.local.template.intrinsics import Resolver
 from infra.local.template.translation import translate
+from tests.commands import output_of
 from tests.template.document import ROOT, Names, as_list
 
 # Section, fact, and whose it is: {"rights": {"Allow s3:GetObject on ...": ["GetFunctionRole"]}}.
@@ -33,10 +33,7 @@ _HASH = re.compile(r"(?<=Layer|yment)[0-9a-f]{10}$")
 @cache
 def present() -> Expansion:
     """Of the template as it is now."""
-    program = [str(_LOCAL_PYTHON), "-m", __name__, "--print"]
-    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return dict(json.loads(result.stdout))
+    return dict(json.loads(output_of(_LOCAL_PYTHON, "-m", __name__, "--print")))
 
 
 def golden() -> Expansion:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.application import ENVIRONMENT
+from tests.commands import output_of, run
 from tests.template.document import ROOT, Deployment, as_list, read
 
 SAM = ROOT / ".venvs" / "local" / "bin" / "sam"
@@ -46,20 +47,15 @@ def sam_build(folder: Path, runtime: str) -> Path:
     digest = hashlib.sha256(RECIPE.read_bytes()).hexdigest()[:16]
     cache = ROOT / ".cache" / "sam-build" / f"{digest}-{runtime}"
     cache.mkdir(parents=True, exist_ok=True)
-    result = subprocess.run(
-        [SAM, "build", "--cached", "--parallel", "--build-dir", folder, "--cache-dir", cache],
-        cwd=ROOT,
+    output_of(
+        *(SAM, "build", "--cached", "--parallel", "--build-dir", folder, "--cache-dir", cache),
         env={
             **os.environ,
             "SAM_CLI_TELEMETRY": "0",
             # The recipe finds out by itself what the template is for.
             **({"LAMBDA_RUNTIME": runtime} if runtime != RUNTIME else {}),
         },
-        capture_output=True,
-        text=True,
-        check=False,
     )
-    assert result.returncode == 0, result.stderr
     return folder
 
 
@@ -170,13 +166,10 @@ def load(build: Path, folder: str, program: str) -> subprocess.CompletedProcess[
     layers = [str(code_of(build, layer)[0]) for layer in as_list(function.properties["Layers"])]
     # A later layer covers an earlier one.
     path = [str(build / function.logical_id), *reversed(layers)]
-    return subprocess.run(
+    return run(
         # Isolated, and without the packages that are installed here.
-        [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path[:0] = {path}\n{program}"],
+        *(sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path[:0] = {path}\n{program}"),
         env={**ENVIRONMENT, "DATABASE_ADMIN_URL": ENVIRONMENT["DATABASE_URL"]},
-        capture_output=True,
-        text=True,
-        check=False,
     )
 
 
@@ -249,18 +242,15 @@ def test_the_clients_of_every_service_that_the_code_calls_can_be_made(own_build:
 def test_without_the_runtimes_python_a_package_has_no_bytecode_and_that_is_said(
     tmp_path: Path,
 ) -> None:
-    made = subprocess.run(
-        ["make", "--makefile", RECIPE, "build-DocsFunction"],
+    said = output_of(
+        *("make", "--makefile", RECIPE, "build-DocsFunction"),
         cwd=ROOT / "functions" / "docs",
         env={**os.environ, "ARTIFACTS_DIR": str(tmp_path), "LAMBDA_RUNTIME": "python3.99"},
-        capture_output=True,
-        text=True,
-        check=True,
     )
 
     assert (tmp_path / "app.py").is_file()
     assert list(tmp_path.rglob("*.pyc")) == []
-    assert made.stdout.startswith("DocsFunction: no Python 3.99 here, so no bytecode")
+    assert said.startswith("DocsFunction: no Python 3.99 here, so no bytecode")
 
 
 # --- the checks find what is wrong --------------------------------------------------------------
@@ -295,12 +285,9 @@ def test_missing_and_stale_bytecode_is_found(package: Path) -> None:
 
 
 def test_bytecode_that_names_the_builders_folder_is_found(package: Path) -> None:
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "compileall", "-qf"),
-            *("--invalidation-mode", "unchecked-hash", str(package)),
-        ],
-        check=True,
+    output_of(
+        *(sys.executable, "-m", "compileall", "-qf"),
+        *("--invalidation-mode", "unchecked-hash", package),
     )
 
     assert list(bytecode_faults(package, "/var/task")) == [

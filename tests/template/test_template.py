@@ -123,12 +123,19 @@ def test_what_is_no_function_only_denies() -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_everything_declared_is_used_and_described(name: str) -> None:
-    assert list(checks.declarations(TEMPLATES[name])) == []
+def test_every_parameter_is_described_and_used(name: str) -> None:
+    """What else is declared and not used, or used and not declared, in nested stacks too, cfn-lint
+    finds: the parameters of a SAM template escape it."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for parameter, declared in TEMPLATES[name]["Parameters"].items():
+        assert str(declared["Description"]).strip(), parameter
+        assert re.search(rf"!Ref {parameter}\b|\$\{{{parameter}\}}", text), parameter
 
 
-def test_the_nested_stacks_fit() -> None:
-    assert list(checks.nested_stacks(DOCUMENT, NESTED)) == []
+def test_every_nested_stack_is_there() -> None:
+    nested = {value for path, value in nodes(DOCUMENT) if path[-1:] == ("TemplateURL",)}
+    assert nested
+    assert nested <= NESTED.keys()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -180,7 +187,6 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
 @pytest.mark.parametrize(
     ("function", "event", "route", "found"),
     [
-        ("HealthFunction", "Http", None, {"/health: no function has this route"}),
         (
             "HealthFunction",
             "Http",
@@ -194,16 +200,6 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
             {"GET /health: other methods do not reach the function"},
         ),
         ("DocsFunction", "Root", None, {"/: nothing answers 404"}),
-        ("DocsFunction", "AnythingElse", None, {"/{proxy+}: nothing answers 404"}),
-        (
-            "GetFunction",
-            "Http",
-            {"Path": "/image/delete/{image_id}", "Method": "any"},
-            {
-                "ANY /image/delete/{image_id}: both GetFunction and DeleteFunction",
-                "/image/{image_id}: no function has this route",
-            },
-        ),
         (
             "UpdateFunction",
             "Http",
@@ -284,68 +280,6 @@ def test_a_limit_that_cannot_be_is_found(
     properties(changed, function)[name] = value
 
     assert faults("limits", changed) == {found}
-
-
-def test_what_is_declared_and_not_used_is_found(changed: Document) -> None:
-    changed["Parameters"]["Unused"] = {"Type": "String"}
-    changed["Conditions"]["Unused"] = {"Fn::Equals": ["a", "b"]}
-    changed.setdefault("Mappings", {})["Unused"] = {"a": {"b": "c"}}
-
-    assert set(checks.declarations(changed)) == {
-        "Parameters.Unused: no description",
-        "Parameters.Unused: never used",
-        "Conditions.Unused: never used",
-        "Mappings.Unused: never used",
-    }
-
-
-def test_what_is_used_and_not_declared_is_found(changed: Document) -> None:
-    variables = changed["Globals"]["Function"]["Environment"]["Variables"]
-    variables["A"] = {"Ref": "NoParameter"}
-    variables["B"] = {"Fn::Sub": "https://${NoResource.Arn}/${AWS::Region}/${!Literal}"}
-    variables["C"] = {"Fn::GetAtt": ["NoStack", "Outputs.Name"]}
-    variables["D"] = {"Fn::If": ["NoCondition", "a", "b"]}
-    changed["Resources"]["DocsFunction"]["DependsOn"] = "NoDependency"
-
-    assert set(checks.declarations(changed)) == {
-        "NoParameter: referred to, not declared",
-        "NoResource: referred to, not declared",
-        "NoStack: referred to, not declared",
-        "Conditions.NoCondition: used, not declared",
-        "NoDependency: referred to, not declared",
-    }
-
-
-def test_a_nested_stack_that_does_not_fit_is_found() -> None:
-    child = {
-        "Parameters": {"Needed": {"Type": "String"}, "Free": {"Type": "String", "Default": ""}},
-        "Outputs": {"Known": {"Value": "a"}},
-    }
-    parent = {
-        "Resources": {
-            "Child": {
-                "Type": "AWS::CloudFormation::Stack",
-                "Properties": {"TemplateURL": "child.yaml", "Parameters": {"Other": "a"}},
-            },
-            "Lost": {
-                "Type": "AWS::CloudFormation::Stack",
-                "Properties": {"TemplateURL": "lost.yaml"},
-            },
-        },
-        "Outputs": {
-            "Good": {"Value": {"Fn::GetAtt": ["Child", "Outputs.Known"]}},
-            "Bad": {"Value": {"Fn::GetAtt": ["Child", "Outputs.Unknown"]}},
-            "Worse": {"Value": {"Fn::Sub": "x${Child.Outputs.Nothing}"}},
-        },
-    }
-
-    assert set(checks.nested_stacks(parent, {"child.yaml": child})) == {
-        "Child: child.yaml has no parameter Other",
-        "Child: child.yaml needs the parameter Needed",
-        "Child: no output Unknown",
-        "Child: no output Nothing",
-        "Lost: there is no lost.yaml",
-    }
 
 
 def test_a_secret_in_a_template_is_found(changed: Document) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.application import ENVIRONMENT, FUNCTIONS, ROOT
+from tests.commands import output_of
 
 COMMON = ROOT / "layers" / "common"
 PACKAGE = COMMON / "image_api"
@@ -217,13 +217,7 @@ def test_a_function_loads_only_what_its_path_needs(function: str) -> None:
         "import json, sys; import app; "
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=FUNCTIONS / function,
-        env={**ENVIRONMENT, "PYTHONPATH": f"{COMMON}:{ROOT / 'infra' / 'migrations'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert loaded.returncode == 0, loaded.stderr
-    assert not set(json.loads(loaded.stdout)) & NOT_LOADED[function]
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{COMMON}:{ROOT / 'infra' / 'migrations'}"}
+    folder = FUNCTIONS / function
+    loaded = json.loads(output_of(sys.executable, "-c", program, cwd=folder, env=environment))
+    assert not set(loaded) & NOT_LOADED[function]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from tests.application import ROOT
+from tests.commands import output_of
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -174,14 +174,11 @@ def test_a_program_on_this_machine_reaches_the_same_services(chosen: dict[str, s
     """infra/compose.env, read by a shell, against what docker-compose.yml hands the API."""
     shell = "set -a; . infra/compose.env; set +a; env -0"
     # An empty folder, as .env may say anything.
-    output = subprocess.run(
-        ["bash", "-c", shell.replace("infra/", shlex.quote(f"{ROOT}/infra") + "/")],
+    output = output_of(
+        *("bash", "-c", shell.replace("infra/", shlex.quote(f"{ROOT}/infra") + "/")),
         cwd=ROOT / "infra" / "localstack",
         env={"PATH": "/usr/bin:/bin", **chosen},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    )
     given = dict(line.split("=", 1) for line in output.split("\0") if "=" in line)
     for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "RABBITMQ_URL", "AWS_ENDPOINT_URL"):
         inside = urlsplit(interpolated(API["environment"][name], chosen))

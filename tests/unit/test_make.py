@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.application import ROOT
+from tests.commands import output_of
 from tests.processes import is_running
 from tests.waiting import eventually
 
@@ -30,9 +31,7 @@ STAGES = [
 
 
 def test_every_target_is_listed_in_one_column() -> None:
-    listed = subprocess.run(
-        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    listed = output_of("make", "help").splitlines()
     assert {line.split()[1] for line in listed} == set(RECIPES)
     assert len({len(line) - len(line.split(maxsplit=2)[2]) for line in listed}) == 1
 
@@ -54,16 +53,10 @@ def test_wiping_the_data_installs_nothing(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("__py*"))
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / ".local" / "s3").mkdir(parents=True)
-    wiped = subprocess.run(
-        ["make", "reset"],
-        cwd=tmp_path,
-        # The system's own programs, and of its Python the standard library.
-        env={"PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "yes"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert wiped.stdout == f"wiped {tmp_path / '.local'}\n"
+    # The system's own programs, and of its Python the standard library.
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "yes"}
+    wiped = output_of("make", "reset", cwd=tmp_path, env=environment)
+    assert wiped == f"wiped {tmp_path / '.local'}\n"
     assert not [path for path in (".local", ".venvs", ".cache") if (tmp_path / path).exists()]
 
 
@@ -71,9 +64,7 @@ def test_bytecode_is_no_source_to_check(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for name in ("unit", "__pycache__"):
         (tmp_path / "tests" / name).mkdir(parents=True)
-    shown = subprocess.run(
-        ["make", "--dry-run", "types"], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout.split()
+    shown = output_of("make", "--dry-run", "types", cwd=tmp_path).split()
     assert "tests/unit" in shown
     assert "tests/__pycache__" not in shown
 

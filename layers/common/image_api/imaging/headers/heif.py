@@ -31,7 +31,7 @@ from image_api.imaging.model import (
     HEIF,
     Format,
     StoredPicture,
-    check_rendered_avif,
+    check_rendered_size,
 )
 
 BRANDS = {
@@ -75,8 +75,8 @@ def header(data: bytes) -> StoredPicture:
     shown = placement(data, boxes, size, budget)
     left, top, right, bottom = shown.crop or (0, 0, *size)
     web_safe = shown == Placement(None, 1)
-    if frames > 1 and not web_safe:
-        check_rendered_avif(right - left, bottom - top)
+    if not web_safe:
+        check_rendered_size(right - left, bottom - top, frames, AVIF.content_type)
     return StoredPicture(
         AVIF,
         right - left,
