@@ -93,4 +93,7 @@ def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[st
     swept = invoke("janitor")
     assert (swept["finished"], swept["objects_without_row"]) == (True, 0)
 
+    # What is signed in it is good no longer.
+    assert invoke("renderer").keys() == {"unavailable"}
+
     assert set(invoked) == {path.stem for path in EVENTS.glob("*.json")}

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from image_api.aws.signing import CACHE_CONTROL, content_disposition
 from image_api.core.janitor import StoredObject
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
-# Keys are never used again for other bytes.
-_CACHE_CONTROL = "private, max-age=31536000, immutable"
 _DELETE_LIMIT = 1000
 
 
@@ -41,8 +40,8 @@ class S3Storage:
                 Key=key,
                 Body=data,
                 ContentType=content_type,
-                ContentDisposition=f'inline; filename="{key.rsplit("/", 1)[-1]}"',
-                CacheControl=_CACHE_CONTROL,
+                ContentDisposition=content_disposition(key),
+                CacheControl=CACHE_CONTROL,
             )
         except (BotoCoreError, ClientError) as error:
             raise ServiceUnavailable("The storage did not take the file; try again") from error

@@ -19,6 +19,14 @@ MAX_ANIMATION_PIXELS = 500_000_000
 MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
+PREVIEW_PIXELS = 1600
+THUMBNAIL_PIXELS = 320
+"""The longest side of a preview and of a thumbnail."""
+
+RENDERER_VERSION = 1
+"""Goes up with every change that makes other pixels or leaves less in a file: what an older version
+made is then rendered anew."""
+
 MAX_PROFILE_BYTES = 4 << 20
 """The largest colour profile in a PNG, inflated."""
 

@@ -15,6 +15,8 @@ from image_api.imaging.model import (
     MAX_FRAME_PIXELS,
     MAX_PIXELS,
     MAX_RENDERED_ANIMATION_PIXELS,
+    PREVIEW_PIXELS,
+    THUMBNAIL_PIXELS,
     WEBP,
     Fit,
     Format,
@@ -35,9 +37,6 @@ from image_api.imaging.pixels.encoding import (
     to_palette,
     web_format,
 )
-
-PREVIEW_PIXELS = 1600
-THUMBNAIL_PIXELS = 320
 
 
 class _Rendered(NamedTuple):
