@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,9 +102,10 @@ class FakeStorage:
             self._begin("delete", key)
             self.objects.pop(key, None)
 
-    def delete_folder(self, prefix: str) -> None:
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
         assert prefix.endswith("/"), "or a longer name would go as well"
-        self.delete([key for key in self.objects if key.startswith(prefix)])
+        found = [key for key in self.objects if key.startswith(prefix)]
+        self.delete([key for key in found if key not in keep])
 
     def _begin(self, operation: str, key: str) -> None:
         self.operations.append((operation, key))

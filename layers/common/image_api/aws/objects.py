@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -44,9 +45,9 @@ class StoredObjects:
         for key in keys:
             _expect(self._send("DELETE", quote(key)), 204, "The storage did not delete every file")
 
-    def delete_folder(self, prefix: str) -> None:
-        """Deletes whatever lies below `prefix`."""
-        while keys := self._listed(prefix):
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """Deletes whatever lies below `prefix`, but for `keep`."""
+        while keys := [key for key in self._listed(prefix) if key not in keep]:
             self.delete(keys)
 
     def _listed(self, prefix: str) -> list[str]:

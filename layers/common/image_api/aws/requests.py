@@ -40,21 +40,23 @@ class SignedRequests:
         """Raises urllib3.exceptions.HTTPError. A retry follows a lost connection or a 5xx."""
         from urllib3 import Retry, Timeout
 
+        retry = Retry(
+            total=retries,
+            redirect=0,
+            allowed_methods=None,
+            status_forcelist=(500, 502, 503, 504),
+            backoff_factor=0.1,
+            raise_on_redirect=False,
+            raise_on_status=False,
+        )
         return self._pool.request(
             method,
             url,
             body=body,
             headers=self._signed_headers(method, url, body, headers or {}),
             timeout=Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=timeout_seconds),
-            retries=Retry(
-                total=retries,
-                redirect=0,
-                allowed_methods=None,
-                status_forcelist=(500, 502, 503, 504) if retries else (),
-                backoff_factor=0.1,
-                raise_on_redirect=False,
-                raise_on_status=False,
-            ),
+            # False: what goes wrong is raised as it is, and says how.
+            retries=retry if retries else False,
         )
 
     def _signed_headers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol, cast
 
 from image_api.core import events, images
@@ -12,7 +12,6 @@ from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRenditi
 from image_api.core.events import Event
 from image_api.core.rendering import (
     RENDERER_TIMEOUT_SECONDS,
-    REPORT,
     Picture,
     RendererFailed,
     Renderings,
@@ -41,8 +40,8 @@ _FAILED = {
 class RenditionStore(Protocol):
     def delete(self, keys: list[str]) -> None: ...
 
-    def delete_folder(self, prefix: str) -> None:
-        """Deletes whatever lies below `prefix`, which ends with a slash."""
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`."""
 
 
 class NeverPossible(Exception):
@@ -88,12 +87,14 @@ class Processor:
         if completed is None:
             return self._come_too_late(work, image)
         if renditions:
-            self._delete_superseded(work, image, renditions)
+            self._tidy_up(work, image, renditions)
         return self._finish([completed], "applied")
 
     def fail(self, work: Work, reason: str) -> Outcome:
         """Gives the change up, for the image's owner to read why."""
         failed = self._log().fail(work, _FAILED[work.event.type], reason)
+        if failed is not None and work.image is not None:
+            self._tidy_up(work, work.image, [])
         return self._finish([failed] if failed is not None else [], "failed")
 
     def _come_too_late(self, work: Work, image: ImageState) -> Outcome:
@@ -131,19 +132,17 @@ class Processor:
             raise RendererFailed(f"The renderer did not end within {RENDERER_TIMEOUT_SECONDS} s")
         self._log().leave(work, picture.folder, busy_seconds, _LOOK_SECONDS)
 
-    def _delete_superseded(
-        self, work: Work, image: ImageState, renditions: list[StoredRendition]
-    ) -> None:
-        kept = {image.original_key, *(rendition.object_key for rendition in renditions)}
-        superseded = set(image.rendition_keys) - kept
-        if work.left is not None:
-            superseded.add(f"{work.left.folder}/{REPORT}")
-        if not superseded:
-            return
+    def _tidy_up(self, work: Work, image: ImageState, renditions: list[StoredRendition]) -> None:
+        """Deletes what the new renditions replace, and what earlier attempts left."""
+        made = [rendition.object_key for rendition in renditions]
+        kept = {image.original_key, *(made or image.rendition_keys)}
         try:
-            self._storage.delete(sorted(superseded))
+            if work.failures or work.crashes or work.left:
+                self._storage.delete_folder(_folder(image), kept)
+            elif superseded := sorted(set(image.rendition_keys) - kept):
+                self._storage.delete(superseded)
         except ServiceUnavailable as error:
-            # The change is applied and must not be repeated for this.
+            # The change is settled and must not be repeated for this.
             logger.warning("superseded objects were left behind", reason=error.detail)
 
     def _finish(self, outcomes: list[Event], outcome: Outcome) -> Outcome:
