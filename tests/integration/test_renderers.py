@@ -6,9 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
+import localstack_client.session
 import pytest
 
 from image_api.aws.functions import LambdaRenderer
@@ -20,6 +24,7 @@ from image_api.core.rendering import RendererBusy, RendererFailed, StillRenderin
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 from tests.integration.real_services import RealServices
+from tests.localstack import server as localstack
 from tests.waiting import PATIENCE_SECONDS
 
 REGION = "us-east-1"
@@ -70,6 +75,37 @@ def test_a_form_stores_one_object_as_it_says(
     assert transfers.get(signer.signed(KEY)) == b"x" * 100
 
 
+@dataclass(frozen=True)
+class Strict:
+    """LocalStack's S3, which obeys what a form says; whose signatures test_signing.py compares."""
+
+    bucket: str
+    client: Any
+
+    def signer(self, **options: Any) -> UrlSigner:
+        credentials = AwsCredentials(localstack.ACCESS_KEY_ID, localstack.SECRET_ACCESS_KEY, None)
+        url = self.client.meta.endpoint_url
+        return UrlSigner(self.bucket, REGION, url, credentials, **options)
+
+    @property
+    def is_empty(self) -> bool:
+        return "Contents" not in self.client.list_objects_v2(Bucket=self.bucket)
+
+
+@pytest.fixture
+def strict(localstack_url: str) -> Iterator[Strict]:
+    client = localstack_client.session.Session(
+        localstack_host=urlsplit(localstack_url).netloc,
+        region_name=REGION,
+        aws_access_key_id=localstack.ACCESS_KEY_ID,
+        aws_secret_access_key=localstack.SECRET_ACCESS_KEY,
+    ).client("s3")
+    bucket = f"test-{uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    yield Strict(bucket, client)
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("changes", "data"),
     [
@@ -78,34 +114,24 @@ def test_a_form_stores_one_object_as_it_says(
         ({"key": "storage/0f/original.png"}, b"x"),
         ({"Content-Type": "text/html"}, b"x"),
         ({"Cache-Control": "no-store"}, b"x"),
-        ({"x-amz-signature": "0" * 64}, b"x"),
-        ({"acl": "public-read"}, b"x"),
     ],
-    ids=["too large", "empty", "another key", "another type", "another field", "forged", "more"],
+    ids=["too large", "empty", "another key", "another type", "another field"],
 )
 def test_a_form_stores_nothing_else(
-    signer: UrlSigner,
-    transfers: SignedTransfers,
-    s3_client: Any,
-    bucket: str,
-    changes: dict[str, str],
-    data: bytes,
+    strict: Strict, transfers: SignedTransfers, changes: dict[str, str], data: bytes
 ) -> None:
     with pytest.raises(TransferRefused):
-        transfers.post(*form_of(signer, **changes), data)
-    assert "Contents" not in s3_client.list_objects_v2(Bucket=bucket)
+        transfers.post(*form_of(strict.signer(), **changes), data)
+    assert strict.is_empty
+    transfers.post(*form_of(strict.signer()), b"x" * 100)
+    assert not strict.is_empty
 
 
-def test_a_form_ends(
-    services: RealServices, bucket: str, credentials: AwsCredentials, transfers: SignedTransfers
-) -> None:
-    hour_ago = UrlSigner(
-        *(bucket, REGION, services.endpoint_url, credentials),
-        ttl_seconds=180,
-        now_seconds=lambda: time.time() - 3600,
-    )
+def test_a_form_ends(strict: Strict, transfers: SignedTransfers) -> None:
+    an_hour_ago = strict.signer(ttl_seconds=180, now_seconds=lambda: time.time() - 3600)
     with pytest.raises(TransferRefused):
-        transfers.post(*form_of(hour_ago), b"x")
+        transfers.post(*form_of(an_hour_ago), b"x")
+    assert strict.is_empty
 
 
 def test_a_url_of_nothing_and_an_answer_of_nobody_are_told_apart(
