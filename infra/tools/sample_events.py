@@ -63,6 +63,7 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
         "renderer": _picture(),
         "relay": _schedule("RelayFunctionEveryMinute"),
         "janitor": _schedule("JanitorFunctionEveryHour"),
+        "rerender": _schedule("RerenderFunctionEveryFiveMinutes"),
         "migrate": _custom_resource(),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -64,8 +65,6 @@ def test_the_largest_pictures_fit_into_half_of_the_memory(
     ada.settled(image_id)
 
     for function, allowed_mb in ALLOWED_MB.items():
-        peak = eventually(
-            lambda function=function: peak_mb(cloud, function) or None, f"{function} was logged"
-        )
+        peak = eventually(partial(peak_mb, cloud, function), f"{function} was logged")
         print(f"{make.__name__}: the peak of {function} was {peak} MB")
         assert peak < allowed_mb

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from image_api.postgres.database import Database
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
+    from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.users import PostgresUserRecords
     from image_api.rabbitmq.broker import Broker
 
@@ -80,6 +81,13 @@ def janitor_records() -> PostgresJanitorRecords:
     from image_api.postgres.janitor import PostgresJanitorRecords
 
     return PostgresJanitorRecords(database())
+
+
+@cache
+def rerender_records() -> PostgresRerenderRecords:
+    from image_api.postgres.rerendering import PostgresRerenderRecords
+
+    return PostgresRerenderRecords(database())
 
 
 @cache

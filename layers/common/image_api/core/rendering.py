@@ -154,13 +154,16 @@ class Renderings:
         self._storage = storage
         self._now_seconds = now_seconds
 
-    def render(self, picture: Picture) -> list[StoredRendition]:
+    def render(
+        self, picture: Picture, patience_seconds: float | None = None
+    ) -> list[StoredRendition]:
         """Raises StillRendering, RendererBusy, RendererFailed, InvalidImage, ObjectMissing or
         ServiceUnavailable.
         """
-        report_after = self._now_seconds() + PATIENCE_SECONDS - _REPORT_MARGIN_SECONDS
+        patience_seconds = patience_seconds or PATIENCE_SECONDS
+        report_after = self._now_seconds() + patience_seconds - _REPORT_MARGIN_SECONDS
         request = render_request(picture, self._signer, report_after)
-        answer = self._function.invoke(json.dumps(request).encode(), PATIENCE_SECONDS)
+        answer = self._function.invoke(json.dumps(request).encode(), patience_seconds)
         return self._accepted(picture, answer)
 
     def look_for(self, picture: Picture) -> list[StoredRendition] | None:

@@ -7,6 +7,6 @@ not pay for one; `pixels` decodes and encodes, and only who renders loads it.
 from __future__ import annotations
 
 from image_api.imaging.headers.formats import identify
-from image_api.imaging.model import MAX_PIXELS, Fit, Header, Rendition
+from image_api.imaging.model import MAX_PIXELS, RENDERER_VERSION, Fit, Header, Rendition
 
-__all__ = ["MAX_PIXELS", "Fit", "Header", "Rendition", "identify"]
+__all__ = ["MAX_PIXELS", "RENDERER_VERSION", "Fit", "Header", "Rendition", "identify"]
