@@ -18,7 +18,7 @@ from image_api.core.rendering import (
     StillRendering,
 )
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
-from image_api.imaging import Fit
+from image_api.imaging import RENDERER_VERSION, Fit
 from image_api.imaging.headers import formats
 from image_api.observability import logger
 
@@ -45,8 +45,8 @@ class OutdatedImage:
 
 
 class RerenderRecords(Protocol):
-    def begin(self, max_attempts: int) -> OutdatedImage | None:
-        """The next image of an older renderer that nothing is about to change; that an attempt
+    def begin(self, version: int, max_attempts: int) -> OutdatedImage | None:
+        """The next image of a renderer before `version` that nothing is about to change; that an attempt
         begins is written down.
         """
 
@@ -78,7 +78,7 @@ def rerender(
     while remaining_milliseconds() >= _MIN_REMAINING_MILLISECONDS:
         started_at = time.monotonic()
         try:
-            image = records.begin(MAX_ATTEMPTS)
+            image = records.begin(RENDERER_VERSION, MAX_ATTEMPTS)
             if image is None:
                 is_finished = True
                 break

@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 from image_api.core.changes import StoredRendition
 from image_api.core.rerendering import OutdatedImage
-from image_api.imaging import RENDERER_VERSION
 from image_api.postgres.database import Database
 
 # Written before it begins: the last attempt that may be is the end of it, unless it succeeds.
@@ -79,8 +78,8 @@ class PostgresRerenderRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, max_attempts: int) -> OutdatedImage | None:
-        row = self._database.row(_BEGIN, version=RENDERER_VERSION, max_attempts=max_attempts)
+    def begin(self, version: int, max_attempts: int) -> OutdatedImage | None:
+        row = self._database.row(_BEGIN, version=version, max_attempts=max_attempts)
         if row is None:
             return None
         image_id, sequence, original_key, asked_width, asked_height, asked_fit = row[:6]
