@@ -46,8 +46,8 @@ class OutdatedImage:
 
 class RerenderRecords(Protocol):
     def begin(self, version: int, max_attempts: int) -> OutdatedImage | None:
-        """The next image of a renderer before `version` that nothing is about to change; that an attempt
-        begins is written down.
+        """The next image of a renderer before `version` that nothing is about to change; it is
+        written down that an attempt begins.
         """
 
     def replace(self, image: OutdatedImage, renditions: list[StoredRendition]) -> bool:
