@@ -32,7 +32,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security cases faults chaos \
-	bench invoke poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
+	bench invoke rerender poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
 	events expansion audit lock reset clean
 
 help: ## list the targets
@@ -146,6 +146,10 @@ invoke: ## run one function on one event: make invoke FN=upload EVENT=events/upl
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT" $(ARGS)
+
+rerender: ## render anew now what an older renderer made; the schedule does it every five minutes
+	@$(NEED) local lambda services
+	@exec $(LOCAL)/python -m infra.local invoke rerender --event events/rerender.json
 
 poll: ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0.0.1:3001
 	@$(NEED) local

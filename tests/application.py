@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "DATABASE_URL": "postgresql://nobody@localhost:1/none",
     "IMAGES_BUCKET": "images",
     "JWT_SECRET": "a secret of more than thirty-two bytes",
+    "RENDERER_FUNCTION": "renderer",
     "RABBITMQ_URL": "amqp://nobody:nothing@localhost:1/%2F",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +15,7 @@ from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LEASE_SECONDS,
     ImageState,
+    LeftRendering,
     LoggedChange,
     StoredRendition,
     Work,
@@ -110,9 +111,10 @@ class FakeStorage:
             self._begin("delete", key)
             self.objects.pop(key, None)
 
-    def delete_folder(self, prefix: str) -> None:
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
         assert prefix.endswith("/"), "or a longer name would go as well"
-        self.delete([key for key in self.objects if key.startswith(prefix)])
+        found = [key for key in self.objects if key.startswith(prefix)]
+        self.delete([key for key in found if key not in keep])
 
     def _begin(self, operation: str, key: str) -> None:
         self.operations.append((operation, key))
@@ -306,6 +308,9 @@ class ChangeRow:
     due_at: float
     attempts: int = 0
     failures: int = 0
+    renderer_failures: int = 0
+    left_folder: str | None = None
+    left_until: float = 0.0
     begun_for: str | None = None
     outcome: str | None = None
     reason: str | None = None
@@ -323,6 +328,7 @@ class FakeChangeLog:
     outcomes: list[Event] = field(default_factory=list)
     published: list[Event] = field(default_factory=list)
     now: float = 0.0
+    renderers_per_account: int = 10
     down: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -385,6 +391,7 @@ class FakeChangeLog:
                 if row.due_at <= self.now
                 and (row.attempts > row.failures) == crashed
                 and self._is_next(row)
+                and self._may_render(row)
             ]
             if not possible:
                 return None
@@ -396,12 +403,33 @@ class FakeChangeLog:
             row.due_at = self.now + LEASE_SECONDS
             return self._work(row)
 
-    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+    def postpone(
+        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+    ) -> None:
         with self._answering():
             row = self.changes[work.event.id]
             if row.outcome is None:
                 row.failures += 1
+                row.renderer_failures += is_renderers
+                row.left_folder = None
                 row.begun_for, row.reason = None, reason
+                row.due_at = self.now + delay_seconds
+
+    def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
+        with self._answering():
+            row = self.changes[work.event.id]
+            if row.outcome is None:
+                row.attempts -= 1
+                row.begun_for = None
+                row.due_at = self.now + look_seconds
+                row.left_folder, row.left_until = folder, self.now + busy_seconds
+
+    def put_back(self, work: Work, delay_seconds: int) -> None:
+        with self._answering():
+            row = self.changes[work.event.id]
+            if row.outcome is None:
+                row.attempts -= 1
+                row.begun_for = None
                 row.due_at = self.now + delay_seconds
 
     def complete(
@@ -503,6 +531,23 @@ class FakeChangeLog:
             return True
         return row.event.sequence == image.applied_sequence + 1 and not image.deleted
 
+    def _may_render(self, row: ChangeRow) -> bool:
+        if row.event.type == events.DELETE_REQUESTED or row.left_folder is not None:
+            return True
+        busy = [
+            other
+            for other in self._unsettled()
+            if other.user_id == row.user_id
+            and (
+                other.left_until > self.now
+                if other.left_folder is not None
+                else other.attempts > other.failures
+                and other.begun_for is not None
+                and other.due_at > self.now
+            )
+        ]
+        return len(busy) < self.renderers_per_account
+
     def _work(self, row: ChangeRow) -> Work:
         image = self.images.get(row.event.image_id)
         return Work(
@@ -510,6 +555,21 @@ class FakeChangeLog:
             user_id=row.user_id,
             failures=row.failures,
             crashes=row.attempts - 1 - row.failures,
+            renderer_failures=row.renderer_failures,
+            left=None
+            if row.left_folder is None
+            else LeftRendering(row.left_folder, row.left_until - self.now),
+            busy_seconds=max(
+                0.0,
+                *(
+                    earlier.left_until - self.now
+                    for earlier in self._unsettled()
+                    if earlier.event.image_id == row.event.image_id
+                    and earlier.event.sequence < row.event.sequence
+                    and earlier.left_folder is not None
+                ),
+                0.0,
+            ),
             is_replaced=any(
                 "resolution" in _changes(later.event)
                 for later in self.changes.values()

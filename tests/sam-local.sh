@@ -120,8 +120,9 @@ docker compose --project-name "$PROJECT" up --detach --wait db rabbitmq localsta
 say "building (sam build)"
 "$sam" build >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; fail "sam build failed"; }
 
-# The committed file, but for the port at which this machine reaches the storage.
-sed "s/localhost:4566/localhost:$LOCALSTACK_PORT/" infra/sam-local.json >"$folder/env.json"
+# The committed file, but for the ports at which this machine reaches the storage, and the functions
+# each other.
+sed "s/localhost:4566/localhost:$LOCALSTACK_PORT/; s/internal:3001/internal:$LAMBDA_PORT/" infra/sam-local.json >"$folder/env.json"
 read -ra extra <<<"${SAM_OPTIONS:-}"
 options=(--env-vars "$folder/env.json" --docker-network "$PROJECT" "${extra[@]}")
 
@@ -137,6 +138,9 @@ token=$(value '["body"]["access_token"]' <"$folder/login.json")
 events=$folder/events
 .venvs/dev/bin/python -m infra.tools.sample_events --token "$token" --into "$events" >/dev/null
 expect upload '["body"]["id"]' 1
+# The consumer invokes the renderer there.
+start start-lambda "$sam" local start-lambda --port "$LAMBDA_PORT" "${options[@]}"
+until_true "start-lambda listens" bash -c ": </dev/tcp/127.0.0.1/$LAMBDA_PORT"
 expect consumer '["applied"]' 1
 expect get '["body"]["status"]' ready
 thumbnail=$(value '["body"]["thumbnail_url"]' <"$folder/get.json")
@@ -147,10 +151,9 @@ expect direct_upload '["statusCode"]' 200
 expect relay '["published"]' 0
 expect janitor '["finished"]' True
 
-say "starting sam local start-api, sam local start-lambda and the event source mapping"
+say "starting sam local start-api and the event source mapping"
 api=http://127.0.0.1:$API_PORT
 start start-api "$sam" local start-api --port "$API_PORT" "${options[@]}"
-start start-lambda "$sam" local start-lambda ConsumerFunction --port "$LAMBDA_PORT" "${options[@]}"
 RABBITMQ_URL="amqp://images:images-local@127.0.0.1:$RABBITMQ_PORT/%2F" \
     start poll .venvs/local/bin/python -m infra.local poll --lambda-url "http://127.0.0.1:$LAMBDA_PORT"
 until_true "start-api serves" curl -sS --max-time 5 "$api/openapi.json"

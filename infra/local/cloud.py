@@ -193,9 +193,15 @@ class Cloud:
         self, stack: AsyncExitStack, template: Template, artifacts: Artifacts
     ) -> None:
         settings = self._settings
+        invoke_socket = stack.enter_context(hold_free_port())
+        self.invoke_url = f"http://127.0.0.1:{port_of(invoke_socket)}"
         functions = self._functions = FunctionService(
             RuntimeSettings(
-                variables=self._services.aws_variables(),
+                # Functions invoke functions at the address at which people do.
+                variables={
+                    **self._services.aws_variables(),
+                    "AWS_ENDPOINT_URL_LAMBDA": self.invoke_url,
+                },
                 overrides=self._services.variables,
                 limits=settings.environment_limits(),
             ),
@@ -209,8 +215,6 @@ class Cloud:
             details.append(
                 f"{len(template.functions)} of them, {_where_they_run(template, artifacts)}"
             )
-        invoke_socket = stack.enter_context(hold_free_port())
-        self.invoke_url = f"http://127.0.0.1:{port_of(invoke_socket)}"
         custom = self._custom_resources = CustomResources(
             functions.invoke, settings.region, self.invoke_url
         )

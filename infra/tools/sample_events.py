@@ -60,8 +60,10 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
         "docs": _request("GET", "/openapi.json"),
         "health": _request("GET", "/health"),
         "consumer": _messages(image_id),
+        "renderer": _picture(),
         "relay": _schedule("RelayFunctionEveryMinute"),
         "janitor": _schedule("JanitorFunctionEveryHour"),
+        "rerender": _schedule("RerenderFunctionEveryFiveMinutes"),
         "migrate": _custom_resource(),
     }
 
@@ -174,6 +176,27 @@ def _messages(image_id: int) -> dict[str, Any]:
     )
     record = message_record(properties, message.body, is_redelivered=False)
     return batch_event(_BROKER_ARN, "image_events", "/", [record])
+
+
+def _picture() -> dict[str, Any]:
+    """As the consumer asks for one; what it signs for each picture anew is good for minutes, so the
+    answer to this is that the storage does not hand it out.
+    """
+    sys.path.insert(0, str(ROOT / "layers" / "common"))
+    from image_api.aws.signing import AwsCredentials, UrlSigner
+    from image_api.core.rendering import Picture, render_request
+
+    signer = UrlSigner(
+        "images",
+        _REGION,
+        "http://localhost:4566",
+        AwsCredentials("KEY", "none", None),
+        now_seconds=_MOMENT.timestamp,
+    )
+    folder = "storage/6f1c0e9d8b7a4c3f92e15d04a6b7c8d9"
+    picture = Picture(f"{folder}/original.jpg", f"{folder}/1-0a1b2c3d", None, "cover")
+    # Nobody waits for it so long.
+    return render_request(picture, signer, report_after=4102444800.0)
 
 
 def _schedule(rule: str) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 import image_migrations
+from image_api.aws.requests import SignedRequests
 from image_api.aws.s3 import S3Storage
-from image_api.core import events
+from image_api.core import events, rendering
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
@@ -38,6 +39,7 @@ from tests.amqp import open_channel
 from tests.application import ROOT
 from tests.integration.functions import Api
 from tests.integration.guarded_aws import GuardedAws, Right
+from tests.integration.lambda_server import LambdaServer
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
 from tests.template import expansion
@@ -63,6 +65,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     # What was begun in time is confirmed, however late.
     monkeypatch.setattr(batch_publisher, "_GRACE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(rendering, "PATIENCE_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -235,7 +238,7 @@ def bucket(s3_client: Any) -> Iterator[str]:
 
 @pytest.fixture
 def environment(
-    services: RealServices, monkeypatch: pytest.MonkeyPatch
+    services: RealServices, lambda_server: LambdaServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pytest.MonkeyPatch]:
     """The settings of a deployment on the services; a test may change them before it loads a
     function. What the functions connected is closed at the end.
@@ -252,6 +255,11 @@ def environment(
             super().__init__(settings)
             made.append(self.close)
 
+    class ClosedRequests(SignedRequests):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self.close)
+
     class ClosedStorage(S3Storage):
         def __init__(self, settings: StorageSettings) -> None:
             super().__init__(settings)
@@ -260,6 +268,7 @@ def environment(
     monkeypatch.setattr("image_api.postgres.database.Database", ClosedDatabase)
     monkeypatch.setattr("image_api.rabbitmq.broker.Broker", ClosedBroker)
     monkeypatch.setattr("image_api.aws.s3.S3Storage", ClosedStorage)
+    monkeypatch.setattr("image_api.aws.requests.SignedRequests", ClosedRequests)
     application.use_environment(
         monkeypatch,
         {
@@ -267,6 +276,8 @@ def environment(
             "AWS_ACCESS_KEY_ID": services.access_key_id,
             "AWS_SECRET_ACCESS_KEY": services.secret_access_key,
             "AWS_ENDPOINT_URL": services.endpoint_url,
+            "AWS_ENDPOINT_URL_LAMBDA": lambda_server.endpoint_url,
+            "RENDERER_FUNCTION": "RendererFunction",
             "RABBITMQ_URL": services.rabbitmq_url,
         },
     )
@@ -328,11 +339,21 @@ def roles() -> dict[str, set[Right]]:
 
 
 @pytest.fixture
+def lambda_server() -> Iterator[LambdaServer]:
+    server = LambdaServer()
+    with server.serving():
+        yield server
+
+
+@pytest.fixture
 def aws(
-    services: RealServices, roles: dict[str, set[Right]], secrets: dict[str, dict[str, object]]
+    services: RealServices,
+    lambda_server: LambdaServer,
+    roles: dict[str, set[Right]],
+    secrets: dict[str, dict[str, object]],
 ) -> Iterator[GuardedAws]:
-    """S3 and Secrets Manager; no function may ask them for what its role does not allow."""
-    guarded = GuardedAws(services.endpoint_url, roles, secrets)
+    """S3, Lambda and Secrets Manager; no function may ask for what its role does not allow."""
+    guarded = GuardedAws(services.endpoint_url, lambda_server.endpoint_url, roles, secrets)
     with guarded.serving():
         yield guarded
     assert guarded.refused == set()
@@ -362,6 +383,7 @@ def api(
         **expansion.all_variables(expansion.present()),
         "AWS_DEFAULT_REGION": application.ENVIRONMENT["AWS_REGION"],
         "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "AWS_ENDPOINT_URL_LAMBDA": "",
         "DATABASE_HOST": urlsplit(database_url).hostname or "",
         "IMAGES_BUCKET": bucket,
         "RABBITMQ_ENDPOINT": f"amqp://{broker_url.hostname}:{broker_url.port}",

@@ -19,18 +19,23 @@ Right = tuple[str, str]  # (action, resource), as template.yaml's expansion name
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _BUCKET = "ImagesBucket.Arn"
+_FUNCTION = re.compile(r"/2015-03-31/functions/(\w+)/invocations$")
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
 class GuardedAws:
-    """An S3 of another server's, and Secrets Manager, with the rights of each role in front.
+    """An S3 and a Lambda of other servers', and Secrets Manager, with each role's rights in front.
 
     Whose a request is says the access key id that signed it, so that a signed URL or form counts
     as its signer's, as on AWS.
     """
 
     def __init__(
-        self, s3_url: str, rights: Mapping[str, set[Right]], secrets: Mapping[str, object]
+        self,
+        s3_url: str,
+        lambda_url: str,
+        rights: Mapping[str, set[Right]],
+        secrets: Mapping[str, object],
     ) -> None:
         """`rights` by access key id, `secrets` by ARN."""
         self.used: defaultdict[str, set[Right]] = defaultdict(set)
@@ -39,6 +44,7 @@ class GuardedAws:
         self._secrets = secrets
         self._s3 = urllib3.PoolManager(retries=False)
         self._s3_url = s3_url
+        self._lambda_url = lambda_url
         methods = dict.fromkeys((f"do_{method}" for method in _METHODS), _Handler.answer)
         handler = type("Handler", (_Handler,), {"aws": self, **methods})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -66,7 +72,7 @@ class GuardedAws:
             return 200, {}, json.dumps({"SecretString": json.dumps(self._secrets[arn])}).encode()
         answer = self._s3.request(
             method,
-            self._s3_url + target,
+            (self._lambda_url if _FUNCTION.match(target) else self._s3_url) + target,
             headers=dict(headers.items()),
             body=body,
             decode_content=False,
@@ -117,6 +123,8 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
     if "X-Amz-Target" in headers:
         service, _, operation = headers["X-Amz-Target"].partition(".")
         return [(f"{service}:{operation}", json.loads(body)["SecretId"])]
+    if function := _FUNCTION.match(target):
+        return [("lambda:InvokeFunction", f"{function[1]}.Arn")]
     path, _, query = target.partition("?")
     key = unquote(path).lstrip("/").partition("/")[2]
     match method, bool(key), set(parse_qs(query, keep_blank_values=True)):
@@ -130,6 +138,8 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
             source = unquote(headers.get("x-amz-copy-source", "")).partition("/")[2]
             reads = [("s3:GetObject", f"{_BUCKET}/{source}")] if source else []
             return [*reads, ("s3:PutObject", f"{_BUCKET}/{key}")]
+        case "DELETE", True, _:
+            return [("s3:DeleteObject", f"{_BUCKET}/{key}")]
         case "GET", True, _:
             return [("s3:GetObject", f"{_BUCKET}/{key}")]
         case "HEAD", False, _:

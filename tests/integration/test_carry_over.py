@@ -9,10 +9,9 @@ import pytest
 from pg8000.native import Connection
 
 import image_migrations
-from image_api.core import events, processing, relay
+from image_api.core import events, relay
 from image_api.core.changes import Work
 from image_api.core.events import Event
-from image_api.core.processing import Processor
 from image_api.core.settling import Consumer
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
@@ -23,7 +22,7 @@ from tests.integration.real_services import connect
 from tests.integration.release_before import ReleaseBefore
 from tests.integration.test_migrations import downgrade
 from tests.integration.test_relay import MemoryBroker, run
-from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, rendered, sent
+from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, processor_of, sent, use_fake_pixels
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Old:
         self.log = PostgresChangeLog(self.database, MemoryBroker())
         self.consumer = Consumer(
             lambda: self.log,
-            Processor(lambda: self.log, self.storage),
+            processor_of(self.log, self.storage),
             self.publisher,
             "events",
             workers=1,
@@ -80,7 +79,7 @@ class Old:
 
 @pytest.fixture
 def old(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Old]:
-    monkeypatch.setattr(processing, "render", rendered)
+    use_fake_pixels(monkeypatch)
     image_migrations.upgrade(empty_database_url, "0002")
     database, sql = Database(empty_database_url), connect(empty_database_url)
     made = Old(

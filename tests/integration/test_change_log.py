@@ -71,8 +71,8 @@ def beside_original(work: Work) -> list[StoredRendition]:
 def renditions(width: int = 640, folder: str = "1") -> list[StoredRendition]:
     folder = f"storage/0000/{folder}"
     return [
-        StoredRendition("image", f"{folder}/image.png", "image/png", 99, width, 5, False),
-        StoredRendition("thumbnail", f"{folder}/thumbnail.webp", "image/webp", 9, 3, 2, False),
+        StoredRendition("image", f"{folder}/image.png", "image/png", 99, width, 5, False, 1),
+        StoredRendition("thumbnail", f"{folder}/thumbnail.webp", "image/webp", 9, 3, 2, False, 1),
     ]
 
 

@@ -223,14 +223,14 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     **{
         f"begin after {user_id}": (
             processing._BEGIN,
-            {"message_id": NOBODY, "after_user_id": user_id},
+            {"message_id": NOBODY, "after_user_id": user_id, "renderers": 3},
             20,
         )
         for user_id in (0, 1, 500, 1001)
     },
     "begin crashed": (
         processing._BEGIN_CRASHED,
-        {"message_id": NOBODY, "after_user_id": 1},
+        {"message_id": NOBODY, "after_user_id": 1, "renderers": 3},
         30,
     ),
     "look up": (processing._LOOK_UP, {"event_ids": [NOBODY, "{id}"]}, 2),
@@ -239,7 +239,12 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     "reopen": (processing._REOPEN, {"event_id": "{id}", "sequence": 2}, 3),
     "postpone": (
         processing._POSTPONE,
-        {"change_id": "{id}", "delay_seconds": 1, "reason": "r"},
+        {"change_id": "{id}", "delay_seconds": 1, "reason": "r", "renderer_failures": 1},
+        1,
+    ),
+    "leave": (
+        processing._LEAVE,
+        {"change_id": "{id}", "delay_seconds": 1, "folder": "f", "busy_seconds": 90},
         1,
     ),
     **{
@@ -254,6 +259,8 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
                 "reason": "r",
                 "title": "a",
                 "visibility": "shared",
+                "is_asked": True,
+                "fit": "cover",
                 "renditions": "[]",
                 "void_reason": "v",
             },

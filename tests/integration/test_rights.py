@@ -11,7 +11,9 @@ import pytest
 import requests
 from pg8000.native import Connection
 
+from image_api.core import rerendering
 from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.rerendering import PostgresRerenderRecords
 from tests import samples
 from tests.integration.functions import PASSWORD, Api
 from tests.integration.guarded_aws import GuardedAws, Right
@@ -50,6 +52,21 @@ def test_every_right_is_used(
     api.delete(ada, image_id)
     assert api.consume() == {"applied": 1}
     assert api.call("relay", {}) == {"published": 0, "repeated": 0}
+
+    # Two that an older renderer made; one of them is changed meanwhile.
+    for _ in range(2):
+        api.upload(ada)
+    assert api.consume(2) == {"applied": 2}
+    sql.run("UPDATE renditions SET considered_version = 0")
+    replace = PostgresRerenderRecords.replace
+    answers = iter([True, False])
+    environment.setattr(
+        PostgresRerenderRecords,
+        "replace",
+        lambda *arguments: next(answers) and replace(*arguments),
+    )
+    environment.setattr(rerendering, "MAX_ATTEMPTS", 1)
+    assert api.call("rerender", {})["finished"] is True
 
     complete = f"/image/direct_upload/{'0' * 32}"
     missing = api.call("direct_upload", proxy_event("POST", complete, token=ada, json_body={}))

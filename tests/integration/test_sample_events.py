@@ -93,5 +93,9 @@ def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[st
     assert invoke("relay") == {"published": 0, "repeated": 0}
     swept = invoke("janitor")
     assert (swept["finished"], swept["objects_without_row"]) == (True, 0)
+    assert invoke("rerender")["finished"] is True
+
+    # What is signed in it is good no longer.
+    assert invoke("renderer").keys() == {"unavailable"}
 
     assert set(invoked) == {path.stem for path in EVENTS.glob("*.json")}

@@ -105,7 +105,7 @@ def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     """As SAM merges Globals: maps key by key, lists in a row, of all else the function's own."""
     merged = dict(common)
     for key, value in own.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+        if isinstance(value, dict) and isinstance(merged.get(key), dict) and "Fn::If" not in value:
             merged[key] = _merged(merged[key], value)
         elif isinstance(value, list) and isinstance(merged.get(key), list):
             merged[key] = [*merged[key], *value]

@@ -89,10 +89,30 @@ def expand(template: Path) -> Expansion:
         if kind == "AWS::IAM::Role":
             for right in sorted(set(_rights(properties))):
                 found["rights"][right].append(name)
+        elif kind == "AWS::IAM::RolePolicy":
+            for statement in properties["PolicyDocument"]["Statement"]:
+                found["rights"][_denied(statement)].append(properties["RoleName"])
         elif kind == "AWS::Lambda::Function":
             for variable, value in properties["Environment"]["Variables"].items():
                 found["variables"][f"{variable}={value}"].append(name)
     return {section: dict(facts) for section, facts in found.items()}
+
+
+def _denied(statement: Mapping[str, Any]) -> str:
+    """A policy beside a role only takes away, and may do so for all but a few."""
+    assert statement["Effect"] == "Deny"
+    (actions,) = (
+        words + ", ".join(as_list(statement[key]))
+        for key, words in (("Action", ""), ("NotAction", "all but "))
+        if key in statement
+    )
+    (resources,) = (
+        words + ", ".join(as_list(statement[key]))
+        for key, words in (("Resource", ""), ("NotResource", "all but "))
+        if key in statement
+    )
+    condition = statement.get("Condition")
+    return f"Deny {actions} on {resources}" + (f" if {json.dumps(condition)}" if condition else "")
 
 
 def _rights(role: Mapping[str, Any]) -> Iterator[str]:

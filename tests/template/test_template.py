@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from image_api.core.changes import LEASE_SECONDS
+from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS
 from tests.template import checks, expansion
 from tests.template.document import ROOT, Deployment, nodes, read
 
@@ -88,7 +90,10 @@ def test_every_function_has_every_setting_and_migrations_alone_the_schema_owners
         for name in resource["Properties"].get("Environment", {}).get("Variables", {})
     }
     only_migrations = {"DATABASE_ADMIN_SECRET_ARN", "DATABASE_ADMIN_URL"}
-    assert owners == {("MigrateFunction", name) for name in only_migrations}
+    # The renderer says of each that it does without.
+    assert owners == {("MigrateFunction", name) for name in only_migrations} | {
+        ("RendererFunction", name) for name in shared if not READ_BY_LIBRARIES.match(name)
+    }
     assert {name for name in read if not NOT_OF_THE_TEMPLATE.match(name)} == {
         name for name in shared | only_migrations if not READ_BY_LIBRARIES.match(name)
     }
@@ -101,10 +106,63 @@ def test_nothing_is_missing_and_no_role_may_do_more_than_was_agreed() -> None:
 
 def test_a_right_is_one_action_in_one_place() -> None:
     for right in expansion.present()["rights"]:
+        if right.startswith("Deny "):
+            continue
         action, _, resource = right.removeprefix("Allow ").partition(" on ")
         assert not set("*?") & set(action), right
         # These take no other resource.
         assert "*" not in resource.removesuffix("/*") or action.startswith("ec2:Describe"), right
+
+
+def test_the_renderer_is_told_nothing_and_may_nothing() -> None:
+    present = expansion.present()
+    told = {fact for fact, whose in present["variables"].items() if "RendererFunction" in whose}
+    assert all(READ_BY_LIBRARIES.match(fact) for fact in told)
+    assert expansion.rights(present, "RendererFunction") == set()
+    # What is left of the rights with which Lambda makes its interface and writes its log.
+    roles = {right for right, whose in present["rights"].items() if "RendererFunctionRole" in whose}
+    managed = "Managed arn:aws:iam::aws:policy/service-role/AWSLambda"
+    code = json.dumps({"ArnEquals": {"lambda:SourceFunctionArn": "RendererFunction.Arn"}})
+    assert roles == {
+        "Allow sts:AssumeRole by lambda.amazonaws.com",
+        f"{managed}BasicExecutionRole",
+        f"{managed}VPCAccessExecutionRole",
+        f"Deny all but logs:CreateLogStream, logs:PutLogEvents on * if {code}",
+        "Deny logs:* on all but ApplicationLogs.Arn",
+    }
+
+
+def test_the_renderers_network_has_one_bucket_and_one_name() -> None:
+    platform = Deployment(
+        NESTED["infra/platform.yaml"], {"Platform": "create", "ImagesBucket": "images"}
+    )
+    (statement,) = platform.properties("RendererS3Endpoint")["PolicyDocument"]["Statement"]
+    assert statement["Action"] == ["s3:GetObject", "s3:PutObject"]
+    assert statement["Resource"] == "arn:AWS::Partition:s3:::images/storage/*"
+    assert platform.properties("RendererNames")["Domains"] == [
+        "images.s3.AWS::Region.AWS::URLSuffix"
+    ]
+    rules = platform.properties("RendererNameRules")["FirewallRules"]
+    assert [rule["Action"] for rule in rules] == ["ALLOW", "BLOCK"]
+    network = {
+        name
+        for name, resource in NESTED["infra/platform.yaml"]["Resources"].items()
+        for path, value in nodes(resource)
+        if value == {"Ref": "RendererNetwork"}
+    }
+    # No gateway, no peering, no endpoint but the one.
+    assert network == {
+        *("RendererSubnetA", "RendererSubnetB", "RendererRoutes", "RendererSecurityGroup"),
+        *("RendererS3Endpoint", "RendererNameRulesOfNetwork"),
+    }
+
+
+def test_code_and_template_agree_how_long_things_take() -> None:
+    functions = {function.name: function for function in Deployment(DOCUMENT, {}).functions}
+    assert functions["renderer"].properties["Timeout"] == RENDERER_TIMEOUT_SECONDS
+    # Nobody else begins what a consumer or a renderer may still be at.
+    assert functions["consumer"].properties["Timeout"] < LEASE_SECONDS
+    assert RENDERER_TIMEOUT_SECONDS < LEASE_SECONDS
 
 
 def test_only_migrations_may_read_the_schema_owners_secret() -> None:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
-from image_api.core import events
+import pytest
+
+from image_api.core import events, renderer, rendering
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.core.processing import Processor
+from image_api.core.rendering import (
+    RendererBusy,
+    RendererFailed,
+    Renderings,
+    StillRendering,
+    Upload,
+)
 from image_api.core.settling import Consumer
 from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
+from image_api.imaging.model import PNG, WEBP, StoredPicture
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
 
 QUEUE = "events"
@@ -40,8 +54,78 @@ def rendered(
     image = original if size is None else made
     return [
         Rendition("image", image, "image/png", "png", width, height, False),
+        Rendition("preview", b"preview of " + made, "image/webp", "webp", 64, 48, False),
         Rendition("thumbnail", b"thumbnail of " + made, "image/webp", "webp", 32, 24, False),
     ]
+
+
+def _header(data: bytes) -> StoredPicture:
+    """Of what `rendered` makes."""
+    if data.startswith(b"preview"):
+        return StoredPicture(WEBP, 64, 48)
+    if data.startswith(b"thumbnail"):
+        return StoredPicture(WEBP, 32, 24)
+    if size := re.search(rb" (\d+)x(\d+) ", data):
+        return StoredPicture(PNG, int(size[1]), int(size[2]))
+    return StoredPicture(PNG, 640, 480)
+
+
+def use_fake_pixels(
+    patch: pytest.MonkeyPatch, render: Callable[..., list[Rendition]] = rendered
+) -> None:
+    patch.setattr(renderer, "render", render)
+    patch.setattr(rendering, "formats", SimpleNamespace(header=_header))
+
+
+@dataclass
+class FakeRenderer:
+    """The renderer's function, its URLs and its forms, beside a storage.
+
+    `is_slow`: it is not waited for, and ends with `finish`; `is_busy`: it has no place.
+    `answer` is what it says instead of the truth.
+    """
+
+    storage: Any
+    is_slow: bool = False
+    is_busy: bool = False
+    answer: bytes | None = None
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+    def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
+        if self.is_busy:
+            raise RendererBusy
+        self.tasks.append(json.loads(payload))
+        if self.is_slow:
+            raise StillRendering
+        try:
+            report = renderer.run(self.tasks[-1], self, lambda: 0)
+        except Exception as error:
+            raise RendererFailed(f"The renderer failed: {type(error).__name__}") from error
+        return self.answer or json.dumps(report).encode()
+
+    def finish(self) -> None:
+        """Those that were not waited for end now."""
+        for task in self.tasks:
+            renderer.run(task, self, lambda: 1e12)
+
+    def signed(self, key: str) -> str:
+        return key
+
+    def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
+        own = [{"key": upload.key, "Content-Type": upload.content_type} for upload in uploads]
+        return "https://storage.example.com/", {}, own
+
+    def get(self, url: str) -> bytes:
+        data: bytes = self.storage.get(url)
+        return data
+
+    def post(self, _url: str, fields: Mapping[str, str], data: bytes) -> None:
+        self.storage.put(fields["key"], data, fields["Content-Type"])
+
+
+def processor_of(log: Any, storage: Any, fake: FakeRenderer | None = None) -> Processor:
+    fake = fake or FakeRenderer(storage)
+    return Processor(lambda: log, Renderings(fake, fake, storage), storage)
 
 
 def away(*operations: str) -> Any:
@@ -63,11 +147,12 @@ class Bench:
     remaining_milliseconds: int = TIMEOUT_MILLISECONDS
 
     def __post_init__(self) -> None:
+        self.renderer = FakeRenderer(self.storage)
         self.restart()
 
     def restart(self) -> None:
         """Another process goes on."""
-        processor = Processor(lambda: self.log, self.storage)
+        processor = processor_of(self.log, self.storage, self.renderer)
         self.consumer = Consumer(
             lambda: self.log, processor, self.publisher, QUEUE, workers=self.workers
         )

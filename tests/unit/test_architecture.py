@@ -207,7 +207,9 @@ NOT_LOADED = {
     "health": {"PIL", "argon2", "jwt"},
     "janitor": {"pika", "PIL", "argon2", "jwt"},
     "migrate": {"PIL", "argon2", "jwt"},
-    "consumer": {"jwt", "argon2"},
+    "consumer": {"boto3", "PIL", "jwt", "argon2"},
+    "renderer": {"boto3", "pika", "pg8000", "jwt", "argon2"},
+    "rerender": {"boto3", "pika", "PIL", "jwt", "argon2"},
 }
 
 

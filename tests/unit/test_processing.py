@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, processing
+from image_api.core import events
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
-from tests.unit.consumer_bench import DEAD, Bench, away, rendered
+from tests.unit.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
 from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(processing, "render", rendered)
+    use_fake_pixels(monkeypatch)
     made = Bench()
     yield made
     made.consumer.close()
@@ -27,7 +27,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 def test_an_upload_becomes_ready_with_its_renditions(bench: Bench) -> None:
     image = bench.image(bench.ready_image())
     assert (image.status, image.error, image.rendered) == ("ready", None, True)
-    assert set(image.renditions) == {"image", "thumbnail"}
+    assert set(image.renditions) == {"image", "preview", "thumbnail"}
     assert bench.outcome_types() == [events.UPLOAD_COMPLETED]
 
 
@@ -36,6 +36,7 @@ def test_an_original_with_nothing_to_remove_is_not_stored_twice(bench: Bench) ->
     assert image.renditions["image"].object_key == image.original_key
     assert set(bench.storage.objects) == {
         image.original_key,
+        image.renditions["preview"].object_key,
         image.renditions["thumbnail"].object_key,
     }
 
@@ -67,13 +68,13 @@ def test_a_new_resolution_is_rendered_from_the_original_each_time(bench: Bench) 
 
 def test_a_resolution_that_a_later_change_replaces_is_not_rendered(bench: Bench) -> None:
     image_id = bench.ready_image()
-    bench.storage.operations.clear()
+    bench.renderer.tasks.clear()
     wanted = ["10x10", "20x20", "30x30"]
     changes = [bench.accept_update(image_id, title=size, resolution=size) for size in wanted]
     assert bench.process(*changes) == {"applied": 3}
     image = bench.image(image_id)
     assert (image.title, image.renditions["image"].width) == ("30x30", 30)
-    assert [operation for operation, _ in bench.storage.operations].count("get") == 1
+    assert len(bench.renderer.tasks) == 1
 
 
 def test_a_title_or_a_visibility_renders_nothing(bench: Bench) -> None:
@@ -82,7 +83,7 @@ def test_a_title_or_a_visibility_renders_nothing(bench: Bench) -> None:
     bench.process(bench.accept_update(image_id, title="new", visibility="shared"))
     image = bench.image(image_id)
     assert (image.title, image.visibility) == ("new", "shared")
-    assert set(image.renditions) == {"image", "thumbnail"}
+    assert set(image.renditions) == {"image", "preview", "thumbnail"}
     assert bench.storage.operations == []
 
 
@@ -277,7 +278,7 @@ def test_the_images_of_a_batch_are_processed_side_by_side(
         meeting.wait()
         return rendered(original, **options)
 
-    monkeypatch.setattr(processing, "render", together)
+    use_fake_pixels(monkeypatch, together)
     assert bench.process(bench.accept_upload(), bench.accept_upload()) == {"applied": 2}
 
 
@@ -297,12 +298,14 @@ def test_files_left_by_a_render_that_was_given_up_go_with_the_image(bench: Bench
     update = bench.accept_update(image_id, resolution="10x5")
 
     def fault(operation: str, key: str) -> None:
-        if key.endswith("/2/thumbnail.webp"):
+        if operation == "put" and key.endswith("/thumbnail.webp"):
             raise MemoryError
 
     bench.storage.fault = fault
-    bench.log.changes[update.id].attempts = bench.log.changes[update.id].failures = 5
+    row = bench.log.changes[update.id]
+    row.attempts = row.failures = row.renderer_failures = 2
     assert bench.process(update) == {"dead": 1}
+    # What is served stays, and the attempt leaves nothing.
     assert len(bench.storage.objects) == 3
     bench.process(bench.accept_delete(image_id))
     assert bench.storage.objects == {}

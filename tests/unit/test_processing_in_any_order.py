@@ -11,21 +11,27 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from image_api.core import events, processing
+from image_api.core import events
 from image_api.core.changes import LEASE_SECONDS
 from image_api.core.events import Event
 from image_api.core.messages import ReceivedMessage
-from image_api.core.processing import Processor
 from image_api.core.settling import Consumer
 from image_api.errors import ServiceUnavailable
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
-from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, again, away, rendered, sent
+from tests.unit.consumer_bench import (
+    TIMEOUT_MILLISECONDS,
+    again,
+    away,
+    processor_of,
+    sent,
+    use_fake_pixels,
+)
 
 # Small enough to meet each other, large enough for gaps.
 MAX_IMAGES = 3
 MAX_CHANGES = 5
 # Why a change may fail that could have been applied: each only after faults of its kind.
-_GIVEN_UP = ("It failed 6 times", "3 attempts ended the process")
+_GIVEN_UP = ("It failed 6 times", "3 attempts ended the process", "Rendering it failed 3 times")
 
 
 class Crash(BaseException):
@@ -72,7 +78,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(processing, "render", rendered)
+        use_fake_pixels(self.patch)
         self.log = FakeChangeLog()
         self.storage = FakeStorage()
         self.publisher = FakePublisher()
@@ -285,9 +291,7 @@ class AnyOrder(RuleBasedStateMachine):
     def _another_process(self) -> Consumer:
         log, storage = self.fuse.behind(self.log), self.fuse.behind(self.storage)
         publisher = self.fuse.behind(self.publisher)
-        return Consumer(
-            lambda: log, Processor(lambda: log, storage), publisher, "events", workers=1
-        )
+        return Consumer(lambda: log, processor_of(log, storage), publisher, "events", workers=1)
 
 
 def _keys(image: ProcessedImage) -> set[str]:

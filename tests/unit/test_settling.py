@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,20 +11,31 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, processing
+from image_api.core import events
 from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, LoggedChange, Work
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
+from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event
 from tests.bad_messages import HEADERS, KINDS, bad_bodies, deep
-from tests.unit.consumer_bench import DEAD, Bench, ProcessEnded, again, away, rendered, sent
+from tests.unit.consumer_bench import (
+    DEAD,
+    Bench,
+    ProcessEnded,
+    again,
+    away,
+    rendered,
+    sent,
+    use_fake_pixels,
+)
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(processing, "render", rendered)
+    use_fake_pixels(monkeypatch)
     made = Bench()
     yield made
     made.consumer.close()
@@ -68,7 +80,7 @@ def test_what_becomes_possible_meanwhile_is_done_as_well(
         return rendered(original, **options)
 
     monkeypatch.setattr(bench.log, "begin", watched_begin)
-    monkeypatch.setattr(processing, "render", after_the_other_thread)
+    use_fake_pixels(monkeypatch, after_the_other_thread)
     assert bench.process(upload, *updates) == {"applied": 3}
 
 
@@ -125,7 +137,7 @@ def test_a_temporary_fault_is_retried_with_growing_delays_and_then_given_up(benc
     assert bench.process(message) == {"dead": 1}
     (dead,) = bench.publisher.to(DEAD)
     assert dead.headers == {
-        "x-reason": "It failed 6 times; at last: The storage did not answer",
+        "x-reason": "It failed 6 times; at last: The renderer could not reach the storage",
         "x-attempt": 6,
     }
     image = bench.image(upload.image_id)
@@ -148,13 +160,187 @@ def test_after_a_retry_everything_is_as_if_nothing_had_happened(bench: Bench) ->
     }
 
 
-def test_an_unexpected_error_is_retried_and_reveals_only_its_kind(bench: Bench) -> None:
-    upload = bench.accept_upload(b"crash")
+def test_an_unexpected_error_is_retried_and_reveals_only_its_kind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.renderer, "invoke", _unexpected)
+    upload = bench.accept_upload()
     for seconds in (1, 5, 30, 120, 600):
         assert bench.process(upload) == {"postponed": 1, "waiting": 1}
         bench.log.now += seconds
     assert bench.process(upload) == {"dead": 1}
-    assert bench.image(upload.image_id).error == "It failed 6 times; at last: MemoryError"
+    assert bench.image(upload.image_id).error == "It failed 6 times; at last: KeyError"
+
+
+def test_a_picture_that_ends_its_renderer_three_times_is_given_up(bench: Bench) -> None:
+    upload, bystander = bench.accept_upload(b"crash"), bench.accept_upload(user_id=2)
+    assert bench.process(upload, bystander) == {"postponed": 1, "waiting": 1, "applied": 1}
+    bench.log.now += 1
+    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+    assert bench.process(upload) == {"waiting": 1}
+    bench.log.now += 5
+    assert bench.process(upload) == {"dead": 1}
+    image = bench.image(upload.image_id)
+    reason = "Rendering it failed 3 times; at last: The renderer failed: MemoryError"
+    assert (image.status, image.error) == ("failed", reason)
+    assert bench.publisher.to(DEAD)[0].headers == {"x-reason": reason, "x-attempt": 3}
+    assert bench.process(bench.accept_delete(upload.image_id)) == {"applied": 1}
+
+
+def test_a_slow_picture_is_left_to_its_renderer_and_looked_for_later(bench: Bench) -> None:
+    bench.renderer.is_slow = True
+    upload = bench.accept_upload()
+    assert bench.process(upload) == {"rendering": 1, "waiting": 1}
+    # It is looked for as often as it takes, and not begun again.
+    for _ in range(10):
+        bench.log.now += 1
+        assert bench.process(*bench.returned()) == {"rendering": 1, "waiting": 1}
+    bench.renderer.finish()
+    bench.log.now += 1
+    assert bench.process(*bench.returned()) == {"applied": 1}
+    image = bench.image(upload.image_id)
+    assert (image.status, len(bench.renderer.tasks)) == ("ready", 1)
+    assert bench.log.changes[upload.id].attempts == 1
+    # The report goes, what was made stays.
+    assert set(bench.storage.objects) == {
+        image.original_key,
+        *(rendition.object_key for rendition in image.renditions.values()),
+    }
+
+
+def test_a_renderer_that_never_ends_is_one_failed_attempt(bench: Bench) -> None:
+    bench.renderer.is_slow = True
+    upload = bench.accept_upload()
+    for attempt in (1, 2, 3):
+        bench.process(upload)
+        bench.log.now += RENDERER_TIMEOUT_SECONDS
+        assert len(bench.renderer.tasks) == attempt
+        counts = bench.process(upload)
+        assert counts == ({"postponed": 1, "waiting": 1} if attempt < 3 else {"dead": 1})
+        bench.log.now += 600
+    assert bench.image(upload.image_id).error == (
+        "Rendering it failed 3 times; at last: The renderer did not end within 90 s"
+    )
+    # Each attempt had keys of its own: what comes late overwrites nothing.
+    assert len({task["results"]["image.png"]["key"] for task in bench.renderer.tasks}) == 3
+
+
+def test_a_picture_that_others_are_in_the_way_of_is_not_tried(bench: Bench) -> None:
+    bench.renderer.is_busy = True
+    upload = bench.accept_upload()
+    for _ in range(20):
+        assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+        bench.log.now += 1
+    bench.renderer.is_busy = False
+    assert bench.process(upload) == {"applied": 1}
+    assert bench.log.changes[upload.id].attempts == 1
+
+
+def test_one_user_has_few_renderers_and_the_others_go_on(bench: Bench) -> None:
+    bench.log.renderers_per_account = 2
+    bench.renderer.is_slow = True
+    uploads = [bench.accept_upload() for _ in range(5)]
+    assert bench.process(*uploads) == {"rendering": 2, "waiting": 5}
+    assert len(bench.renderer.tasks) == 2
+    bench.renderer.is_slow = False
+    other = bench.accept_upload(user_id=2)
+    assert bench.process(other) == {"applied": 1}
+    # What takes no renderer goes on, too.
+    removal = bench.accept_delete(uploads[4].image_id)
+    assert bench.process(removal) == {"applied": 1}
+
+
+def test_work_that_comes_while_a_renderer_is_waited_for_is_done_meanwhile(bench: Bench) -> None:
+    waited_for = threading.Event()
+    invoke = bench.renderer.invoke
+
+    def second_frees_first(payload: bytes, wait_seconds: float) -> bytes:
+        if not bench.renderer.tasks:
+            answer = invoke(payload, wait_seconds)
+            bench.accept_upload(user_id=2)
+            assert waited_for.wait(PATIENCE_SECONDS)
+            return answer
+        waited_for.set()
+        return invoke(payload, wait_seconds)
+
+    bench.renderer.invoke = second_frees_first  # type: ignore[method-assign]
+    # One message, two changes: that of the other is behind this batch.
+    assert bench.process(bench.accept_upload()) == {"applied": 2}
+
+
+def test_what_a_slow_renderer_stores_after_a_removal_goes_as_well(bench: Bench) -> None:
+    bench.renderer.is_slow = True
+    upload = bench.accept_upload()
+    bench.process(upload)
+    removal = bench.accept_delete(upload.image_id)
+    assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+    assert bench.storage.objects == {}
+    bench.storage.objects[bench.image(upload.image_id).original_key] = (b"original", "image/png")
+    bench.renderer.finish()
+    bench.log.now += RENDERER_TIMEOUT_SECONDS
+    assert bench.process(removal) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        (b"[]", "has another form"),
+        (b"{}", "has another form"),
+        (b'"\xff', "is not JSON"),
+        (b"[" * 16_000, "is not JSON"),
+        (b" " * 20_000, "is too long"),
+        (b'{"renditions": 1, "renderer_version": 1}', "has another form"),
+        (b'{"renditions": [], "renderer_version": 1}', "something else than was asked for"),
+    ],
+)
+def test_nonsense_of_a_renderer_is_a_failed_attempt(
+    bench: Bench, claim: bytes, reason: str
+) -> None:
+    bench.renderer.answer = claim
+    upload = bench.accept_upload()
+    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+    assert reason in (bench.log.changes[upload.id].reason or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("image", {"width": 641}),
+        ("image", {"size_bytes": 1}),
+        ("image", {"extension": "gif"}),
+        ("image", {"extension": "../original.png"}),
+        ("preview", {"extension": None}),
+        ("thumbnail", {"extension": "png"}),
+        ("thumbnail", {"name": "image"}),
+        ("thumbnail", {"name": "other"}),
+        ("thumbnail", {"height": "24"}),
+        ("preview", {"size_bytes": True}),
+    ],
+    ids=str,
+)
+def test_what_a_renderer_claims_is_measured(
+    bench: Bench, name: str, changes: dict[str, Any]
+) -> None:
+    upload = bench.accept_upload()
+    invoke = bench.renderer.invoke
+
+    def lie(payload: bytes, wait_seconds: float) -> bytes:
+        report = json.loads(invoke(payload, wait_seconds))
+        (claim,) = [claim for claim in report["renditions"] if claim["name"] == name]
+        claim.update(changes)
+        return json.dumps(report).encode()
+
+    bench.renderer.invoke = lie  # type: ignore[method-assign]
+    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
+    assert bench.log.changes[upload.id].renderer_failures == 1
+
+
+def test_a_refusal_is_shown_to_the_owner_bounded_and_in_plain_text(bench: Bench) -> None:
+    bench.renderer.answer = json.dumps({"refused": "bad\n\x1b[31m" + "x" * 1000}).encode()
+    upload = bench.accept_upload()
+    assert bench.process(upload) == {"dead": 1}
+    assert bench.image(upload.image_id).error == ("bad[31m" + "x" * 1000)[:300]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -384,7 +570,7 @@ def test_a_suspect_has_its_turn_however_many_others_wait(bench: Bench) -> None:
 
 
 def test_near_its_end_a_batch_begins_nothing_that_might_not_end(bench: Bench) -> None:
-    bench.workers, bench.remaining_milliseconds = 1, 80_000
+    bench.workers, bench.remaining_milliseconds = 1, 50_000
     bench.restart()
     uploads = [bench.accept_upload() for _ in range(3)]
     # One even then, or a function with little time would never do anything.

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from image_api.aws.signing import AwsCredentials, UrlSigner
+from image_api.core.rendering import Upload
 
 NOW_SECONDS = 1_760_000_400.0
 PERMANENT = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
@@ -156,3 +162,42 @@ def test_remembering_urls_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_url_holds_no_secret_key() -> None:
     assert PERMANENT.secret_access_key not in signer_at(NOW_SECONDS).signed("a.png")
+
+
+@pytest.mark.parametrize("credentials", [PERMANENT, TEMPORARY], ids=["permanent", "temporary"])
+def test_the_signature_of_a_form_is_the_one_that_botocore_makes(
+    credentials: AwsCredentials,
+) -> None:
+    signer = UrlSigner("images", "eu-central-1", None, credentials, now_seconds=lambda: NOW_SECONDS)
+    uploads = [Upload("storage/a b/ä.webp", "image/webp", 100), Upload("b", "image/png", 7)]
+    url, shared, forms = signer.forms(uploads)
+    assert url == "https://images.s3.eu-central-1.amazonaws.com/"
+    theirs = SigV4Auth(
+        Credentials(
+            credentials.access_key_id, credentials.secret_access_key, credentials.session_token
+        ),
+        "s3",
+        "eu-central-1",
+    )
+    request = AWSRequest("POST", url)
+    request.context["timestamp"] = shared["x-amz-date"]
+    for upload, form in zip(uploads, forms, strict=True):
+        assert form["x-amz-signature"] == theirs.signature(form["policy"], request)
+        policy = json.loads(base64.b64decode(form["policy"]))
+        # Every field of the form is in it, and the storage takes no other.
+        fields = {**shared, **form, "bucket": "images"}
+        named = {
+            name: value
+            for each in policy["conditions"]
+            if isinstance(each, dict)
+            for name, value in each.items()
+        }
+        assert named == {
+            name: value
+            for name, value in fields.items()
+            if name not in ("policy", "x-amz-signature")
+        }
+        assert ["content-length-range", 1, upload.max_bytes] in policy["conditions"]
+        assert (form["key"], form["Content-Type"]) == (upload.key, upload.content_type)
+        assert ("x-amz-security-token" in fields) == (credentials is TEMPORARY)
+        assert policy["expiration"] == "2025-10-09T10:00:00Z"

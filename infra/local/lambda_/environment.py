@@ -5,11 +5,13 @@ import base64
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from infra.local.invocation import Event, Result, failure
 from infra.local.lambda_.launch import Launch
@@ -72,6 +74,7 @@ class Environment(asyncio.SubprocessProtocol):
     async def invoke(self, event: Event) -> Result:
         """Runs the function. After a crash or a time-out the environment is dead."""
         self._output.begin(event.request_id)
+        self._limit_cpu_time()
         started_at = time.perf_counter()
         try:
             result = await self._exchange(event)
@@ -82,6 +85,15 @@ class Environment(asyncio.SubprocessProtocol):
         duration_ms = (time.perf_counter() - started_at) * 1000
         self._output.end(result, duration_ms, is_alive=self.is_alive)
         return replace(result, log=await self._output.log()) if event.wants_log else result
+
+    def _limit_cpu_time(self) -> None:
+        """From what the process has used until now: the kernel ends it when it uses more."""
+        if self._runtime is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            limit = int(_cpu_seconds(self._runtime.pid)) + 1 + self._launch.cpu_seconds
+            _, hard = resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU)
+            resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU, (limit, hard))
 
     async def stop(self) -> None:
         """Ends the processes, as Lambda does with an environment that it no longer needs."""
@@ -216,3 +228,11 @@ def _is_function_error(payload: bytes, request_id: str) -> bool:
         return False
     answer = json.loads(payload)
     return answer.get("requestId") == request_id and "errorType" in answer
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used since its start."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    # Behind the program's name, which may itself contain spaces and brackets.
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

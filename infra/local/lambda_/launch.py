@@ -10,6 +10,11 @@ from pathlib import Path
 from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Function
 
+# What a runtime holds beside what its function uses, and what Lambda does not count so closely.
+_SPARE_MEMORY_MB = 256
+# So much memory comes with a whole processor.
+_MEMORY_MB_OF_A_CPU = 1769
+
 RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 
 
@@ -35,11 +40,24 @@ class Launch:
             f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
             f"--runtime-api-address=127.0.0.1:{runtime_port}",
             *bound,
+            *self._memory_limit(),
             str(self.interpreter.path),
             "-m",
             "awslambdaric",
             "warm_start_handler.lambda_handler",
         ]
+
+    @property
+    def cpu_seconds(self) -> int:
+        """What an invocation may use: its whole time on each processor that it has."""
+        processors = -(-self.function.memory_mb // _MEMORY_MB_OF_A_CPU)
+        return self.function.timeout_seconds * processors
+
+    def _memory_limit(self) -> list[str]:
+        """What exceeds it gets no more, and ends or fails; it leaves no core file."""
+        prlimit = shutil.which("prlimit")
+        size = (self.function.memory_mb + _SPARE_MEMORY_MB) << 20
+        return [prlimit, f"--data={size}", "--core=0", "--"] if prlimit else []
 
     def environment(self) -> dict[str, str]:
         """Every variable that the function sees: those of Lambda, and those of its template."""

@@ -245,6 +245,9 @@ class FunctionPool:
         if not environment.is_alive or environment.generation != self._generation:
             self._discard(environment)
             self._grow()
+            if self._keeps_one and not self.size and not self._is_stopping:
+                # One that crashed: the next invocation finds another.
+                self._start_one()
             return
         while self._waiting:
             waiter = self._waiting.popleft()

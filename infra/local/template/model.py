@@ -169,8 +169,16 @@ class Template:
 
     @property
     def triggered_functions(self) -> set[str]:
-        """The functions that a request, a message or a clock may call at any time."""
+        """The functions that a request, a message, a clock or another function, whose environment
+        names it, may call at any time.
+        """
         routes = self.api.routes if self.api else ()
+        named = {
+            value
+            for function in self.functions.values()
+            for value in function.environment.values()
+            if value != function.name
+        }
         return {
             *(
                 route.integration.function_id
@@ -179,4 +187,5 @@ class Template:
             ),
             *(mapping.function_id for mapping in self.queue_mappings if mapping.enabled),
             *(schedule.function_id for schedule in self.schedules if schedule.enabled),
+            *(name for name, function in self.functions.items() if function.name in named),
         }

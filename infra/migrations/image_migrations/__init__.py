@@ -32,7 +32,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
 REVOKE UPDATE ON changes FROM {role};
 GRANT SELECT, INSERT, DELETE, UPDATE (
     published_at, due_at, begun_for, attempts, failures, settled_at, outcome, reason,
-    outcome_id, outcome_type, outcome_data, outcome_published_at
+    outcome_id, outcome_type, outcome_data, outcome_published_at, renderer_failures,
+    rendering_folder, rendering_until
 ) ON changes TO {role};
 """
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from image_api.core.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,6 +39,19 @@ class TokenSettings:
     secret: str
     previous_secret: str | None
     ttl_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RendererSettings:
+    """The function that decodes pixels: where it is invoked, how often at once, and how often for
+    one account.
+    """
+
+    function: str
+    endpoint_url: str
+    region: str
+    at_once: int
+    per_account: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,20 @@ def storage() -> StorageSettings:
 
 
 @cache
+def renderers() -> RendererSettings:
+    region = _optional("AWS_REGION") or "us-east-1"
+    return RendererSettings(
+        function=_required("RENDERER_FUNCTION"),
+        endpoint_url=_optional("AWS_ENDPOINT_URL_LAMBDA")
+        or _optional("AWS_ENDPOINT_URL")
+        or f"https://lambda.{region}.amazonaws.com",
+        region=region,
+        at_once=_number("RENDERERS_AT_ONCE", 10, 1),
+        per_account=_number("RENDERERS_PER_ACCOUNT", RENDERERS_PER_ACCOUNT, 1),
+    )
+
+
+@cache
 def tokens() -> TokenSettings:
     secret = _optional("JWT_SECRET")
     previous = _optional("JWT_SECRET_PREVIOUS")
@@ -209,6 +237,7 @@ def load_all() -> None:
     database_url()
     broker()
     storage()
+    renderers()
     tokens()
     sign_in_throttle()
     registration_throttle()

@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 from image_api import settings
 
 if TYPE_CHECKING:
+    from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
-    from image_api.aws.signing import UrlSigner
+    from image_api.aws.signing import AwsCredentials, UrlSigner
+    from image_api.aws.transfers import SignedTransfers
+    from image_api.core.rendering import Renderings
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
     from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.database import Database
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
+    from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.users import PostgresUserRecords
     from image_api.rabbitmq.broker import Broker
 
@@ -80,6 +84,13 @@ def janitor_records() -> PostgresJanitorRecords:
 
 
 @cache
+def rerender_records() -> PostgresRerenderRecords:
+    from image_api.postgres.rerendering import PostgresRerenderRecords
+
+    return PostgresRerenderRecords(database())
+
+
+@cache
 def event_sink() -> PostgresEventSink:
     from image_api.postgres.changes import PostgresEventSink
 
@@ -95,16 +106,65 @@ def relay_records() -> PostgresRelayRecords:
 
 @cache
 def url_signer() -> UrlSigner:
-    from image_api.aws.signing import AwsCredentials, UrlSigner
+    from image_api.aws.signing import UrlSigner
 
     target = settings.storage()
-    # Lambda hands these over for as long as the environment lives.
-    credentials = AwsCredentials(
+    return UrlSigner(target.bucket, target.region, target.public_url, _credentials())
+
+
+@cache
+def _credentials() -> AwsCredentials:
+    """Lambda hands these over for as long as the environment lives."""
+    from image_api.aws.signing import AwsCredentials
+
+    return AwsCredentials(
         os.environ.get("AWS_ACCESS_KEY_ID", ""),
         os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
         os.environ.get("AWS_SESSION_TOKEN") or None,
     )
-    return UrlSigner(target.bucket, target.region, target.public_url, credentials)
+
+
+@cache
+def transfers() -> SignedTransfers:
+    from image_api.aws.transfers import SignedTransfers
+
+    return SignedTransfers()
+
+
+@cache
+def stored_objects() -> StoredObjects:
+    from image_api.aws.objects import StoredObjects
+    from image_api.aws.requests import SignedRequests
+
+    target, at_once = settings.storage(), settings.renderers().at_once
+    requests = SignedRequests("s3", target.region, _credentials(), connections=at_once)
+    return StoredObjects(requests, target)
+
+
+@cache
+def renderings() -> Renderings:
+    from image_api.aws.functions import LambdaRenderer
+    from image_api.aws.requests import SignedRequests
+    from image_api.aws.signing import UrlSigner
+    from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS, Renderings
+
+    target, renderer = settings.storage(), settings.renderers()
+    requests = SignedRequests(
+        "lambda", renderer.region, _credentials(), connections=renderer.at_once
+    )
+    # Whose URLs are good for three quarters of that at least: also one that has to start first.
+    signer = UrlSigner(
+        target.bucket,
+        target.region,
+        target.endpoint_url,
+        _credentials(),
+        ttl_seconds=2 * RENDERER_TIMEOUT_SECONDS,
+    )
+    return Renderings(
+        LambdaRenderer(requests, renderer.function, renderer.endpoint_url),
+        signer,
+        stored_objects(),
+    )
 
 
 @cache
@@ -116,13 +176,23 @@ def consumer() -> Consumer:
     from image_api.postgres.database import Database
     from image_api.postgres.processing import PostgresChangeLog
 
-    threads = threading.local()
+    threads, renderers = threading.local(), settings.renderers()
 
     def log() -> PostgresChangeLog:
         # Each thread of the consumer talks to the database over a connection of its own.
         if not hasattr(threads, "log"):
-            threads.log = PostgresChangeLog(Database(settings.database_url()), broker())
+            threads.log = PostgresChangeLog(
+                Database(settings.database_url()),
+                broker(),
+                renderers_per_account=renderers.per_account,
+            )
         made: PostgresChangeLog = threads.log
         return made
 
-    return Consumer(log, Processor(log, storage()), broker(), settings.broker().queue)
+    return Consumer(
+        log,
+        Processor(log, renderings(), stored_objects()),
+        broker(),
+        settings.broker().queue,
+        workers=renderers.at_once,
+    )

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from image_api.aws.signing import CACHE_CONTROL, content_disposition
 from image_api.core.janitor import StoredObject
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
-# Keys are never used again for other bytes.
-_CACHE_CONTROL = "private, max-age=31536000, immutable"
 _DELETE_LIMIT = 1000
 
 
@@ -41,8 +40,8 @@ class S3Storage:
                 Key=key,
                 Body=data,
                 ContentType=content_type,
-                ContentDisposition=f'inline; filename="{key.rsplit("/", 1)[-1]}"',
-                CacheControl=_CACHE_CONTROL,
+                ContentDisposition=content_disposition(key),
+                CacheControl=CACHE_CONTROL,
             )
         except (BotoCoreError, ClientError) as error:
             raise ServiceUnavailable("The storage did not take the file; try again") from error
@@ -64,23 +63,6 @@ class S3Storage:
             return self.get(key)
         except ObjectMissing:
             return None
-
-    def copy(self, key: str, new_key: str) -> None:
-        """Within the storage, with what `put` said of it; raises ObjectMissing or
-        ServiceUnavailable.
-        """
-        try:
-            self._client.copy_object(
-                Bucket=self._bucket,
-                Key=new_key,
-                CopySource={"Bucket": self._bucket, "Key": key},
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                raise ObjectMissing from error
-            raise ServiceUnavailable("The storage did not copy the file") from error
-        except BotoCoreError as error:
-            raise ServiceUnavailable("The storage did not copy the file") from error
 
     def presigned_post(
         self, key: str, max_bytes: int, ttl_seconds: int

@@ -15,6 +15,8 @@ MAX_FAILURES = 6
 # then it is tried again at once, and after the second later, when that is over.
 MAX_CRASHES = 3
 CRASH_PAUSE_SECONDS = 30
+# So many of the renderers may work for one account, unless a setting says otherwise.
+RENDERERS_PER_ACCOUNT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,33 @@ class ImageState:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftRendering:
+    """What an attempt left to a renderer that took long: where its results are to lie, and how long
+    it may still be busy with them, negative when it must have ended.
+    """
+
+    folder: str
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A change whose attempt is begun and written down, and the image it is about.
 
-    `failures` and `crashes` count the attempts before this one; `is_replaced`: a later accepted
-    change asks for another resolution.
+    `failures` and `crashes` count the attempts before this one, `renderer_failures` those failures
+    that a renderer caused; `is_replaced`: a later accepted change asks for another resolution.
+    With `left` the attempt is one of before, whose renderer was not waited for. `busy_seconds`:
+    how long such renderers of earlier changes of the image may still store something.
     """
 
     event: Event
     user_id: int
     failures: int
     crashes: int
+    renderer_failures: int
     is_replaced: bool
+    left: LeftRendering | None
+    busy_seconds: float
     image: ImageState | None
 
 
@@ -67,6 +84,7 @@ class StoredRendition:
     width: int
     height: int
     animated: bool
+    renderer_version: int
 
 
 class ChangeLog(Protocol):
@@ -89,10 +107,23 @@ class ChangeLog(Protocol):
         """Whatever a message asks for, it is the turn of the next user who waits: their oldest
         change that can be applied, of each image the next. With `crashed` one of those that are
         not known to have ended, else one of the others. It is written down that it begins.
+
+        Of users for whom as many renderers work as one may have, only removals, and what was left
+        to a renderer.
         """
 
-    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+    def postpone(
+        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+    ) -> None:
         """Ends an attempt that may succeed later."""
+
+    def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
+        """The attempt goes on at a renderer, for as long as `busy_seconds` at most; somebody looks
+        for its results after `look_seconds`.
+        """
+
+    def put_back(self, work: Work, delay_seconds: int) -> None:
+        """The attempt was none."""
 
     def complete(
         self, work: Work, outcome_type: str, renditions: list[StoredRendition]
@@ -123,4 +154,6 @@ class ChangeTotals(Protocol):
         """How long the change that waits longest has waited; 0 for none."""
 
 
-Outcome = Literal["applied", "failed", "duplicate", "postponed", "dead", "rejected", "waiting"]
+Outcome = Literal[
+    "applied", "failed", "duplicate", "postponed", "rendering", "dead", "rejected", "waiting"
+]

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+import secrets
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Protocol, cast
 
 from image_api.core import events, images
 from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.events import Event
+from image_api.core.rendering import (
+    RENDERER_TIMEOUT_SECONDS,
+    Picture,
+    RendererFailed,
+    Renderings,
+    StillRendering,
+)
 from image_api.errors import ObjectMissing, ServiceUnavailable
-from image_api.imaging import Fit, Rendition
-from image_api.imaging.pixels.rendering import render
+from image_api.imaging import Fit
 from image_api.observability import logger
+
+# How soon somebody looks again for what a slow renderer makes.
+_LOOK_SECONDS = 1
 
 _DELETED = "The image was deleted"
 
@@ -29,17 +40,13 @@ _FAILED = {
 
 
 class RenditionStore(Protocol):
-    def get(self, key: str) -> bytes: ...
-
-    def put(self, key: str, data: bytes, content_type: str) -> None: ...
-
     def copy(self, key: str, new_key: str) -> None:
         """Raises ObjectMissing."""
 
     def delete(self, keys: list[str]) -> None: ...
 
-    def delete_folder(self, prefix: str) -> None:
-        """Deletes whatever lies below `prefix`, which ends with a slash."""
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`."""
 
 
 class NeverPossible(Exception):
@@ -49,35 +56,53 @@ class NeverPossible(Exception):
 class Processor:
     """Applies one change at a time in each thread; threads work on different images."""
 
-    def __init__(self, log: Callable[[], ChangeLog], storage: RenditionStore) -> None:
+    def __init__(
+        self, log: Callable[[], ChangeLog], renderings: Renderings, storage: RenditionStore
+    ) -> None:
         """`log` is called for each use: every thread has one of its own."""
         self._log = log
+        self._renderings = renderings
         self._storage = storage
 
     def apply(self, work: Work) -> Outcome:
-        """Raises NeverPossible, InvalidImage, ObjectMissing or ServiceUnavailable."""
+        """Raises NeverPossible, RendererBusy, RendererFailed, InvalidImage, ObjectMissing or
+        ServiceUnavailable.
+        """
         event, image = work.event, work.image
         if event.type == events.DELETE_REQUESTED:
             if image is not None:
                 # The whole folder: a render that was given up may have left files no row names.
                 for key in {image.original_key, image.exposed_key or image.original_key}:
                     self._storage.delete_folder(_folder_of(key))
+            if work.busy_seconds > 0:
+                # What is stored after this would stay.
+                self._log().put_back(work, math.ceil(work.busy_seconds))
+                return "postponed"
             return self._finish(self._log().remove(work, _COMPLETED[event.type]), "applied")
         if image is None:
             return self.fail(work, _DELETED)
         if image.exposed_key is not None:
             image = self._withdraw(work, image, image.exposed_key)
-        renditions = self._render(work, image)
+        try:
+            renditions = self._render(work, image)
+        except (RendererFailed, ObjectMissing):
+            if self._log().is_deleted(work.event.image_id):
+                return self._come_too_late(work, image)
+            raise
+        if renditions is None:
+            return "rendering"
         completed = self._log().complete(work, _COMPLETED[event.type], renditions)
         if completed is None:
             return self._come_too_late(work, image)
         if renditions:
-            self._delete_superseded(image, renditions)
+            self._tidy_up(work, image, renditions)
         return self._finish([completed], "applied")
 
     def fail(self, work: Work, reason: str) -> Outcome:
         """Gives the change up, for the image's owner to read why."""
         failed = self._log().fail(work, _FAILED[work.event.type], reason)
+        if failed is not None and work.image is not None:
+            self._tidy_up(work, work.image, [])
         return self._finish([failed] if failed is not None else [], "failed")
 
     def _withdraw(self, work: Work, image: ImageState, exposed_key: str) -> ImageState:
@@ -108,50 +133,46 @@ class Processor:
             self._storage.delete_folder(_folder(image))
         return "duplicate"
 
-    def _render(self, work: Work, image: ImageState) -> list[StoredRendition]:
-        """Renders what the event asks for and stores it, under keys that a repetition finds again.
+    def _render(self, work: Work, image: ImageState) -> list[StoredRendition] | None:
+        """What the event asks for, made and stored; None if that takes longer than one waits.
 
         A change of title or visibility renders nothing, but a picture that could not be
         processed before gets another chance.
         """
-        event = work.event
-        size, fit = _wanted_size(event)
+        size, fit = _wanted_size(work.event)
         if image.rendered and (size is None or work.is_replaced):
             return []
-        original = self._storage.get(image.original_key)
-        folder = f"{_folder(image)}{event.sequence}"
-        return [
-            self._store(rendition, folder, original, image.original_key)
-            for rendition in render(original, size=size, fit=fit)
-        ]
-
-    def _store(
-        self, rendition: Rendition, folder: str, original: bytes, original_key: str
-    ) -> StoredRendition:
-        if rendition.data == original:
-            key = original_key
-        else:
-            key = f"{folder}/{rendition.name}.{rendition.extension}"
-            self._storage.put(key, rendition.data, rendition.content_type)
-        return StoredRendition(
-            name=rendition.name,
-            object_key=key,
-            content_type=rendition.content_type,
-            size_bytes=len(rendition.data),
-            width=rendition.width,
-            height=rendition.height,
-            animated=rendition.animated,
-        )
-
-    def _delete_superseded(self, image: ImageState, renditions: list[StoredRendition]) -> None:
-        kept = {image.original_key, *(rendition.object_key for rendition in renditions)}
-        superseded = sorted(set(image.rendition_keys) - kept)
-        if not superseded:
-            return
+        if work.left is not None:
+            picture = Picture(image.original_key, work.left.folder, size, fit)
+            renditions = self._renderings.look_for(picture)
+            if renditions is None:
+                self._wait_on(work, picture, work.left.seconds_left)
+            return renditions
+        # No two attempts write to the same keys: a late renderer overwrites nothing.
+        folder = f"{_folder(image)}{work.event.sequence}-{secrets.token_hex(4)}"
+        picture = Picture(image.original_key, folder, size, fit)
         try:
-            self._storage.delete(superseded)
+            return self._renderings.render(picture)
+        except StillRendering:
+            self._wait_on(work, picture, RENDERER_TIMEOUT_SECONDS)
+            return None
+
+    def _wait_on(self, work: Work, picture: Picture, busy_seconds: float) -> None:
+        if busy_seconds <= 0:
+            raise RendererFailed(f"The renderer did not end within {RENDERER_TIMEOUT_SECONDS} s")
+        self._log().leave(work, picture.folder, busy_seconds, _LOOK_SECONDS)
+
+    def _tidy_up(self, work: Work, image: ImageState, renditions: list[StoredRendition]) -> None:
+        """Deletes what the new renditions replace, and what earlier attempts left."""
+        made = [rendition.object_key for rendition in renditions]
+        kept = {image.original_key, *(made or image.rendition_keys)}
+        try:
+            if work.failures or work.crashes or work.left:
+                self._storage.delete_folder(_folder(image), kept)
+            elif superseded := sorted(set(image.rendition_keys) - kept):
+                self._storage.delete(superseded)
         except ServiceUnavailable as error:
-            # The change is applied and must not be repeated for this.
+            # The change is settled and must not be repeated for this.
             logger.warning("superseded objects were left behind", reason=error.detail)
 
     def _finish(self, outcomes: list[Event], outcome: Outcome) -> Outcome:

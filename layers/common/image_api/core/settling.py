@@ -6,11 +6,10 @@ changes nothing.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
 
@@ -34,11 +33,18 @@ from image_api.core.messages import (
 )
 from image_api.core.processing import NeverPossible, Processor
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.rendering import RendererBusy, RendererFailed
 from image_api.errors import InvalidImage, MessageRefused, ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
 
-# No picture takes longer than a minute, and what is begun must end before the function does.
-MIN_REMAINING_MILLISECONDS = 90_000
+# What is begun must end before the function does: a slow picture is left to its renderer before.
+MIN_REMAINING_MILLISECONDS = 60_000
+# While renderers are waited for, it is looked so often whether something else came ...
+_LOOKOUT_SECONDS = 0.1
+# ... but a batch comes to its end: its messages wait to be acknowledged.
+_MAX_LOOKOUT_SECONDS = 20.0
+# Renderers that are all taken are free again soon.
+_BUSY_SECONDS = 1
 # A message whose change is not settled yet comes back soon, then less and less often.
 _WAIT_DELAYS_SECONDS = ((20, 1), (40, 5))
 _LONGEST_WAIT_SECONDS = 30
@@ -74,9 +80,11 @@ class Consumer:
         publisher: MessagePublisher,
         queue: str,
         *,
-        workers: int | None = None,
+        workers: int,
     ) -> None:
-        """`log` is called for each use: every thread has one of its own."""
+        """`log` is called for each use: every thread has one of its own. `workers`: how many
+        changes are worked on side by side, so how many renderers at most.
+        """
         self._log = log
         self._processor = processor
         self._publisher = publisher
@@ -85,8 +93,8 @@ class Consumer:
         self._turn = Lock()
         # Attempts that ended here in order when that could not be written: they were no crashes.
         self._unwritten: Counter[str] = Counter()
-        self._workers = workers or os.cpu_count() or 2
-        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="processing")
+        self._workers = workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="processing")
 
     def consume(
         self, messages: list[ReceivedMessage], remaining_milliseconds: Callable[[], int]
@@ -161,9 +169,16 @@ class Consumer:
             return False
 
     def _work(self, batch: _Batch) -> None:
-        working = [self._threads.submit(self._work_on, batch) for _ in range(self._workers)]
-        for future in working:
-            future.result()
+        working = {
+            self._threads.submit(self._work_on, batch)
+            for _ in range(min(self._workers, batch.size))
+        }
+        while working:
+            done, working = wait(working, _LOOKOUT_SECONDS)
+            for future in done:
+                future.result()
+            if working and len(working) < self._workers and batch.may_begin_more:
+                working.add(self._threads.submit(self._work_on_others, batch))
         # Whatever may have ended a process before is alone with this one, after all others. At
         # least one of them has its turn, however many others wait.
         while (message_id := batch.take(crashed=True)) and self._begin_and_settle(
@@ -177,7 +192,14 @@ class Consumer:
         while (message_id := batch.take()) and self._begin_and_settle(message_id, batch):
             pass
 
-    def _begin_and_settle(self, message_id: str, batch: _Batch, *, crashed: bool = False) -> bool:
+    def _work_on_others(self, batch: _Batch) -> None:
+        """What came while renderers are waited for: its own message is behind this batch."""
+        while batch.may_begin_more and self._begin_and_settle(batch.first, batch, is_other=True):
+            pass
+
+    def _begin_and_settle(
+        self, message_id: str, batch: _Batch, *, crashed: bool = False, is_other: bool = False
+    ) -> bool:
         """Whether there was anything to do; never raises."""
         work: Work | None = None
         try:
@@ -191,7 +213,7 @@ class Consumer:
         except Exception:
             logger.exception("unexpected error while settling")
         else:
-            if work is None:
+            if work is None and not is_other:
                 batch.give_back(message_id)
             return work is not None
         if work is not None:
@@ -199,7 +221,7 @@ class Consumer:
         return False
 
     def _begin(self, message_id: str, *, crashed: bool) -> Work | None:
-        """One thread after the other: two would begin with the same user."""
+        """One thread after the other: two would begin with the same user, or one too many."""
         with self._turn:
             work = self._log().begin(message_id, self._last_user_id, crashed=crashed)
             if work is not None:
@@ -236,6 +258,11 @@ class Consumer:
             reason = str(error)
         except ObjectMissing:
             reason = "The stored file is missing"
+        except RendererBusy:
+            self._log().put_back(work, _BUSY_SECONDS)
+            return "postponed", "All renderers are busy"
+        except RendererFailed as error:
+            return self._renderer_failed(work, str(error)), str(error)
         except ServiceUnavailable as error:
             return self._retry(work, error.detail), error.detail
         except Exception as error:
@@ -262,6 +289,15 @@ class Consumer:
                 # Once, so that somebody looks.
                 self._bury(work, reason)
         self._log().postpone(work, delay_seconds, reason)
+        return "postponed"
+
+    def _renderer_failed(self, work: Work, reason: str) -> Outcome:
+        """The first may be somebody else's fault, but what fails again and again is the picture."""
+        failures = work.renderer_failures + 1
+        if failures >= MAX_CRASHES:
+            return self._give_up(work, f"Rendering it failed {failures} times; at last: {reason}")
+        delay_seconds = RETRY_DELAYS_SECONDS[work.renderer_failures]
+        self._log().postpone(work, delay_seconds, reason, is_renderers=True)
         return "postponed"
 
     def _give_up(self, work: Work, reason: str) -> Outcome:
@@ -327,11 +363,27 @@ class _Batch:
     def __init__(self, message_ids: list[str], remaining_milliseconds: Callable[[], int]) -> None:
         self.counts: dict[str, int] = {}
         self.is_interrupted = False
+        self.size = len(message_ids)
+        self._first = message_ids[:1]
+        self._begun_at = time.monotonic()
         self._unused = message_ids[::-1]
         self._for_crashed = message_ids[:1]
         self._is_begun = False
         self._remaining_milliseconds = remaining_milliseconds
         self._lock = Lock()
+
+    @property
+    def first(self) -> str:
+        """The message for which is begun what no message of the batch asks for."""
+        return self._first[0]
+
+    @property
+    def may_begin_more(self) -> bool:
+        return (
+            not self.is_interrupted
+            and time.monotonic() - self._begun_at < _MAX_LOOKOUT_SECONDS
+            and self._remaining_milliseconds() >= MIN_REMAINING_MILLISECONDS
+        )
 
     def take(self, *, crashed: bool = False) -> str | None:
         """A message for which a change may be begun now; for one of them always."""

@@ -7,6 +7,21 @@ not pay for one; `pixels` decodes and encodes, and only who renders loads it.
 from __future__ import annotations
 
 from image_api.imaging.headers.formats import identify
-from image_api.imaging.model import MAX_PIXELS, Fit, Header, Rendition, check_rendered_size
+from image_api.imaging.model import (
+    MAX_PIXELS,
+    RENDERER_VERSION,
+    Fit,
+    Header,
+    Rendition,
+    check_rendered_size,
+)
 
-__all__ = ["MAX_PIXELS", "Fit", "Header", "Rendition", "check_rendered_size", "identify"]
+__all__ = [
+    "MAX_PIXELS",
+    "RENDERER_VERSION",
+    "Fit",
+    "Header",
+    "Rendition",
+    "check_rendered_size",
+    "identify",
+]

@@ -24,6 +24,14 @@ MAX_RENDERED_AVIF_FRAME_PIXELS = 2048 * 2048
 MAX_AVIF_FRAMES_BYTES = 700_000_000
 """What the decoder of an AVIF that moves may hold: it refers to as many as eight frames."""
 
+PREVIEW_PIXELS = 1600
+THUMBNAIL_PIXELS = 320
+"""The longest side of a preview and of a thumbnail."""
+
+RENDERER_VERSION = 1
+"""Goes up with every change that makes other pixels or leaves less in a file: what an older version
+made is then rendered anew."""
+
 MAX_PROFILE_BYTES = 4 << 20
 """The largest colour profile that is read."""
 

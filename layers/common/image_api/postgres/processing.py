@@ -10,7 +10,9 @@ from image_api.core import events
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LEASE_SECONDS,
+    RENDERERS_PER_ACCOUNT,
     ImageState,
+    LeftRendering,
     LoggedChange,
     StoredRendition,
     Work,
@@ -44,6 +46,7 @@ WITH image AS (
 )
 UPDATE changes AS c
 SET settled_at = NULL, outcome = NULL, reason = NULL, attempts = 0, failures = 0, due_at = now(),
+    renderer_failures = 0, rendering_folder = NULL, rendering_until = NULL,
     outcome_id = NULL, outcome_type = NULL, outcome_data = NULL, outcome_published_at = NULL
 FROM image AS i WHERE c.id = i.id
 RETURNING c.change_id
@@ -61,6 +64,20 @@ WHERE outcome IS NULL AND attempts > failures
 # The next of an image's changes; a removal waits for none of them.
 _IS_NEXT = """(i.id IS NULL OR c.type = 'image.delete.requested'
                OR c.sequence = i.applied_sequence + 1 AND i.deleted_at IS NULL)"""
+
+# How many renderers work for a user, as far as it matters.
+_RENDERERS_OF_USER = """(
+        SELECT count(*) AS number FROM (
+            (SELECT FROM changes AS r
+             WHERE r.user_id = w.user_id AND r.outcome IS NULL AND r.attempts > r.failures
+               AND r.due_at > now() AND r.begun_for IS NOT NULL AND r.rendering_until IS NULL
+             LIMIT :renderers::integer)
+            UNION ALL
+            (SELECT FROM changes AS r
+             WHERE r.user_id = w.user_id AND r.outcome IS NULL AND r.rendering_until > now()
+             LIMIT :renderers::integer)) AS r)"""
+# A change that needs none, or has its own already.
+_TAKES_NO_RENDERER = """(c.type = 'image.delete.requested' OR c.rendering_until IS NOT NULL)"""
 
 
 _STATE = """i.original_key, i.rendered_at IS NOT NULL,
@@ -90,19 +107,26 @@ def _begin(which: str) -> str:
     CROSS JOIN LATERAL {following.format(condition="c.user_id > u.user_id")} AS f
 )"""
 
+    def next_where(condition: str) -> str:
+        return f"""(SELECT c.id
+         FROM changes AS c LEFT JOIN images AS i ON i.id = c.image_id
+         WHERE {condition} AND c.user_id = w.user_id AND {is_due} AND {_IS_NEXT}
+         ORDER BY c.due_at
+         LIMIT 1
+         FOR UPDATE OF c SKIP LOCKED)"""
+
     return f"""
 WITH RECURSIVE {waiting("those_after", "c.user_id > :after_user_id", "")},
 {waiting("those_before", "c.user_id > 0", " AND c.user_id <= :after_user_id")},
 picked AS (
-    SELECT c.id
+    SELECT coalesce(free.id, other.id) AS id
     FROM (SELECT user_id FROM those_after UNION ALL SELECT user_id FROM those_before) AS w
-    CROSS JOIN LATERAL (
-        SELECT c.id
-        FROM changes AS c LEFT JOIN images AS i ON i.id = c.image_id
-        WHERE c.user_id = w.user_id AND {is_due} AND {_IS_NEXT}
-        ORDER BY c.due_at
-        LIMIT 1
-        FOR UPDATE OF c SKIP LOCKED) AS c
+    CROSS JOIN LATERAL {_RENDERERS_OF_USER} AS u
+    LEFT JOIN LATERAL {next_where("u.number < :renderers::integer")} AS free ON true
+    LEFT JOIN LATERAL {
+        next_where(f"u.number >= :renderers::integer AND {_TAKES_NO_RENDERER}")
+    } AS other ON true
+    WHERE free.id IS NOT NULL OR other.id IS NOT NULL
     LIMIT 1
 ), begun AS (
     UPDATE changes AS c
@@ -111,10 +135,14 @@ picked AS (
     FROM picked AS p, {RELAXED}
     WHERE c.id = p.id
     RETURNING c.change_id, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
-              c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes
+              c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes,
+              c.renderer_failures, c.rendering_folder, c.rendering_until
 )
 SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_id,
-       rfc3339(b.accepted_at), b.user_id, b.failures, b.crashes,
+       rfc3339(b.accepted_at), b.user_id, b.failures, b.crashes, b.renderer_failures,
+       b.rendering_folder, extract(epoch FROM b.rendering_until - now())::float8,
+       (SELECT extract(epoch FROM max(o.rendering_until) - now())::float8 FROM changes AS o
+        WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
@@ -129,7 +157,19 @@ _BEGIN_CRASHED = _begin("c.attempts > c.failures")
 _POSTPONE = """
 UPDATE changes
 SET failures = failures + 1, reason = :reason, begun_for = NULL,
-    due_at = now() + make_interval(secs => :delay_seconds::integer)
+    due_at = now() + make_interval(secs => :delay_seconds::integer),
+    renderer_failures = renderer_failures + :renderer_failures::integer,
+    rendering_folder = NULL, rendering_until = NULL
+WHERE change_id = :change_id::uuid AND outcome IS NULL
+"""
+
+# The attempt goes on elsewhere, or was none: whoever begins it next counts it.
+_LEAVE = """
+UPDATE changes
+SET attempts = attempts - 1, begun_for = NULL,
+    due_at = now() + make_interval(secs => :delay_seconds::integer),
+    rendering_folder = :folder,
+    rendering_until = now() + make_interval(secs => :busy_seconds::float8)
 WHERE change_id = :change_id::uuid AND outcome IS NULL
 """
 
@@ -170,7 +210,11 @@ WITH changed AS (
         content_type = coalesce(n.content_type, i.content_type),
         size_bytes = coalesce(n.size_bytes, i.size_bytes),
         width = coalesce(n.width, i.width),
-        height = coalesce(n.height, i.height)
+        height = coalesce(n.height, i.height),
+        asked_width = coalesce(CASE WHEN :is_asked::boolean THEN n.width END, i.asked_width),
+        asked_height = coalesce(CASE WHEN :is_asked::boolean THEN n.height END, i.asked_height),
+        asked_fit = coalesce(CASE WHEN :is_asked::boolean AND n.name IS NOT NULL
+                                  THEN coalesce(:fit::text, 'cover') END, i.asked_fit)
     FROM (SELECT 1) AS always
     LEFT JOIN json_to_recordset(:renditions::json) AS n (
         name text, object_key text, content_type text, size_bytes bigint,
@@ -180,19 +224,22 @@ WITH changed AS (
         'user_id', i.user_id, 'status', 'ready', 'title', i.title,
         'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
         'content_type', i.content_type, 'file_path', i.object_key,
-        'visibility', i.visibility, 'renditions', :renditions::jsonb) AS data
+        'visibility', i.visibility, 'renditions', (
+            SELECT coalesce(jsonb_agg(r.value - 'renderer_version' ORDER BY r.ordinality), '[]')
+            FROM jsonb_array_elements(:renditions::jsonb) WITH ORDINALITY AS r)) AS data
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
-                            animated)
+                            animated, renderer_version, considered_version)
     SELECT c.id, r.name, r.object_key, r.content_type, r.size_bytes, r.width, r.height,
-           r.animated
+           r.animated, r.renderer_version, r.renderer_version
     FROM changed AS c, json_to_recordset(:renditions::json) AS r (
         name text, object_key text, content_type text, size_bytes bigint,
-        width integer, height integer, animated boolean)
+        width integer, height integer, animated boolean, renderer_version integer)
     ON CONFLICT (image_id, name) DO UPDATE SET
         object_key = excluded.object_key, content_type = excluded.content_type,
         size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
-        animated = excluded.animated
+        animated = excluded.animated, renderer_version = excluded.renderer_version,
+        considered_version = excluded.considered_version, rerender_attempts = 0
 ) {_settle("applied", "i.data", "FROM changed AS i WHERE")}
 """
 
@@ -270,8 +317,15 @@ SELECT NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id AND i.deleted_
 class PostgresChangeLog:
     """Not for two threads at once: one each."""
 
-    def __init__(self, database: Database, publisher: EventPublisher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publisher: EventPublisher,
+        *,
+        renderers_per_account: int = RENDERERS_PER_ACCOUNT,
+    ) -> None:
         self._database = database
+        self._renderers_per_account = renderers_per_account
         self._before = BeforeTheLog(database)
         self._sink = PostgresEventSink(database, publisher)
 
@@ -298,13 +352,26 @@ class PostgresChangeLog:
             _BEGIN_CRASHED if crashed else _BEGIN,
             message_id=message_id,
             after_user_id=after_user_id,
+            renderers=self._renderers_per_account,
         )
         return _work(row) if row is not None else None
 
-    def postpone(self, work: Work, delay_seconds: int, reason: str) -> None:
+    def postpone(
+        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+    ) -> None:
         self._database.rows(
-            _POSTPONE, change_id=work.event.id, delay_seconds=delay_seconds, reason=reason
+            _POSTPONE,
+            change_id=work.event.id,
+            delay_seconds=delay_seconds,
+            reason=reason,
+            renderer_failures=int(is_renderers),
         )
+
+    def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
+        self._leave(work, folder, busy_seconds, look_seconds)
+
+    def put_back(self, work: Work, delay_seconds: int) -> None:
+        self._leave(work, None, None, delay_seconds)
 
     def complete(
         self, work: Work, outcome_type: str, renditions: list[StoredRendition]
@@ -317,6 +384,8 @@ class PostgresChangeLog:
             reason=None,
             title=changes.get("title"),
             visibility=changes.get("visibility"),
+            is_asked=changes.get("resolution") is not None,
+            fit=changes.get("fit"),
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
         )
 
@@ -341,6 +410,17 @@ class PostgresChangeLog:
     def publish(self, outcomes: list[Event]) -> None:
         for outcome in outcomes:
             self._sink.publish(outcome)
+
+    def _leave(
+        self, work: Work, folder: str | None, busy_seconds: float | None, delay_seconds: int
+    ) -> None:
+        self._database.rows(
+            _LEAVE,
+            change_id=work.event.id,
+            folder=folder,
+            busy_seconds=busy_seconds,
+            delay_seconds=delay_seconds,
+        )
 
     def _settle(
         self, statement: str, work: Work, outcome_type: str, **parameters: Any
@@ -367,9 +447,19 @@ class PostgresChangeLog:
 
 
 def _work(row: Row) -> Work:
-    user_id, failures, crashes, is_replaced = row[7:11]
-    image = _state(row[11:]) if row[11] is not None else None
-    return Work(Event(*row[:7]), user_id, failures, crashes, is_replaced, image)
+    user_id, failures, crashes, renderer_failures, folder, seconds_left = row[7:13]
+    busy_seconds, is_replaced = row[13:15]
+    return Work(
+        event=Event(*row[:7]),
+        user_id=user_id,
+        failures=failures,
+        crashes=crashes,
+        renderer_failures=renderer_failures,
+        is_replaced=is_replaced,
+        left=None if folder is None else LeftRendering(folder, seconds_left),
+        busy_seconds=max(0.0, busy_seconds or 0.0),
+        image=_state(row[15:]) if row[15] is not None else None,
+    )
 
 
 def _state(columns: Row) -> ImageState:

@@ -13,6 +13,8 @@ from image_api.imaging.model import (
     GIF,
     JPEG,
     MAX_PIXELS,
+    PREVIEW_PIXELS,
+    THUMBNAIL_PIXELS,
     WEBP,
     Fit,
     Format,
@@ -34,9 +36,6 @@ from image_api.imaging.pixels.encoding import (
     to_palette,
     web_format,
 )
-
-PREVIEW_PIXELS = 1600
-THUMBNAIL_PIXELS = 320
 
 
 class _Rendered(NamedTuple):

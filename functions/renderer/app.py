@@ -1,0 +1,16 @@
+"""The consumer invokes it, for one picture at a time: it alone decodes pixels, and knows nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from image_api import wiring
+from image_api.core import renderer
+
+transfers = wiring.transfers()
+
+
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    return renderer.run(event, transfers)

@@ -1,0 +1,95 @@
+"""S3 for whoever reads and deletes a few objects at a time, without boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from image_api.aws.requests import SignedRequests
+from image_api.aws.signing import bucket_url
+from image_api.errors import ObjectMissing, ServiceUnavailable
+from image_api.settings import StorageSettings
+
+if TYPE_CHECKING:
+    import urllib3
+
+_TIMEOUT_SECONDS = 5.0
+_RETRIES = 1
+
+
+class StoredObjects:
+    """Those of one bucket. Threads may share it. Every method raises ServiceUnavailable."""
+
+    def __init__(self, requests: SignedRequests, settings: StorageSettings) -> None:
+        self._requests = requests
+        self._bucket = settings.bucket
+        self._url = bucket_url(settings.bucket, settings.region, settings.endpoint_url)
+
+    def get(self, key: str) -> bytes:
+        """Raises ObjectMissing."""
+        response = self._send("GET", quote(key))
+        if response.status == 404:
+            raise ObjectMissing
+        _expect(response, 200, "The storage did not hand out the file")
+        return response.data
+
+    def get_if_present(self, key: str) -> bytes | None:
+        try:
+            return self.get(key)
+        except ObjectMissing:
+            return None
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Within the bucket, with what was said of it when it was stored; raises ObjectMissing."""
+        source = quote(f"/{self._bucket}/{key}")
+        response = self._send("PUT", quote(new_key), {"x-amz-copy-source": source})
+        if response.status == 404:
+            raise ObjectMissing
+        _expect(response, 200, "The storage did not copy the file")
+        # S3 may have begun to answer before it failed.
+        if b"<CopyObjectResult" not in response.data:
+            raise ServiceUnavailable("The storage did not copy the file")
+
+    def delete(self, keys: list[str]) -> None:
+        """Ignores missing keys."""
+        for key in keys:
+            _expect(self._send("DELETE", quote(key)), 204, "The storage did not delete every file")
+
+    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+        """Deletes whatever lies below `prefix`, but for `keep`."""
+        while keys := [key for key in self._listed(prefix) if key not in keep]:
+            self.delete(keys)
+
+    def _listed(self, prefix: str) -> list[str]:
+        """The first thousand at most."""
+        response = self._send("GET", f"?list-type=2&prefix={quote(prefix, safe='')}")
+        _expect(response, 200, "The storage did not list the files")
+        try:
+            # Written by S3 itself.
+            listing = ElementTree.fromstring(response.data)  # noqa: S314
+        except ElementTree.ParseError as error:
+            raise ServiceUnavailable("The storage did not list the files") from error
+        return [found.text or "" for found in listing.findall("{*}Contents/{*}Key")]
+
+    def _send(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._requests.send(
+                method,
+                self._url + target,
+                headers=headers,
+                timeout_seconds=_TIMEOUT_SECONDS,
+                retries=_RETRIES,
+            )
+        except HTTPError as error:
+            raise ServiceUnavailable("The storage did not answer") from error
+
+
+def _expect(response: urllib3.BaseHTTPResponse, status: int, otherwise: str) -> None:
+    if response.status != status:
+        raise ServiceUnavailable(otherwise)

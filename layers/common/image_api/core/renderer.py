@@ -1,0 +1,77 @@
+"""One picture, from a URL to forms: what the renderer does, which has no rights of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from image_api.core.rendering import REPORT
+from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
+from image_api.imaging.model import RENDERER_VERSION
+from image_api.imaging.pixels.rendering import render
+from image_api.observability import logger
+
+
+class Transfers(Protocol):
+    def get(self, url: str) -> bytes:
+        """Raises ObjectMissing or ServiceUnavailable."""
+
+    def post(self, url: str, fields: Mapping[str, str], data: bytes) -> None:
+        """Sends a form with a file. Raises ServiceUnavailable."""
+
+
+def run(
+    task: Mapping[str, Any], transfers: Transfers, now_seconds: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Renders what `core.rendering` asks for, and reports what it made, or why nothing.
+
+    Whoever asked may have gone on by the time of `report_after`: then the report is stored as well.
+    """
+    report = _report(task, transfers)
+    if now_seconds() >= task["report_after"]:
+        _store(task, transfers, REPORT, json.dumps(report).encode())
+    return report
+
+
+def _report(task: Mapping[str, Any], transfers: Transfers) -> dict[str, Any]:
+    try:
+        return {
+            "renderer_version": RENDERER_VERSION,
+            "renditions": _render(task, transfers),
+        }
+    except InvalidImage as error:
+        return {"refused": error.detail}
+    except ObjectMissing:
+        return {"missing": True}
+    except ServiceUnavailable as error:
+        logger.warning("the storage does not answer", reason=error.detail)
+        return {"unavailable": error.detail}
+
+
+def _render(task: Mapping[str, Any], transfers: Transfers) -> list[dict[str, Any]]:
+    original = transfers.get(task["source"])
+    size = None if task["size"] is None else (task["size"][0], task["size"][1])
+    renditions = render(original, size=size, fit=task["fit"])
+    made = []
+    for rendition in renditions:
+        is_original = rendition.data == original
+        if not is_original:
+            _store(task, transfers, f"{rendition.name}.{rendition.extension}", rendition.data)
+        made.append(
+            {
+                "name": rendition.name,
+                # What is not stored is the original itself.
+                "extension": None if is_original else rendition.extension,
+                "size_bytes": len(rendition.data),
+                "width": rendition.width,
+                "height": rendition.height,
+            }
+        )
+    return made
+
+
+def _store(task: Mapping[str, Any], transfers: Transfers, name: str, data: bytes) -> None:
+    form = task["form"]
+    transfers.post(form["url"], {**form["fields"], **task["results"][name]}, data)

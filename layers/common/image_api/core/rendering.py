@@ -1,0 +1,266 @@
+"""What is asked of the renderer, the function that alone decodes pixels, and what it answers.
+
+Its word is not taken: what it stored is measured here, before a row speaks of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from image_api.core.changes import StoredRendition
+from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
+from image_api.imaging import MAX_PIXELS, Fit
+from image_api.imaging.headers import formats
+from image_api.imaging.model import (
+    AVIF,
+    GIF,
+    JPEG,
+    PNG,
+    PREVIEW_PIXELS,
+    RENDERER_VERSION,
+    THUMBNAIL_PIXELS,
+    WEBP,
+    Format,
+)
+
+# As template.yaml has it. What is signed for a renderer is good for so long and a little more.
+RENDERER_TIMEOUT_SECONDS = 90
+# A picture that takes longer is left to its renderer, and looked for later.
+PATIENCE_SECONDS = 5.0
+# A renderer that ends later than so long before that stores its report as well.
+_REPORT_MARGIN_SECONDS = 1.5
+_MAX_REASON_CHARACTERS = 300
+MAX_REPORT_BYTES = 16_384
+
+# Four bytes a pixel, and something for what a file is beside its pixels.
+_OVERHEAD_BYTES = 1 << 20
+_MAX_IMAGE_BYTES = 4 * MAX_PIXELS + _OVERHEAD_BYTES
+_MAX_PREVIEW_BYTES = 4 * PREVIEW_PIXELS**2 + _OVERHEAD_BYTES
+_MAX_THUMBNAIL_BYTES = 4 * THUMBNAIL_PIXELS**2 + _OVERHEAD_BYTES
+
+REPORT = "report.json"
+_JSON = "application/json"
+
+
+class RendererFailed(Exception):
+    """It crashed, was ended, or what it answered or stored is wrong: this attempt failed."""
+
+
+class RendererBusy(Exception):
+    """No renderer is free: there was no attempt."""
+
+
+class StillRendering(Exception):
+    """It has not ended within the time that somebody waits for it."""
+
+
+class _Kind(NamedTuple):
+    """Of a rendition: the formats it may be in, and what bounds it."""
+
+    formats: tuple[Format, ...]
+    longest_side: int | None
+    max_bytes: int
+
+
+_KINDS = {
+    "image": _Kind((JPEG, PNG, GIF, WEBP, AVIF), None, _MAX_IMAGE_BYTES),
+    "preview": _Kind((WEBP,), PREVIEW_PIXELS, _MAX_PREVIEW_BYTES),
+    "thumbnail": _Kind((WEBP,), THUMBNAIL_PIXELS, _MAX_THUMBNAIL_BYTES),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to make, and the folder for what is made of it, without a slash at the end."""
+
+    original_key: str
+    folder: str
+    size: tuple[int, int] | None
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An object that a form lets anybody store."""
+
+    key: str
+    content_type: str
+    max_bytes: int
+
+
+class RendererFunction(Protocol):
+    def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
+        """Its answer. Raises StillRendering after `wait_seconds`, RendererBusy, RendererFailed, and
+        ServiceUnavailable when it was not reached.
+        """
+
+
+class TransferSigner(Protocol):
+    """For somebody without rights of their own; what it signs is good for the renderer's time."""
+
+    def signed(self, key: str) -> str:
+        """A URL to read an object."""
+
+    def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
+        """Where to send forms, the fields that all of them share, and those of each."""
+
+
+class ResultStore(Protocol):
+    def get(self, key: str) -> bytes:
+        """Raises ObjectMissing or ServiceUnavailable."""
+
+    def get_if_present(self, key: str) -> bytes | None: ...
+
+
+def render_request(
+    picture: Picture, signer: TransferSigner, report_after: float
+) -> dict[str, object]:
+    """What the renderer is invoked with. After `report_after`, in seconds since 1970, nobody waits
+    for its answer, and it stores that.
+    """
+    uploads = {REPORT: Upload(f"{picture.folder}/{REPORT}", _JSON, MAX_REPORT_BYTES)}
+    for kind_name, kind in _KINDS.items():
+        for made in kind.formats:
+            name = f"{kind_name}.{made.extension}"
+            uploads[name] = Upload(f"{picture.folder}/{name}", made.content_type, kind.max_bytes)
+    url, shared, forms = signer.forms(uploads.values())
+    return {
+        "source": signer.signed(picture.original_key),
+        "size": picture.size,
+        "fit": picture.fit,
+        "report_after": report_after,
+        "form": {"url": url, "fields": shared},
+        "results": dict(zip(uploads, forms, strict=True)),
+    }
+
+
+class Renderings:
+    """Has pictures made. Threads may share it."""
+
+    def __init__(
+        self,
+        function: RendererFunction,
+        signer: TransferSigner,
+        storage: ResultStore,
+        *,
+        now_seconds: Callable[[], float] = time.time,
+    ) -> None:
+        self._function = function
+        self._signer = signer
+        self._storage = storage
+        self._now_seconds = now_seconds
+
+    def render(
+        self, picture: Picture, patience_seconds: float | None = None
+    ) -> list[StoredRendition]:
+        """Raises StillRendering, RendererBusy, RendererFailed, InvalidImage, ObjectMissing or
+        ServiceUnavailable.
+        """
+        patience_seconds = patience_seconds or PATIENCE_SECONDS
+        report_after = self._now_seconds() + patience_seconds - _REPORT_MARGIN_SECONDS
+        request = render_request(picture, self._signer, report_after)
+        answer = self._function.invoke(json.dumps(request).encode(), patience_seconds)
+        return self._accepted(picture, answer)
+
+    def look_for(self, picture: Picture) -> list[StoredRendition] | None:
+        """What a renderer made that was left alone, or None if it has not ended; raises as
+        `render` does.
+        """
+        answer = self._storage.get_if_present(f"{picture.folder}/{REPORT}")
+        return None if answer is None else self._accepted(picture, answer)
+
+    def _accepted(self, picture: Picture, answer: bytes) -> list[StoredRendition]:
+        report = _parsed(answer)
+        if "renditions" not in report:
+            _raise_reported(report)
+        try:
+            claims = {str(claim["name"]): claim for claim in report["renditions"]}
+        except (KeyError, TypeError) as error:
+            raise RendererFailed("The renderer's answer has another form") from error
+        if claims.keys() != _KINDS.keys() or len(claims) != len(report["renditions"]):
+            raise RendererFailed("The renderer made something else than was asked for")
+        # While a deployment replaces both, the two may be of different versions.
+        version = min(_version(report), RENDERER_VERSION)
+        return [self._measured(picture, name, claims[name], version) for name in _KINDS]
+
+    def _measured(
+        self, picture: Picture, name: str, claim: dict[str, Any], version: int
+    ) -> StoredRendition:
+        """Reads the object, and believes nothing else."""
+        kind, extension = _KINDS[name], claim.get("extension")
+        key = f"{picture.folder}/{name}.{extension}"
+        if extension is None and name == "image":
+            key = picture.original_key
+        elif extension not in [made.extension for made in kind.formats]:
+            raise RendererFailed(f"The renderer names no format that a {name} may have")
+        try:
+            data = self._storage.get(key)
+            stored = formats.header(data)
+        except ObjectMissing as error:
+            raise RendererFailed(f"The renderer stored no {name}") from error
+        except InvalidImage as error:
+            raise RendererFailed(f"The {name} that the renderer stored is not valid") from error
+        measured = StoredRendition(
+            name=name,
+            object_key=key,
+            content_type=stored.format.content_type,
+            size_bytes=len(data),
+            width=stored.upright_size[0],
+            height=stored.upright_size[1],
+            animated=stored.frames > 1,
+            renderer_version=version,
+        )
+        _check(measured, kind, claim, picture.size)
+        return measured
+
+
+def _check(
+    measured: StoredRendition, kind: _Kind, claim: dict[str, Any], size: tuple[int, int] | None
+) -> None:
+    made = (measured.width, measured.height)
+    is_as_asked = kind.longest_side is not None or size is None or made == size
+    if (
+        measured.content_type not in [allowed.content_type for allowed in kind.formats]
+        or (claim.get("width"), claim.get("height")) != made
+        or claim.get("size_bytes") != measured.size_bytes
+        or measured.size_bytes > kind.max_bytes
+        or max(made) > (kind.longest_side or MAX_PIXELS)
+        or not is_as_asked
+    ):
+        raise RendererFailed(f"The {measured.name} that the renderer stored is not what it says")
+
+
+def _version(report: dict[str, Any]) -> int:
+    version = report.get("renderer_version")
+    if not isinstance(version, int) or version < 0:
+        raise RendererFailed("The renderer does not say its version")
+    return version
+
+
+def _parsed(answer: bytes) -> dict[str, Any]:
+    if len(answer) > MAX_REPORT_BYTES:
+        raise RendererFailed("The renderer's answer is too long")
+    try:
+        report = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise RendererFailed("The renderer's answer is not JSON") from error
+    if not isinstance(report, dict):
+        raise RendererFailed("The renderer's answer has another form")
+    return report
+
+
+def _raise_reported(report: dict[str, Any]) -> NoReturn:
+    match report:
+        case {"refused": str(reason)}:
+            # Shown to the image's owner.
+            shown = "".join(character for character in reason if character.isprintable())
+            raise InvalidImage(shown[:_MAX_REASON_CHARACTERS] or "The image is damaged")
+        case {"missing": True}:
+            raise ObjectMissing
+        case {"unavailable": str()}:
+            raise ServiceUnavailable("The renderer could not reach the storage")
+    raise RendererFailed("The renderer's answer has another form")
