@@ -63,3 +63,29 @@ def test_an_upload_behind_thousands_of_changes_of_another_account_has_its_turn_a
     assert before > WAITING / 2
     assert passed <= PASSED_AT_MOST
     audit.settle()
+
+
+def test_of_many_sizes_that_wait_only_the_last_is_rendered(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    image_id = user.uploaded(samples.png())["id"]
+    system.ways["broker"].cut()
+    for number in range(30):
+        answer = user.update(image_id, resolution=f"{100 + number}x100", title=f"{number}")
+        assert answer.status_code == 200
+    system.ways["broker"].restore()
+    with audit.database() as database:
+        ((original,),) = database.run("SELECT original_key FROM images WHERE id = :i", i=image_id)
+    reads: list[str] = []
+
+    def look(method: str, path: str) -> None:
+        if method == "GET" and original in path:
+            reads.append(path)
+
+    system.storage.break_with(look)
+    system.relay()
+    audit.settle()
+
+    image = user.image(image_id).json()
+    assert (image["resolution"], image["title"], image["status"]) == ("129x100", "29", "ready")
+    assert len(reads) == 1
