@@ -13,6 +13,14 @@ from tests.e2e.running_cloud import RunningCloud
 from tests.processes import read
 from tests.variables import ROOT
 
+# One user does it all, and for long.
+_SETTINGS = {
+    "JWT_EXPIRATION_MINUTES": "600",
+    "LIMIT_IMAGES": "0",
+    "LIMIT_BYTES": "0",
+    "LIMIT_UNFINISHED_CHANGES": "0",
+}
+
 _HELLO = """
   HelloFunction:
     Type: AWS::Serverless::Function
@@ -35,7 +43,7 @@ class LocalCloud(RunningCloud):
             "--no-watch",
             template=_template(folder),
             variables={
-                "JWT_EXPIRATION_MINUTES": "600",
+                **_SETTINGS,
                 # A copy of the template may be anybody's: it says on what its functions run.
                 "LAMBDA_PYTHON": str(ROOT / ".venvs" / "lambda" / "bin" / "python"),
             },

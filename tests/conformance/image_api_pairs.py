@@ -17,7 +17,7 @@ _PROMISES = (
         Request("/no/such/path", headers=(_ORIGIN,)),
         {
             "status": 404,
-            "keys": ["detail"],
+            "keys": ["code", "detail"],
             "event:detail": "No such path; see /docs",
             "header:Access-Control-Allow-Origin": "*",
             "header:X-Content-Type-Options": "nosniff",
@@ -29,7 +29,7 @@ _PROMISES = (
         Request("/image/get_all_images", "PATCH"),
         {
             "status": 405,
-            "keys": ["detail"],
+            "keys": ["code", "detail"],
             "event:detail": _SENTENCE,
             "header:Allow": "GET, OPTIONS",
         },
@@ -56,17 +56,21 @@ _PROMISES = (
     (
         "an unknown path is 404 for a signed-in user, too",
         Request("/no/such/path", "POST", (("Authorization", "Bearer none"),), b"{}"),
-        {"status": 404, "keys": ["detail"]},
+        {"status": 404, "keys": ["code", "detail"]},
     ),
     (
         "the root is 404",
         Request("/"),
-        {"status": 404, "keys": ["detail"]},
+        {"status": 404, "keys": ["code", "detail"]},
     ),
     (
         "a request that Lambda would not take is 413, and says what to do",
         Request("/image/upload_image", "POST", _FORM, b"x" * 9_000_000),
-        {"status": 413, "keys": ["detail"], "event:detail": Matches(".*POST /image/direct_upload")},
+        {
+            "status": 413,
+            "keys": ["code", "detail"],
+            "event:detail": Matches(".*POST /image/direct_upload"),
+        },
     ),
     (
         "a request over 10 MB is 413, in the gateway's own words",
@@ -76,7 +80,7 @@ _PROMISES = (
     (
         "an encoded slash is not a slash",
         Request("/image/a%2Fb", headers=(("Authorization", "Bearer none"),)),
-        {"status": 401, "keys": ["detail"]},
+        {"status": 401, "keys": ["code", "detail"]},
     ),
 )
 

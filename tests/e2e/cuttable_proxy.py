@@ -134,5 +134,6 @@ class CuttableProxy:
     def _run(self, work: Callable[..., None], *sockets: socket.socket) -> None:
         thread = threading.Thread(target=work, args=sockets, daemon=True)
         with self._lock:
+            # Whoever drops the connections joins what is in the list, so it has to be started.
+            thread.start()
             self._threads.append(thread)
-        thread.start()
