@@ -16,6 +16,7 @@ from image_api.imaging import Rendition, identify
 from image_api.imaging.headers import av1 as av1_reader
 from image_api.imaging.headers import formats, heif_movies
 from image_api.imaging.headers.boxes import Budget, Cursor
+from image_api.imaging.pixels import encoding
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples
 from tests.heif_files import Coded, Item, av1, grid_file, grid_item, hevc
@@ -322,6 +323,20 @@ def test_planes_of_other_kinds_go() -> None:
 def marked(width: int = 256, height: int = 192) -> Image.Image:
     """Four quarters, of which a crop of the middle keeps a part each."""
     return samples.quarters(width, height)
+
+
+@pytest.mark.parametrize(
+    ("picture", "served"), [(marked(), "image/jpeg"), (samples.translucent(), "image/png")]
+)
+def test_an_avif_too_large_for_its_encoder_is_made_anew_as_another_format(
+    monkeypatch: pytest.MonkeyPatch, picture: Image.Image, served: str
+) -> None:
+    monkeypatch.setattr(encoding, "MAX_RENDERED_AVIF_PIXELS", picture.width * picture.height - 1)
+    turned = samples.avif(picture, exif=samples.exif(6))
+
+    assert render(turned)[0].content_type == served
+    assert render(turned, size=(40, 40))[0].content_type == "image/avif"
+    assert render(samples.avif(picture))[0].content_type == "image/avif"
 
 
 @pytest.mark.parametrize("mirror", [None, 0, 1])

@@ -14,7 +14,15 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401 (registers its writer)
 )
 
-from image_api.imaging.model import AVIF, GIF, JPEG, PNG, WEBP, Format
+from image_api.imaging.model import (
+    AVIF,
+    GIF,
+    JPEG,
+    MAX_RENDERED_AVIF_PIXELS,
+    PNG,
+    WEBP,
+    Format,
+)
 
 _QUALITY = 90
 _AVIF_QUALITY = 75
@@ -59,7 +67,8 @@ def tables_of(image: Image.Image) -> JpegTables | None:
 def web_format(original: Format, image: Image.Image) -> Format:
     """The original's own format where browsers show it, else JPEG, or PNG for transparency."""
     chosen = original
-    if original not in (JPEG, PNG, GIF, WEBP, AVIF):
+    is_too_large = original is AVIF and image.width * image.height > MAX_RENDERED_AVIF_PIXELS
+    if is_too_large or original not in (JPEG, PNG, GIF, WEBP, AVIF):
         chosen = PNG if image.mode in ("LA", "RGBA") else JPEG
     return chosen if max(image.size) <= LONGEST_SIDE.get(chosen, max(image.size)) else PNG
 
