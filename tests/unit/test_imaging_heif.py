@@ -23,6 +23,7 @@ from tests.heif_files import Coded, Item, av1, grid_file, grid_item, hevc
 from tests.samples import box
 
 Coder = Callable[..., Coded]
+SECRET = b"Ada Lovelace, 12 St James's Square"
 RED, TEAL = (200, 60, 30), (0, 128, 128)
 
 
@@ -205,6 +206,23 @@ def test_tiles_that_are_turned_or_cropped_are_refused(turn: bytes) -> None:
     items = [grid_item(1, 2, 128, 64), *[Item.of(hevc(), turn)] * 2]
     with pytest.raises(UnsupportedFormat, match="tiles"):
         identify(heif_files.file_of(items, [(b"dimg", 1, [2, 3])]))
+
+
+def test_what_no_decoder_of_avif_opens_is_refused_at_once() -> None:
+    assert identify(samples.avif(Image.new("L", (32_768, 16)))).width == 32_768
+    with pytest.raises(TooManyPixels, match="32,768"):
+        identify(samples.avif(Image.new("L", (32_769, 16))))
+    with pytest.raises(UnsupportedFormat, match="tiles of less than 64"):
+        identify(grid_file([av1(32, 64)] * 4, 2, 2))
+
+
+@pytest.mark.parametrize("brand", [b"hevc", b"msf1", b"mif1", b"heic"])
+def test_the_movie_of_a_heic_is_nobodys(brand: bytes) -> None:
+    brands = (brand, b"mif1", b"heic", b"hevc", b"msf1")
+    data = heif_files.file_of([Item.of(hevc())], brands=brands, behind=box(b"moov", SECRET))
+
+    assert_plain(data, (64, 64), RED)
+    assert SECRET not in formats.clean(data)
 
 
 def test_layers_count_as_often_as_they_are_coded() -> None:
@@ -437,9 +455,6 @@ def test_a_primary_picture_that_is_named_as_a_thumbnail_is_shown(coded: Coder) -
     )
 
     assert_plain(data, (64, 64), RED)
-
-
-SECRET = b"Ada Lovelace, 12 St James's Square"
 
 
 def secret_places() -> dict[str, bytes]:
