@@ -16,12 +16,14 @@ from image_api.imaging import Rendition, identify
 from image_api.imaging.headers import av1 as av1_reader
 from image_api.imaging.headers import formats, heif_movies
 from image_api.imaging.headers.boxes import Budget, Cursor
+from image_api.imaging.pixels import encoding
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples
 from tests.heif_files import Coded, Item, av1, grid_file, grid_item, hevc
 from tests.samples import box
 
 Coder = Callable[..., Coded]
+SECRET = b"Ada Lovelace, 12 St James's Square"
 RED, TEAL = (200, 60, 30), (0, 128, 128)
 
 
@@ -206,6 +208,23 @@ def test_tiles_that_are_turned_or_cropped_are_refused(turn: bytes) -> None:
         identify(heif_files.file_of(items, [(b"dimg", 1, [2, 3])]))
 
 
+def test_what_no_decoder_of_avif_opens_is_refused_at_once() -> None:
+    assert identify(samples.avif(Image.new("L", (32_768, 16)))).width == 32_768
+    with pytest.raises(TooManyPixels, match="32,768"):
+        identify(samples.avif(Image.new("L", (32_769, 16))))
+    with pytest.raises(UnsupportedFormat, match="tiles of less than 64"):
+        identify(grid_file([av1(32, 64)] * 4, 2, 2))
+
+
+@pytest.mark.parametrize("brand", [b"hevc", b"msf1", b"mif1", b"heic"])
+def test_the_movie_of_a_heic_is_nobodys(brand: bytes) -> None:
+    brands = (brand, b"mif1", b"heic", b"hevc", b"msf1")
+    data = heif_files.file_of([Item.of(hevc())], brands=brands, behind=box(b"moov", SECRET))
+
+    assert_plain(data, (64, 64), RED)
+    assert SECRET not in formats.clean(data)
+
+
 def test_layers_count_as_often_as_they_are_coded() -> None:
     small, large = av1(), av1(6_200, 6_200, (99,))
 
@@ -324,6 +343,20 @@ def marked(width: int = 256, height: int = 192) -> Image.Image:
     return samples.quarters(width, height)
 
 
+@pytest.mark.parametrize(
+    ("picture", "served"), [(marked(), "image/jpeg"), (samples.translucent(), "image/png")]
+)
+def test_an_avif_too_large_for_its_encoder_is_made_anew_as_another_format(
+    monkeypatch: pytest.MonkeyPatch, picture: Image.Image, served: str
+) -> None:
+    monkeypatch.setattr(encoding, "MAX_RENDERED_AVIF_PIXELS", picture.width * picture.height - 1)
+    turned = samples.avif(picture, exif=samples.exif(6))
+
+    assert render(turned)[0].content_type == served
+    assert render(turned, size=(40, 40))[0].content_type == "image/avif"
+    assert render(samples.avif(picture))[0].content_type == "image/avif"
+
+
 @pytest.mark.parametrize("mirror", [None, 0, 1])
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_the_crop_of_an_avif_is_applied_and_then_its_turns(
@@ -422,9 +455,6 @@ def test_a_primary_picture_that_is_named_as_a_thumbnail_is_shown(coded: Coder) -
     )
 
     assert_plain(data, (64, 64), RED)
-
-
-SECRET = b"Ada Lovelace, 12 St James's Square"
 
 
 def secret_places() -> dict[str, bytes]:

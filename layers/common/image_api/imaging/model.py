@@ -19,6 +19,10 @@ MAX_ANIMATION_PIXELS = 500_000_000
 MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
+MAX_AVIF_SIDE_PIXELS = 32_768
+"""libavif opens no AVIF that is wider or higher."""
+MAX_RENDERED_AVIF_PIXELS = 36_000_000
+"""The largest still that is encoded as AVIF: its encoder holds 20 bytes for each pixel."""
 MAX_RENDERED_AVIF_FRAME_PIXELS = 2048 * 2048
 """The largest frame of an AVIF that is encoded anew: its encoder holds 80 bytes for each pixel."""
 MAX_AVIF_FRAMES_BYTES = 700_000_000

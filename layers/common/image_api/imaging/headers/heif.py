@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from image_api.errors import DamagedImage, UnsupportedFormat
+from image_api.errors import DamagedImage, TooManyPixels, UnsupportedFormat
 from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in
 from image_api.imaging.headers.heif_cleaning import Blanker
 from image_api.imaging.headers.heif_items import Items, read_items
@@ -29,6 +29,7 @@ from image_api.imaging.model import (
     AVIF,
     HEIC,
     HEIF,
+    MAX_AVIF_SIDE_PIXELS,
     Format,
     StoredPicture,
     check_rendered_size,
@@ -72,6 +73,11 @@ def header(data: bytes) -> StoredPicture:
         track = structure.movie.tracks[0]
         size, frames = track.size, structure.movie.frames
         boxes = [box for box in track.properties if box.kind in TRANSFORMATIONS]
+    if max(size) > MAX_AVIF_SIDE_PIXELS:
+        raise TooManyPixels(
+            f"The image has {size[0]}x{size[1]} pixels; an AVIF may be at most "
+            f"{MAX_AVIF_SIDE_PIXELS:,} pixels wide and high"
+        )
     shown = placement(data, boxes, size, budget)
     left, top, right, bottom = shown.crop or (0, 0, *size)
     web_safe = shown == Placement(None, 1)

@@ -23,6 +23,7 @@ MAX_CODED_PIXELS = MAX_PIXELS * 3 // 2
 """In all tiles of a grid, which reach over the picture's edge, or in all layers of a picture."""
 _MAX_SLICE_PIXELS = 1_000_000_000
 _MAX_LAYERS = 4
+_SMALLEST_AVIF_TILE = 64
 _MAX_SHARED_BYTES = 4 << 20
 """Items may lie in the same bytes, as long as little is decoded more than once."""
 
@@ -159,6 +160,11 @@ class _Reader:
         if len(tile_sizes) != 1:
             raise DamagedImage("The image is damaged: the tiles of its grid differ in size")
         (tile_width, tile_height) = tile_sizes.pop()
+        if kinds == {AV1} and min(tile_width, tile_height) < _SMALLEST_AVIF_TILE:
+            raise UnsupportedFormat(
+                f"An AVIF of tiles of less than {_SMALLEST_AVIF_TILE} pixels is not accepted; "
+                "export the picture as JPEG"
+            )
         if not (
             (columns - 1) * tile_width < width <= columns * tile_width
             and (rows - 1) * tile_height < height <= rows * tile_height

@@ -14,7 +14,16 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401 (registers its writer)
 )
 
-from image_api.imaging.model import AVIF, GIF, JPEG, PNG, WEBP, Format
+from image_api.imaging.model import (
+    AVIF,
+    GIF,
+    JPEG,
+    MAX_AVIF_SIDE_PIXELS,
+    MAX_RENDERED_AVIF_PIXELS,
+    PNG,
+    WEBP,
+    Format,
+)
 
 _QUALITY = 90
 _AVIF_QUALITY = 75
@@ -23,8 +32,8 @@ _AVIF_SPEED = 9
 # Level 6 takes twice as long for 4 % less.
 _PNG_COMPRESS_LEVEL = 4
 _WEBP_METHOD = 2
-LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: 65_535}
-"""In pixels, as the formats' encoders bound it; PNG goes further than we do."""
+LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: MAX_AVIF_SIDE_PIXELS}
+"""In pixels, as encoders bound it, of AVIF its decoders; PNG goes further than we do."""
 
 _TINY_PIXELS = 64
 
@@ -61,7 +70,8 @@ def tables_of(image: Image.Image) -> JpegTables | None:
 def web_format(original: Format, image: Image.Image) -> Format:
     """The original's own format where browsers show it, else JPEG, or PNG for transparency."""
     chosen = original
-    if original not in (JPEG, PNG, GIF, WEBP, AVIF):
+    is_too_large = original is AVIF and image.width * image.height > MAX_RENDERED_AVIF_PIXELS
+    if is_too_large or original not in (JPEG, PNG, GIF, WEBP, AVIF):
         chosen = PNG if image.mode in ("LA", "RGBA") else JPEG
     return chosen if max(image.size) <= LONGEST_SIDE.get(chosen, max(image.size)) else PNG
 
