@@ -89,9 +89,9 @@ def expand(template: Path) -> Expansion:
         if kind == "AWS::IAM::Role":
             for right in sorted(set(_rights(properties))):
                 found["rights"][right].append(name)
-        elif kind == "AWS::IAM::RolePolicy":
+        elif kind == "AWS::IAM::Policy":
             for statement in properties["PolicyDocument"]["Statement"]:
-                found["rights"][_denied(statement)].append(properties["RoleName"])
+                found["rights"][_denied(statement)].extend(properties["Roles"])
         elif kind == "AWS::Lambda::Function":
             for variable, value in properties["Environment"]["Variables"].items():
                 found["variables"][f"{variable}={value}"].append(name)
