@@ -8,10 +8,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
 from image_api.core import janitor
+from image_api.observability import failures_logged
 
 records, storage = wiring.janitor_records(), wiring.storage()
 
 
+@failures_logged
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int | bool]:
     return janitor.sweep(
         records,

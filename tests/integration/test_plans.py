@@ -277,6 +277,8 @@ ACCEPTED = {
     "event_type": "image.update.requested",
     "data": "{}",
     "correlation_id": "c",
+    "traceparent": "",
+    "client_correlation_id": "",
 }
 UPLOADED = {
     "title": "t",

@@ -11,6 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from image_api.core import metrics
 from image_api.errors import TooManyAttempts, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
@@ -143,9 +144,11 @@ def sign_in(
     name_key = _username_key(credentials.username)
     attempt = records.begin_sign_in(name_key, address)
     if attempt.retry_after_seconds > 0:
+        metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
     verified = _verify(attempt.password_hash or _hash_of_nobody(), credentials.password)
     if not verified or attempt.user_id is None or attempt.password_hash is None:
+        metrics.sign_in_failed()
         raise WrongCredentials
     outdated = _hasher.check_needs_rehash(attempt.password_hash)
     records.sign_in_succeeded(

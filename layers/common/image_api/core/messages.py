@@ -105,7 +105,10 @@ def message_of(event: Event, headers: Mapping[str, Any] | None = None) -> Messag
         correlation_id=_text(event.correlation_id, _MAX_PROPERTY_BYTES),
         type=event.type,
         timestamp=int(time.time()),
-        headers=headers or {},
+        headers={
+            **({events.TRACEPARENT: event.traceparent} if event.traceparent else {}),
+            **(headers or {}),
+        },
     )
 
 

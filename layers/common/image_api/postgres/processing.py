@@ -26,7 +26,7 @@ from image_api.postgres.database import RELAXED, Database, Row
 
 _LOOK_UP = """
 SELECT c.change_id::text, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
-       rfc3339(c.accepted_at), c.settled_at IS NOT NULL,
+       rfc3339(c.accepted_at), c.traceparent, c.client_correlation_id, c.settled_at IS NOT NULL,
        extract(epoch FROM c.due_at - now())::float8
 FROM changes AS c WHERE c.change_id = ANY(:event_ids::text[]::uuid[])
 """
@@ -106,10 +106,12 @@ picked AS (
     FROM picked AS p, {RELAXED}
     WHERE c.id = p.id
     RETURNING c.change_id, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
-              c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes
+              c.accepted_at, c.traceparent, c.client_correlation_id, c.user_id, c.failures,
+              c.attempts - 1 - c.failures AS crashes
 )
 SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_id,
-       rfc3339(b.accepted_at), b.user_id, b.failures, b.crashes,
+       rfc3339(b.accepted_at), b.traceparent, b.client_correlation_id, b.user_id, b.failures,
+       b.crashes,
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
@@ -131,7 +133,8 @@ WHERE change_id = :change_id::uuid AND outcome IS NULL
 
 # What it returns is the outcome's event.
 _OUTCOME = """c.outcome_id::text, c.outcome_type, c.image_id, c.sequence, c.outcome_data,
-              c.correlation_id, rfc3339(c.settled_at)"""
+              c.correlation_id, rfc3339(c.settled_at), c.traceparent,
+              c.client_correlation_id"""
 
 
 def _settle(outcome: str, data: str, source: str) -> str:
@@ -323,12 +326,12 @@ class PostgresChangeLog:
 
     def _logged(self, event_ids: list[str]) -> dict[str, LoggedChange]:
         rows = self._database.rows(_LOOK_UP, event_ids=event_ids)
-        return {row[0]: LoggedChange(Event(*row[:7]), row[7], row[8]) for row in rows}
+        return {row[0]: LoggedChange(Event(*row[:9]), row[9], row[10]) for row in rows}
 
 
 def _work(row: Row) -> Work:
-    user_id, failures, crashes, is_replaced, original_key, rendered, keys = row[7:]
+    user_id, failures, crashes, is_replaced, original_key, rendered, keys = row[9:]
     image = None
     if original_key is not None:
         image = ImageState(original_key, rendered, tuple(json.loads(keys or "[]")))
-    return Work(Event(*row[:7]), user_id, failures, crashes, is_replaced, image)
+    return Work(Event(*row[:9]), user_id, failures, crashes, is_replaced, image)
