@@ -20,6 +20,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, i
         storage,
         start=janitor.position(event.get("time", "")),
         min_age_seconds=settings.janitor().min_age_seconds,
+        max_percent=settings.janitor().max_percent,
         dry_run=settings.janitor().dry_run,
         remaining_milliseconds=context.get_remaining_time_in_millis,
     )

@@ -91,7 +91,9 @@ def main() -> int:
     random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
-        breakable_cloud(Path(folder), JANITOR_MIN_AGE_SECONDS="0") as system,
+        breakable_cloud(
+            Path(folder), JANITOR_MIN_AGE_SECONDS="0", JANITOR_MAX_PERCENT="100"
+        ) as system,
     ):
         # Every kind in turn, in an order of the seed's own.
         kinds: list[str] = []

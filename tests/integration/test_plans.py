@@ -64,6 +64,9 @@ SELECT id, 'thumbnail', 'storage/' || original_key, 'image/webp', 1, 1, 1, false
 INSERT INTO idempotency_keys (user_id, key, request_hash, claim_id, claimed_at, leased_until)
 SELECT 1 + n % 1001, n, ''::bytea, gen_random_uuid(), now() - interval '2 days', now()
 FROM generate_series(1, 50000) AS n;
+INSERT INTO objects_without_row
+SELECT 'nobody/' || n, now() - interval '1 day', now() + interval '1 day'
+FROM generate_series(1, 20000) AS n;
 INSERT INTO sign_in_failures
 SELECT sha256(n::text::bytea), 5, 1, now() - interval '2 days', '-infinity'
 FROM generate_series(1, 50000) AS n;
@@ -343,6 +346,14 @@ STATEMENTS |= {
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},
         3_000,
     ),
+    "now": (janitor._NOW, {}, 0),
+    "note": (janitor._NOTE, {"after": "k", "until": "l", "keys": ["k1"]}, 5),
+    "noted": (
+        janitor._NOTED,
+        {"run_started_at": "now", "min_age_seconds": -1, "batch_size": 100},
+        400,
+    ),
+    "forget noted": (janitor._FORGET_NOTED, {"keys": ["k1"]}, 5),
     "fail for a missing file": (janitor._FAIL, {"image_id": 7}, 1),
     "add user": (users._INSERT, {"username": "x", "username_key": "x", "password_hash": "h"}, 0),
     "begin registration": (
