@@ -61,6 +61,7 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
         "health": _request("GET", "/health"),
         "consumer": _messages(image_id),
         "relay": _schedule("RelayFunctionEveryMinute"),
+        "replay": {"queue": "a-queue-of-another-service", "since": "2026-11-01T00:00:00Z"},
         "janitor": _schedule("JanitorFunctionEveryHour"),
         "migrate": _custom_resource(),
     }

@@ -22,6 +22,7 @@ from image_api.core.images import Status
 from image_api.postgres import (
     before_the_log,
     changes,
+    history,
     idempotency,
     images,
     janitor,
@@ -43,11 +44,11 @@ FROM generate_series(1, {images}) AS n;
 INSERT INTO inbox SELECT gen_random_uuid() FROM generate_series(1, 20000);
 
 INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
-                     published_at, settled_at, outcome, attempts, outcome_id, outcome_type,
-                     outcome_data, outcome_published_at)
-SELECT gen_random_uuid(), 1, n, 1, 'image.upload.requested', '{{}}', 'r', now(), now(), 'applied',
-       1, gen_random_uuid(), 'image.upload.completed', '{{}}', now()
-FROM generate_series(1, {changes}) AS n;
+                     accepted_at, published_at, settled_at, outcome, attempts, outcome_id,
+                     outcome_type, outcome_data, outcome_published_at)
+SELECT gen_random_uuid(), 1, n, 1, 'image.upload.requested', '{{}}', 'r', m.moment, m.moment,
+       m.moment, 'applied', 1, gen_random_uuid(), 'image.upload.completed', '{{}}', m.moment
+FROM generate_series(1, {changes}) AS n, LATERAL (SELECT now() - n * interval '1 s') AS m (moment);
 """
 
 # What triggers do one by one, and the tables beside the log.
@@ -338,6 +339,23 @@ STATEMENTS |= {
     "accept delete": (images._ACCEPT_DELETE, ACCEPTED, 3),
     "find": (images._FIND, {"user_id": USER, "image_id": 7}, 3),
     **dict(_pages()),
+    "history": (
+        history._HISTORY,
+        {"user_id": 1, "image_id": 7, "kept_days": 90, "row_limit": 1000},
+        5,
+    ),
+    "events": (
+        history._EVENTS,
+        {
+            "since": "2020-01-01",
+            "until": "now",
+            "after_moment": "2020-01-01",
+            "after_kind": 0,
+            "after_id": 0,
+            "batch_size": 100,
+        },
+        500,
+    ),
     "claim": (idempotency._CLAIM, CLAIM, 4),
     "release": (idempotency._RELEASE, {"claim_id": NOBODY}, 1),
     "forget keys": (idempotency._FORGET_OLD, {"batch_size": 100}, 200),
@@ -375,7 +393,9 @@ PARTS_OF_OTHERS = ("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS", "_EMPTY_OUTB
 
 def test_every_statement_is_here() -> None:
     known = {statement for statement, _, _ in STATEMENTS.values()}
-    for module in (before_the_log, changes, idempotency, images, janitor, processing, users):
+    for module in (
+        *(before_the_log, changes, history, idempotency, images, janitor, processing, users),
+    ):
         for name, value in vars(module).items():
             if isinstance(value, str) and STATEMENT.match(value):
                 assert value in known or name in PARTS_OF_OTHERS, name

@@ -204,6 +204,7 @@ NOT_LOADED = {
     "direct_upload": {"PIL", "argon2"},
     "docs": {"boto3", "pika", "PIL", "pg8000", "jwt"},
     "relay": {"boto3", "PIL"},
+    "replay": {"PIL", "argon2", "jwt"},
     "health": {"PIL", "argon2", "jwt"},
     "janitor": {"pika", "PIL", "argon2", "jwt"},
     "migrate": {"PIL", "argon2", "jwt"},

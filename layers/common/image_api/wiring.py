@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from image_api.core.tokens import TokenSigner
     from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.database import Database
+    from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.users import PostgresUserRecords
@@ -77,6 +78,13 @@ def janitor_records() -> PostgresJanitorRecords:
     from image_api.postgres.janitor import PostgresJanitorRecords
 
     return PostgresJanitorRecords(database())
+
+
+@cache
+def history() -> PostgresHistory:
+    from image_api.postgres.history import PostgresHistory
+
+    return PostgresHistory(database())
 
 
 @cache

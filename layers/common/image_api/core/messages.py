@@ -19,6 +19,8 @@ WAITS_HEADER: Final = "x-waits"
 REASON_HEADER: Final = "x-reason"
 # How often somebody sent it back from among the dead letters.
 REDRIVEN_HEADER: Final = "x-redriven"
+# Sent again for a service that joined late.
+REPLAYED_HEADER: Final = "x-replayed"
 # What the broker adds when a delay ends. Lambda hands it over in a form of its own: sent back, it
 # would grow with every round until the message is too large for its queue.
 DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")

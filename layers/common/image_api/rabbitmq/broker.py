@@ -22,7 +22,13 @@ from pika.exceptions import (
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.messages import APP_ID, Message, MessageCounts, message_of
+from image_api.core.messages import (
+    APP_ID,
+    REPLAYED_HEADER,
+    Message,
+    MessageCounts,
+    message_of,
+)
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import MessageRefused, ServiceUnavailable
 from image_api.observability import logger
@@ -90,8 +96,6 @@ class Broker:
 
         Raises ServiceUnavailable when there is no connection or no exchange.
         """
-        if not batch:
-            return []
         outgoing = [
             Outgoing(
                 events.EXCHANGE,
@@ -104,6 +108,13 @@ class Broker:
             for event in batch
             for message in (message_of(event),)
         ]
+        return self._publish_batch(batch, outgoing, seconds)
+
+    def _publish_batch(
+        self, batch: Sequence[Event], outgoing: Sequence[Outgoing], seconds: float
+    ) -> list[Event]:
+        if not batch:
+            return []
         self._refuse_while_paused()
         publisher = BatchPublisher(self._parameters(), outgoing)
         try:
@@ -113,6 +124,15 @@ class Broker:
         if publisher.is_blocked:
             self._pause()
         return [batch[position] for position in confirmed]
+
+    def publish_to_queue(self, queue: str, batch: Sequence[Event], seconds: float) -> list[Event]:
+        """As `publish_events`, past the exchange, to one queue that must be there."""
+        outgoing = [
+            Outgoing("", queue, message.body, _properties(message), mandatory=True)
+            for event in batch
+            for message in (message_of(event, {REPLAYED_HEADER: 1}),)
+        ]
+        return self._publish_batch(batch, outgoing, seconds)
 
     def ping(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer, takes nothing, or has no work
