@@ -19,7 +19,7 @@ from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 
-TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0012345678901234-01"
 ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
 
 

@@ -21,7 +21,7 @@ from tests.logged import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 from tests.waiting import eventually
 
-TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0012345678901234-01"
 
 
 def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -145,10 +146,9 @@ def test_what_is_interrupted_goes_on_where_it_was(
     answers = []
     while True:
         # As if there were time for one step each.
-        left = iter([60_000, 0])
         answers.append(
             replay.replay(
-                PostgresHistory(database), broker, api.queue, request, lambda left=left: next(left)
+                PostgresHistory(database), broker, api.queue, request, Mock(side_effect=[60_000, 0])
             )
         )
         if answers[-1]["after"] is None:

@@ -8,7 +8,7 @@ import pytest
 
 from image_api.core.tracing import trace_id_of, traceparent_of
 
-TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "0012345678901234"
 SENT = f"00-{TRACE}-{SPAN}-01"
 XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"
 
