@@ -50,6 +50,9 @@ def test_every_right_is_used(
     api.delete(ada, image_id)
     assert api.consume() == {"applied": 1}
     assert api.call("relay", {}) == {"published": 0, "repeated": 0}
+    latecomer = api.channel.queue_declare("", exclusive=True).method.queue
+    again = api.call("replay", {"queue": latecomer, "since": "2020-01-01T00:00:00Z"})
+    assert again["sent"] == 6
 
     complete = f"/image/direct_upload/{'0' * 32}"
     missing = api.call("direct_upload", proxy_event("POST", complete, token=ada, json_body={}))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.application import ROOT, Handler, LambdaContext, forget, load_function
 from tests.proxy_events import body_of, header_of
@@ -50,7 +51,9 @@ def invoke(
     return invoke
 
 
-def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[str]) -> None:
+def test_every_sample_event_does_what_it_is_for(
+    invoke: Invoke, invoked: list[str], channel: BlockingChannel
+) -> None:
     assert invoke("migrate").keys() == {"Revision"}
     assert body_of(invoke("health"))["status"] == "ok"
     assert "paths" in body_of(invoke("docs"))
@@ -90,6 +93,9 @@ def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[st
     assert begun["fields"]["key"].endswith(begun["upload_id"])
     # Everything was published at once, and everything is younger than a day.
     assert invoke("relay") == {"published": 0, "repeated": 0}
+    channel.queue_declare("a-queue-of-another-service", exclusive=True)
+    # Three requests, and the one outcome that there is.
+    assert invoke("replay")["sent"] == 4
     swept = invoke("janitor")
     assert (swept["finished"], swept["objects_without_row"]) == (True, 0)
 
