@@ -22,7 +22,7 @@ MEASURED = $(if $(COVERED),-m coverage run --data-file=$(REACHED)/$@)
 DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
-LOCAL_TOOLS := $(addprefix infra/tools/,broker_in_use.py dead_letters.py listen.py)
+LOCAL_TOOLS := $(addprefix infra/tools/,broker_in_use.py dead_letters.py listen.py replay.py)
 LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local $(LOCAL_TOOLS) \
 	bench/cold_starts.py tests/local_cloud tests/conformance tests/deployment
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations \
@@ -32,7 +32,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security cases faults chaos \
-	bench invoke rerender poll deploy-local sam-local compose bare-machine dead-letters redrive listen openapi \
+	bench invoke rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit lock reset clean
 
 help: ## list the targets
@@ -174,6 +174,12 @@ dead-letters: ## list the messages that could not be processed, and why
 redrive: ## send them back to the work queue; ARGS="--event ID" for one of them
 	@$(NEED) local
 	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.dead_letters redrive $(ARGS)
+
+replay: ## send past events to one queue: make replay SINCE=2026-11-02T18:10:16Z QUEUE=reports
+	@: $${SINCE:?since when, as in SINCE=2026-11-02T18:10:16Z} $${QUEUE:?to which queue, as in QUEUE=reports}
+	@$(NEED) local
+	@PYTHONPATH=layers/common $(LOCAL)/python -m infra.tools.replay --since "$$SINCE" \
+		--queue "$$QUEUE" $(if $(UNTIL),--until "$(UNTIL)") $(if $(AFTER),--after "$(AFTER)") $(ARGS)
 
 listen: ## print every event as it happens; EVENTS=image.*.completed for some of them
 	@$(NEED) local

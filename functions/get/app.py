@@ -1,4 +1,4 @@
-"""GET /image/{image_id}: shows one image."""
+"""GET /image/{image_id} and /image/{image_id}/history: shows one image, and its past."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
-from image_api import wiring
-from image_api.core import images
+from image_api import settings, wiring
+from image_api.core import history, images
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, url_signer = wiring.image_records(), wiring.url_signer()
+records, past = wiring.image_records(), wiring.history()
+url_signer = wiring.url_signer()
 
 
 @app.get(
@@ -23,6 +24,20 @@ records, url_signer = wiring.image_records(), wiring.url_signer()
 )
 def get(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
     return http.json_response(images.get(records, url_signer, http.caller(app).user_id, image_id))
+
+
+@app.get(
+    "/image/<image_id>/history",
+    summary="Show an image's history",
+    description="To its owner: the changes of the last 90 days that were accepted, newest first, "
+    "how each ended, and why it failed. At most 1,000.",
+    tags=["Images"],
+    responses=problems.documented(list[history.ChangeView], 401, 404, 503),
+)
+def get_history(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
+    return http.json_response(
+        history.of_image(past, http.caller(app).user_id, image_id, settings.changes_kept_days())
+    )
 
 
 lambda_handler = http.lambda_handler(app)

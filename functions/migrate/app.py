@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import image_migrations
 from image_api import settings, wiring
+from image_api.observability import failures_logged
 from image_api.web import custom_resource
 
 
@@ -19,5 +20,6 @@ def migrate() -> dict[str, str]:
     return {"Revision": revision}
 
 
+@failures_logged
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return custom_resource.answer(event, migrate)

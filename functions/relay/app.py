@@ -9,11 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
 from image_api.core import forgetting, metrics, relay
+from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()
 images, broker = wiring.image_records(), wiring.broker()
 
 
+@failures_logged
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     forgetting.forget_old(
         {

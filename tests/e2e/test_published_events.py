@@ -19,6 +19,7 @@ from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0012345678901234-01"
 ROCKET = samples.rocket()
 
 
@@ -151,7 +152,9 @@ def test_a_failure_is_announced_with_its_reason(ada: ApiClient, listener: Listen
     assert heard[1].document["data"]["error"] == ada.settled(image_id, "failed")["error"]
 
 
-def test_a_correlation_id_that_the_client_sends_is_kept(ada: ApiClient, listener: Listener) -> None:
+def test_what_the_client_calls_its_request_and_its_trace_reach_all_that_comes_of_it(
+    ada: ApiClient, listener: Listener
+) -> None:
     image_id = ada.uploaded(samples.gif())["id"]
     listener.events_of(image_id, "image.upload.completed")
     mine = uuid4().hex
@@ -160,12 +163,17 @@ def test_a_correlation_id_that_the_client_sends_is_kept(ada: ApiClient, listener
         "PUT",
         f"/image/update/{image_id}",
         json={"title": "new"},
-        headers={"X-Correlation-Id": mine},
+        headers={"X-Correlation-Id": mine, "traceparent": TRACEPARENT},
     )
 
-    assert answer.headers["X-Correlation-Id"] == mine
+    ours = answer.headers["X-Correlation-Id"]
+    assert ours != mine
     heard = listener.events_of(image_id, "image.update.completed")
-    assert {item.properties.correlation_id for item in heard[2:]} == {mine}
+    for item in heard[2:]:
+        assert item.properties.correlation_id == item.document["correlationid"] == ours
+        assert item.properties.headers["traceparent"] == TRACEPARENT
+        assert item.document["traceparent"] == TRACEPARENT
+        assert item.document["clientcorrelationid"] == mine
 
 
 def test_a_message_that_can_never_succeed_is_put_aside_and_blocks_nothing(

@@ -177,7 +177,7 @@ class Audit:
             nonlocal removed
             report = self._system.cloud.invoke("janitor", {"time": _now()})
             assert report["finished"] is True, report
-            removed += report["objects_without_row"]
+            removed += report["objects_deleted"]
             return not self.orphans()
 
         eventually(is_clean, "the janitor has removed every orphan")

@@ -97,7 +97,10 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
         # Users have as much under way as the faults hold back.
         breakable_cloud(
-            Path(folder), JANITOR_MIN_AGE_SECONDS="0", LIMIT_UNFINISHED_CHANGES="0"
+            Path(folder),
+            JANITOR_MIN_AGE_SECONDS="0",
+            JANITOR_MAX_PERCENT="100",
+            LIMIT_UNFINISHED_CHANGES="0",
         ) as system,
     ):
         # Every kind in turn, in an order of the seed's own.

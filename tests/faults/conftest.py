@@ -18,7 +18,7 @@ SEED = 20_261_123
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakableCloud]:
     # The janitor takes everything as old enough, so that no test waits for a day.
     with breakable_cloud(
-        tmp_path_factory.mktemp("breakable"), JANITOR_MIN_AGE_SECONDS="0"
+        tmp_path_factory.mktemp("breakable"), JANITOR_MIN_AGE_SECONDS="0", JANITOR_MAX_PERCENT="100"
     ) as system:
         yield system
 

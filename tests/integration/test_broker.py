@@ -25,6 +25,7 @@ from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.integration.real_services import RealServices
+from tests.logged import log_lines
 from tests.waiting import eventually
 
 
@@ -309,17 +310,25 @@ def test_a_message_that_the_broker_gives_up_is_among_the_dead_letters(
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced_unnoticed(
-    services: RealServices, queue: str, proxy: CuttableProxy, channel: BlockingChannel
+    services: RealServices,
+    queue: str,
+    proxy: CuttableProxy,
+    channel: BlockingChannel,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
         broker.publish_event(event(image_id=1))
         proxy.cut()
         proxy.restore()
-        broker.publish_event(event(image_id=2))
+        with log_lines() as lines:
+            broker.publish_event(event(image_id=2))
+        (line,) = lines
+        assert line["message"] == "broker connection replaced"
         assert [events.decode(received(channel, queue)[2]).image_id for _ in range(2)] == [1, 2]
         proxy.cut()
         proxy.restore()
         broker.ping()
+    assert [record for record in caplog.records if record.name.startswith("pika")] == []
 
 
 def test_a_broker_that_is_away_is_asked_again_after_a_pause(
@@ -352,11 +361,59 @@ def test_a_broker_that_does_not_let_in_is_an_outage_that_reveals_nothing(
 ) -> None:
     port = urlsplit(services.rabbitmq_url).port
     with broker_at(url.format(port=port), queue) as broker:
-        for ask in (broker.ping, broker.declare_topology, lambda: broker.publish_event(event())):
+        for ask in (broker.ping, lambda: broker.publish_event(event())):
             with pytest.raises(ServiceUnavailable) as refused:
                 ask()
             assert "127.0.0.1" not in refused.value.detail
             assert "wrong" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "url", ["amqp://images:wrong@127.0.0.1:{port}/%2F", "amqp://a:wrong@127.0.0.1:1"]
+)
+def test_who_sets_it_up_hears_which_broker_does_not_let_in(
+    services: RealServices, queue: str, url: str
+) -> None:
+    address = url.format(port=urlsplit(services.rabbitmq_url).port)
+    with (
+        log_lines() as lines,
+        broker_at(address, queue) as broker,
+        pytest.raises(ServiceUnavailable) as refused,
+    ):
+        broker.declare_topology()
+    host = address.split("@")[1].split("/")[0]
+    assert host in refused.value.detail
+    (line,) = lines
+    assert (line["message"], line["address"]) == ("the broker cannot be reached", host)
+    assert "wrong" not in f"{refused.value.detail} {line}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "difference"),
+    [
+        ({"x-queue-type": "classic"}, "inequivalent arg 'x-"),
+        ({"x-queue-type": "quorum", "x-max-length": 5}, "inequivalent arg 'x-"),
+        ({"x-queue-type": "quorum"}, "x-dead-letter-exchange"),
+    ],
+)
+def test_a_queue_with_other_arguments_is_named_with_what_differs(
+    services: RealServices,
+    channel: BlockingChannel,
+    arguments: dict[str, Any],
+    difference: str,
+) -> None:
+    name = f"other.{uuid4().hex}"
+    channel.queue_declare(name, durable=True, arguments=arguments)
+    try:
+        with broker_at(services.rabbitmq_url, name) as broker:
+            for ask in (broker.ping, broker.declare_topology):
+                with pytest.raises(ServiceUnavailable) as refused:
+                    ask()
+                assert name in refused.value.detail
+                assert difference in refused.value.detail
+                assert "RABBITMQ_QUEUE" in refused.value.detail
+    finally:
+        channel.queue_delete(name)
 
 
 def test_a_broker_that_takes_connections_and_says_nothing_is_given_up(

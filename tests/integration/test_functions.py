@@ -17,8 +17,11 @@ from tests import samples
 from tests.application import forget
 from tests.integration.accepting import age, changes
 from tests.integration.functions import PASSWORD, Api
+from tests.logged import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 from tests.waiting import eventually
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0012345678901234-01"
 
 
 def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> None:
@@ -73,16 +76,23 @@ def test_the_correlation_id_leads_from_the_request_to_the_outcome(
 ) -> None:
     listener = channel.queue_declare("", exclusive=True).method.queue
     channel.queue_bind(listener, events.EXCHANGE, "image.#")
-    event = upload_event(samples.png(), token=ada, headers={"X-Correlation-Id": "from-the-client"})
-    api.call("upload", event)
-    api.consume()
+    headers = {"X-Correlation-Id": "from-the-client", "traceparent": TRACEPARENT}
+    event = upload_event(samples.png(), token=ada, headers=headers)
+    ours = header_of(api.call("upload", event), "X-Correlation-Id")
+    with log_lines() as lines:
+        api.consume()
+    (ended,) = (line for line in lines if line["message"] == "attempt ended")
+    assert ended["correlation_id"] == ours
+    assert ended["client_correlation_id"] == "from-the-client"
+    assert ended["trace_id"] in TRACEPARENT
     types = []
     for _ in range(2):
         _, properties, _ = eventually(
             lambda: found if (found := channel.basic_get(listener, auto_ack=True))[0] else None,
             "an event",
         )
-        assert properties.correlation_id == "from-the-client"
+        assert properties.correlation_id == ours
+        assert properties.headers["traceparent"] == TRACEPARENT
         types.append(properties.type)
     assert types == [events.UPLOAD_REQUESTED, events.UPLOAD_COMPLETED]
 

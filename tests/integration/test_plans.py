@@ -22,6 +22,7 @@ from image_api.core.images import Status
 from image_api.postgres import (
     before_the_log,
     changes,
+    history,
     idempotency,
     images,
     janitor,
@@ -50,11 +51,11 @@ INSERT INTO sign_in_failures SELECT sha256(n::text::bytea), 5, 1, now(), '-infin
 FROM generate_series(1, 20000) AS n;
 
 INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
-                     published_at, settled_at, outcome, attempts, outcome_id, outcome_type,
-                     outcome_data, outcome_published_at)
-SELECT gen_random_uuid(), 1, n, 1, 'image.upload.requested', '{{}}', 'r', now(), now(), 'applied',
-       1, gen_random_uuid(), 'image.upload.completed', '{{}}', now()
-FROM generate_series(1, {changes}) AS n;
+                     accepted_at, published_at, settled_at, outcome, attempts, outcome_id,
+                     outcome_type, outcome_data, outcome_published_at)
+SELECT gen_random_uuid(), 1, n, 1, 'image.upload.requested', '{{}}', 'r', m.moment, m.moment,
+       m.moment, 'applied', 1, gen_random_uuid(), 'image.upload.completed', '{{}}', m.moment
+FROM generate_series(1, {changes}) AS n, LATERAL (SELECT now() - n * interval '1 s') AS m (moment);
 """
 
 # What triggers do one by one, and the tables beside the log.
@@ -71,6 +72,9 @@ SELECT id, 'thumbnail', 'storage/' || original_key, 'image/webp', 1, 1, 1, false
 INSERT INTO idempotency_keys (user_id, key, request_hash, claim_id, claimed_at, leased_until)
 SELECT 1 + n % 1001, n, ''::bytea, gen_random_uuid(), now() - interval '2 days', now()
 FROM generate_series(1, 50000) AS n;
+INSERT INTO objects_without_row
+SELECT 'nobody/' || n, now() - interval '1 day', now() + interval '1 day'
+FROM generate_series(1, 20000) AS n;
 INSERT INTO sign_in_failures
 SELECT sha256(n::text::bytea), 5, 1, now() - interval '2 days', '-infinity'
 FROM generate_series(20001, 50000) AS n;
@@ -343,6 +347,8 @@ ACCEPTED = {
     "event_type": "image.update.requested",
     "data": "{}",
     "correlation_id": "c",
+    "traceparent": "",
+    "client_correlation_id": "",
 }
 UPLOADED = {
     "title": "t",
@@ -388,6 +394,23 @@ STATEMENTS |= {
     "user exists": (images._USER_EXISTS, {"user_id": USER}, 1),
     "find": (images._FIND, {"user_id": USER, "image_id": 7}, 3),
     **dict(_pages()),
+    "history": (
+        history._HISTORY,
+        {"user_id": 1, "image_id": 7, "kept_days": 90, "row_limit": 1000},
+        5,
+    ),
+    "events": (
+        history._EVENTS,
+        {
+            "since": "2020-01-01",
+            "until": "now",
+            "after_moment": "2020-01-01",
+            "after_kind": 0,
+            "after_id": 0,
+            "batch_size": 100,
+        },
+        500,
+    ),
     "claim": (idempotency._CLAIM, CLAIM, 4),
     "release": (idempotency._RELEASE, {"claim_id": NOBODY}, 1),
     "forget keys": (idempotency._FORGET_OLD, {"batch_size": 100}, 200),
@@ -396,6 +419,14 @@ STATEMENTS |= {
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},
         3_000,
     ),
+    "now": (janitor._NOW, {}, 0),
+    "note": (janitor._NOTE, {"after": "k", "until": "l", "keys": ["k1"]}, 5),
+    "noted": (
+        janitor._NOTED,
+        {"run_started_at": "now", "min_age_seconds": -1, "batch_size": 100},
+        400,
+    ),
+    "forget noted": (janitor._FORGET_NOTED, {"keys": ["k1"]}, 5),
     "fail for a missing file": (janitor._FAIL, {"image_id": 7}, 1),
     "add user": (
         users._INSERT,
@@ -424,7 +455,9 @@ PARTS_OF_OTHERS = (
 
 def test_every_statement_is_here() -> None:
     known = {statement for statement, _, _ in STATEMENTS.values()}
-    for module in (before_the_log, changes, idempotency, images, janitor, processing, users):
+    for module in (
+        *(before_the_log, changes, history, idempotency, images, janitor, processing, users),
+    ):
         for name, value in vars(module).items():
             if isinstance(value, str) and STATEMENT.match(value):
                 assert value in known or name in PARTS_OF_OTHERS, name

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from pika.adapters.blocking_connection import BlockingChannel
 
 from tests import samples
 from tests.application import ROOT, Handler, LambdaContext, forget, load_function
@@ -51,7 +52,9 @@ def invoke(
     return invoke
 
 
-def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[str]) -> None:
+def test_every_sample_event_does_what_it_is_for(
+    invoke: Invoke, invoked: list[str], channel: BlockingChannel
+) -> None:
     assert invoke("migrate").keys() == {"Revision"}
     assert body_of(invoke("health"))["status"] == "ok"
     assert "paths" in body_of(invoke("docs"))
@@ -91,6 +94,9 @@ def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[st
     assert begun["fields"]["key"].endswith(begun["upload_id"])
     # Everything was published at once, and everything is younger than a day.
     assert invoke("relay") == {"published": 0, "repeated": 0}
+    channel.queue_declare("a-queue-of-another-service", exclusive=True)
+    # Three requests, and the one outcome that there is.
+    assert invoke("replay")["sent"] == 4
     swept = invoke("janitor")
     assert (swept["finished"], swept["objects_without_row"]) == (True, 0)
     assert invoke("rerender")["finished"] is True

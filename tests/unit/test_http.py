@@ -25,6 +25,7 @@ from image_api import errors, settings, wiring
 from image_api.core.tokens import TokenSigner
 from image_api.web import http, problems
 from tests.application import ENVIRONMENT, Handler, LambdaContext
+from tests.logged import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 
 CONTEXT: Any = LambdaContext()
@@ -464,16 +465,50 @@ def test_no_origin_may_send_credentials(private: Handler, echo: Handler) -> None
 
 
 @pytest.mark.parametrize("sent", ["request-1", "a.b_c:d=e-F", "x" * 128])
-def test_a_correlation_id_of_the_client_is_kept(echo: Handler, sent: str) -> None:
+def test_a_correlation_id_of_the_client_stands_beside_ours(echo: Handler, sent: str) -> None:
     event = proxy_event("POST", "/thing", headers={"x-correlation-id": sent})
-    assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == sent
+    ours = event["requestContext"]["requestId"]
+    with log_lines() as lines:
+        assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == ours
+    (line,) = lines
+    assert (line["correlation_id"], line["client_correlation_id"]) == (ours, sent)
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a\r\nSet-Cookie: b", "ä", "x" * 129, "<script>"])
-def test_a_strange_correlation_id_is_replaced_by_the_requests(echo: Handler, sent: str) -> None:
+def test_a_strange_correlation_id_is_written_nowhere(echo: Handler, sent: str) -> None:
     event = proxy_event("POST", "/thing", headers={"X-Correlation-Id": sent})
     expected = event["requestContext"]["requestId"]
-    assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == expected
+    with log_lines() as lines:
+        assert header_of(echo(event, CONTEXT), "X-Correlation-Id") == expected
+    (line,) = lines
+    assert "client_correlation_id" not in line
+
+
+def test_each_request_is_one_line(private: Handler) -> None:
+    with log_lines() as lines:
+        answered = get(private, token=SIGNER.issue(7), headers={"X-Correlation-Id": "mine"})
+        get(private)
+    first, second = lines
+    assert (first["message"], first["level"]) == ("request answered", "INFO")
+    assert (first["method"], first["route"]) == ("GET", "/thing")
+    assert first["status"] == answered["statusCode"]
+    assert (first["user_id"], first["function_name"]) == (7, CONTEXT.function_name)
+    assert first["duration_ms"] >= 0
+    assert second["status"] == 401
+    # Nothing of the request before.
+    assert not {"user_id", "client_correlation_id"} & set(second)
+    assert second["correlation_id"] != first["correlation_id"]
+    assert second["trace_id"] != first["trace_id"]
+
+
+def test_what_escapes_is_one_line_as_well_with_its_traceback() -> None:
+    with log_lines() as lines, pytest.raises(ZeroDivisionError):
+        get(raising(ZeroDivisionError("division by zero")))
+    (line,) = lines
+    assert (line["message"], line["level"], line["route"]) == ("request failed", "ERROR", "/thing")
+    assert line["correlation_id"]
+    assert line["exception_name"] == "ZeroDivisionError"
+    assert "division by zero" in line["exception"]
 
 
 def test_every_answer_carries_a_correlation_id(private: Handler, echo: Handler) -> None:
@@ -542,7 +577,7 @@ def test_a_log_line_of_an_outage_names_the_cause_and_not_its_text(
     error = errors.ServiceUnavailable("The database did not answer; try again")
     error.__cause__ = OSError("password=hunter2")
     get(raising(error))
-    (record,) = caplog.records
+    record, _ = caplog.records
     assert record.__dict__["cause"] == "OSError"
     assert "hunter2" not in str(record.__dict__)
 

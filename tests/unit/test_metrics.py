@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from image_api.core import metrics
+from image_api.core import events, metrics
+from image_api.core.events import Event
 from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 
@@ -64,3 +66,53 @@ def test_a_broker_that_is_away_leaves_the_age_to_be_measured(
     metrics.measure(Totals(), Queues(None))
     # No zeros: an alarm would take them for good news.
     assert metrics_of(written(capsys)) == {"OldestWorkAge": ("Seconds", [12.5])}
+
+
+def event(event_type: str, age_seconds: int) -> Event:
+    accepted_at = (datetime.now(UTC) - timedelta(seconds=age_seconds)).isoformat()
+    return Event(events.new_id(), event_type, 1, 1, {}, "request-1", accepted_at)
+
+
+def all_written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [record for record in records if "_aws" in record]
+
+
+def test_outcomes_are_counted_by_reason_and_the_time_to_ready_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = metrics.OutcomeMetrics()
+    for age_seconds in (3, 60):
+        outcomes.count(event(events.UPLOAD_REQUESTED, age_seconds), "applied", None)
+    outcomes.count(event(events.UPDATE_REQUESTED, 1000), "applied", None)
+    for failures in (6, 7):
+        reason = f"It failed {failures} times; at last: Größe"
+        outcomes.count(event(events.UPLOAD_REQUESTED, 9), "dead", reason)
+    outcomes.write()
+    records = all_written(capsys)
+    (to_ready,) = (record["TimeToReady"] for record in records if "TimeToReady" in record)
+    assert [round(seconds) for seconds in to_ready] == [3, 60]
+    counted = {
+        (record["outcome"], record.get("reason")): record["Outcomes"]
+        for record in records
+        if "Outcomes" in record
+    }
+    assert counted == {
+        ("applied", None): [3],
+        ("dead", None): [2],
+        ("dead", "It failed N times; at last: Gr??e"): [2],
+    }
+    outcomes.write()
+    assert all_written(capsys) == []
+
+
+def test_more_values_than_a_record_holds_are_all_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outcomes = metrics.OutcomeMetrics()
+    for _ in range(250):
+        outcomes.count(event(events.UPLOAD_REQUESTED, 1), "applied", None)
+    outcomes.write()
+    values = [record.get("TimeToReady", []) for record in all_written(capsys)]
+    assert sum(len(each) for each in values) == 250
+    assert max(len(each) for each in values) <= 100

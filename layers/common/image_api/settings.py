@@ -56,9 +56,10 @@ class RendererSettings:
 
 @dataclass(frozen=True, slots=True)
 class JanitorSettings:
-    """With `dry_run` it counts and changes nothing."""
+    """With `dry_run` it counts and changes nothing, as where over `max_percent` disagree."""
 
     min_age_seconds: int
+    max_percent: int
     dry_run: bool
 
 
@@ -205,6 +206,7 @@ def account_limits() -> AccountLimits:
 def janitor() -> JanitorSettings:
     return JanitorSettings(
         min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
+        max_percent=_number("JANITOR_MAX_PERCENT", 10, 0),
         dry_run=(_optional("JANITOR_DRY_RUN") or "false").lower() in ("1", "true", "yes"),
     )
 

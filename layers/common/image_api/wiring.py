@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from image_api.core.tokens import TokenSigner
     from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.database import Database
+    from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
@@ -88,6 +89,13 @@ def rerender_records() -> PostgresRerenderRecords:
     from image_api.postgres.rerendering import PostgresRerenderRecords
 
     return PostgresRerenderRecords(database())
+
+
+@cache
+def history() -> PostgresHistory:
+    from image_api.postgres.history import PostgresHistory
+
+    return PostgresHistory(database())
 
 
 @cache

@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from image_api.core import metrics
 from image_api.errors import TooManyAttempts, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
@@ -148,9 +149,11 @@ def sign_in(
     name_key, network = _username_key(credentials.username), network_of(address)
     attempt = records.begin_sign_in(name_key, network)
     if attempt.retry_after_seconds > 0:
+        metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
     verified = _verify(attempt.password_hash or _hash_of_nobody(), credentials.password)
     if not verified or attempt.user_id is None or attempt.password_hash is None:
+        metrics.sign_in_failed()
         raise WrongCredentials
     outdated = _hasher.check_needs_rehash(attempt.password_hash)
     records.sign_in_succeeded(

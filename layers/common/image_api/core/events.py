@@ -11,6 +11,8 @@ SOURCE: Final = "/image-management-api"
 CONTENT_TYPE: Final = "application/cloudevents+json"
 EXCHANGE: Final = "image.events"
 REQUESTS_BINDING: Final = "image.*.requested"
+# The extension of CloudEvents for W3C Trace Context, and the header of a message.
+TRACEPARENT: Final = "traceparent"
 
 UPLOAD_REQUESTED: Final = "image.upload.requested"
 UPDATE_REQUESTED: Final = "image.update.requested"
@@ -39,6 +41,9 @@ class Event:
     data: dict[str, Any]
     correlation_id: str
     occurred_at: str
+    # Of the request, or empty: the trace, and what the client calls it.
+    traceparent: str = ""
+    client_correlation_id: str = ""
 
 
 def new_id() -> str:
@@ -46,6 +51,10 @@ def new_id() -> str:
 
 
 def encode(event: Event) -> bytes:
+    extensions = {
+        TRACEPARENT: event.traceparent,
+        "clientcorrelationid": event.client_correlation_id,
+    }
     return json.dumps(
         {
             "specversion": "1.0",
@@ -56,6 +65,7 @@ def encode(event: Event) -> bytes:
             "time": event.occurred_at,
             "datacontenttype": "application/json",
             "correlationid": event.correlation_id,
+            **{name: value for name, value in extensions.items() if value},
             "data": {"image_id": event.image_id, "sequence": event.sequence, **event.data},
         },
         separators=(",", ":"),
@@ -82,6 +92,8 @@ def decode(body: bytes) -> Event:
             data=data,
             correlation_id=_text(document.get("correlationid", "")),
             occurred_at=_text(document["time"]),
+            traceparent=_text(document.get(TRACEPARENT, "")),
+            client_correlation_id=_text(document.get("clientcorrelationid", "")),
         )
     except KeyError as error:
         raise MalformedEvent(f"The event lacks {error.args[0]}") from error

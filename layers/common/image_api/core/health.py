@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel
 
 from image_api.errors import ServiceUnavailable
+from image_api.observability import logger
 
 State = Literal["up", "down"]
 
@@ -17,33 +18,32 @@ class Part(Protocol):
 
 
 class Report(BaseModel):
-    """The state of each part; `detail` names those that are down."""
+    """The state of each part; `detail` names those that are down, and `reasons` says why."""
 
     status: Literal["ok", "unavailable"]
     detail: str | None = None
     code: Literal["service_unavailable"] | None = None
+    reasons: dict[str, str] | None = None
     database: State
     broker: State
     storage: State
 
 
 def examine(database: Part, broker: Part, storage: Part) -> Report:
-    states = {
-        name: _state_of(part)
-        for name, part in (("database", database), ("broker", broker), ("storage", storage))
-    }
-    down = [name for name, state in states.items() if state == "down"]
+    reasons: dict[str, str] = {}
+    states: dict[str, State] = {}
+    for name, part in (("database", database), ("broker", broker), ("storage", storage)):
+        try:
+            part.ping()
+            states[name] = "up"
+        except ServiceUnavailable as error:
+            states[name] = "down"
+            reasons[name] = error.detail
+            logger.warning("a part is down", part=name, reason=error.detail)
     return Report(
-        status="unavailable" if down else "ok",
-        detail=f"Down: {', '.join(down)}" if down else None,
-        code="service_unavailable" if down else None,
+        status="unavailable" if reasons else "ok",
+        detail=f"Down: {', '.join(reasons)}" if reasons else None,
+        code="service_unavailable" if reasons else None,
+        reasons=reasons or None,
         **states,
     )
-
-
-def _state_of(part: Part) -> State:
-    try:
-        part.ping()
-    except ServiceUnavailable:
-        return "down"
-    return "up"

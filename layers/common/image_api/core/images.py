@@ -216,6 +216,8 @@ class Caller:
 
     user_id: int
     correlation_id: str
+    traceparent: str = ""
+    client_correlation_id: str = ""
     idempotency_key: str | None = None
     # Of the request's keys; whatever is accepted answers them.
     claim_ids: tuple[str, ...] = ()

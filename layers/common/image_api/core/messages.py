@@ -19,6 +19,8 @@ WAITS_HEADER: Final = "x-waits"
 REASON_HEADER: Final = "x-reason"
 # How often somebody sent it back from among the dead letters.
 REDRIVEN_HEADER: Final = "x-redriven"
+# Sent again for a service that joined late.
+REPLAYED_HEADER: Final = "x-replayed"
 # What the broker adds when a delay ends. Lambda hands it over in a form of its own: sent back, it
 # would grow with every round until the message is too large for its queue.
 DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
@@ -105,7 +107,10 @@ def message_of(event: Event, headers: Mapping[str, Any] | None = None) -> Messag
         correlation_id=_text(event.correlation_id, _MAX_PROPERTY_BYTES),
         type=event.type,
         timestamp=int(time.time()),
-        headers=headers or {},
+        headers={
+            **({events.TRACEPARENT: event.traceparent} if event.traceparent else {}),
+            **(headers or {}),
+        },
     )
 
 

@@ -1,13 +1,16 @@
-"""How much accepted work waits, as metrics that alarms look at.
-
-Amazon MQ publishes no metrics by queue for RabbitMQ 4, and none of a message's age for any version.
-"""
+"""What the system does and what waits, as metrics that a dashboard shows and alarms look at."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from datetime import UTC, datetime
+from threading import Lock
 from typing import Protocol
 
-from image_api.core.changes import ChangeTotals
+from image_api.core import events
+from image_api.core.changes import ChangeTotals, Outcome
+from image_api.core.events import Event
 from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger, write_metrics
@@ -19,7 +22,10 @@ class Queues(Protocol):
 
 
 def measure(changes: ChangeTotals, queues: Queues) -> None:
-    """Writes OldestWorkAge, and if the broker answers QueueDepth and DeadLetters."""
+    """Writes OldestWorkAge, and if the broker answers QueueDepth and DeadLetters.
+
+    Amazon MQ publishes no metrics by queue for RabbitMQ 4, and no message's age for any version.
+    """
     age_seconds = changes.oldest_unsettled_age_seconds()
     counts: dict[str, int] = {}
     try:
@@ -29,3 +35,54 @@ def measure(changes: ChangeTotals, queues: Queues) -> None:
     else:
         counts = {"QueueDepth": found.waiting, "DeadLetters": found.dead}
     write_metrics({"OldestWorkAge": age_seconds}, counts)
+
+
+def upload_accepted(size_bytes: int) -> None:
+    write_metrics({}, {"Uploads": 1, "UploadedBytes": size_bytes})
+
+
+def sign_in_failed() -> None:
+    write_metrics({}, {"SignInFailures": 1})
+
+
+def sign_in_refused() -> None:
+    """Without looking at the password: there were too many failures before."""
+    write_metrics({}, {"SignInsRefused": 1})
+
+
+class OutcomeMetrics:
+    """What became of changes; several threads count, and one writes when their batch is done."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: Counter[tuple[Outcome, str | None]] = Counter()
+        self._seconds_to_ready: list[float] = []
+
+    def count(self, event: Event, outcome: Outcome, reason: str | None) -> None:
+        with self._lock:
+            self._counts[outcome, reason and _kind_of(reason)] += 1
+            if outcome == "applied" and event.type == events.UPLOAD_REQUESTED:
+                accepted_at = datetime.fromisoformat(event.occurred_at)
+                waited = (datetime.now(UTC) - accepted_at).total_seconds()
+                self._seconds_to_ready.append(max(0.0, waited))
+
+    def write(self) -> None:
+        """Outcomes by outcome, those with a reason by their reason as well, and TimeToReady."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            seconds, self._seconds_to_ready = self._seconds_to_ready, []
+        if seconds:
+            write_metrics({"TimeToReady": seconds}, {})
+        by_outcome: Counter[Outcome] = Counter()
+        for (outcome, reason), number in counts.items():
+            by_outcome[outcome] += number
+            if reason is not None:
+                write_metrics({}, {"Outcomes": number}, outcome=outcome, reason=reason)
+        for outcome, number in by_outcome.items():
+            write_metrics({}, {"Outcomes": number}, outcome=outcome)
+
+
+def _kind_of(reason: str) -> str:
+    """One for all that differ in a number, short and without what a dimension cannot hold."""
+    printable = reason.encode("ascii", "replace").decode()
+    return re.sub(r"[0-9]+", "N", printable)[:128]

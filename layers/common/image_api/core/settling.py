@@ -31,9 +31,11 @@ from image_api.core.messages import (
     ReceivedMessage,
     message_of,
 )
+from image_api.core.metrics import OutcomeMetrics
 from image_api.core.processing import NeverPossible, Processor
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.core.rendering import RendererBusy, RendererFailed
+from image_api.core.tracing import trace_id_of
 from image_api.errors import InvalidImage, MessageRefused, ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
 
@@ -90,6 +92,7 @@ class Consumer:
         self._publisher = publisher
         self._queue = queue
         self._last_user_id = 0
+        self._metrics = OutcomeMetrics()
         self._turn = Lock()
         # Attempts that ended here in order when that could not be written: they were no crashes.
         self._unwritten: Counter[str] = Counter()
@@ -116,6 +119,7 @@ class Consumer:
             self._reject(each.message, each.reason)
             batch.count("rejected")
         self._send_on(hints, batch)
+        self._metrics.write()
         return batch.counts
 
     def close(self) -> None:
@@ -237,6 +241,7 @@ class Consumer:
             outcome = self._give_up(work, reason)
         else:
             outcome, reason = self._attempt(work)
+        self._metrics.count(work.event, outcome, reason)
         write = logger.warning if outcome == "dead" else logger.info
         write(
             "attempt ended",
@@ -246,6 +251,8 @@ class Consumer:
             event_type=work.event.type,
             image_id=work.event.image_id,
             correlation_id=work.event.correlation_id,
+            client_correlation_id=work.event.client_correlation_id or None,
+            trace_id=trace_id_of(work.event.traceparent),
             attempt=work.failures + work.crashes + 1,
             duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
         )

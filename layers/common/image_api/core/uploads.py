@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from image_api.core import metrics
 from image_api.core.events import Event
 from image_api.core.idempotency import KeyRecords, fingerprint, once
 from image_api.core.images import (
@@ -258,6 +259,7 @@ def _accept(
         storage.delete([image.original_key])
         raise
     sink.publish(event)
+    metrics.upload_accepted(image.size_bytes)
     return event.image_id
 
 

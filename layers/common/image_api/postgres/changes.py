@@ -15,9 +15,10 @@ from image_api.postgres.database import RELAXED, Database
 # The last step of every statement that accepts something, so that both are there or neither: what
 # its step `changed` yields (user_id, image_id, sequence, data) becomes the change.
 INSERT_CHANGE = """
-    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id)
+    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
+                         traceparent, client_correlation_id)
     SELECT :event_id::uuid, c.user_id, c.image_id, c.sequence, :event_type::text, c.data,
-           :correlation_id::text
+           :correlation_id::text, :traceparent::text, :client_correlation_id::text
     FROM changed AS c
     RETURNING image_id, sequence, rfc3339(accepted_at) AS accepted_at
 """
@@ -34,7 +35,8 @@ WHERE image_id = :image_id AND sequence = :sequence AND outcome_id = :event_id::
 
 # What is younger is left to the request that wrote it: it is about to publish it itself.
 _UNPUBLISHED_REQUESTS = """
-SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
+SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at),
+       traceparent, client_correlation_id
 FROM changes
 WHERE published_at IS NULL
   AND accepted_at < now() - make_interval(secs => :grace_seconds::integer)
@@ -44,7 +46,7 @@ LIMIT :batch_size
 
 _UNPUBLISHED_OUTCOMES = """
 SELECT outcome_id::text, outcome_type, image_id, sequence, outcome_data, correlation_id,
-       rfc3339(settled_at)
+       rfc3339(settled_at), traceparent, client_correlation_id
 FROM changes
 WHERE outcome_id IS NOT NULL AND outcome_published_at IS NULL
   AND settled_at < now() - make_interval(secs => :grace_seconds::integer)
@@ -54,7 +56,8 @@ LIMIT :batch_size
 
 # Published long ago, due, and neither applied nor given up: its message may be lost.
 _OVERDUE = """
-SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at)
+SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at),
+       traceparent, client_correlation_id
 FROM changes
 WHERE settled_at IS NULL
   AND published_at < now() - make_interval(secs => :overdue_seconds::integer)
@@ -123,6 +126,7 @@ class PostgresEventSink:
                 "event left to the relay",
                 event_id=event.id,
                 event_type=event.type,
+                correlation_id=event.correlation_id,
                 reason=error.detail,
             )
 

@@ -408,6 +408,8 @@ class PostgresImageRecords(PostgresKeyRecords):
             event_type=event_type,
             data=json.dumps(data),
             correlation_id=caller.correlation_id,
+            traceparent=caller.traceparent,
+            client_correlation_id=caller.client_correlation_id,
             **parameters,
         )
         assert row is not None
@@ -420,7 +422,9 @@ class PostgresImageRecords(PostgresKeyRecords):
         if sequence is None:
             return None
         return Event(
-            event_id, event_type, image_id, sequence, data, caller.correlation_id, accepted_at
+            *(event_id, event_type, image_id, sequence, data),
+            *(caller.correlation_id, accepted_at),
+            *(caller.traceparent, caller.client_correlation_id),
         )
 
     def _upload_limits(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What the janitor reads and settles in Postgres."""
+"""What the janitor reads and settles in Postgres, and what it notes in `objects_without_row`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,31 @@ SET status = 'failed', error = 'A stored file of this image is missing; upload i
 WHERE id = :image_id AND status = 'ready' AND deleted_at IS NULL
 """
 
+_NOW = "SELECT now()::text"
+
+_NOTE = """
+WITH seen AS (
+    INSERT INTO objects_without_row AS o (key) SELECT unnest(:keys::text[])
+    ON CONFLICT (key) DO UPDATE SET last_seen_at = now()
+)
+DELETE FROM objects_without_row AS o
+WHERE o.key > :after AND o.key <= :until AND o.key <> ALL(:keys::text[])
+"""
+
+# Whether there is a row is asked again, one by one: a join would read all images.
+_NOTED = """
+SELECT o.key FROM objects_without_row AS o
+WHERE o.first_seen_at <= now() - make_interval(secs => :min_age_seconds::integer)
+  AND o.first_seen_at < :run_started_at::text::timestamptz
+  AND o.last_seen_at >= :run_started_at::text::timestamptz
+  AND (SELECT count(*) FROM images AS i WHERE i.original_key = o.key) = 0
+  AND (SELECT count(*) FROM renditions AS r WHERE r.object_key = o.key) = 0
+ORDER BY o.first_seen_at
+LIMIT :batch_size
+"""
+
+_FORGET_NOTED = "DELETE FROM objects_without_row WHERE key = ANY(:keys::text[])"
+
 
 class PostgresJanitorRecords:
     def __init__(self, database: Database) -> None:
@@ -35,6 +60,26 @@ class PostgresJanitorRecords:
             _EXPECTED_KEYS, after=after, until=until, min_age_seconds=min_age_seconds
         )
         return {row[0]: row[1] for row in rows}
+
+    def now(self) -> str:
+        row = self._database.row(_NOW)
+        assert row is not None
+        return str(row[0])
+
+    def note(self, after: str, until: str, without_row: list[str]) -> None:
+        self._database.rows(_NOTE, after=after, until=until, keys=without_row)
+
+    def noted(self, run_started_at: str, min_age_seconds: int, batch_size: int) -> list[str]:
+        rows = self._database.rows(
+            _NOTED,
+            run_started_at=run_started_at,
+            min_age_seconds=min_age_seconds,
+            batch_size=batch_size,
+        )
+        return [row[0] for row in rows]
+
+    def forget_noted(self, keys: list[str]) -> None:
+        self._database.rows(_FORGET_NOTED, keys=keys)
 
     def fail_for_missing_file(self, image_id: int) -> None:
         self._database.rows(_FAIL, image_id=image_id)

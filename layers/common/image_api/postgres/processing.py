@@ -28,7 +28,7 @@ from image_api.postgres.database import RELAXED, Database, Row
 
 _LOOK_UP = """
 SELECT c.change_id::text, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
-       rfc3339(c.accepted_at), c.settled_at IS NOT NULL,
+       rfc3339(c.accepted_at), c.traceparent, c.client_correlation_id, c.settled_at IS NOT NULL,
        extract(epoch FROM c.due_at - now())::float8
 FROM changes AS c WHERE c.change_id = ANY(:event_ids::text[]::uuid[])
 """
@@ -135,11 +135,13 @@ picked AS (
     FROM picked AS p, {RELAXED}
     WHERE c.id = p.id
     RETURNING c.change_id, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
-              c.accepted_at, c.user_id, c.failures, c.attempts - 1 - c.failures AS crashes,
+              c.accepted_at, c.traceparent, c.client_correlation_id, c.user_id, c.failures,
+              c.attempts - 1 - c.failures AS crashes,
               c.renderer_failures, c.rendering_folder, c.rendering_until
 )
 SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_id,
-       rfc3339(b.accepted_at), b.user_id, b.failures, b.crashes, b.renderer_failures,
+       rfc3339(b.accepted_at), b.traceparent, b.client_correlation_id, b.user_id, b.failures,
+       b.crashes, b.renderer_failures,
        b.rendering_folder, extract(epoch FROM b.rendering_until - now())::float8,
        (SELECT extract(epoch FROM max(o.rendering_until) - now())::float8 FROM changes AS o
         WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
@@ -175,7 +177,8 @@ WHERE change_id = :change_id::uuid AND outcome IS NULL
 
 # What it returns is the outcome's event.
 _OUTCOME = """c.outcome_id::text, c.outcome_type, c.image_id, c.sequence, c.outcome_data,
-              c.correlation_id, rfc3339(c.settled_at)"""
+              c.correlation_id, rfc3339(c.settled_at), c.traceparent,
+              c.client_correlation_id"""
 
 
 def _settle(outcome: str, data: str, source: str) -> str:
@@ -443,14 +446,14 @@ class PostgresChangeLog:
 
     def _logged(self, event_ids: list[str]) -> dict[str, LoggedChange]:
         rows = self._database.rows(_LOOK_UP, event_ids=event_ids)
-        return {row[0]: LoggedChange(Event(*row[:7]), row[7], row[8]) for row in rows}
+        return {row[0]: LoggedChange(Event(*row[:9]), row[9], row[10]) for row in rows}
 
 
 def _work(row: Row) -> Work:
-    user_id, failures, crashes, renderer_failures, folder, seconds_left = row[7:13]
-    busy_seconds, is_replaced = row[13:15]
+    user_id, failures, crashes, renderer_failures, folder, seconds_left = row[9:15]
+    busy_seconds, is_replaced = row[15:17]
     return Work(
-        event=Event(*row[:7]),
+        event=Event(*row[:9]),
         user_id=user_id,
         failures=failures,
         crashes=crashes,
@@ -458,7 +461,7 @@ def _work(row: Row) -> Work:
         is_replaced=is_replaced,
         left=None if folder is None else LeftRendering(folder, seconds_left),
         busy_seconds=max(0.0, busy_seconds or 0.0),
-        image=_state(row[15:]) if row[15] is not None else None,
+        image=_state(row[17:]) if row[17] is not None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +22,16 @@ from pika.exceptions import (
 
 from image_api.core import events
 from image_api.core.events import Event
-from image_api.core.messages import APP_ID, Message, MessageCounts, message_of
+from image_api.core.messages import (
+    APP_ID,
+    REPLAYED_HEADER,
+    Message,
+    MessageCounts,
+    message_of,
+)
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import MessageRefused, ServiceUnavailable
+from image_api.observability import logger
 from image_api.rabbitmq.batch_publisher import BatchPublisher, Outgoing
 from image_api.settings import BrokerSettings
 
@@ -32,6 +40,7 @@ _CONFIRM_TIMEOUT_SECONDS = 4.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 60
 _NOT_FOUND = 404
+_OTHERWISE_DECLARED = 406
 _FIRST_VERSION_WITH_A_LIMIT = 4
 # After a failed connection, or a confirm that never came, the next attempts fail at once for a
 # while, so that a broker that is away costs one request its wait and not every one.
@@ -40,6 +49,10 @@ _SOON_SECONDS = 30
 
 # pika's connector has a family of its own: a handshake that nobody answers ends in one of these.
 _FAILURES = (AMQPError, AMQPConnectorException, OSError)
+
+
+# It writes tracebacks for each connection that has died; here one line says that it was replaced.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class NoConfirm(AMQPConnectionError):  # type: ignore[misc]
@@ -83,8 +96,6 @@ class Broker:
 
         Raises ServiceUnavailable when there is no connection or no exchange.
         """
-        if not batch:
-            return []
         outgoing = [
             Outgoing(
                 events.EXCHANGE,
@@ -97,15 +108,31 @@ class Broker:
             for event in batch
             for message in (message_of(event),)
         ]
+        return self._publish_batch(batch, outgoing, seconds)
+
+    def _publish_batch(
+        self, batch: Sequence[Event], outgoing: Sequence[Outgoing], seconds: float
+    ) -> list[Event]:
+        if not batch:
+            return []
         self._refuse_while_paused()
         publisher = BatchPublisher(self._parameters(), outgoing)
         try:
             confirmed = publisher.run(seconds)
         except _FAILURES as error:
-            raise self._unavailable() from error
+            raise self._unavailable(error) from error
         if publisher.is_blocked:
             self._pause()
         return [batch[position] for position in confirmed]
+
+    def publish_to_queue(self, queue: str, batch: Sequence[Event], seconds: float) -> list[Event]:
+        """As `publish_events`, past the exchange, to one queue that must be there."""
+        outgoing = [
+            Outgoing("", queue, message.body, _properties(message), mandatory=True)
+            for event in batch
+            for message in (message_of(event, {REPLAYED_HEADER: 1}),)
+        ]
+        return self._publish_batch(batch, outgoing, seconds)
 
     def ping(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer, takes nothing, or has no work
@@ -141,7 +168,9 @@ class Broker:
                 self._declare_dead_queue(dead_queue(queue))
             except _FAILURES as error:
                 self._drop()
-                raise self._unavailable() from error
+                raise self._unavailable(error, named=True) from error
+            except ServiceUnavailable as error:
+                raise ServiceUnavailable(f"{self._address}: {error.detail}") from error
 
     def message_counts(self) -> MessageCounts:
         """What lies in the queues, ready to be delivered. Raises ServiceUnavailable."""
@@ -179,11 +208,12 @@ class Broker:
                     act()
                 except (UnroutableError, NackError, NoConfirm):
                     raise
-                except _FAILURES:
+                except _FAILURES as error:
                     self._drop()
-                    if not was_connected:
+                    if not was_connected or isinstance(error, ChannelClosedByBroker):
                         raise
                     act()
+                    logger.info("broker connection replaced", reason=type(error).__name__)
             except (UnroutableError, NackError) as error:
                 raise MessageRefused("The broker did not take the message; try again") from error
             except _FAILURES as error:
@@ -191,10 +221,13 @@ class Broker:
                 if isinstance(error, NoConfirm):
                     # Another connection would wait as long.
                     self._pause()
-                raise self._unavailable() from error
+                raise self._unavailable(error) from error
 
     def _look(self, channel: BlockingChannel) -> None:
-        channel.queue_declare(self._settings.queue, passive=True)
+        queue = self._settings.queue
+        channel.queue_declare(queue, passive=True)
+        # It is there: now whether it is as it should be.
+        channel.queue_declare(queue, durable=True, arguments=_quorum(_then_to(dead_queue(queue))))
         # To nobody, and twice: a broker whose alarm is on takes one message to say so.
         for _ in range(2):
             channel.basic_publish("", "", b"")
@@ -202,9 +235,7 @@ class Broker:
 
     def _declare_queue(self, name: str, arguments: Mapping[str, Any]) -> None:
         self._ask_in_time(
-            lambda channel: channel.queue_declare(
-                name, durable=True, arguments={"x-queue-type": "quorum", **arguments}
-            )
+            lambda channel: channel.queue_declare(name, durable=True, arguments=_quorum(arguments))
         )
 
     def _declare_dead_queue(self, name: str) -> None:
@@ -277,10 +308,18 @@ class Broker:
             self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
-        except _FAILURES:
+        except _FAILURES as error:
+            self._drop()
             self._pause()
-            raise
+            reason = type(error).__name__
+            logger.warning("the broker cannot be reached", address=self._address, reason=reason)
+            raise ServiceUnavailable(f"The broker cannot be reached ({reason})") from error
         return self._channel
+
+    @property
+    def _address(self) -> str:
+        parameters = self._parameters()
+        return f"{parameters.host}:{parameters.port}"
 
     def _pause(self) -> None:
         self._retry_at_seconds = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
@@ -305,9 +344,22 @@ class Broker:
             with suppress(*_FAILURES), _deadline(connection, _CLOSE_TIMEOUT_SECONDS):
                 connection.close()
 
-    @staticmethod
-    def _unavailable() -> ServiceUnavailable:
-        return ServiceUnavailable("The broker did not take the message; try again")
+    def _unavailable(self, error: Exception, *, named: bool = False) -> ServiceUnavailable:
+        """In words, without the broker's address unless `named`: the health check is public."""
+        if not isinstance(error, ChannelClosedByBroker):
+            detail = "The broker did not take the message; try again"
+        elif error.reply_code == _OTHERWISE_DECLARED:
+            detail = (
+                f"The broker has a queue or an exchange with other arguments: {error.reply_text}. "
+                "Delete it, or set RABBITMQ_QUEUE to another name"
+            )
+        else:
+            detail = f"The broker lacks something, or refuses it: {error.reply_text}"
+        return ServiceUnavailable(f"{self._address}: {detail}" if named else detail)
+
+
+def _quorum(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"x-queue-type": "quorum", **arguments}
 
 
 def _properties(message: Message) -> pika.BasicProperties:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from base64 import b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -23,6 +24,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
+from image_api.core.tracing import trace_id_of, traceparent_of
 from image_api.observability import logger
 from image_api.web import problems
 
@@ -42,6 +44,7 @@ MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
+_FIRST_SERVER_ERROR = 500
 _PARAMETER = re.compile(r"<(\w+)>")
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -138,28 +141,63 @@ def lambda_handler(app: Resolver) -> Handler:
     """
 
     def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        started_at = time.perf_counter()
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-        correlation_id = _correlation_id(event, headers)
-        logger.set_correlation_id(correlation_id)
-        app.context["correlation_id"] = correlation_id
-        method, allowed = event.get("httpMethod"), app.methods_of(event.get("resource") or "")
-        if allowed and method not in allowed:
-            refusal = problems.of_wrong_method(method, allowed)
-            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
+        origin = _origin(event, headers)
+        app.context.clear()
+        app.context.update(origin)
+        # Nothing of the request before stays.
+        logger.append_keys(
+            function_name=context.function_name,
+            correlation_id=origin["correlation_id"],
+            client_correlation_id=origin["client_correlation_id"] or None,
+            trace_id=trace_id_of(origin["traceparent"]),
+            user_id=None,
+        )
+        method, route = event.get("httpMethod"), event.get("resource")
         try:
-            if app.tokens is not None:
-                app.context["user_id"] = app.tokens.verify(headers.get("authorization"))
-            app.check_size(_body_size_bytes(event))
-            _read_text(event, headers.get("content-type", "").lower())
-        except (errors.Unauthenticated, errors.FileTooLarge) as error:
-            refusal = problems.of_error(error)
-            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
-        except RequestValidationError as error:
-            refusal = problems.of_invalid_request(error)
-            return _with_common_headers(_refusal(app, event, refusal), correlation_id)
-        return _with_common_headers(app.resolve(event, context), correlation_id)
+            response = _answer(app, event, context, headers)
+        except Exception:
+            logger.exception(
+                "request failed", method=method, route=route, duration_ms=_since(started_at)
+            )
+            raise
+        status = response["statusCode"]
+        write = logger.info if status < _FIRST_SERVER_ERROR else logger.warning
+        write(
+            "request answered",
+            method=method,
+            route=route,
+            status=status,
+            duration_ms=_since(started_at),
+        )
+        return _with_common_headers(response, origin["correlation_id"])
 
     return handle
+
+
+def _answer(
+    app: Resolver, event: dict[str, Any], context: LambdaContext, headers: dict[str, str]
+) -> dict[str, Any]:
+    method, allowed = event.get("httpMethod"), app.methods_of(event.get("resource") or "")
+    if allowed and method not in allowed:
+        return _refusal(app, event, problems.of_wrong_method(method, allowed))
+    try:
+        if app.tokens is not None:
+            app.context["user_id"] = user_id = app.tokens.verify(headers.get("authorization"))
+            logger.append_keys(user_id=user_id)
+        app.check_size(_body_size_bytes(event))
+        _read_text(event, headers.get("content-type", "").lower())
+    except (errors.Unauthenticated, errors.FileTooLarge) as error:
+        return _refusal(app, event, problems.of_error(error))
+    except RequestValidationError as error:
+        return _refusal(app, event, problems.of_invalid_request(error))
+    return app.resolve(event, context)
+
+
+def _since(started_at: float) -> float:
+    """Milliseconds."""
+    return round((time.perf_counter() - started_at) * 1000, 1)
 
 
 IdempotencyKey = Annotated[
@@ -178,7 +216,14 @@ def caller(app: Resolver, idempotency_key: str | None = None) -> Caller:
     # Imported here: whoever has no signed-in users has no images either.
     from image_api.core.images import Caller
 
-    return Caller(int(app.context["user_id"]), str(app.context["correlation_id"]), idempotency_key)
+    context = app.context
+    return Caller(
+        user_id=int(context["user_id"]),
+        correlation_id=context["correlation_id"],
+        traceparent=context["traceparent"],
+        client_correlation_id=context["client_correlation_id"],
+        idempotency_key=idempotency_key,
+    )
 
 
 def client_address(app: Resolver) -> str:
@@ -212,11 +257,16 @@ def base_url(app: Resolver) -> str:
     return f"{scheme}://{host}{stage}"
 
 
-def _correlation_id(event: dict[str, Any], headers: dict[str, str]) -> str:
+def _origin(event: dict[str, Any], headers: dict[str, str]) -> dict[str, str]:
+    """What ties to the request all that comes of it. What the client calls it stands beside our
+    own name and never in its place, since two clients may send the same.
+    """
     sent = headers.get("x-correlation-id", "")
-    if _CORRELATION_ID.fullmatch(sent):
-        return sent
-    return str((event.get("requestContext") or {}).get("requestId") or "")
+    return {
+        "correlation_id": str((event.get("requestContext") or {}).get("requestId") or ""),
+        "client_correlation_id": sent if _CORRELATION_ID.fullmatch(sent) else "",
+        "traceparent": traceparent_of(headers.get("traceparent"), headers.get("x-amzn-trace-id")),
+    }
 
 
 def _body_size_bytes(event: dict[str, Any]) -> int:
