@@ -151,6 +151,7 @@ EXTENSIONS = {
     "image/bmp": "bmp",
 }
 
+PALETTE = [0, 0, 0, 255, 128, 0, 0, 0, 255]
 FRAME_COLOURS = ((200, 30, 30), (30, 180, 40), (40, 50, 200), (210, 200, 40))
 DURATIONS_MS = (100, 250, 40, 600)
 
@@ -181,6 +182,21 @@ def animation(
     if content_type == "image/gif" and first.mode == "RGBA":
         settings.setdefault("disposal", 2)
     return MAKERS[content_type](first, **settings)
+
+
+def palette_animation(content_type: str, *, clear: bool = False) -> bytes:
+    """Orange, then blue, of a palette that begins with black; `clear` towards the lower right."""
+    pictures = []
+    for colour in (1, 2):
+        picture = Image.new("P", (16, 16), colour)
+        picture.putpalette(PALETTE)
+        if clear:
+            picture.paste(0, (8, 8, 16, 16))
+        pictures.append(picture)
+    if content_type == "image/png":
+        return _palette_apng(pictures, clear=clear)
+    options = {"transparency": 0, "disposal": 2} if clear else {}
+    return animation(content_type, pictures, duration=[100, 200], **options)
 
 
 ANIMATED = ("image/gif", "image/webp", "image/png")
@@ -216,6 +232,28 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
 def with_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     """The chunk right after the header, which is 33 bytes long."""
     return data[:33] + png_chunk(kind, body) + data[33:]
+
+
+def _palette_apng(pictures: list[Image.Image], *, clear: bool) -> bytes:
+    """As optimisers write them; Pillow's own writer makes RGB of palettes that are transparent."""
+    width, height = pictures[0].size
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", bytes(PALETTE)),
+        *([(b"tRNS", b"\0")] if clear else []),
+        (b"acTL", struct.pack(">2I", len(pictures), 0)),
+    ]
+    for index, picture in enumerate(pictures):
+        rows = zlib.compress(
+            b"".join(b"\0" + picture.crop((0, y, width, y + 1)).tobytes() for y in range(height))
+        )
+        number = 2 * index
+        control = struct.pack(">5I2H2B", max(0, number - 1), width, height, 0, 0, 1, 10, 1, 0)
+        chunks.append((b"fcTL", control))
+        chunks.append((b"fdAT", number.to_bytes(4, "big") + rows) if index else (b"IDAT", rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        png_chunk(kind, body) for kind, body in [*chunks, (b"IEND", b"")]
+    )
 
 
 def png_bomb(width: int = 64_250, height: int = 64_250) -> bytes:
@@ -300,6 +338,21 @@ def display_p3_profile() -> bytes:
             numbers = (round(value * 65_536) for value in primaries[name])
             profile[start + 8 : start + 20] = struct.pack(">3i", *numbers)
     return bytes(profile)
+
+
+def with_profile_tag(profile: bytes, name: bytes, data: bytes) -> bytes:
+    """One tag more, at the end."""
+    count = int.from_bytes(profile[128:132], "big")
+    table, bodies = bytearray(profile[132 : 132 + 12 * count]), profile[132 + 12 * count :]
+    for entry in range(4, len(table), 12):
+        start = int.from_bytes(table[entry : entry + 4], "big") + 12
+        table[entry : entry + 4] = start.to_bytes(4, "big")
+    bodies += bytes(-len(bodies) % 4)
+    start = 132 + len(table) + 12 + len(bodies)
+    table += name + struct.pack(">2I", start, len(data) + 8)
+    bodies += b"data\0\0\0\0" + data
+    header = (132 + len(table) + len(bodies)).to_bytes(4, "big") + profile[4:128]
+    return header + (count + 1).to_bytes(4, "big") + bytes(table) + bodies
 
 
 def green_ink_profile() -> bytes:

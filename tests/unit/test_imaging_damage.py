@@ -6,6 +6,7 @@ import random
 import zlib
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels
 from image_api.imaging import identify
@@ -64,8 +65,9 @@ def test_flipped_bits_either_render_or_are_refused(name: str) -> None:
 def test_a_file_cut_off_anywhere_is_refused(name: str) -> None:
     data = VARIANTS[name]
     chance = random.Random(name)
-    # Without its last byte, all pixels of a still GIF are there.
-    longest = len(data) - (2 if name == "gif" else 1)
+    # Without its last byte, all pixels of a still GIF are there; without its end marker, all of a
+    # JPEG, of whose last blocks a few bytes may be missing unnoticed.
+    longest = len(data) - (2 if name == "gif" else 48 if "jpeg" in name else 1)
     for length in [longest, *(chance.randrange(longest) for _ in range(SEEDS))]:
         with pytest.raises(InvalidImage):
             render(data[:length])
@@ -73,6 +75,85 @@ def test_a_file_cut_off_anywhere_is_refused(name: str) -> None:
 
 def test_a_still_gif_that_lacks_only_its_last_byte_is_whole() -> None:
     assert render(samples.gif()[:-1])[0].data == samples.gif()[:-1]
+
+
+NOISE = Image.effect_noise((256, 256), 90).convert("RGB")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"streamtype": 0}],
+    ids=str,
+)
+def test_a_jpeg_that_is_cut_off_inside_its_scan_is_damaged_though_it_ends_properly(
+    mode: str, options: dict[str, int]
+) -> None:
+    whole = samples.jpeg(NOISE.convert(mode), **options)
+    scan = whole.rindex(b"\xff\xda")
+    assert len(render(whole)) == 3
+
+    # The last scan of a progressive one may end in blocks that need no bits.
+    for part in (0.1, 0.5) if "progressive" in options else (0.1, 0.5, 0.9, 0.99):
+        length = scan + int((len(whole) - scan) * part)
+        for end in (b"\xff\xd9", b"", bytes(40) + b"SEFH"):
+            with pytest.raises(DamagedImage, match=r"damaged|cut off"):
+                render(whole[:length] + end)
+
+
+def test_most_jpegs_that_were_overwritten_inside_their_scan_are_told_as_damaged() -> None:
+    """Where as many blocks come out by chance, no decoder can tell."""
+    whole = samples.jpeg(NOISE)
+    told = 0
+    for start in range(20_000, 40_000, 2_000):
+        try:
+            render(whole[:start] + b"\x55" * 600 + whole[start + 600 :])
+        except DamagedImage:
+            told += 1
+
+    assert told >= 6
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
+@pytest.mark.parametrize(
+    "instead",
+    [b"", b"\0\0\x01\x0aSEFH" + bytes(30) + b"SEFT", b"\xff", b"\xff\x02zz", b"\xff\xc0\xff\xff"],
+    ids=["nothing", "phone", "half", "unknown marker", "wrong marker"],
+)
+@pytest.mark.parametrize("size", [None, (48, 32)])
+def test_a_jpeg_without_its_end_marker_is_whole(
+    options: dict[str, int], instead: bytes, size: tuple[int, int] | None
+) -> None:
+    plain = samples.jpeg(samples.photo(67, 45), **options)
+    wanted = samples.opened(render(plain, size=size)[0].data)
+
+    for rendition in render(plain[:-2] + instead, size=size):
+        assert b"SEF" not in rendition.data
+        shown = samples.opened(rendition.data).convert("RGB")
+        assert max(ImageStat.Stat(ImageChops.difference(shown, wanted)).mean) < 6
+
+
+def test_a_jpeg_with_padding_or_a_few_bytes_before_its_end_is_whole() -> None:
+    plain = samples.jpeg()
+    for padding in (bytes(5_000), b"\x55" * 5_000, b"\xff" * 5_000, b"some more", b"\xff\0" * 600):
+        assert len(render(plain[:-2] + padding + plain[-2:])) == 3
+
+
+def test_a_jpeg_with_rows_below_the_picture_as_encoders_of_video_write_them_is_whole() -> None:
+    tall = samples.jpeg(NOISE.crop((0, 0, 256, 64)), subsampling=0)
+    at = tall.index(b"\xff\xc0") + 5
+    cropped = tall[:at] + (56).to_bytes(2, "big") + tall[at + 2 :]
+
+    assert render(cropped)[0].data == cropped
+
+
+def test_a_jpeg_whose_colours_are_missing_is_refused() -> None:
+    data = samples.jpeg()
+    scan = data.index(b"\xff\xda")
+    of_luma = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+
+    with pytest.raises(DamagedImage, match="scans are missing"):
+        identify(data[:scan] + of_luma + data[scan + 14 :])
 
 
 def test_pixels_missing_inside_a_png_are_found_though_it_ends_properly() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import pytest
 
 from image_api.imaging import Rendition
+from image_api.imaging.headers import formats
+from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.pixels.rendering import render
 from tests import samples
 
@@ -43,7 +46,7 @@ def test_no_rendition_says_where_or_with_what_it_was_taken(
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "image/webp", "image/avif"])
 def test_taking_metadata_out_leaves_every_pixel_and_the_profile(content_type: str) -> None:
     make = samples.MAKERS[content_type]
-    profile = samples.display_p3_profile()
+    profile = clean_profile(samples.display_p3_profile())
     original = make(exif=samples.exif(1), xmp=samples.XMP, icc_profile=profile)
 
     image = render(original)[0]
@@ -58,12 +61,11 @@ def test_taking_metadata_out_leaves_every_pixel_and_the_profile(content_type: st
     "original",
     [
         samples.jpeg(),
-        samples.jpeg(icc_profile=samples.srgb_profile()),
+        samples.jpeg(icc_profile=clean_profile(samples.srgb_profile())),
         samples.jpeg(progressive=True),
-        samples.jpeg(comment=b"only a comment"),
         samples.png(),
         samples.png(samples.photo().quantize(20), transparency=3),
-        samples.png(icc_profile=samples.srgb_profile(), dpi=(300, 300)),
+        samples.png(icc_profile=clean_profile(samples.srgb_profile()), dpi=(300, 300)),
         samples.gif(),
         samples.webp(),
         samples.webp(samples.translucent(), lossless=True),
@@ -75,10 +77,11 @@ def test_a_file_with_nothing_to_remove_is_served_byte_for_byte(original: bytes) 
     assert render(original)[0].data == original
 
 
-def test_a_jpegs_comment_goes_with_its_other_metadata() -> None:
-    image = render(samples.jpeg(comment=b"who is in it", exif=samples.exif()))[0]
+def test_a_jpegs_comment_goes_whatever_else_there_is() -> None:
+    for exif in (b"", samples.exif()):
+        image = render(samples.jpeg(comment=b"who is in it", exif=exif))[0]
 
-    assert b"who is in it" not in image.data
+        assert image.data == samples.jpeg()
 
 
 @pytest.mark.parametrize(
@@ -229,3 +232,63 @@ def test_an_ancillary_png_chunk_with_a_wrong_checksum_is_dropped() -> None:
 def test_the_profile_of_a_preview_is_applied_not_carried() -> None:
     for rendition in render(samples.jpeg(icc_profile=samples.display_p3_profile()))[1:]:
         assert "icc_profile" not in samples.opened(rendition.data).info
+
+
+@pytest.mark.parametrize("make", [samples.jpeg, samples.png, samples.webp])
+def test_a_profile_loses_what_tells_of_a_screen_and_keeps_its_colours(
+    make: Callable[..., bytes],
+) -> None:
+    telling = samples.with_profile_tag(samples.display_p3_profile(), b"mmod", b"secret serial")
+    original = make(icc_profile=telling)
+
+    image, preview, _ = render(original)
+
+    assert samples.opened(image.data).tobytes() == samples.opened(original).tobytes()
+    assert samples.opened(image.data).info["icc_profile"] == clean_profile(telling)
+    assert preview.data == render(image.data)[1].data
+
+
+def test_a_profile_in_many_pieces_is_put_together_and_cut_again() -> None:
+    large = samples.with_profile_tag(samples.display_p3_profile(), b"A2B0", bytes(200_000))
+    telling = samples.with_profile_tag(large, b"mmod", b"secret serial")
+
+    image = render(samples.jpeg(icc_profile=telling))[0]
+
+    assert samples.opened(image.data).info["icc_profile"] == clean_profile(telling)
+    assert b"secret serial" not in image.data
+
+
+def test_a_profile_of_which_pieces_are_missing_goes() -> None:
+    large = samples.with_profile_tag(samples.display_p3_profile(), b"A2B0", bytes(200_000))
+    original = samples.jpeg(icc_profile=large)
+    piece = original.index(b"ICC_PROFILE\0\2") - 4
+    length = int.from_bytes(original[piece + 2 : piece + 4], "big")
+
+    image = render(original[:piece] + original[piece + 2 + length :])[0]
+
+    assert image.data == samples.jpeg()
+
+
+def test_the_name_of_a_pngs_profile_goes() -> None:
+    profile = clean_profile(samples.display_p3_profile())
+    body = b"Anna's screen\0\0" + zlib.compress(profile)
+
+    image = render(samples.with_png_chunk(samples.png(), b"iCCP", body))[0]
+
+    assert b"Anna" not in image.data
+    assert samples.opened(image.data).info["icc_profile"] == profile
+
+
+def test_what_adobe_or_a_loop_or_a_control_has_no_room_for_goes() -> None:
+    plain = samples.jpeg(samples.photo().convert("CMYK"))
+    marker = plain.index(b"\xff\xee")
+    longer = samples.jpeg_segment(0xEE, plain[marker + 4 : marker + 16] + b"secret")
+    moving = samples.animation("image/gif")
+    loop = moving.index(b"NETSCAPE2.0") + 11
+    telling = moving[:loop] + b"\x09" + moving[loop + 1 : loop + 4] + b"secret" + moving[loop + 4 :]
+    control = moving.index(b"!\xf9\x04") + 7
+    with_control = moving[:control] + b"\x06secret" + moving[control:]
+
+    assert b"secret" not in formats.clean(plain[:marker] + longer + plain[marker + 16 :])
+    assert render(telling)[0].data == moving
+    assert render(with_control)[0].data == moving

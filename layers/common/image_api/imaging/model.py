@@ -20,7 +20,7 @@ MAX_RENDERED_ANIMATION_PIXELS = 100_000_000
 """The longest animation that is encoded anew: Pillow's writers hold every frame until the end."""
 
 MAX_PROFILE_BYTES = 4 << 20
-"""The largest colour profile in a PNG, inflated."""
+"""The largest colour profile that is read."""
 
 Fit = Literal["cover", "contain", "stretch"]
 Area = tuple[int, int, int, int]
@@ -69,8 +69,6 @@ class StoredPicture:
     frames: int = 1
     web_safe: bool = False
     """Browsers show the stored pixels as they should be seen."""
-    inks_are_inverted: bool = True
-    """Of a CMYK JPEG: Adobe's marker says so; without it they are not."""
 
     @property
     def upright_size(self) -> tuple[int, int]:

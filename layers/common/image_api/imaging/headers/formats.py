@@ -11,40 +11,57 @@ from image_api.imaging.model import Header, StoredPicture
 
 ACCEPTED = "JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or HEIC"
 
-# (where, what, its name): pictures all the same, so that the refusal can say which.
-_OTHER_IMAGES = (
-    (0, b"8BPS", "Photoshop document"),
-    (0, b"\0\0\1\0", "icon (ICO)"),
-    (0, b"\0\0\2\0", "cursor (CUR)"),
-    (0, b"icns", "icon (ICNS)"),
-    (0, b"\0\0\0\x0cjP  ", "JPEG 2000 image"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000 image"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL image"),
-    (0, b"\xff\x0a", "JPEG XL image"),
-    (0, b"II\xbc", "JPEG XR image"),
-    (0, b"qoif", "QOI image"),
-    (0, b"DDS ", "DDS texture"),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR image"),
-    (0, b"#?RADIANCE", "Radiance HDR image"),
-    (0, b"gimp xcf", "GIMP image"),
-    (0, b"\x8aMNG", "MNG animation"),
-    (0, b"\x8bJNG", "JNG image"),
-    (0, b"BPG\xfb", "BPG image"),
-    (0, b"FLIF", "FLIF image"),
-    (0, b"farbfeld", "farbfeld image"),
-    (0, b"AT&TFORM", "DjVu document"),
-    (0, b"\x01\xda", "SGI image"),
-    (0, b"\x59\xa6\x6a\x95", "Sun raster image"),
-    (0, b"\xd7\xcd\xc6\x9a", "Windows metafile"),
-    (0, b"IIRO", "camera raw file"),
-    (0, b"IIRS", "camera raw file"),
-    (0, b"IIU\0", "camera raw file"),
-    (0, b"FUJIFILMCCD-RAW", "camera raw file"),
-    (4, b"ftypcrx ", "camera raw file"),
-    (4, b"ftypavci", "HEIF image coded with H.264"),
-    (4, b"ftypj2ki", "HEIF image coded with JPEG 2000"),
-    *((0, b"P%d%c" % (kind, space), "PNM image") for kind in range(1, 8) for space in b" \n\r\t#"),
+_VIDEO = "an MP4 or QuickTime video"
+# (where, what, its name): what people take for pictures, so that the refusal can say which.
+_OTHER_FORMATS = (
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"\0\0\1\0", "an icon (ICO)"),
+    (0, b"\0\0\2\0", "a cursor (CUR)"),
+    (0, b"icns", "an icon (ICNS)"),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (0, b"\xff\x0a", "a JPEG XL image"),
+    (0, b"II\xbc", "a JPEG XR image"),
+    (0, b"qoif", "a QOI image"),
+    (0, b"DDS ", "a DDS texture"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (0, b"#?RADIANCE", "a Radiance HDR image"),
+    (0, b"gimp xcf", "a GIMP image"),
+    (0, b"\x8aMNG", "an MNG animation"),
+    (0, b"\x8bJNG", "a JNG image"),
+    (0, b"BPG\xfb", "a BPG image"),
+    (0, b"FLIF", "a FLIF image"),
+    (0, b"farbfeld", "a farbfeld image"),
+    (0, b"AT&TFORM", "a DjVu document"),
+    (0, b"\x01\xda", "an SGI image"),
+    (0, b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (0, b"IIRO", "a camera raw file"),
+    (0, b"IIRS", "a camera raw file"),
+    (0, b"IIU\0", "a camera raw file"),
+    (0, b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (4, b"ftypcrx ", "a camera raw file"),
+    (4, b"ftypavci", "a HEIF image coded with H.264"),
+    (4, b"ftypj2ki", "a HEIF image coded with JPEG 2000"),
+    (0, b"%PDF-", "a PDF document"),
+    (4, b"moov", _VIDEO),
+    (4, b"wide", _VIDEO),
+    (4, b"mdat", _VIDEO),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (8, b"AVI LIST", "an AVI video"),
+    *(
+        (0, b"P%d%c" % (kind, space), "a PNM image")
+        for kind in range(1, 8)
+        for space in b" \n\r\t#"
+    ),
 )
+
+
+_VIDEO_BRANDS = {
+    b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ",
+    b"3gp4", b"3gp5", b"3gp6", b"3g2a", b"dash",
+}  # fmt: skip
 
 
 class _Reader(Protocol):
@@ -109,9 +126,11 @@ def _brands(data: bytes) -> set[bytes]:
 
 
 def _refusal(data: bytes) -> UnsupportedFormat | NotAnImage | DamagedImage:
-    for position, magic, name in _OTHER_IMAGES:
+    for position, magic, name in _OTHER_FORMATS:
         if data.startswith(magic, position):
-            return UnsupportedFormat(f"The file is a {name}; only {ACCEPTED} is accepted")
+            return UnsupportedFormat(f"The file is {name}; only {ACCEPTED} is accepted")
+    if data[4:8] == b"ftyp" and _brands(data) & _VIDEO_BRANDS:
+        return UnsupportedFormat(f"The file is {_VIDEO}; only {ACCEPTED} is accepted")
     start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"<") and b"<svg" in start.lower():
         return UnsupportedFormat(f"The file is an SVG drawing; only {ACCEPTED} is accepted")

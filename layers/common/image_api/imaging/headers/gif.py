@@ -12,6 +12,10 @@ from image_api.imaging.model import GIF, StoredPicture, check_size
 _SCREEN, _PICTURE, _EXTENSION, _TRAILER = 0x47, 0x2C, 0x21, 0x3B
 _PLAIN_TEXT, _GRAPHIC_CONTROL, _APPLICATION = 0x01, 0xF9, 0xFF
 _LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+_LOOP_BYTES, _CONTROL_BYTES = 3, 4
+_MAX_BLOCKS = 50_000
+# Encoders fill them: 50 MB in sub-blocks of 255 bytes are 200,000.
+_MAX_SUB_BLOCKS = 2_000_000
 
 
 class _Block(NamedTuple):
@@ -57,12 +61,25 @@ def clean_parts(data: bytes) -> list[Part]:
         elif block.label == _PLAIN_TEXT:
             # Nothing draws these any more; the control before it goes with it.
             control = None
-        elif block.kind != _EXTENSION or _says_how_often(data, block):
+        elif _says_how_often(data, block):
+            _keep_extension(kept, block, before=14, values=_LOOP_BYTES)
+        elif block.kind != _EXTENSION:
             if control is not None and block.kind == _PICTURE:
-                kept.keep(control.start, control.end)
+                _keep_extension(kept, control, before=2, values=_CONTROL_BYTES)
                 control = None
             kept.keep(block.start, block.end)
     return kept.clean_parts()
+
+
+def _keep_extension(kept: KeptRanges, extension: _Block, *, before: int, values: int) -> None:
+    """With no more than its values in the sub-block that stands `before` bytes behind its start."""
+    start = extension.start + before
+    whole = start + 1 + values + 1
+    if extension.end == whole:
+        kept.keep(extension.start, extension.end)
+    elif extension.end > whole and kept.data[start] >= values:
+        kept.keep(extension.start, start)
+        kept.put(bytes((values,)) + kept.data[start + 1 : start + 1 + values] + b"\0")
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:
@@ -71,22 +88,28 @@ def _blocks(data: bytes) -> Iterator[_Block]:
     position = _after_colours(13, data[10])
     _check_reaches(data, position)
     yield _Block(_SCREEN, 0, position)
-    while position < len(data):
+    left = _MAX_SUB_BLOCKS
+    for _ in range(_MAX_BLOCKS):
+        if position >= len(data):
+            return
         start, kind = position, data[position]
         if kind == _EXTENSION:
             _check_reaches(data, start + 2)
-            position, sub_blocks = _after_sub_blocks(data, start + 2)
+            position, sub_blocks = _after_sub_blocks(data, start + 2, left)
+            left -= sub_blocks
             yield _Block(kind, start, position, data[start + 1], sub_blocks)
         elif kind == _PICTURE:
             _check_reaches(data, start + 10)
             code_size = _after_colours(start + 10, data[start + 9])
-            position, _ = _after_sub_blocks(data, code_size + 1)
+            position, sub_blocks = _after_sub_blocks(data, code_size + 1, left)
+            left -= sub_blocks
             yield _Block(kind, start, position)
         elif kind == _TRAILER:
             yield _Block(kind, start, start + 1)
             return
         else:
             raise DamagedImage("The GIF is damaged: it holds an unknown block")
+    raise DamagedImage("The GIF is damaged: it has too many blocks")
 
 
 def _check_reaches(data: bytes, end: int) -> None:
@@ -99,16 +122,17 @@ def _after_colours(start: int, flags: int) -> int:
     return start + (3 << ((flags & 7) + 1)) if flags & 0x80 else start
 
 
-def _after_sub_blocks(data: bytes, position: int) -> tuple[int, int]:
+def _after_sub_blocks(data: bytes, position: int, most: int) -> tuple[int, int]:
     """Behind the terminator; and how many sub-blocks there were."""
-    count = 0
     try:
-        while size := data[position]:
+        for count in range(most):
+            size = data[position]
+            if size == 0:
+                return position + 1, count
             position += size + 1
-            count += 1
     except IndexError as error:
         raise DamagedImage("The GIF is cut off: its last block is incomplete") from error
-    return position + 1, count
+    raise DamagedImage("The GIF is damaged: it has too many blocks")
 
 
 def _says_how_often(data: bytes, extension: _Block) -> bool:
@@ -116,7 +140,7 @@ def _says_how_often(data: bytes, extension: _Block) -> bool:
     return (
         extension.label == _APPLICATION
         and data[extension.start + 3 : extension.start + 14] in _LOOP
-        and extension.sub_blocks == 2
+        and extension.sub_blocks >= 2
     )
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from image_api.errors import DamagedImage
 from image_api.imaging.headers.exif import exif_orientation
+from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.headers.ranges import KeptRanges, Part
 from image_api.imaging.model import MAX_PROFILE_BYTES, PNG, StoredPicture, check_size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_CHUNKS = 500_000
+_MAX_CHUNKS = 100_000
 
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
@@ -25,6 +26,7 @@ _APPEARANCE = {
 }  # fmt: skip
 _BIT_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _WITH_PALETTE = 3
+_PROFILE_NAME = b"ICC Profile"
 
 
 class _Chunk(NamedTuple):
@@ -58,13 +60,13 @@ class _ImageHeader(NamedTuple):
 
 def header(data: bytes) -> StoredPicture:
     image_header = _image_header(data)
-    orientation = 1
+    orientation = 0
     declared_frames = frames = 0
     seen: set[bytes] = set()
     for chunk in _chunks(data):
         _check(chunk, seen)
         if chunk.kind == b"eXIf":
-            orientation = exif_orientation(chunk.body)
+            orientation = orientation or exif_orientation(chunk.body)
         elif chunk.kind == b"acTL" and b"IDAT" not in seen:
             declared_frames = _declared_frames(chunk)
         elif chunk.kind == b"fcTL":
@@ -79,9 +81,9 @@ def header(data: bytes) -> StoredPicture:
         PNG,
         image_header.width,
         image_header.height,
-        orientation,
+        orientation or 1,
         frames=max(declared_frames, 1),
-        web_safe=orientation == 1 and image_header.bit_depth <= 8,
+        web_safe=orientation <= 1 and image_header.bit_depth <= 8,
     )
 
 
@@ -90,9 +92,17 @@ def clean_parts(data: bytes) -> list[Part]:
     moves = any(_declared_frames(chunk) for chunk in before_pixels if chunk.kind == b"acTL")
     pixels = _PIXELS if moves else _CRITICAL
     kept = KeptRanges(data, [(0, len(SIGNATURE))])
+    seen: set[bytes] = set()
     for chunk in _chunks(data):
-        if chunk.kind in pixels or (chunk.kind in _APPEARANCE and _is_sound(chunk)):
+        if chunk.kind in pixels:
             kept.keep(chunk.start, chunk.end)
+        elif chunk.kind in _APPEARANCE and chunk.kind not in seen and chunk.is_intact:
+            # Each stands once; decoders take the first, or the last, or inflate all of them.
+            seen.add(chunk.kind)
+            if chunk.kind == b"iCCP":
+                kept.put(_clean_profile_chunk(chunk))
+            else:
+                kept.keep(chunk.start, chunk.end)
     return kept.clean_parts()
 
 
@@ -139,18 +149,23 @@ def _declared_frames(animation_control: _Chunk) -> int:
     return int.from_bytes(body[:4], "big") if len(body) == 8 else 0
 
 
-def _is_sound(chunk: _Chunk) -> bool:
-    """Whether a decoder can read the chunk: a broken colour profile counts as none."""
-    if not chunk.is_intact:
-        return False
-    if chunk.kind != b"iCCP":
-        return True
-    _, separator, compressed = bytes(chunk.body).partition(b"\0")
+def _clean_profile_chunk(chunk: _Chunk) -> bytes:
+    """The chunk with a clean profile, as it is where that is clean already; empty where it cannot
+    be read: a broken profile counts as none."""
+    name, separator, compressed = bytes(chunk.body).partition(b"\0")
     if not separator or compressed[:1] != b"\0":
-        return False
+        return b""
     inflater = zlib.decompressobj()
     try:
-        inflater.decompress(compressed[1:], MAX_PROFILE_BYTES)
+        profile = inflater.decompress(compressed[1:], MAX_PROFILE_BYTES)
     except zlib.error:
-        return False
-    return inflater.eof
+        return b""
+    cleaned = clean_profile(profile) if inflater.eof else b""
+    if not cleaned:
+        return b""
+    if cleaned == profile and name == _PROFILE_NAME and not inflater.unused_data:
+        return bytes(chunk.whole)
+    body = _PROFILE_NAME + b"\0\0" + zlib.compress(cleaned, 9)
+    kind_and_body = b"iCCP" + body
+    checksum = zlib.crc32(kind_and_body).to_bytes(4, "big")
+    return len(body).to_bytes(4, "big") + kind_and_body + checksum

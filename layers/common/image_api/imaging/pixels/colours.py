@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from io import BytesIO
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from PIL import Image, ImageChops
+from PIL import Image
 
 from image_api.errors import DamagedImage
-
-if TYPE_CHECKING:
-    from PIL import ImageCms
+from image_api.imaging.headers.icc import clean_profile, is_srgb
 
 
 def profile_of(image: Image.Image) -> bytes | None:
     profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile else None
+    return clean_profile(profile) or None if isinstance(profile, bytes) else None
 
 
-def to_eight_bits(image: Image.Image, *, inks_are_inverted: bool) -> Image.Image:
+def to_eight_bits(image: Image.Image) -> Image.Image:
     """The same colours as L, LA, RGB, RGBA or CMYK, with no transparency left outside them."""
     transparency = image.info.get("transparency")
     match image.mode:
@@ -41,9 +39,6 @@ def to_eight_bits(image: Image.Image, *, inks_are_inverted: bool) -> Image.Image
             image = _from_numbers(image)
         case mode if mode.startswith("I;16"):
             image = _from_sixteen_bits(image, transparency)
-        case "CMYK" if not inks_are_inverted:
-            # Pillow has inverted them all the same.
-            image = ImageChops.invert(image)
         case _:
             image.load()
     image.info = {}
@@ -102,19 +97,18 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 _PROFILE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-# XYZ, adapted to D50 as ICC profiles have them.
-_SRGB_PRIMARIES = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 
 
 def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    if image.mode == "RGB" and is_srgb(profile):
+        # Most are, and then there is no need to spend 25 ns on each pixel.
+        return image
     from PIL import ImageCms
 
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if source.profile.xcolor_space.strip() != _PROFILE_SPACES[image.mode]:
             return None
-        if _is_srgb(source):
-            return image
         converted = ImageCms.profileToProfile(
             image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
@@ -124,16 +118,3 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         # Writers would embed the profile that ImageCms leaves here.
         converted.info = {}
     return converted
-
-
-def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
-    """Most profiles are, and then there is no need to spend 25 ns on each pixel.
-
-    Neither the name alone nor the primaries alone would tell.
-    """
-    profile = source.profile
-    primaries = (profile.red_colorant, profile.green_colorant, profile.blue_colorant)
-    return (profile.profile_description or "").startswith("sRGB") and all(
-        primary is not None and math.dist(primary[0], srgb) < 0.005
-        for primary, srgb in zip(primaries, _SRGB_PRIMARIES, strict=True)
-    )

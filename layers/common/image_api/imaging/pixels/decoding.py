@@ -33,6 +33,7 @@ from image_api.imaging.model import (
     Format,
     check_size,
 )
+from image_api.imaging.pixels import jpeg_scans
 
 # `check_size` has refused more than we decode; Pillow's own bound is higher and only warns.
 Image.MAX_IMAGE_PIXELS = None
@@ -76,6 +77,15 @@ def open_image(image_format: Format, clean: bytes) -> Image.Image:
         # A decoder may see more in the file than its header said.
         check_size(*image.size, getattr(image, "n_frames", 1))
     return image
+
+
+def load(image: Image.Image, clean: bytes) -> None:
+    """Decodes the pixels of an image that `open_image` made of this file."""
+    with refuse_damage():
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            jpeg_scans.load(image, clean)
+        else:
+            image.load()
 
 
 def _open(image_format: Format, clean: bytes) -> Image.Image:

@@ -26,6 +26,8 @@ _WEBP_METHOD = 2
 LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: 65_535}
 """In pixels, as the formats' encoders bound it; PNG goes further than we do."""
 
+_TINY_PIXELS = 64
+
 _GIF_COLOURS = 255
 _GIF_TRANSPARENT = 255
 _GIF_SAMPLE = 128
@@ -90,6 +92,9 @@ def encode(
 
 def encode_small(image: Image.Image) -> bytes:
     """A preview or thumbnail: WebP by its fastest method, 20 % larger in a fifth of the time."""
+    if max(image.size) <= _TINY_PIXELS:
+        # Of an icon or of pixel art, halved chroma leaves mud.
+        return _save(image, WEBP, {"lossless": True, "method": 0})
     return _save(image, WEBP, {"quality": 80, "method": 0})
 
 

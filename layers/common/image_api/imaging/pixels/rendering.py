@@ -23,7 +23,7 @@ from image_api.imaging.model import (
 )
 from image_api.imaging.pixels import geometry
 from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
-from image_api.imaging.pixels.decoding import open_image, refuse_damage
+from image_api.imaging.pixels.decoding import load, open_image, refuse_damage
 from image_api.imaging.pixels.encoding import (
     LONGEST_SIDE,
     JpegTables,
@@ -109,11 +109,10 @@ def _render_still(
     if stored.format is JPEG and (untouched or size is not None):
         # Decodes at a half, a quarter or an eighth of the size, and still reads every byte.
         source.draft(None, _needed_size(stored, size, fit))
-    with refuse_damage():
-        source.load()
+    load(source, clean)
     if stored.crop:
         source = source.crop(stored.crop)
-    picture = to_eight_bits(source, inks_are_inverted=stored.inks_are_inverted)
+    picture = to_eight_bits(source)
     if untouched:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
     del clean
@@ -181,6 +180,10 @@ def _render_movie(
     canvas = stored.crop or (0, 0, stored.width, stored.height)
 
     def original_frame(index: int) -> Image.Image:
+        nonlocal source
+        if first + index < source.tell():
+            # A decoder that goes back has lost the palette, or what lay beneath a frame.
+            source = open_image(stored.format, clean)
         with refuse_damage():
             source.seek(first + index)
             source.load()
@@ -188,7 +191,7 @@ def _render_movie(
             frame = source.copy()
         if canvas != (0, 0, *frame.size):
             frame = frame.crop(canvas)
-        return to_eight_bits(frame, inks_are_inverted=stored.inks_are_inverted)
+        return to_eight_bits(frame)
 
     durations_ms: list[float] = []
     translucent = False
