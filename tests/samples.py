@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageCms, ImageOps, WebPImagePlugin
@@ -124,6 +124,17 @@ def tiff(image: Image.Image | None = None, **options: Any) -> bytes:
 
 def bmp(image: Image.Image | None = None, **options: Any) -> bytes:
     return saved(image or photo(), "BMP", **options)
+
+
+@functools.cache
+def rocket() -> bytes:
+    """The photo's file without its colour profile and its comment: nothing is left to remove."""
+    data = (PHOTOS / "rocket.jpg").read_bytes()
+    for marker in (b"\xff\xe2", b"\xff\xfe"):
+        start = data.index(marker)
+        length = int.from_bytes(data[start + 2 : start + 4], "big")
+        data = data[:start] + data[start + 2 + length :]
+    return data
 
 
 MAKERS: dict[str, Callable[..., bytes]] = {
@@ -295,6 +306,63 @@ def with_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
 
 def box(kind: bytes, body: bytes) -> bytes:
     return (len(body) + 8).to_bytes(4, "big") + kind + body
+
+
+TIFF_TAGS: dict[int, int | tuple[int, ...]] = {
+    256: 16, 257: 16, 258: (8, 8, 8), 259: 1, 262: 2, 277: 3, 278: 16, 284: 1,
+}  # fmt: skip
+
+
+def tiff_of_tags(
+    tags: dict[int, int | tuple[int, ...]], pixels: bytes, *, order: Literal["<", ">"] = "<"
+) -> bytes:
+    """One strip, or as many planes as there are samples; values are short, but for positions."""
+    planes = int(tags[277]) if tags.get(284) == 2 else 1  # type: ignore[arg-type]
+    size = len(pixels) // planes
+    pieces = tuple(8 + plane * size for plane in range(planes))
+    tags = {273: pieces, 279: (size,) * planes, **tags}
+    start = 8 + len(pixels) + len(pixels) % 2
+    table, bodies = struct.pack(order + "H", len(tags)), b""
+    behind = start + 2 + 12 * len(tags) + 4
+    for tag, value in sorted(tags.items()):
+        values = (value,) if isinstance(value, int) else value
+        kind = 4 if tag in (273, 279) or max(values) > 0xFFFF else 3
+        packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        table += struct.pack(order + "2HI", tag, kind, len(values))
+        if len(packed) <= 4:
+            table += packed.ljust(4, b"\0")
+        else:
+            table += struct.pack(order + "I", behind + len(bodies))
+            bodies += packed
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    head = magic + struct.pack(order + "I", start) + pixels + bytes(len(pixels) % 2)
+    return head + table + bytes(4) + bodies
+
+
+def bmp_of_bits(
+    pixels: list[int],
+    size: tuple[int, int],
+    bits: int,
+    masks: tuple[int, int, int, int],
+    *,
+    top_down: bool = False,
+) -> bytes:
+    """With the masks in a header that has room for transparency; the pixels are numbers."""
+    width, height = size
+    row_bytes = (width * bits + 31) // 32 * 4
+    rows = [
+        b"".join(
+            pixel.to_bytes(max(1, bits // 8), "little")
+            for pixel in pixels[y * width : (y + 1) * width]
+        ).ljust(row_bytes, b"\0")
+        for y in range(height)
+    ]
+    body = b"".join(rows if top_down else reversed(rows))
+    info = struct.pack(
+        "<3i2H6I4I", 56, width, -height if top_down else height, 1, bits, 3, len(body), 0, 0, 0, 0,
+        *masks,
+    )  # fmt: skip
+    return b"BM" + struct.pack("<I2HI", 14 + 56 + len(body), 0, 0, 14 + 56) + info + body
 
 
 def motion_photo() -> bytes:

@@ -10,7 +10,7 @@ import requests
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 
-ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+ROCKET = samples.rocket()
 UNKNOWN_ID = "0" * 32
 
 

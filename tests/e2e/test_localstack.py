@@ -47,7 +47,7 @@ def test_the_walk_of_the_readme_passes(cloud: RunningCloud) -> None:
 def test_a_photo_that_is_sent_to_the_storage_becomes_an_image_there(
     ada: ApiClient, localstack_url: str
 ) -> None:
-    data = (samples.PHOTOS / "rocket.jpg").read_bytes()
+    data = samples.rocket()
     offer = ada.request("POST", "/image/direct_upload").json()
     assert offer["url"].startswith(localstack_url)
     with ApiClient(offer["url"]) as stranger:

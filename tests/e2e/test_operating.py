@@ -17,7 +17,7 @@ from tests.e2e.running_cloud import RunningCloud
 from tests.processes import is_running
 from tests.waiting import eventually
 
-ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+ROCKET = samples.rocket()
 LINKS = {"url", "thumbnail_url"}
 
 HELLO = """

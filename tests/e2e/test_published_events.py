@@ -19,7 +19,7 @@ from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 
-ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+ROCKET = samples.rocket()
 
 
 @dataclass(frozen=True)

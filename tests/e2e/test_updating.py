@@ -13,7 +13,7 @@ from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing
 from tests.waiting import eventually
 
-ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+ROCKET = samples.rocket()
 
 
 def _picture(client: ApiClient, image: Image, link: str = "url") -> Pillow.Image:

@@ -13,7 +13,7 @@ from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.holding import Processing
 
-ROCKET = (samples.PHOTOS / "rocket.jpg").read_bytes()
+ROCKET = samples.rocket()
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=B"}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests import samples
 from tests.application import ROOT, Handler, LambdaContext, forget, load_function
 from tests.proxy_events import body_of, header_of
 
@@ -74,7 +75,7 @@ def test_every_sample_event_does_what_it_is_for(invoke: Invoke, invoked: list[st
     thumbnail = requests.get(image["thumbnail_url"])
     assert thumbnail.headers["Content-Type"] == "image/webp"
     served = requests.get(image["url"])
-    assert served.content == (ROOT / "tests" / "photos" / "rocket.jpg").read_bytes()
+    assert samples.opened(served.content).tobytes() == samples.opened(samples.rocket()).tobytes()
 
     listed = invoke("list", token)
     assert [item["id"] for item in body_of(listed)] == [1]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
+from PIL import TiffImagePlugin
 
 from image_api.errors import (
     DamagedImage,
@@ -18,6 +21,7 @@ from image_api.errors import (
     UnsupportedFormat,
 )
 from image_api.imaging import MAX_PIXELS, identify
+from image_api.imaging.headers import tiff
 from tests import samples
 
 
@@ -318,3 +322,135 @@ def test_identifying_imports_no_imaging_library() -> None:
     )
 
     assert imported.strip() == "[]"
+
+
+def webp_of_chunks(kind: bytes, count: int) -> bytes:
+    body = b"WEBP" + samples.webp()[12:] + samples.webp_chunk(kind, b"") * count
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+BEYOND_A_BUDGET = {
+    "comments of a GIF": lambda: samples.gif()[:-1] + b"!\xfe\0" * 60_000 + b";",
+    "pieces of a GIF": lambda: samples.gif()[:-1] + b"!\xfe" + b"\1x" * 2_000_001 + b"\0;",
+    "chunks of a PNG": lambda: (
+        samples.png()[:33] + samples.png_chunk(b"tEXt", b"") * 100_001 + samples.png()[33:]
+    ),
+    "chunks of a WebP": lambda: webp_of_chunks(b"junk", 60_000),
+    "planes of transparency": lambda: webp_of_chunks(b"ALPH", 2),
+    "pictures in a WebP": lambda: webp_of_chunks(b"VP8 ", 1),
+    "markers of a JPEG": lambda: samples.jpeg()[:-2] + b"\xff\0" * 2_100_000 + b"\xff\xd9",
+    "segments of a JPEG": lambda: (
+        samples.jpeg()[:2] + samples.jpeg_segment(0xE5, b"") * 66_000 + samples.jpeg()[2:]
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BEYOND_A_BUDGET)
+def test_more_parts_than_any_file_needs_are_refused(what: str) -> None:
+    with pytest.raises(DamagedImage, match=r"too many|more than one"):
+        identify(BEYOND_A_BUDGET[what]())
+
+
+# --- kinds of TIFF and BMP that decoders lack ---------------------------------------------------
+
+
+def test_the_kinds_of_tiff_that_are_accepted_are_those_that_the_decoder_knows() -> None:
+    orders = {b"II": "<", b"MM": ">"}
+    known = {
+        (orders[order], photometric, formats[0], *others)
+        for order, photometric, formats, *others in TiffImagePlugin.OPEN_INFO
+    }
+
+    assert known == tiff.KINDS
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({259: 50001}, "compression"),
+        ({259: 34712}, "compression"),
+        ({262: 32845}, "LogLuv"),
+        ({258: (32, 32, 32)}, "RGB, 32/32/32 bits"),
+        ({339: (3, 3, 3), 258: (32, 32, 32)}, "floating point"),
+        ({339: (1, 1, 2)}, "RGB"),
+        ({258: (16, 16, 16), 284: 2}, "in planes"),
+        ({266: 2, 284: 2}, "in planes"),
+        ({277: 4, 258: (8, 8, 8, 8), 338: 1, 284: 2}, "in planes"),
+        ({277: 9, 258: 8}, "9 samples"),
+        ({262: 6}, "YCbCr"),
+        ({262: 0, 277: 1, 258: 16}, "grey, inverted"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_that_the_decoder_cannot_read_is_refused_from_its_tags(
+    changes: dict[int, int | tuple[int, ...]], words: str, order: Literal["<", ">"]
+) -> None:
+    data = samples.tiff_of_tags({**samples.TIFF_TAGS, **changes}, bytes(16 * 16 * 16), order=order)
+
+    with pytest.raises(UnsupportedFormat, match=words) as refused:
+        identify(data)
+
+    assert "damaged" not in refused.value.detail
+
+
+def test_a_big_endian_big_tiff_is_refused_as_unsupported() -> None:
+    with pytest.raises(UnsupportedFormat, match="Big-endian BigTIFF"):
+        identify(b"MM\0+\0\x08\0\0" + bytes(100))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {322: 26_000, 323: 26_000},
+        {322: 16, 323: 1 << 30},
+        {322: 0, 323: 16},
+        {278: 0},
+    ],
+    ids=str,
+)
+def test_tiles_and_strips_that_do_not_fit_their_picture_are_refused(
+    changes: dict[int, int | tuple[int, ...]],
+) -> None:
+    with pytest.raises(DamagedImage, match=r"larger than its picture|no rows"):
+        identify(samples.tiff_of_tags({**samples.TIFF_TAGS, **changes}, bytes(16 * 16 * 3)))
+
+
+def test_a_tiff_in_more_pieces_than_any_needs_is_refused() -> None:
+    offsets = (8,) * 262_145
+    with pytest.raises(UnsupportedFormat, match="pieces"):
+        identify(samples.tiff_of_tags({**samples.TIFF_TAGS, 273: offsets}, bytes(768)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "masks"),
+    [
+        (16, (0xF0F0, 0x0F00, 0x000F, 0)),
+        (16, (0xF800, 0x0FE0, 0x001F, 0)),
+        (16, (0xF80000, 0x07E0, 0x001F, 0)),
+        (16, (0, 0, 0, 0xF000)),
+        (24, (0xFF, 0xFF00, 0xFF0000, 0)),
+        (8, (0xE0, 0x1C, 0x03, 0)),
+    ],
+)
+def test_a_bmp_with_masks_that_make_no_sense_is_refused_as_unsupported(
+    bits: int, masks: tuple[int, int, int, int]
+) -> None:
+    with pytest.raises(UnsupportedFormat, match="colours in these bits"):
+        identify(samples.bmp_of_bits([0] * 16, (4, 4), bits, masks))
+
+
+@pytest.mark.parametrize("bits", [0, 2])
+def test_a_bmp_of_a_kind_that_the_decoder_lacks_is_refused_as_unsupported(bits: int) -> None:
+    data = bytearray(samples.bmp())
+    data[28] = bits
+    with pytest.raises(UnsupportedFormat):
+        identify(bytes(data))
+
+
+def test_a_bmp_whose_runs_could_skip_gigabytes_is_refused() -> None:
+    data = bytearray(samples.bmp(samples.photo().convert("L")))
+    data[18:34] = struct.pack("<iiHHI", 40_000_000, 1, 1, 8, 1)
+
+    with pytest.raises(UnsupportedFormat):
+        identify(bytes(data))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import cast
+from typing import Literal, cast
 
 import pytest
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageStat, TiffImagePlugin
 
 from image_api.imaging import Fit, Rendition, identify
 from image_api.imaging.headers.icc import clean_profile
@@ -427,6 +428,86 @@ def test_a_cmyk_jpeg_is_shown_as_its_press_would_print_it() -> None:
 
     assert_close(colour_at(without.data, 0.5, 0.5), (0, 255, 255))
     assert_close(colour_at(with_profile.data, 0.5, 0.5), (0, 163, 39))
+
+
+@pytest.mark.parametrize("big_tiff", [False, True])
+def test_a_palette_of_eight_bits_in_a_tiff_is_a_palette_of_eight_bits(big_tiff: bool) -> None:
+    picture = samples.quarters().quantize(4)
+    original = samples.tiff(picture, big_tiff=big_tiff)
+    colours = [value >> 8 for value in opened_tiff(original).tag_v2[320]]
+    whole = struct.pack("<768H", *opened_tiff(original).tag_v2[320])
+
+    dark = original.replace(whole, struct.pack("<768H", *colours))
+
+    assert dark != original
+    for rendition in render(dark):
+        assert_quarters(rendition.data)
+
+
+def opened_tiff(data: bytes) -> TiffImagePlugin.TiffImageFile:
+    return TiffImagePlugin.TiffImageFile(BytesIO(data))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_tiff_in_planes_keeps_its_colours(order: Literal["<", ">"], mode: str) -> None:
+    picture = samples.quarters(32, 32).convert(mode)
+    bands = picture.split()
+    tags = {
+        **samples.TIFF_TAGS, 256: 32, 257: 32, 258: (8,) * len(bands), 277: len(bands), 278: 32,
+        262: 2 if mode == "RGB" else 5, 284: 2,
+    }  # fmt: skip
+    pixels = b"".join(band.tobytes() for band in bands)
+
+    for rendition in render(samples.tiff_of_tags(tags, pixels, order=order)):
+        assert_quarters(rendition.data)
+
+
+MASKS = {
+    "4-4-4": (16, (0xF00, 0xF0, 0xF, 0)),
+    "4-4-4-4": (16, (0xF00, 0xF0, 0xF, 0xF000)),
+    "5-5-5-1": (16, (0x7C00, 0x3E0, 0x1F, 0x8000)),
+    "2-3-1": (16, (0x30, 0xE, 0x1, 0)),
+    "10-10-10": (32, (0x3FF00000, 0xFFC00, 0x3FF, 0)),
+    "10-10-10-2": (32, (0x3FF, 0xFFC00, 0x3FF00000, 0xC0000000)),
+    "11-11-10": (32, (0xFFE00000, 0x1FFC00, 0x3FF, 0)),
+    "8-8-8 elsewhere": (32, (0xFF0, 0xFF000, 0xFF00000, 0)),
+    "16 of red": (32, (0xFFFF0000, 0xFF00, 0xFF, 0)),
+}
+
+
+@pytest.mark.parametrize("top_down", [False, True])
+@pytest.mark.parametrize("kind", MASKS)
+def test_a_bmp_with_its_colours_in_any_bits_keeps_them(kind: str, top_down: bool) -> None:
+    bits, masks = MASKS[kind]
+    # An odd width, so that rows are padded.
+    picture = samples.quarters(15, 8).convert("RGBA")
+    pixels = [
+        sum(
+            round(value / 255 * (mask // (mask & -mask))) * (mask & -mask)
+            for value, mask in zip(pixel, masks, strict=True)
+            if mask
+        )
+        for pixel in cast(
+            "list[tuple[int, ...]]", [picture.getpixel((x, y)) for y in range(8) for x in range(15)]
+        )
+    ]
+    original = samples.bmp_of_bits(pixels, picture.size, bits, masks, top_down=top_down)
+
+    fewest = min(mask.bit_count() for mask in masks[:3])
+    for rendition in render(original)[1:]:
+        for (x, y), colour in zip(
+            ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)), samples.QUARTERS.values(), strict=True
+        ):
+            assert_close(colour_at(rendition.data, x, y), colour, tolerance=128 >> fewest | 2)
+
+
+def test_a_bmp_whose_transparency_is_empty_is_opaque() -> None:
+    for masks in ((0xFF0000, 0xFF00, 0xFF, 0xFF000000), (0xFF00, 0xFF0000, 0xFF, 0xFF000000)):
+        original = samples.bmp_of_bits([0x646464] * 16, (4, 4), 32, masks)
+
+        assert render(original)[0].content_type == "image/jpeg"
+        assert_close(colour_at(render(original)[1].data, 0.5, 0.5), (100, 100, 100, 255), 2)
 
 
 # --- motion -------------------------------------------------------------------------------------

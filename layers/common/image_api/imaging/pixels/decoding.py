@@ -20,6 +20,7 @@ from PIL import (
 )
 
 from image_api.errors import DamagedImage, UnsupportedFormat
+from image_api.imaging.headers import bmp
 from image_api.imaging.model import (
     AVIF,
     GIF,
@@ -33,7 +34,7 @@ from image_api.imaging.model import (
     Format,
     check_size,
 )
-from image_api.imaging.pixels import jpeg_scans
+from image_api.imaging.pixels import bit_fields, jpeg_scans
 
 # `check_size` has refused more than we decode; Pillow's own bound is higher and only warns.
 Image.MAX_IMAGE_PIXELS = None
@@ -93,7 +94,7 @@ def _open(image_format: Format, clean: bytes) -> Image.Image:
         return plugin(BytesIO(clean))
     if image_format in (HEIC, HEIF):
         return _open_heif(clean)
-    return _open_tiff_or_bmp(image_format, clean)
+    return _open_tiff(clean) if image_format is TIFF else _open_bmp(clean)
 
 
 def _open_heif(clean: bytes) -> Image.Image:
@@ -113,15 +114,26 @@ def _open_heif(clean: bytes) -> Image.Image:
     return image
 
 
-def _open_tiff_or_bmp(image_format: Format, clean: bytes) -> Image.Image:
-    try:
-        if image_format is TIFF:
-            from PIL import TiffImagePlugin
+def _open_tiff(clean: bytes) -> Image.Image:
+    from PIL import TiffImagePlugin
 
-            return TiffImagePlugin.TiffImageFile(BytesIO(clean))
-        return BmpImagePlugin.BmpImageFile(BytesIO(clean))
+    try:
+        return TiffImagePlugin.TiffImageFile(BytesIO(clean))
     except SyntaxError as error:
         # The structure has been checked: what is left are kinds of pixel that Pillow lacks.
         raise UnsupportedFormat(
-            f"This kind of {image_format.name} is not accepted; save the picture as PNG or JPEG"
+            "This kind of TIFF is not accepted; save the picture as PNG or JPEG"
         ) from error
+
+
+def _open_bmp(clean: bytes) -> Image.Image:
+    fields = bmp.bit_fields(clean)
+    if fields is not None and not bit_fields.are_read_by_pillow(fields):
+        image = bit_fields.decode(clean, fields)
+    else:
+        image = BmpImagePlugin.BmpImageFile(BytesIO(clean))
+        image.load()
+    if image.mode == "RGBA" and image.getextrema()[-1] == (0, 0):
+        # Many writers leave it empty, and browsers then show the colours.
+        return image.convert("RGB")
+    return image
