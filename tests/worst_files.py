@@ -104,7 +104,7 @@ def gif_of_as_many_comments_as_allowed(size_bytes: int) -> bytes:
 
 def gif_of_small_pieces(size_bytes: int) -> bytes:
     pieces = b"\1x" * (min(size_bytes // 2, 2_000_000) - 1_000)
-    return filled(samples.gif()[:-1] + b"!\xfe" + pieces + b"\0;", size_bytes, -1, b"")
+    return samples.gif()[:-1] + b"!\xfe" + pieces + b"\0;"
 
 
 def webp_of(kind: bytes, most: int | None = None) -> Callable[[int], bytes]:
@@ -139,7 +139,7 @@ def tiff_of_small_tiles(size_bytes: int) -> bytes:
     width, height = 7_072, 7_056
     count = (width // 16) * (height // 16)
     size = 16 * 16 * 3
-    tags = {
+    tags: dict[int, int | tuple[int, ...]] = {
         256: width, 257: height, 258: (8, 8, 8), 259: 1, 262: 2, 277: 3, 284: 1, 322: 16, 323: 16,
         324: (8,) * count, 325: (size,) * count,
     }  # fmt: skip
@@ -152,7 +152,7 @@ def tiff_of_50_megapixels(size_bytes: int) -> bytes:
     packer = zlib.compressobj(6)
     row = bytes(8 * width)
     pixels = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    tags = {
+    tags: dict[int, int | tuple[int, ...]] = {
         256: width, 257: height, 258: (16,) * 4, 259: 8, 262: 2, 277: 4, 278: height, 284: 1,
         317: 2, 338: 2,
     }  # fmt: skip

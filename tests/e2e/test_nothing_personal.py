@@ -105,7 +105,7 @@ NEVER = re.compile(
     r"Warning|Trailer|Unknown",
 )
 # As the formats ask for, and the same in every file.
-HARMLESS = {
+HARMLESS: dict[str, set[object]] = {
     "ICC_Profile:ProfileCopyright": {"None"},
     "ICC_Profile:ProfileDescription": {"sRGB", "Colour profile"},
     "ICC-header:ProfileDateTime": {"0000:00:00 00:00:00"},

@@ -644,7 +644,7 @@ def test_what_clients_send_in_their_own_ways_is_understood(
 @pytest.mark.parametrize(
     ("parts", "field", "words"),
     [
-        ([(b'name="visiblity"', b"private"), FILE], "visiblity", "not known"),
+        ([(b'name="visible"', b"private"), FILE], "visible", "not known"),
         ([(b'name="Visibility"', b"private"), FILE], "Visibility", "not known"),
         ([(b'name="x"; filename="b.png"', b"\xff"), FILE], "x", "not known"),
         ([FILE, FILE], "image", "Send one file, not 2"),

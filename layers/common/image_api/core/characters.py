@@ -48,7 +48,8 @@ def _joins(text: str, index: int) -> bool:
         return False
     before = text[index - 1]
     if text[index] in "\ufe0e\ufe0f":
-        return unicodedata.category(before) in ("So", "Sm", "Po", "Nd")
+        # A symbol, a number or a punctuation mark, which it makes an emoji or a plain one.
+        return unicodedata.category(before)[0] in "SNP"
     is_emoji = before == "\ufe0f" or unicodedata.category(before) in ("So", "Sk")
     is_letter = before >= _FIRST_JOINED_LETTER and unicodedata.category(before)[0] in "LM"
     # What joins stands between two.

@@ -80,7 +80,7 @@ def _checked_title_part(value: str) -> str:
 
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
 TitlePart = Annotated[
-    str, Field(min_length=1, max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
+    str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]
 
 

@@ -59,10 +59,6 @@ class MalformedForm(ValueError):
         self.message = message
         self.field = field
 
-    @property
-    def is_of_a_part(self) -> bool:
-        return self.field != _HEADER
-
 
 class _Part(NamedTuple):
     name: str
@@ -72,10 +68,14 @@ class _Part(NamedTuple):
 
 
 def parse(
-    body: bytes, content_type: str, files: Collection[str] = ("image",)
+    body: bytes,
+    content_type: str,
+    files: Collection[str] = ("image",),
+    texts: Collection[str] | None = None,
 ) -> dict[str, Value | list[Value]]:
     """By name, a list where a name repeats; those in `files` are files, all others texts,
-    whatever headers their parts have. Raises MalformedForm."""
+    whatever headers their parts have. Where `texts` are named, others are empty: their content may
+    be anything. Raises MalformedForm."""
     parts = list(_parts(body, _boundary(content_type)))
     default = next(
         (part.content.decode("ascii", "replace") for part in parts if part.name == CHARSET_FIELD),
@@ -85,7 +85,11 @@ def parse(
     for part in parts:
         if part.name == CHARSET_FIELD:
             continue
-        value = _file(part) if part.name in files else _text(part, default)
+        value: Value = ""
+        if part.name in files:
+            value = _file(part)
+        elif texts is None or part.name in texts:
+            value = _text(part, default)
         before = fields.get(part.name)
         if before is None:
             fields[part.name] = value

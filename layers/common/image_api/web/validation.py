@@ -54,11 +54,9 @@ class RequestValidation(OpenAPIRequestValidationMiddleware):
         except ValueError as error:
             raise invalid("multipart_invalid", "The form cannot be read") from error
         try:
-            values = forms.parse(data, content_type, files)
+            values = forms.parse(data, content_type, files, known)
         except forms.MalformedForm as error:
-            unknown = error.field is not None and error.is_of_a_part and error.field not in known
-            message = UNKNOWN if unknown else error.message
-            raise invalid("multipart_invalid", message, error.field) from error
+            raise invalid("multipart_invalid", error.message, error.field) from error
         _refuse_unknown("body", values, known)
         for name, value in values.items():
             if isinstance(value, list) and not _is_list(known[name]):
