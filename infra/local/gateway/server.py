@@ -52,6 +52,9 @@ class Gateway:
             self.handle,
             access_log=None,
             keepalive_timeout=350.0,
+            # A compressed body goes to the function as it is, and one that only says so does not
+            # end the connection: API Gateway inflates none unless it is told to.
+            auto_decompress=False,
             # For the rest of a body that was refused, so that its sender gets to read the answer.
             lingering_time=3.0,
             max_line_size=65_536,
