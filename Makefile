@@ -113,7 +113,7 @@ coverage-floor: ## fail if these tests, run with COVERED=yes, reached too little
 	@$(DEV)/coverage report --data-file=$(REACHED)/both
 
 e2e: ## tests of the whole system, over HTTP
-	@$(NEED) dev local lambda localstack services
+	@$(NEED) dev local lambda localstack services exiftool
 	@$(DEV)/python $(PYTEST) tests/e2e $(ARGS)
 
 security: ## attacks: hostile files, forged tokens, whatever the OpenAPI document allows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import struct
@@ -262,9 +263,25 @@ def _palette_apng(pictures: list[Image.Image], *, clear: bool) -> bytes:
         control = struct.pack(">5I2H2B", max(0, number - 1), width, height, 0, 0, 1, 10, 1, 0)
         chunks.append((b"fcTL", control))
         chunks.append((b"fdAT", number.to_bytes(4, "big") + rows) if index else (b"IDAT", rows))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        png_chunk(kind, body) for kind, body in [*chunks, (b"IEND", b"")]
-    )
+    return png_of_chunks(*chunks, (b"IEND", b""))
+
+
+def png_of_chunks(*chunks: tuple[bytes, bytes]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(kind, body) for kind, body in chunks)
+
+
+def inflated_chunks(data: bytes) -> bytes:
+    """Whatever can be inflated in the chunks of a PNG that are no pixels."""
+    found, position = b"", 8
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        kind, body = data[position + 4 : position + 8], data[position + 8 : end - 4]
+        for start in range(len(body)) if kind in (b"iCCP", b"zTXt", b"iTXt") else ():
+            if body[start : start + 1] == b"\x78":
+                with contextlib.suppress(zlib.error):
+                    found += zlib.decompressobj().decompress(body[start:])
+        position = end
+    return found
 
 
 def png_bomb(width: int = 64_250, height: int = 64_250) -> bytes:
@@ -314,19 +331,25 @@ TIFF_TAGS: dict[int, int | tuple[int, ...]] = {
 
 
 def tiff_of_tags(
-    tags: dict[int, int | tuple[int, ...]], pixels: bytes, *, order: Literal["<", ">"] = "<"
+    tags: dict[int, int | tuple[int, ...]],
+    pixels: bytes,
+    *,
+    order: Literal["<", ">"] = "<",
+    pieces: bool = True,
 ) -> bytes:
-    """One strip, or as many planes as there are samples; values are short, but for positions."""
+    """One strip, or as many planes as there are samples, unless the tags say where `pieces` are;
+    values are short, but for positions."""
     planes = int(tags[277]) if tags.get(284) == 2 else 1  # type: ignore[arg-type]
     size = len(pixels) // planes
-    pieces = tuple(8 + plane * size for plane in range(planes))
-    tags = {273: pieces, 279: (size,) * planes, **tags}
+    if pieces:
+        starts = tuple(8 + plane * size for plane in range(planes))
+        tags = {273: starts, 279: (size,) * planes, **tags}
     start = 8 + len(pixels) + len(pixels) % 2
     table, bodies = struct.pack(order + "H", len(tags)), b""
     behind = start + 2 + 12 * len(tags) + 4
     for tag, value in sorted(tags.items()):
         values = (value,) if isinstance(value, int) else value
-        kind = 4 if tag in (273, 279) or max(values) > 0xFFFF else 3
+        kind = 4 if tag in (273, 279, 324, 325) or max(values) > 0xFFFF else 3
         packed = struct.pack(f"{order}{len(values)}{'H' if kind == 3 else 'I'}", *values)
         table += struct.pack(order + "2HI", tag, kind, len(values))
         if len(packed) <= 4:

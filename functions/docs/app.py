@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from image_api.web import http, problems, swagger
 
-app = http.resolver()
+app = http.resolver(serves_pages=True)
 document = swagger.load(Path(__file__).with_name("openapi.json"))
 
 

@@ -10,7 +10,7 @@ from image_api import wiring
 from image_api.core import accounts
 from image_api.web import http, problems
 
-app = http.resolver()
+app = http.resolver(form_fields=("username", "password"))
 records, tokens = wiring.user_records(), wiring.tokens()
 
 

@@ -70,7 +70,10 @@ def merged_document() -> dict[str, Any]:
         schemas.pop(unused, None)
     # A route takes one content type in Powertools; http.lambda_handler reads the form as well.
     content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
-    content["application/x-www-form-urlencoded"] = content["application/json"]
+    # Of it, what else OAuth2 has in it is passed over.
+    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    fields = {**schemas[name], "additionalProperties": True}
+    content["application/x-www-form-urlencoded"] = {"schema": fields}
     _without_null_in_forms(document)
     return document
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
-#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services] [audit]
+#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services] [exiftool] [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
 # it runs (lambda), the LocalStack that the tests start (localstack), the template's policy check
 # (policy), and what asks for advisories (audit; only where it is named). `services` is what Postgres,
-# RabbitMQ and S3 need of the system.
+# RabbitMQ and S3 need of the system, `exiftool` what tests look into pictures with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -17,7 +17,7 @@ readonly ENVIRONMENTS=(
     "policy infra/policy/requirements.txt"
     "audit infra/policy/audit-requirements.txt"
 )
-readonly WANTED=" ${*:-dev local lambda localstack policy services} "
+readonly WANTED=" ${*:-dev local lambda localstack policy services exiftool} "
 
 is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
@@ -65,6 +65,9 @@ missing_packages() {
             *ssl* | *venv* | *ctypes* | *sqlite3*) echo "$package the whole standard library" ;;&
             *ensurepip*) echo "$package-venv virtual environments with pip" ;;
         esac
+    fi
+    if is_wanted exiftool && ! command -v exiftool >/dev/null; then
+        echo "libimage-exiftool-perl ExifTool, with which tests look into pictures"
     fi
     is_wanted services || return 0
     command -v setpriv >/dev/null || echo "util-linux setpriv, which starts the services"

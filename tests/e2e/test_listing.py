@@ -147,9 +147,19 @@ def test_filters_stay_in_the_link_to_the_next_page(ada: ApiClient) -> None:
     assert [_ids(page) for page in pages] == [[ids[2]], [ids[0]]]
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", ""])
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", "1_0", "01"])
 def test_a_limit_out_of_bounds_is_refused(ada: ApiClient, limit: str) -> None:
     assert field_messages(ada.images(limit=limit)).keys() == {"limit"}
+
+
+def test_blank_filters_count_as_none_and_a_title_is_found_however_it_is_composed(
+    ada: ApiClient,
+) -> None:
+    (image_id,) = _uploaded(ada, "r\u00e9sum\u00e9")
+
+    for title in ("", " re\u0301sume\u0301"):
+        found = ada.images(owner="me", limit="", status="", cursor="", title=title)
+        assert _ids(found) == [image_id]
 
 
 def test_limits_at_the_bounds_are_taken(ada: ApiClient) -> None:
@@ -166,7 +176,9 @@ def test_a_cursor_that_this_list_did_not_give_is_refused(ada: ApiClient, cursor:
     }
 
 
-@pytest.mark.parametrize(("name", "value"), [("owner", "you"), ("status", "done"), ("title", "")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("owner", "you"), ("status", "done"), ("colour", "red")]
+)
 def test_a_filter_that_does_not_exist_is_refused(ada: ApiClient, name: str, value: str) -> None:
     assert field_messages(ada.images(**{name: value})).keys() == {name}
 

@@ -76,6 +76,12 @@ REFUSED = {
     "a title that is no UTF-8": (MULTIPART, field(b"title", b"\xff\xfe\xed\xa0\x80") + END),
     "a title with a NUL": (MULTIPART, field(b"title", b"a\0b") + GOOD),
     "an unknown visibility": (MULTIPART, field(b"visibility", b"everybody") + GOOD),
+    "an unknown field": (MULTIPART, field(b"colour", b"blue") + GOOD),
+    "two files": (MULTIPART, part() + GOOD),
+    "a name of 16,000 semicolons, 99 times": (
+        MULTIPART,
+        part(b'Content-Disposition: form-data; name="' + b";" * 16_000 + b'"\r\n', b"") * 99 + GOOD,
+    ),
     "no final boundary": (MULTIPART, part()),
     "a hundred and one fields": (MULTIPART, field(b"title", b"x") * 100 + GOOD),
     "a header of 1 MB": (MULTIPART, part(NAMED + b"X-Long: " + b"x" * 1_000_000 + b"\r\n") + END),
@@ -90,7 +96,6 @@ HARMLESS = {
     ),
     "a preamble and an epilogue": (MULTIPART, b"preamble\r\n" + GOOD + b"epilogue"),
     "a quoted boundary": ('multipart/form-data; boundary="boundary"', GOOD),
-    "an unknown field": (MULTIPART, field(b"colour", b"blue") + GOOD),
     "a header of 4 KB": (MULTIPART, part(NAMED + b"X-Long: " + b"x" * 4096 + b"\r\n") + END),
     "headers in capitals": (MULTIPART, part(NAMED.replace(b"Content", b"CONTENT")) + END),
     "a file name that is a path": (

@@ -84,6 +84,60 @@ def test_each_rule_of_usernames_has_its_own_message(username: str, message: str)
     assert messages(username, PASSWORD) == [message]
 
 
+INVISIBLE = {
+    "zero width space": "\u200b",
+    "joiner": "\u200d",
+    "byte order mark": "\ufeff",
+    "right to left": "\u202e",
+    "soft hyphen": "\u00ad",
+    "Hangul filler": "\u3164",
+    "Braille blank": "\u2800",
+    "tag": "\U000e0041",
+    "word joiner": "\u2060",
+    "variation selector": "\ufe0f",
+    "line separator": "\u2028",
+    "unassigned": "\u0378",
+    "grapheme joiner": "\u034f",
+}
+
+
+@pytest.mark.parametrize("what", INVISIBLE)
+def test_a_name_holds_no_character_that_nobody_sees(what: str) -> None:
+    character = INVISIBLE[what]
+    for name in (f"ada{character}x", f"a{character}b", character):
+        assert messages(name, PASSWORD) in (
+            ["The name contains an invisible character"],
+            ["The name is empty; it needs 1 to 64 characters"],
+        )
+
+
+def test_a_mark_without_a_letter_is_no_name() -> None:
+    assert messages("\u0301", PASSWORD) == ["The name contains an invisible character"]
+
+
+def test_a_password_is_the_same_however_its_letters_are_composed() -> None:
+    records = FakeUserRecords()
+    composed, decomposed = "p\u00e4ssw\u00f6rd!", "pa\u0308sswo\u0308rd!"
+    register(records, "Ada", composed)
+    register(records, "Bob", decomposed)
+
+    for name in ("Ada", "Bob"):
+        for password in (composed, decomposed):
+            assert sign_in(records, name, password)
+
+
+def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_then() -> None:
+    records = FakeUserRecords()
+    decomposed = "pa\u0308ss!"
+    records.add("Ada", "ada", accounts._hasher.hash(decomposed))
+
+    assert sign_in(records, "Ada", decomposed)
+
+    ((_, _, _, new_hash),) = records.successes
+    assert new_hash is not None
+    assert argon2.PasswordHasher().verify(new_hash, "p\u00e4ss!")
+
+
 @pytest.mark.parametrize(
     ("password", "message"),
     [

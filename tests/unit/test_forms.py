@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from aws_lambda_powertools.event_handler.openapi.params import UploadFile
 from hypothesis import assume, given
@@ -56,6 +59,13 @@ def test_what_a_client_encodes_comes_out_as_it_was(data: bytes, title: str) -> N
         (b"name=\"image\"; filename*=UTF-8''%C3%BC.jpg", "\u00fc.jpg"),
         ('name="image"; filename="\u00fc.jpg"'.encode(), "\u00fc.jpg"),
         (b'name="image"; filename="\xff.jpg"', "\ufffd.jpg"),
+        (b'name="image"; filename="C:\\Users\\a.jpg"', "C:\\Users\\a.jpg"),
+        (b'name="image"; filename="a\\"b.jpg"', 'a"b.jpg'),
+        (b'name="image"; filename="a.jpg"; filename="b.jpg"', "a.jpg"),
+        (b'name="image"; filename="a.jpg"; filename*=iso-8859-1\'en\'%FC.jpg', "\u00fc.jpg"),
+        (b'name="image"; filename="a.jpg"; filename*=x\'en\'%FC.jpg', "a.jpg"),
+        (b'name="image";\r\n filename="a.jpg"', "a.jpg"),
+        (b'name="image"', ""),
     ],
 )
 def test_a_file_has_the_name_that_its_client_gave_it(parameters: bytes, filename: str) -> None:
@@ -106,11 +116,40 @@ def test_a_repeated_name_gives_all_its_values() -> None:
         (form((b'name="title"; x="' + b"y" * forms.MAX_PART_HEADERS_BYTES, b"x")), CONTENT_TYPE),
         (form(*[(b'name="title"', b"x")] * (forms.MAX_PARTS + 1)), CONTENT_TYPE),
         (b"", CONTENT_TYPE),
+        (form((b'name="title"', b"x")).replace(b"\r\n", b"\n"), CONTENT_TYPE),
+        (form((b'filename="a"', b"x")), CONTENT_TYPE),
     ],
 )
 def test_a_broken_form_is_refused(body: bytes, content_type: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         forms.parse(body, content_type)
+
+
+COSTLY = {
+    "semicolons in a name": b'name="' + b";" * 16_000 + b'"',
+    "parameters": b'name="x"' + b";a=b" * 4_000,
+    "quotes": b"name=x" + b';a="' * 4_000,
+    "escapes": b'name="' + b"\\" * 16_000,
+    "open quotes": b"name=x" + b';"a' * 5_000,
+    "spaces": b"name=x;" + b" " * 16_000,
+    "folded lines": b"name=x\r\nX: a" + b"\r\n a" * 4_000,
+    "headers": b"name=x" + b"\r\na:b" * 3_000,
+    "an extended name": b"filename*=utf-8''" + b"%41" * 5_000 + b"; name=x",
+    "no name": b";" * 16_000,
+}
+
+
+@pytest.mark.parametrize("what", COSTLY)
+def test_the_headers_of_a_part_cost_the_time_of_their_bytes(what: str) -> None:
+    body = form(*[(COSTLY[what], b"x")] * 99)
+    assert len(body) > 500_000
+
+    started = time.process_time()
+    with contextlib.suppress(ValueError):
+        forms.parse(body, CONTENT_TYPE)
+
+    # Some 20 ms; in quadratic time it would be 20 s.
+    assert time.process_time() - started < 2
 
 
 def test_as_many_parts_as_allowed_are_read() -> None:

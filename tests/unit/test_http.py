@@ -19,7 +19,7 @@ from aws_lambda_powertools.event_handler.openapi.params import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from image_api import errors, settings, wiring
 from image_api.core.tokens import TokenSigner
@@ -51,6 +51,10 @@ class Sizes(BaseModel):
     name: str
     width: Annotated[int, Field(ge=1)]
     tags: list[str] = []
+
+
+class Strict(Sizes):
+    model_config = ConfigDict(extra="forbid")
 
 
 def error_classes() -> list[type[errors.ImageApiError]]:
@@ -312,7 +316,7 @@ def test_the_oauth_form_of_swagger_is_read() -> None:
         ),
         (
             "multipart/form-data; boundary=B",
-            b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\n\xff\xfe\r\n--B--',
+            b'--B\r\nContent-Disposition: form-data; name="title"\r\n\r\n\xff\xfe\r\n--B--',
         ),
         ("application/json", b"{}"),
         ("image/png", b"\x89PNG"),
@@ -532,7 +536,11 @@ def test_the_link_to_the_next_page_works_where_the_client_is(
     app = http.resolver()
 
     @app.get("/image/get_all_images")
-    def page() -> Response[Any]:
+    def page(
+        limit: Annotated[int, Query()],
+        title: Annotated[str, Query()],
+        cursor: Annotated[str, Query()],
+    ) -> Response[Any]:
         return http.json_response([], {"Link": http.link_to_next(app, "aTE")})
 
     response = get(
@@ -586,3 +594,250 @@ def test_documented_errors_have_the_shape_of_their_answers() -> None:
     documented: Callable[..., Any] = problems.documented
     statuses = {answer.status for answer in problems.ANSWERS.values()}
     assert set(documented(problems.Problem, *statuses)) == {200, *statuses}
+
+
+# --- names, spellings and charsets ----------------------------------------------------------------
+
+
+@pytest.fixture
+def upload() -> Handler:
+    """Answers with what arrived of a form, of which all but the file is optional."""
+    app = http.resolver()
+
+    @app.post("/image/upload_image")
+    def upload(
+        image: Annotated[UploadFile, File()],
+        title: Annotated[str | None, Form()] = None,
+        visibility: Annotated[str | None, Form()] = None,
+    ) -> Response[Any]:
+        return http.json_response(
+            {
+                "bytes": len(image.content),
+                "filename": image.filename,
+                "title": title,
+                "visibility": visibility,
+            }
+        )
+
+    return http.lambda_handler(app)
+
+
+FILE = (b'name="image"; filename="a.png"\r\nContent-Type: image/png', b"picture")
+
+
+def sent_form(
+    handler: Handler,
+    *parts: tuple[bytes, bytes],
+    content_type: str = "multipart/form-data; boundary=XbX",
+) -> dict[str, Any]:
+    body = b"".join(
+        b"--XbX\r\nContent-Disposition: form-data; " + headers + b"\r\n\r\n" + content + b"\r\n"
+        for headers, content in parts
+    )
+    event = proxy_event(
+        "POST", "/image/upload_image", binary=body + b"--XbX--\r\n", content_type=content_type
+    )
+    return handler(event, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([(b'name="title"; filename="blob"', b"hello"), FILE], {"title": "hello"}),
+        ([(b'name="title"; filename=""', b"hello"), FILE], {"title": "hello"}),
+        ([(b'name="image"\r\nContent-Type: image/png', b"\x89PNG")], {"bytes": 4, "filename": ""}),
+        ([(b'name="image"', b"\xff\xfe")], {"bytes": 2}),
+        (
+            [(b'name="title"\r\nContent-Type: text/plain; charset=ISO-8859-1', b"Sch\xf6n"), FILE],
+            {"title": "Schön"},
+        ),
+        (
+            [(b'name="title"\r\ncontent-type: text/plain; charset="UTF-16LE"', b"S\0\xf6\0"), FILE],
+            {"title": "Sö"},
+        ),
+        (
+            [(b'name="_charset_"', b"iso-8859-1"), (b'name="title"', b"Sch\xf6n"), FILE],
+            {"title": "Schön"},
+        ),
+        (
+            [
+                (
+                    b'name="image"; filename="=?utf-8?B?w6Quam0=?="; filename*=utf-8\'\'%C3%A4.png',
+                    b"x",
+                )
+            ],
+            {"filename": "ä.png"},
+        ),
+        ([(b'name="title"', b""), (b'name="visibility"', b"  "), FILE], {"title": None}),
+    ],
+)
+def test_what_clients_send_in_their_own_ways_is_understood(
+    upload: Handler, parts: list[tuple[bytes, bytes]], expected: dict[str, Any]
+) -> None:
+    response = sent_form(upload, *parts)
+
+    assert response["statusCode"] == 200, response["body"]
+    assert body_of(response) == body_of(response) | expected
+
+
+@pytest.mark.parametrize(
+    ("parts", "field", "words"),
+    [
+        ([(b'name="visible"', b"private"), FILE], "visible", "not known"),
+        ([(b'name="Visibility"', b"private"), FILE], "Visibility", "not known"),
+        ([(b'name="x"; filename="b.png"', b"\xff"), FILE], "x", "not known"),
+        ([FILE, FILE], "image", "Send one file, not 2"),
+        ([(b'name="title"', b"a"), (b'name="title"', b"b"), FILE], "title", "once, not 2"),
+        ([(b'name="title"', b"Sch\xf6n"), FILE], "title", "not UTF-8"),
+        ([(b'name="title"\r\nContent-Type: a/b; charset=zip', b"x"), FILE], "title", "charset"),
+        ([(b'name="title"\r\nContent-Type: a/b; charset=gbk', b"\xff"), FILE], "title", "charset"),
+        ([(b'filename="a"', b"x"), FILE], "body", "no name"),
+    ],
+)
+def test_what_a_form_may_not_hold_is_named(
+    upload: Handler, parts: list[tuple[bytes, bytes]], field: str, words: str
+) -> None:
+    response = sent_form(upload, *parts)
+
+    assert response["statusCode"] == 400
+    assert [problem["field"] for problem in body_of(response)["errors"]] == [field]
+    assert words in body_of(response)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "words"),
+    [
+        ("multipart/form-data", "no boundary"),
+        ("multipart/form-data; boundary=", "no boundary"),
+        ("multipart/form-data; boundary=other", "boundary of the Content-Type is not in the form"),
+    ],
+)
+def test_a_form_whose_boundary_is_missing_says_so(
+    upload: Handler, content_type: str, words: str
+) -> None:
+    response = sent_form(upload, FILE, content_type=content_type)
+
+    assert response["statusCode"] == 400
+    assert words in body_of(response)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ['Multipart/Form-Data; Boundary="XbX"', "MULTIPART/FORM-DATA;boundary=XbX"],
+)
+def test_the_media_type_of_a_form_is_read_without_its_case(
+    upload: Handler, content_type: str
+) -> None:
+    assert sent_form(upload, FILE, content_type=content_type)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("content_type", ["Application/JSON", "application/JSON; Charset=utf-8"])
+def test_the_media_type_of_json_is_read_without_its_case(echo: Handler, content_type: str) -> None:
+    event = proxy_event(
+        "POST", "/thing", body='{"name": "a", "width": 1}', content_type=content_type
+    )
+
+    assert echo(event, CONTEXT)["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "content_type"),
+    [
+        ('{"name": "Jos\ufffd", "width": 1}', "application/json"),
+        ("name=Zo%E9&width=1", "application/x-www-form-urlencoded"),
+        ("name=Zo\ufffd&width=1", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused_and_never_repaired(
+    echo: Handler, text: str, content_type: str
+) -> None:
+    event = proxy_event("POST", "/thing", body=text, content_type=content_type)
+
+    response = echo(event, CONTEXT)
+
+    assert response["statusCode"] == 400
+    assert "UTF-8" in body_of(response)["errors"][0]["message"]
+
+
+def test_bytes_that_are_not_utf8_are_refused(echo: Handler) -> None:
+    event = proxy_event(
+        "POST", "/thing", binary=b'{"name": "Jos\xe9", "width": 1}', content_type="application/json"
+    )
+
+    response = echo(event, CONTEXT)
+
+    assert response["statusCode"] == 400
+    assert "UTF-8" in body_of(response)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("spelling", ["01", "+1", "1_0", "1.0", "0x1", "\u0661"])
+def test_a_number_has_one_spelling(spelling: str) -> None:
+    app = http.resolver()
+
+    @app.get("/thing/<thing_id>")
+    def thing(
+        thing_id: Annotated[int, Path(ge=1)], limit: Annotated[int, Query(ge=1)] = 1
+    ) -> Response[Any]:
+        return http.json_response({"limit": limit})
+
+    handler = http.lambda_handler(app)
+
+    assert get(handler, "/thing/1", query={"limit": "10"})["statusCode"] == 200
+    assert get(handler, f"/thing/{spelling}")["statusCode"] == 404
+    response = get(handler, "/thing/1", query={"limit": spelling})
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"][0]["field"] == "limit"
+
+
+def test_a_query_may_hold_what_its_path_knows_and_blanks_count_as_nothing() -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing(
+        limit: Annotated[int, Query(ge=1)] = 7, status: Annotated[str | None, Query()] = None
+    ) -> Response[Any]:
+        return http.json_response({"limit": limit, "status": status})
+
+    handler = http.lambda_handler(app)
+
+    blank = get(handler, query={"limit": "", "status": " "})
+    unknown = get(handler, query={"limits": "1", "status": "ready"})
+    replaced = get(handler, query={"status": "\ufffd"})
+
+    assert body_of(blank) == {"limit": 7, "status": None}
+    assert [answer["statusCode"] for answer in (unknown, replaced)] == [400, 400]
+    assert body_of(unknown)["errors"] == [
+        {"field": "limits", "message": "This is not known here; see /docs"}
+    ]
+    assert "UTF-8" in body_of(replaced)["errors"][0]["message"]
+
+
+def test_a_page_takes_any_query() -> None:
+    app = http.resolver(serves_pages=True)
+
+    @app.get("/page")
+    def page() -> Response[Any]:
+        return http.json_response({})
+
+    assert get(http.lambda_handler(app), "/page", query={"utm": "x"})["statusCode"] == 200
+
+
+def test_of_a_sign_in_form_what_oauth2_adds_is_passed_over() -> None:
+    app = http.resolver(form_fields=("name", "width"))
+
+    @app.post("/thing")
+    def thing(sizes: Annotated[Strict, Body()]) -> Response[Any]:
+        return http.json_response(sizes.model_dump())
+
+    handler = http.lambda_handler(app)
+    form = "name=a&width=1&grant_type=password&anything=else"
+    as_json = {"name": "a", "width": 1, "grant_type": "password"}
+
+    answer = handler(
+        proxy_event("POST", "/thing", body=form, content_type="application/x-www-form-urlencoded"),
+        CONTEXT,
+    )
+    refused = handler(proxy_event("POST", "/thing", json_body=as_json), CONTEXT)
+
+    assert answer["statusCode"] == 200
+    assert body_of(refused)["errors"][0]["field"] == "grant_type"

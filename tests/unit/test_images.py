@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from image_api.core import editing, events, images
 from image_api.core.images import Caller, Changes, ListQuery, Visibility
@@ -80,6 +80,12 @@ def test_a_title_is_kept_without_folders_and_in_composed_form(title: str, kept: 
         ("a\x7fb", "The title contains a control character"),
         ("a\u009bb", "The title contains a control character"),
         ("a\ud800b", "The title contains a control character"),
+        ("a\u200bb", "The title contains an invisible character"),
+        ("photo\u202egpj.exe", "The title contains an invisible character"),
+        ("\u3164", "The title contains an invisible character"),
+        ("\u0301", "The title contains an invisible character"),
+        ("a\u00adb", "The title contains an invisible character"),
+        ("ada\u200d", "The title contains an invisible character"),
     ],
 )
 def test_each_rule_of_titles_has_its_own_message(title: str, message: str) -> None:
@@ -110,6 +116,15 @@ def test_a_title_that_is_accepted_is_never_a_path(title: str) -> None:
         ("\x00\x01", "image.png"),
         ("a\x00b.png", "ab.png"),
         ("x" * 300, "x" * 255),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        ("\u200b\ufeff", "image.png"),
+        ("\u2764\ufe0f.png", "\u2764\ufe0f.png"),
+        ("\U0001f469\u200d\U0001f680.png", "\U0001f469\u200d\U0001f680.png"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
+        ("a\u200db.png", "ab.png"),
     ],
 )
 def test_any_filename_gives_a_title(filename: str | None, title: str) -> None:
@@ -316,3 +331,9 @@ def test_a_size_that_can_be_made_is_accepted(
     image_id = accepted_image(records)
     records.images[image_id]["frames"] = frames
     assert editing.update(records, sink, Caller(ADA, ""), image_id, Changes(resolution=resolution))
+
+
+def test_a_part_of_a_title_is_looked_for_as_titles_are_kept() -> None:
+    part = TypeAdapter(images.TitlePart).validate_python(" re\u0301sume\u0301 ")
+
+    assert part == images.checked_title("r\u00e9sum\u00e9")

@@ -56,9 +56,10 @@ class Gateway:
         return web.Server(
             self.handle,
             access_log=None,
-            # What is compressed is the function's to unpack, as on AWS.
-            auto_decompress=False,
             keepalive_timeout=350.0,
+            # A compressed body goes to the function as it is, and one that only says so does not
+            # end the connection: API Gateway inflates none unless it is told to.
+            auto_decompress=False,
             # For the rest of a body that was refused, so that its sender gets to read the answer.
             lingering_time=3.0,
             max_line_size=65_536,

@@ -141,6 +141,18 @@ async def test_a_chunked_body_arrives_whole(serve: Serve) -> None:
     assert "transfer-encoding" not in {name.lower() for name in site.events[0]["headers"]}
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "nonsense"])
+async def test_a_body_that_says_that_it_is_compressed_arrives_as_it_is(
+    serve: Serve, encoding: str
+) -> None:
+    async with serve() as site:
+        answer = await site.request(
+            "POST", "/items/7", ("Content-Encoding", encoding), body=b"this is not gzip"
+        )
+    assert answer.status == 200
+    assert site.events[0]["body"] == "this is not gzip"
+
+
 async def test_a_client_that_waits_for_100_continue_is_told_to_go_on(serve: Serve) -> None:
     async with serve() as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port)

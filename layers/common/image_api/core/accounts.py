@@ -13,6 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from image_api.core import metrics
+from image_api.core.characters import has_nothing_to_see, is_invisible
 from image_api.errors import TooManyAttempts, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
@@ -34,10 +35,14 @@ def checked_username(value: str) -> str:
         raise ValueError(f"The name has {len(name)} characters; at most 64 are allowed")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise ValueError("The name contains a control character")
+    if any(is_invisible(character) for character in name) or has_nothing_to_see(name):
+        raise ValueError("The name contains an invisible character")
     return name
 
 
 def checked_password(value: str) -> str:
+    """Composed: the same password typed on another system comes in other pieces (RFC 8265)."""
+    value = unicodedata.normalize("NFC", value)
     if len(value) < PASSWORD_MIN_CHARACTERS:
         raise ValueError("The password is too short; it needs 4 to 50 characters")
     if len(value) > PASSWORD_MAX_CHARACTERS:
@@ -53,7 +58,8 @@ class Registration(BaseModel):
     """What somebody who registers sends."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"username": "ada", "password": "analytical!engine"}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"username": "ada", "password": "analytical!engine"}]},
     )
 
     username: Annotated[
@@ -82,7 +88,8 @@ class Credentials(BaseModel):
     """What somebody who signs in sends. Rules are not checked: a wrong pair is a wrong pair."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"username": "ada", "password": "analytical!engine"}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"username": "ada", "password": "analytical!engine"}]},
     )
 
     username: Annotated[str, Field(max_length=1024)]
@@ -151,16 +158,23 @@ def sign_in(
     if attempt.retry_after_seconds > 0:
         metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
-    verified = _verify(attempt.password_hash or _hash_of_nobody(), credentials.password)
+    password = unicodedata.normalize("NFC", credentials.password)
+    password_hash = attempt.password_hash or _hash_of_nobody()
+    outdated = False
+    verified = _verify(password_hash, password)
+    if not verified and password != credentials.password:
+        # It may have been set before passwords were composed. What this takes tells of what was
+        # typed, not of the account.
+        verified = outdated = _verify(password_hash, credentials.password)
     if not verified or attempt.user_id is None or attempt.password_hash is None:
         metrics.sign_in_failed()
         raise WrongCredentials
-    outdated = _hasher.check_needs_rehash(attempt.password_hash)
+    outdated = outdated or _hasher.check_needs_rehash(attempt.password_hash)
     records.sign_in_succeeded(
         name_key,
         network,
         attempt.user_id,
-        _hasher.hash(credentials.password) if outdated else None,
+        _hasher.hash(password) if outdated else None,
     )
     return AccessToken(access_token=tokens.issue(attempt.user_id))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from image_api.core.characters import has_nothing_to_see, is_control, without_invisible
 from image_api.core.events import Event
 from image_api.errors import ImageNotFound, InvalidRequest
 from image_api.imaging import MAX_PIXELS, Fit
@@ -46,15 +47,18 @@ def checked_title(value: str) -> str:
         raise ValueError("The title is empty; it needs 1 to 255 characters")
     if len(title) > TITLE_MAX_CHARACTERS:
         raise ValueError(f"The title has {len(title)} characters; at most 255 are allowed")
-    if any(_is_control(character) for character in title):
+    if any(is_control(character) for character in title):
         raise ValueError("The title contains a control character")
+    if without_invisible(title) != title or has_nothing_to_see(title):
+        raise ValueError("The title contains an invisible character")
     return title
 
 
 def title_from_filename(filename: str | None, extension: str) -> str:
     """A title from what a client calls its file, which may be anything."""
-    cleaned = "".join(c for c in _base_name(filename or "") if not _is_control(c)).strip()
-    return cleaned[:TITLE_MAX_CHARACTERS].strip() or f"image.{extension}"
+    printable = "".join(c for c in _base_name(filename or "") if not is_control(c))
+    cleaned = without_invisible(without_invisible(printable).strip()[:TITLE_MAX_CHARACTERS]).strip()
+    return f"image.{extension}" if has_nothing_to_see(cleaned) else cleaned
 
 
 def _checked_resolution(value: str) -> str:
@@ -67,20 +71,16 @@ def _base_name(value: str) -> str:
     return "" if name in (".", "..") else name
 
 
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs")
-
-
 def _checked_title_part(value: str) -> str:
-    if any(_is_control(character) for character in value):
+    if any(is_control(character) for character in value):
         raise ValueError("A title contains no control character")
     # As titles are kept.
-    return unicodedata.normalize("NFC", value)
+    return unicodedata.normalize("NFC", value).strip()
 
 
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
 TitlePart = Annotated[
-    str, Field(min_length=1, max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
+    str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from image_api.core import metrics
 from image_api.core.events import Event
@@ -65,14 +65,21 @@ class DirectUploadOffer(BaseModel):
     expires_in_seconds: int
 
 
+def _given(value: object) -> object:
+    """None for an optional field that is blank: a form sends what nobody filled in."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class DirectUploadDetails(BaseModel):
     """What a multipart upload carries beside its file."""
 
     model_config = ConfigDict(extra="forbid")
 
     filename: Annotated[str | None, Field(max_length=1024)] = None
-    title: Annotated[Title | None, Field(description="The file's name unless given")] = None
-    visibility: Visibility | None = None
+    title: Annotated[
+        Title | None, BeforeValidator(_given), Field(description="The file's name unless given")
+    ] = None
+    visibility: Annotated[Visibility | None, BeforeValidator(_given)] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,61 +1,211 @@
-"""multipart/form-data (RFC 7578), read strictly.
+"""multipart/form-data (RFC 7578), read strictly, and in the time of its bytes.
 
 Powertools' own reader takes a preamble for a part, finds a delimiter inside a line, and a part's
-name inside `filename="..."`.
+name inside `filename="..."`; Python's `email` counts all quotes anew for each semicolon.
 """
 
 from __future__ import annotations
 
-from email.message import Message
-from email.parser import HeaderParser
-from email.utils import collapse_rfc2231_value
+import itertools
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from aws_lambda_powertools.event_handler.openapi.params import UploadFile
 
 MAX_PARTS = 100
 MAX_PART_HEADERS_BYTES = 16 * 1024
+CHARSET_FIELD = "_charset_"
+"""Not a field, but what says in which charset the others are (RFC 7578, 4.6)."""
 
 Value = UploadFile | str
 
+_HEADER = "Content-Type"
+_MAX_PARAMETERS = 32
 
-def parse(body: bytes, content_type: str) -> dict[str, Value | list[Value]]:
-    """Files and texts by name, a list where a name repeats; raises ValueError for a broken form."""
-    message = Message()
-    message["Content-Type"] = content_type
-    boundary = (message.get_boundary() or "").encode()
-    if not boundary.strip():
-        raise ValueError("The content type has no boundary")
+# A semicolon, a name, and perhaps a value, which may stand in quotes; nothing is tried twice.
+_PARAMETER = re.compile(
+    r';[ \t]*+([^\s=;"]++)[ \t]*+(?:=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^;]*+)))?', re.DOTALL
+)
+_ESCAPED = re.compile(r'\\(["\\])')
+_CHARSETS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "ascii",
+    "latin1": "iso-8859-1",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+    "shift_jis": "shift_jis",
+    "windows-31j": "cp932",
+    "euc-jp": "euc_jp",
+    "euc-kr": "euc_kr",
+    "gb2312": "gb2312",
+    "gbk": "gbk",
+    "gb18030": "gb18030",
+    "big5": "big5",
+    "koi8-r": "koi8_r",
+    **{f"iso-8859-{part}": f"iso8859_{part}" for part in (*range(1, 12), *range(13, 17))},
+    **{f"windows-{page}": f"cp{page}" for page in range(1250, 1259)},
+}
+
+
+class MalformedForm(ValueError):
+    """What is wrong with a form, in words; `field` is the header or the field whose fault it is."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class _Part(NamedTuple):
+    name: str
+    filename: str | None
+    content_type: str | None
+    content: bytes
+
+
+def parse(
+    body: bytes,
+    content_type: str,
+    files: Collection[str] = ("image",),
+    texts: Collection[str] | None = None,
+) -> dict[str, Value | list[Value]]:
+    """By name, a list where a name repeats; those in `files` are files, all others texts,
+    whatever headers their parts have. Where `texts` are named, others are empty: their content may
+    be anything. Raises MalformedForm."""
+    parts = list(_parts(body, _boundary(content_type)))
+    default = next(
+        (part.content.decode("ascii", "replace") for part in parts if part.name == CHARSET_FIELD),
+        "utf-8",
+    )
     fields: dict[str, Value | list[Value]] = {}
+    for part in parts:
+        if part.name == CHARSET_FIELD:
+            continue
+        value: Value = ""
+        if part.name in files:
+            value = _file(part)
+        elif texts is None or part.name in texts:
+            value = _text(part, default)
+        before = fields.get(part.name)
+        if before is None:
+            fields[part.name] = value
+        else:
+            fields[part.name] = [*before, value] if isinstance(before, list) else [before, value]
+    return fields
+
+
+def _boundary(content_type: str) -> bytes:
+    boundary = dict(_parameters(content_type)).get("boundary", "")
+    if not boundary.strip() or not boundary.isascii():
+        raise MalformedForm(
+            "The Content-Type has no boundary; do not set this header, so that your client does",
+            _HEADER,
+        )
+    return boundary.encode("ascii")
+
+
+def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
     # Every delimiter begins a line; the first one may begin the body.
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
-    for part in parts:
+    if not parts:
+        raise _without_delimiters(body, boundary)
+    for part in parts[:MAX_PARTS]:
         if part.startswith(b"--"):
-            return fields
-        name, value = _field(part)
-        if name is not None:
-            before = fields.get(name)
-            if before is None:
-                fields[name] = value
-            else:
-                fields[name] = [*before, value] if isinstance(before, list) else [before, value]
-    raise ValueError("The form has no end, or too many parts")
+            return
+        yield _part(part)
+    if len(parts) > MAX_PARTS:
+        if parts[MAX_PARTS].startswith(b"--"):
+            return
+        raise MalformedForm(f"The form has more than {MAX_PARTS} parts")
+    raise MalformedForm("The form is cut off: its last delimiter is missing")
 
 
-def _field(part: bytes) -> tuple[str | None, Value]:
-    """Name and value of what follows a delimiter, the rest of whose line is still in front."""
+def _without_delimiters(body: bytes, boundary: bytes) -> MalformedForm:
+    if not body:
+        return MalformedForm("The form is empty")
+    if b"--" + boundary + b"\n" in body[:4096]:
+        return MalformedForm("The lines of the form end in LF; they must end in CRLF")
+    return MalformedForm(
+        "The boundary of the Content-Type is not in the form; do not set this header, so that "
+        "your client does",
+        _HEADER,
+    )
+
+
+def _part(part: bytes) -> _Part:
+    """Of what follows a delimiter, the rest of whose line is still in front."""
     lines, blank_line, content = part.partition(b"\r\n\r\n")
-    padding, _, headers = lines.partition(b"\r\n")
-    if padding.strip(b" \t") or not blank_line or len(headers) > MAX_PART_HEADERS_BYTES:
-        raise ValueError("A part has no readable headers")
-    message = HeaderParser().parsestr(headers.decode("utf-8", "replace"))
-    name, filename = _parameter(message, "name"), _parameter(message, "filename")
-    if filename is not None:
-        return name, UploadFile(
-            content=content, filename=filename, content_type=message.get("Content-Type")
+    padding, _, header_lines = lines.partition(b"\r\n")
+    if len(header_lines) > MAX_PART_HEADERS_BYTES:
+        raise MalformedForm(
+            f"The headers of a part have more than {MAX_PART_HEADERS_BYTES // 1024} KB"
         )
-    return name, content.decode("utf-8")
+    if padding.strip(b" \t") or not blank_line:
+        raise MalformedForm("A part of the form has no readable headers")
+    headers = _headers(header_lines.decode("utf-8", "replace"))
+    parameters = dict(_parameters(headers.get("content-disposition", "")))
+    name = _extended(parameters.get("name*")) or parameters.get("name")
+    if name is None:
+        raise MalformedForm("A part of the form has no name in its Content-Disposition")
+    filename = _extended(parameters.get("filename*"))
+    if filename is None:
+        filename = parameters.get("filename")
+    return _Part(name, filename, headers.get("content-type"), content)
 
 
-def _parameter(message: Message, name: str) -> str | None:
-    value = message.get_param(name, header="Content-Disposition")
-    return None if value is None else collapse_rfc2231_value(value)
+def _headers(lines: str) -> dict[str, str]:
+    """The first of each name, in lower case; a line that begins with a space goes on."""
+    headers: dict[str, str] = {}
+    unfolded = re.sub(r"\r\n[ \t]", " ", lines)
+    for line in reversed(unfolded.split("\r\n")):
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _parameters(header: str) -> Iterator[tuple[str, str]]:
+    """Names, in lower case, and values; the first of each name comes last."""
+    found = list(itertools.islice(_PARAMETER.finditer(header), _MAX_PARAMETERS + 1))
+    if len(found) > _MAX_PARAMETERS:
+        raise MalformedForm("A header of the form has too many parameters")
+    for match in reversed(found):
+        name, quoted, plain = match.groups()
+        value = (plain or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        yield name.lower(), value
+
+
+def _extended(value: str | None) -> str | None:
+    """A value with its charset (RFC 8187); none where the charset is not known."""
+    if value is None:
+        return None
+    charset, _, rest = value.partition("'")
+    codec = _CHARSETS.get(charset.strip().lower())
+    if codec is None:
+        return None
+    return unquote_to_bytes(rest.partition("'")[2]).decode(codec, "replace")
+
+
+def _file(part: _Part) -> UploadFile:
+    # A name is a hint (RFC 7578, 4.2), and some clients send none.
+    return UploadFile(
+        content=part.content, filename=part.filename or "", content_type=part.content_type
+    )
+
+
+def _text(part: _Part, default_charset: str) -> str:
+    parameters = dict(_parameters(part.content_type or ""))
+    charset = parameters.get("charset", default_charset).strip()
+    codec = _CHARSETS.get(charset.lower())
+    if codec is None:
+        raise MalformedForm("The charset of this field is not known; send UTF-8", part.name)
+    try:
+        return part.content.decode(codec)
+    except UnicodeDecodeError as error:
+        raise MalformedForm(
+            f"This text is not {'UTF-8' if codec == 'utf-8' else 'in its charset'}", part.name
+        ) from error

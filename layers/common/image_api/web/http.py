@@ -6,16 +6,13 @@ import json
 import re
 import time
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
-    OpenAPIRequestValidationMiddleware,
-)
 from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
     RequestValidationError,
@@ -27,10 +24,9 @@ from image_api import errors, settings
 from image_api.core.tracing import trace_id_of, traceparent_of
 from image_api.observability import logger
 from image_api.web import problems
+from image_api.web.validation import REPLACED, RequestValidation, invalid
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.event_handler.types import EventHandlerInstance
-
     from image_api.core.images import Caller
 
 _COMMON_HEADERS = {
@@ -55,23 +51,6 @@ class TokenVerifier(Protocol):
         """The user id; raises Unauthenticated."""
 
 
-class _RequestValidation(OpenAPIRequestValidationMiddleware):
-    """Powertools' own, with our reader of forms: it offers no other way to hand in one."""
-
-    def _parse_multipart_data(self, app: EventHandlerInstance, content_type: str) -> dict[str, Any]:
-        # Imported here: only an upload has a form.
-        from image_api.web import forms
-
-        event = app.current_event
-        body = event.body or ""
-        try:
-            # Not in base64 it comes from a gateway that does not know forms as binary.
-            data = b64decode(body) if event.is_base64_encoded else body.encode("latin-1")
-            return dict(forms.parse(data, content_type))
-        except ValueError as error:
-            raise _invalid_body("multipart_invalid", "The form is malformed") from error
-
-
 def check_body_size(size_bytes: int) -> None:
     """What a path takes that expects a few fields."""
     if size_bytes > MAX_FIELDS_BYTES:
@@ -83,7 +62,14 @@ def check_body_size(size_bytes: int) -> None:
 class Resolver(APIGatewayRestResolver):
     """Powertools' resolver, which knows its paths and whether they need a signed-in user."""
 
-    def __init__(self, tokens: TokenVerifier | None, check_size: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        tokens: TokenVerifier | None,
+        check_size: Callable[[int], None],
+        *,
+        serves_pages: bool,
+        form_fields: Collection[str] | None,
+    ) -> None:
         # Before Powertools' constructor, which registers routes of its own.
         self._methods: dict[str, list[str]] = {}
         self._cors_config = CORSConfig(
@@ -100,8 +86,9 @@ class Resolver(APIGatewayRestResolver):
         )
         self.tokens = tokens
         self.check_size = check_size
+        self.form_fields = form_fields
         # Powertools takes no middleware of ours in the place of its own but by this attribute.
-        self._request_validation_middleware = _RequestValidation()  # type: ignore[no-untyped-call]
+        self._request_validation_middleware = RequestValidation(serves_pages=serves_pages)
         self.exception_handler(errors.ImageApiError)(problems.of_error)
         self.exception_handler(RequestValidationError)(problems.of_invalid_request)
         self.exception_handler(RequestUnsupportedContentType)(problems.of_content_type)
@@ -126,12 +113,17 @@ class Resolver(APIGatewayRestResolver):
 
 
 def resolver(
-    *, tokens: TokenVerifier | None = None, check_size: Callable[[int], None] = check_body_size
+    *,
+    tokens: TokenVerifier | None = None,
+    check_size: Callable[[int], None] = check_body_size,
+    serves_pages: bool = False,
+    form_fields: Collection[str] | None = None,
 ) -> Resolver:
     """With `tokens`, for signed-in users only. `check_size` gets the size of the body in bytes
-    before any of it is decoded.
+    before any of it is decoded. Pages take any query: links to them carry what others add.
+    `form_fields` are all that is read of an urlencoded form, as OAuth2 asks for (RFC 6749, 3.2).
     """
-    return Resolver(tokens, check_size)
+    return Resolver(tokens, check_size, serves_pages=serves_pages, form_fields=form_fields)
 
 
 def lambda_handler(app: Resolver) -> Handler:
@@ -187,7 +179,7 @@ def _answer(
             app.context["user_id"] = user_id = app.tokens.verify(headers.get("authorization"))
             logger.append_keys(user_id=user_id)
         app.check_size(_body_size_bytes(event))
-        _read_text(event, headers.get("content-type", "").lower())
+        _read_text(event, _media_type(event), app.form_fields)
     except (errors.Unauthenticated, errors.FileTooLarge) as error:
         return _refusal(app, event, problems.of_error(error))
     except RequestValidationError as error:
@@ -274,28 +266,56 @@ def _body_size_bytes(event: dict[str, Any]) -> int:
     return len(body) * 3 // 4 if event.get("isBase64Encoded") else len(body)
 
 
-def _read_text(event: dict[str, Any], content_type: str) -> None:
-    """A body that is text comes as text, whatever the gateway made of it."""
-    if content_type.startswith(_MULTIPART):
+def _media_type(event: dict[str, Any]) -> str:
+    """In lower case, and so in the event as well: Powertools compares it with its case."""
+    media_type = ""
+    for name in ("headers", "multiValueHeaders"):
+        sent = event.get(name) or {}
+        for header in [header for header in sent if header.lower() == "content-type"]:
+            values = sent[header] if isinstance(sent[header], list) else [sent[header]]
+            lowered = []
+            for value in values:
+                essence, semicolon, parameters = value.partition(";")
+                media_type = essence.strip().lower()
+                lowered.append(media_type + semicolon + parameters)
+            sent[header] = lowered if isinstance(sent[header], list) else lowered[0]
+    return media_type
+
+
+def _read_text(event: dict[str, Any], media_type: str, form_fields: Collection[str] | None) -> None:
+    """A body that is text comes as text, whatever the gateway made of it, and in UTF-8."""
+    if media_type == _MULTIPART:
         return
     if event.get("isBase64Encoded"):
         try:
             event["body"] = b64decode(event.get("body") or "").decode()
+        except UnicodeDecodeError as error:
+            raise _not_utf8() from error
         except ValueError as error:
-            raise _invalid_body("json_invalid", "The body cannot be read") from error
+            raise invalid("json_invalid", "The body cannot be read") from error
         event["isBase64Encoded"] = False
-    if content_type.startswith(_FORM):
-        _read_form_as_json(event)
+    if REPLACED in (event.get("body") or ""):
+        raise _not_utf8()
+    if media_type == _FORM:
+        _read_form_as_json(event, form_fields)
 
 
-def _read_form_as_json(event: dict[str, Any]) -> None:
+def _not_utf8() -> RequestValidationError:
+    return invalid("json_invalid", "The body is not UTF-8")
+
+
+def _read_form_as_json(event: dict[str, Any], wanted: Collection[str] | None) -> None:
     """The OAuth2 form, which Swagger's Authorize button sends, is the same fields otherwise put."""
-    fields = dict(parse_qsl(event.get("body") or "", keep_blank_values=True))
+    try:
+        sent = parse_qsl(event.get("body") or "", keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error
+    fields = {name: value for name, value in sent if wanted is None or name in wanted}
     event["body"] = json.dumps(fields)
     for name in ("headers", "multiValueHeaders"):
-        sent = event.get(name) or {}
-        for header in [header for header in sent if header.lower() == "content-type"]:
-            sent[header] = "application/json" if name == "headers" else ["application/json"]
+        headers = event.get(name) or {}
+        for header in [header for header in headers if header.lower() == "content-type"]:
+            headers[header] = "application/json" if name == "headers" else ["application/json"]
 
 
 def _json_object(body: str) -> dict[str, Any]:
@@ -303,14 +323,10 @@ def _json_object(body: str) -> dict[str, Any]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         # Nested too deeply, or a number of thousands of digits: Python's parser gives up.
-        raise _invalid_body("json_invalid", "The body cannot be read") from error
+        raise invalid("json_invalid", "The body cannot be read") from error
     if value is not None and not isinstance(value, dict):
-        raise _invalid_body("object_type", "The body must be an object")
+        raise invalid("object_type", "The body must be an object")
     return value or {}
-
-
-def _invalid_body(kind: str, message: str) -> RequestValidationError:
-    return RequestValidationError([{"loc": ("body",), "type": kind, "msg": message}])
 
 
 def _with_common_headers(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:

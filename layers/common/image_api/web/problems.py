@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from image_api import errors
 from image_api.observability import logger
+from image_api.web import validation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
@@ -198,4 +199,6 @@ def _message(problem: dict[str, Any]) -> str:
     """Pydantic's words; those of our own rules without the prefix that it puts before them."""
     if problem["type"] == "missing":
         return "This field is required"
+    if problem["type"] == "extra_forbidden":
+        return validation.UNKNOWN
     return str(problem["msg"]).removeprefix("Value error, ")

@@ -19,7 +19,7 @@ _MAX_SEGMENTS = 65_536
 _MAX_SCANS = 100
 # Of these a scan of 50 MB has some 200,000, or as many as it has blocks where each is restarted.
 _MAX_ESCAPES = 2_000_000
-_ESCAPES_WINDOW_BYTES = 1 << 20
+_WINDOW_BYTES = 64 * 1024
 
 _EOI, _SOS = 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -214,10 +214,10 @@ class _Escapes:
 
 def _next_marker(data: bytes, position: int, escapes: _Escapes) -> int | None:
     while position < len(data):
-        window_end = min(position + _ESCAPES_WINDOW_BYTES, len(data))
-        escapes.count(data, position, window_end)
+        window_end = min(position + _WINDOW_BYTES, len(data))
         # One byte more, for a marker on the border.
         found = _NEXT_MARKER.search(data, position, window_end + 1)
+        escapes.count(data, position, window_end if found is None else found.start())
         if found is not None:
             return found.start()
         position = window_end
