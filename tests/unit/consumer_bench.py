@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, renderer, rendering
+from image_api.core import events, renderer, rendering, settling
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.core.processing import Processor
@@ -27,6 +27,7 @@ from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.imaging.model import PNG, WEBP, StoredPicture
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
+from tests.waiting import PATIENCE_SECONDS
 
 QUEUE = "events"
 DEAD = "events.dead"
@@ -75,6 +76,8 @@ def use_fake_pixels(
 ) -> None:
     patch.setattr(renderer, "render", render)
     patch.setattr(rendering, "formats", SimpleNamespace(header=_header))
+    # However busy the machine is, a batch does no more than its messages ask for.
+    patch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events
+from image_api.core import events, settling
 from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, LoggedChange, Work
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
@@ -250,7 +250,10 @@ def test_one_user_has_few_renderers_and_the_others_go_on(bench: Bench) -> None:
     assert bench.process(removal) == {"applied": 1}
 
 
-def test_work_that_comes_while_a_renderer_is_waited_for_is_done_meanwhile(bench: Bench) -> None:
+def test_work_that_comes_while_a_renderer_is_waited_for_is_done_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "_LOOKOUT_SECONDS", 0.01)
     waited_for = threading.Event()
     invoke = bench.renderer.invoke
 
