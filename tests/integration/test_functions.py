@@ -172,14 +172,18 @@ def test_the_format_is_what_the_bytes_are(api: Api, ada: str) -> None:
 def test_a_form_without_the_file_names_the_field(api: Api, ada: str) -> None:
     response = api.call("upload", upload_event(samples.png(), token=ada, field="file"))
     assert response["statusCode"] == 400
-    assert body_of(response)["errors"] == [{"field": "image", "message": "This field is required"}]
+    assert body_of(response)["errors"] == [
+        {"field": "file", "message": "This is not known here; see /docs"},
+        {"field": "image", "message": "This field is required"},
+    ]
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"title": ""}, "title"),
+        ({"title": "folder/"}, "title"),
         ({"title": "x" * 256}, "title"),
+        ({"colour": "red"}, "colour"),
         ({"visibility": "x"}, "visibility"),
     ],
 )
@@ -320,7 +324,7 @@ def test_the_link_of_each_page_leads_through_the_whole_list(api: Api, ada: str) 
         {"cursor": "abc"},
         {"owner": "you"},
         {"status": "done"},
-        {"title": ""},
+        {"colour": "red"},
         {"title": "a\x00b"},
     ],
     ids=str,
