@@ -56,7 +56,12 @@ class LocalCloud:
                     *("--template", str(_template(self.folder))),
                 ],
                 cwd=ROOT,
-                env={**os.environ, "JWT_EXPIRATION_MINUTES": "600"},
+                env={
+                    **os.environ,
+                    "JWT_EXPIRATION_MINUTES": "600",
+                    # Its template is a copy elsewhere, and so a foreign one.
+                    "LAMBDA_PYTHON": str(ROOT / ".venvs" / "lambda" / "bin" / "python"),
+                },
                 stdout=log,
                 stderr=log,
             )
