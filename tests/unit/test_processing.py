@@ -144,7 +144,7 @@ def test_what_is_deleted_before_it_has_moved_is_gone_from_both_places(bench: Ben
     hide = bench.accept_update(image_id, visibility="private")
     bench.storage.fault = away("delete")
     bench.process(hide)
-    assert len(bench.storage.objects) == 4
+    assert len(bench.storage.objects) == 6
     bench.storage.fault = lambda _operation, _key: None
     bench.process(bench.accept_delete(image_id))
     assert bench.storage.objects == {}

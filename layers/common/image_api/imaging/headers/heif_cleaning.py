@@ -12,6 +12,7 @@ from image_api.imaging.headers.boxes import Box
 from image_api.imaging.headers.heif_items import Items, Reference
 from image_api.imaging.headers.heif_movies import Movie, Track
 from image_api.imaging.headers.heif_pictures import UNDERSTOOD, Picture
+from image_api.imaging.headers.icc import clean_profile
 
 # Brands that promise what is blanked, and what is left of the promise.
 _STILL_BRANDS = {
@@ -29,6 +30,7 @@ _TRACK_BOXES = {
 }  # fmt: skip
 _ENTRY_PROPERTIES = (UNDERSTOOD - {b"auxC"}) | {b"ccst", b"auxi", b"btrt"}
 _REFERENCES = {b"dimg", b"auxl", b"prem"}
+_PROFILES = (b"prof", b"rICC")
 _PLAIN_NAMES = {b"Color", b"Alpha"}
 """What libavif calls the planes of any picture."""
 
@@ -112,6 +114,14 @@ class Blanker:
         if box.kind == b"auxC":
             name_end = self._data.find(b"\0", box.body + 4, box.end)
             self.zero(name_end if name_end >= 0 else box.end, box.end)
+        elif box.kind == b"colr" and self._data[box.body : box.body + 4] in _PROFILES:
+            profile = clean_profile(self._data[box.body + 4 : box.end])
+            if profile and len(profile) <= box.end - box.body - 4:
+                # A profile says itself how long it is: what stands behind it is nobody's.
+                self.zero(box.body + 4, box.end)
+                self.clean[box.body + 4 : box.body + 4 + len(profile)] = profile
+            else:
+                self.remove(box)
 
     def movie(self, movie: Movie) -> None:
         self.top_level(movie.boxes, _MOVIE_BOXES)
