@@ -16,7 +16,9 @@ from image_api.imaging import Rendition, identify
 from image_api.imaging.headers import av1 as av1_reader
 from image_api.imaging.headers import formats, heif_movies
 from image_api.imaging.headers.boxes import Budget, Cursor
+from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.pixels import encoding
+from image_api.imaging.pixels.colours import to_srgb
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples
 from tests.heif_files import Coded, Item, av1, grid_file, grid_item, hevc
@@ -500,6 +502,55 @@ def test_nothing_but_the_picture_is_served(place: str) -> None:
         assert SECRET not in rendition.data
     assert_plain(data, (64, 64), RED)
     assert len(render(data)[0].data) == len(data)
+
+
+def with_profile(profile: bytes, *properties: bytes) -> bytes:
+    colour = box(b"colr", b"prof" + profile)
+    return heif_files.file_of([Item.of(av1(), heif_files.DEPTH, colour, *properties)])
+
+
+def test_the_profile_of_an_avif_keeps_its_colours_and_nothing_else() -> None:
+    profile = samples.display_p3_profile()
+    told = samples.with_profile_tag(profile, b"mmod", b"mmod" + bytes(4) + SECRET)
+    assert SECRET in told
+
+    image = render(with_profile(told))[0]
+
+    assert SECRET not in image.data
+    assert clean_profile(profile) in image.data
+    assert len(image.data) == len(with_profile(told))
+
+
+def without_texts(profile: bytes) -> bytes:
+    """A profile as short as it can be: it names neither itself nor its owner."""
+    count = int.from_bytes(profile[128:132], "big")
+    entries = [struct.unpack_from(">4s2I", profile, 132 + 12 * index) for index in range(count)]
+    kept = [entry for entry in entries if entry[0] not in (b"desc", b"cprt")]
+    places: dict[int, int] = {}
+    table, body = b"", b""
+    for name, start, length in kept:
+        if start not in places:
+            places[start] = 132 + 12 * len(kept) + len(body)
+            body += profile[start : start + length + -length % 4]
+        table += struct.pack(">4s2I", name, places[start], length)
+    whole = profile[:128] + len(kept).to_bytes(4, "big") + table + body
+    return len(whole).to_bytes(4, "big") + whole[4:]
+
+
+def test_an_avif_whose_profile_has_no_room_to_be_cleaned_is_made_anew() -> None:
+    profile = without_texts(clean_profile(samples.display_p3_profile()))
+    assert len(clean_profile(profile)) > len(profile)
+
+    image = render(with_profile(profile))[0]
+
+    assert b"prof" not in image.data
+    assert image.content_type == "image/avif"
+    original = samples.opened(with_profile(clean_profile(samples.display_p3_profile())))
+    expected = to_srgb(original, profile).convert("RGB").getpixel((32, 32))
+    seen = samples.opened(image.data).convert("RGB").getpixel((32, 32))
+    assert isinstance(expected, tuple)
+    assert isinstance(seen, tuple)
+    assert max(abs(a - b) for a, b in zip(expected, seen, strict=True)) < 6
 
 
 # --- tables that claim too much -----------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from image_api.errors import DamagedImage, TooManyPixels, UnsupportedFormat
 from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in
-from image_api.imaging.headers.heif_cleaning import Blanker
+from image_api.imaging.headers.heif_cleaning import Blanker, cleaned_profile, holds_profile
 from image_api.imaging.headers.heif_items import Items, read_items
 from image_api.imaging.headers.heif_movies import Movie, read_movie
 from image_api.imaging.headers.heif_pictures import (
@@ -80,7 +80,7 @@ def header(data: bytes) -> StoredPicture:
         )
     shown = placement(data, boxes, size, budget)
     left, top, right, bottom = shown.crop or (0, 0, *size)
-    web_safe = shown == Placement(None, 1)
+    web_safe = shown == Placement(None, 1) and _profiles_can_be_cleaned(data, structure)
     if not web_safe:
         check_rendered_size(right - left, bottom - top, frames, AVIF.content_type)
     return StoredPicture(
@@ -129,6 +129,16 @@ def _structure(data: bytes, budget: Budget) -> _Structure:
         movie = read_movie(data, found[b"moov"][0], end, budget)
     _check_places(boxes, items, picture, movie)
     return _Structure(boxes, end, found[b"meta"][0], items, picture, movie)
+
+
+def _profiles_can_be_cleaned(data: bytes, structure: _Structure) -> bool:
+    """Where they lie; in a file that is encoded anew there are none."""
+    properties = list(structure.items.properties_of(structure.items.primary))
+    if structure.movie:
+        properties += structure.movie.tracks[0].properties
+    return all(
+        cleaned_profile(data, box) is not None for box in properties if holds_profile(data, box)
+    )
 
 
 def _check_places(boxes: list[Box], items: Items, picture: Picture, movie: Movie | None) -> None:

@@ -30,9 +30,19 @@ _TRACK_BOXES = {
 }  # fmt: skip
 _ENTRY_PROPERTIES = (UNDERSTOOD - {b"auxC"}) | {b"ccst", b"auxi", b"btrt"}
 _REFERENCES = {b"dimg", b"auxl", b"prem"}
-_PROFILES = (b"prof", b"rICC")
 _PLAIN_NAMES = {b"Color", b"Alpha"}
 """What libavif calls the planes of any picture."""
+
+
+def holds_profile(data: bytes, box: Box) -> bool:
+    return box.kind == b"colr" and data[box.body : box.body + 4] in (b"prof", b"rICC")
+
+
+def cleaned_profile(data: bytes, box: Box) -> bytes | None:
+    """What takes the place of the profile in this box; None if it would not fit into it."""
+    size_bytes = box.end - box.body - 4
+    profile = clean_profile(data[box.body + 4 : box.end])
+    return profile.ljust(size_bytes, b"\0") if len(profile) <= size_bytes else None
 
 
 class Blanker:
@@ -114,14 +124,10 @@ class Blanker:
         if box.kind == b"auxC":
             name_end = self._data.find(b"\0", box.body + 4, box.end)
             self.zero(name_end if name_end >= 0 else box.end, box.end)
-        elif box.kind == b"colr" and self._data[box.body : box.body + 4] in _PROFILES:
-            profile = clean_profile(self._data[box.body + 4 : box.end])
-            if profile and len(profile) <= box.end - box.body - 4:
-                # A profile says itself how long it is: what stands behind it is nobody's.
-                self.zero(box.body + 4, box.end)
-                self.clean[box.body + 4 : box.body + 4 + len(profile)] = profile
-            else:
-                self.remove(box)
+        elif holds_profile(self._data, box):
+            profile = cleaned_profile(self._data, box)
+            if profile is not None:
+                self.clean[box.body + 4 : box.end] = profile
 
     def movie(self, movie: Movie) -> None:
         self.top_level(movie.boxes, _MOVIE_BOXES)
