@@ -187,6 +187,8 @@ ACCEPTED: dict[str, Any] = {
     "event_type": "x",
     "data": "{}",
     "correlation_id": "c",
+    "traceparent": None,
+    "client_correlation_id": None,
     "hides": True,
     "renders": True,
     "upload_id": "u",
@@ -449,7 +451,7 @@ STATEMENTS |= {
 STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 PARTS_OF_OTHERS = (
     *("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS"),
-    *("_EMPTY_OUTBOX", "_USAGE_OF_USER"),
+    *("_EMPTY_OUTBOX", "_USAGE_OF_USER", "_OWN_IMAGE"),
 )
 
 

@@ -43,7 +43,7 @@ class StoredObjects:
 
     def copy(self, key: str, new_key: str) -> None:
         """Within the bucket, with what was said of it when it was stored; raises ObjectMissing."""
-        source = quote(f"/{self._bucket}/{key}")
+        source = quote(f"{self._bucket}/{key}")
         response = self._send("PUT", quote(new_key), {"x-amz-copy-source": source})
         if response.status == 404:
             raise ObjectMissing
