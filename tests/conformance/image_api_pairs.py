@@ -49,7 +49,9 @@ _PROMISES = (
             "status": 200,
             "header:Access-Control-Allow-Origin": "*",
             "header:Access-Control-Allow-Methods": "GET,POST,PUT,DELETE,OPTIONS",
-            "header:Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key",
+            "header:Access-Control-Allow-Headers": (
+                "Authorization,Content-Type,Idempotency-Key,X-Correlation-Id"
+            ),
             "header:Access-Control-Max-Age": "600",
         },
     ),
