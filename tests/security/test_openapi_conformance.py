@@ -31,7 +31,7 @@ def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
         env={**os.environ, "COLUMNS": "100"},
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "Tested: 11" in finished.stdout, finished.stdout
+    assert "Tested: 12" in finished.stdout, finished.stdout
 
 
 def test_every_answer_to_a_signed_in_user_is_documented(
