@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -142,7 +143,11 @@ def test_a_dead_letter_that_is_sent_back_too_early_returns_to_the_dead(
 
     eventually(lambda: dead_letters("list").endswith(": 1\n"), "it is among the dead again")
     properties, _ = _only_dead_letter(system)
-    assert properties.headers == {"x-reason": "The stored file is missing", "x-attempt": 1}
+    assert properties.headers == {
+        "x-reason": "The stored file is missing",
+        "x-attempt": 1,
+        "traceparent": ANY,
+    }
     assert user.image(broken.image_id).json()["status"] == "failed"
 
 
