@@ -136,14 +136,6 @@ def test_a_deleted_object_is_missing_and_deleting_it_again_is_fine(store: Store)
     assert store.keys() == {"storage/b"}
 
 
-def test_a_folder_is_deleted_and_its_neighbours_are_not(store: Store) -> None:
-    for key in ("storage/1/a", "storage/1/2/b", "storage/10/c", "storage/1"):
-        store.storage.put(key, b"x", "image/png")
-    store.storage.delete_folder("storage/1/")
-    store.storage.delete_folder("storage/nothing/")
-    assert store.keys() == {"storage/10/c", "storage/1"}
-
-
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_any_key_is_itself(store: Store, key: str) -> None:
     store.storage.put(key, key.encode(), "image/png")
@@ -193,7 +185,6 @@ def test_the_check_says_whether_the_bucket_answers(store: Store) -> None:
         lambda: store.storage.put("a", b"a", "image/png"),
         lambda: store.storage.get("a"),
         lambda: store.storage.delete(["a"]),
-        lambda: store.storage.delete_folder("a/"),
     ):
         with pytest.raises(ServiceUnavailable):
             ask()
@@ -222,14 +213,6 @@ def test_pages_follow_one_another_to_the_end(store: Store) -> None:
     store.shorten_pages(3)
     pages = [[stored.key for stored in page] for page in store.storage.pages("storage/", keys[1])]
     assert pages == [keys[2:5], keys[5:]]
-
-
-def test_a_folder_of_many_pages_is_deleted(store: Store) -> None:
-    for number in range(7):
-        store.storage.put(f"storage/1/{number}", b"x", "image/png")
-    store.shorten_pages(3)
-    store.storage.delete_folder("storage/1/")
-    assert store.keys() == set()
 
 
 # What S3 answers to what it does not allow: status and error code.

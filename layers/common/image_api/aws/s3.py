@@ -106,17 +106,6 @@ class S3Storage:
             if answer.get("Errors"):
                 raise ServiceUnavailable("The storage did not delete every file")
 
-    def delete_folder(self, prefix: str) -> None:
-        """Deletes whatever lies below `prefix`; raises ServiceUnavailable."""
-        try:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix
-            )
-            keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-        except (BotoCoreError, ClientError) as error:
-            raise ServiceUnavailable("The storage did not list the files") from error
-        self.delete(keys)
-
     def ping(self) -> None:
         """Raises ServiceUnavailable when the bucket does not answer."""
         try:

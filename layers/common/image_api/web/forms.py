@@ -111,7 +111,7 @@ def _boundary(content_type: str) -> bytes:
 def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
     # Every delimiter begins a line; the first one may begin the body.
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
-    if not parts:
+    if not parts or parts[0].startswith(b"\n"):
         raise _without_delimiters(body, boundary)
     for part in parts[:MAX_PARTS]:
         if part.startswith(b"--"):

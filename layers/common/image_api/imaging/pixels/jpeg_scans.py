@@ -98,8 +98,8 @@ def _decode_several(image: JpegImagePlugin.JpegImageFile, clean: bytes, scans: j
     decoder = _Decoder(image)
     try:
         for piece in (memoryview(clean)[: scans.end], _LOOKED_AHEAD_AT, b"\0"):
-            if decoder.is_done_with(piece):
-                return True
+            # None of them has the end marker, without which it is never done.
+            decoder.is_done_with(piece)
         return decoder.took_all and decoder.is_done_with(_END_OF_IMAGE)
     finally:
         decoder.close()

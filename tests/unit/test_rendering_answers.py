@@ -1,0 +1,141 @@
+"""What comes back from a renderer is measured; one that has no time is left in peace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from image_api.core.changes import StoredRendition
+from image_api.core.rendering import Picture, RendererBusy, RendererFailed, Renderings
+from image_api.core.rerendering import OutdatedImage, rerender
+from image_api.errors import ServiceUnavailable
+from image_api.imaging import RENDERER_VERSION
+from image_api.imaging.pixels.rendering import render
+from tests import samples
+from tests.fakes import FakeStorage
+from tests.unit.consumer_bench import FakeRenderer
+
+ORIGINAL = "storage/6f1c/original.png"
+PICTURE = Picture(ORIGINAL, "storage/6f1c/2-abcd", None, "cover")
+
+
+@pytest.fixture
+def storage() -> FakeStorage:
+    return FakeStorage({ORIGINAL: (samples.png(), "image/png")})
+
+
+@dataclass
+class Answering:
+    """The renderer's function, which has done its work already."""
+
+    answer: bytes
+
+    def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
+        return self.answer
+
+
+def answer_about(storage: FakeStorage, **changes: Any) -> bytes:
+    """What a renderer says that has stored everything."""
+    claims = []
+    for made in render(storage.objects[ORIGINAL][0]):
+        storage.put(f"{PICTURE.folder}/{made.name}.{made.extension}", made.data, made.content_type)
+        claims.append(
+            {
+                "name": made.name,
+                "extension": made.extension,
+                "width": made.width,
+                "height": made.height,
+                "size_bytes": len(made.data),
+            }
+        )
+    report = {"renditions": claims, "renderer_version": RENDERER_VERSION, **changes}
+    return json.dumps(report).encode()
+
+
+def made_of(storage: FakeStorage, answer: bytes) -> list[StoredRendition]:
+    return Renderings(Answering(answer), FakeRenderer(storage), storage).render(PICTURE)
+
+
+def test_what_a_renderer_stored_is_described_as_it_was_measured(storage: FakeStorage) -> None:
+    made = made_of(storage, answer_about(storage))
+
+    assert [(rendition.name, rendition.content_type) for rendition in made] == [
+        ("image", "image/png"),
+        ("preview", "image/webp"),
+        ("thumbnail", "image/webp"),
+    ]
+    assert {(rendition.width, rendition.height) for rendition in made} == {(96, 64)}
+
+
+def test_a_rendition_that_is_no_picture_is_the_renderers_fault(storage: FakeStorage) -> None:
+    """And not the owner's: InvalidImage would say that the upload was bad."""
+    answer = answer_about(storage)
+    storage.put(f"{PICTURE.folder}/preview.webp", b"<script>", "image/webp")
+
+    with pytest.raises(RendererFailed, match=r"^The preview that the renderer stored is not valid"):
+        made_of(storage, answer)
+
+
+@pytest.mark.parametrize("version", [None, "1", -1, 1.0, [1]])
+def test_a_renderer_that_does_not_say_its_version_has_failed(
+    storage: FakeStorage, version: object
+) -> None:
+    with pytest.raises(RendererFailed, match=r"^The renderer does not say its version$"):
+        made_of(storage, answer_about(storage, renderer_version=version))
+
+
+@dataclass
+class Outdated:
+    """Images that an older renderer made, one after another."""
+
+    left: list[OutdatedImage]
+    replaced: list[int] = field(default_factory=list)
+
+    def begin(self, version: int, max_attempts: int) -> OutdatedImage | None:
+        return self.left.pop(0) if self.left else None
+
+    def replace(self, image: OutdatedImage, renditions: list[StoredRendition]) -> bool:
+        self.replaced.append(image.image_id)
+        return True
+
+
+def outdated(count: int) -> Outdated:
+    return Outdated(
+        [
+            OutdatedImage(
+                image_id, 1, ORIGINAL, ((96, 64), "cover"), (96, 64), ("storage/6f1c/old",)
+            )
+            for image_id in range(count)
+        ]
+    )
+
+
+@pytest.mark.parametrize("outage", [RendererBusy(), ServiceUnavailable("away")], ids=str)
+def test_rendering_anew_leaves_a_renderer_to_whoever_has_more_haste(
+    storage: FakeStorage, outage: Exception
+) -> None:
+    images, pauses = outdated(3), list[float]()
+    renderer = FakeRenderer(storage)
+    once = iter([renderer.invoke])
+
+    def busy_from_the_second_on(payload: bytes, wait_seconds: float) -> bytes:
+        invoke = next(once, None)
+        if invoke is None:
+            raise outage
+        return invoke(payload, wait_seconds)
+
+    renderer.invoke = busy_from_the_second_on  # type: ignore[method-assign]
+    counts = rerender(
+        images,
+        Renderings(renderer, renderer, storage),
+        storage,
+        remaining_milliseconds=lambda: 300_000,
+        pause=pauses.append,
+    )
+
+    assert counts == {"replaced": 1, "overtaken": 0, "failed": 0, "finished": False}
+    assert (images.replaced, [image.image_id for image in images.left]) == ([0], [2])
+    assert len(pauses) == 1
