@@ -327,7 +327,7 @@ def placement(data: bytes, boxes: list[Box], size: tuple[int, int], budget: Budg
             turned = cursor.number(1) & 3
             # Turning what is mirrored already is mirroring what is turned the other way.
             turns = (turns + (turned if mirror < 0 else -turned)) % 4
-        elif box.kind == b"imir":
+        else:  # `imir`
             mirror = cursor.number(1) & 1
     return Placement(crop, _ORIENTATIONS[turns, mirror])
 
