@@ -120,3 +120,17 @@ def test_a_broker_that_ends_the_connection_has_taken_nothing(fake: FakeBroker) -
 
     with pytest.raises(ServiceUnavailable, match=r"^The broker did not take the message"):
         fake.client.publish_events([EVENT], 60)
+
+
+def test_the_check_says_that_a_broker_with_an_alarm_takes_nothing(fake: FakeBroker) -> None:
+    fake.says[spec.Queue.Declare] = [spec.Queue.DeclareOk("events", 0, 0)]
+    # It takes one message to say so.
+    fake.says[spec.Basic.Publish] = [spec.Connection.Blocked("low on disk"), spec.Basic.Ack(1)]
+    client = fake.client
+
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match=r"^The broker takes no messages just now"):
+            client.ping()
+
+    assert fake.connections == 1
+    client.close()
