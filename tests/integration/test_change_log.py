@@ -241,7 +241,10 @@ def test_a_change_is_begun_once_however_many_consumers_there_are(
     assert changes(sql, "attempts, outcome") == [[1, "applied"]] * 40
 
 
+# Two that lock in different orders meet now and then only.
+@pytest.mark.parametrize("_round", range(10))
 def test_a_change_takes_effect_once_however_many_have_begun_it(
+    _round: int,
     make_log: Callable[[], PostgresChangeLog],
     log: PostgresChangeLog,
     accept: Accepting,

@@ -246,8 +246,12 @@ WITH changed AS (
 ) {_settle("applied", "i.data", "FROM changed AS i WHERE")}
 """
 
+# The image's row is locked first, as by whatever else settles: a step that nobody reads from would
+# be taken last.
 _FAIL = f"""
-WITH changed AS (
+WITH image AS (
+    SELECT i.id FROM images AS i WHERE i.id = :image_id FOR NO KEY UPDATE
+), changed AS (
     UPDATE images AS i
     SET status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'failed' END,
         error = :reason,
@@ -261,7 +265,7 @@ WITH changed AS (
         "failed",
         '''jsonb_build_object(
         'user_id', c.user_id, 'status', 'failed', 'error', :reason::text)''',
-        "WHERE",
+        "WHERE (SELECT count(*) FROM image) >= 0 AND",
     )
 }
 """
