@@ -358,6 +358,8 @@ def _check_tiles(directory: _Directory, width: int, height: int) -> None:
 
 
 def _check_data_is_there(directory: _Directory) -> None:
+    if not directory.integers(_STRIPS) and not directory.integers(_TILES):
+        raise DamagedImage("The TIFF is damaged: it does not say where its pixels are")
     for offsets_tag, bytes_tag in ((_STRIPS, _STRIP_BYTES), (_TILES, _TILE_BYTES)):
         offsets, counts = directory.integers(offsets_tag), directory.integers(bytes_tag)
         ends = map(operator.add, offsets, counts) if counts else offsets
