@@ -22,6 +22,7 @@ from image_api.core.images import Status
 from image_api.postgres import (
     before_the_log,
     changes,
+    database,
     history,
     idempotency,
     images,
@@ -421,7 +422,7 @@ STATEMENTS |= {
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},
         3_000,
     ),
-    "now": (janitor._NOW, {}, 0),
+    "now": (database._NOW, {}, 0),
     "note": (janitor._NOTE, {"after": "k", "until": "l", "keys": ["k1"]}, 5),
     "noted": (
         janitor._NOTED,

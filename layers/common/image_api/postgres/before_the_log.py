@@ -131,9 +131,7 @@ class BeforeTheLog:
 
     def forget_old(self, batch_size: int) -> int:
         self._database.rows(_GIVE_UP_LOST)
-        row = self._database.row(_FORGET_INBOX, batch_size=batch_size)
-        assert row is not None
-        return int(row[0])
+        return self._database.number(_FORGET_INBOX, batch_size=batch_size)
 
 
 def _parameters(event: Event) -> dict[str, Any]:

@@ -170,9 +170,9 @@ class PostgresRelayRecords:
 
     def forget_old(self, kept_days: int, batch_size: int) -> int:
         """Of what is settled and published; how many rows left."""
-        row = self._database.row(_FORGET_OLD, kept_days=kept_days, batch_size=batch_size)
-        assert row is not None
-        return int(row[0]) + self._before.forget_old(batch_size)
+        return self._database.number(
+            _FORGET_OLD, kept_days=kept_days, batch_size=batch_size
+        ) + self._before.forget_old(batch_size)
 
     def oldest_unsettled_age_seconds(self) -> float:
         row = self._database.row(_OLDEST_UNSETTLED)

@@ -30,6 +30,8 @@ _TEMPORARY_CODES = ("40001", "40P01", "25006", "55P03")
 _CONNECTION_STAYS = ("40001", "40P01", "55P03", "57014")
 _UNIQUE_VIOLATION = "23505"
 
+_NOW = "SELECT now()::text"
+
 
 # A step of a statement whose effect may be lost with the server's last moments: its commit does not
 # wait for the disk. It counts for this transaction alone, which a pool of connections needs.
@@ -81,6 +83,20 @@ class Database:
     def row(self, statement: str, **parameters: Any) -> Row | None:
         rows = self.rows(statement, **parameters)
         return rows[0] if rows else None
+
+    def only_row(self, statement: str, **parameters: Any) -> Row:
+        """Of a statement that yields one whatever it finds."""
+        row = self.row(statement, **parameters)
+        assert row is not None
+        return row
+
+    def now(self) -> str:
+        """The server's clock, as a statement takes it again."""
+        return str(self.only_row(_NOW)[0])
+
+    def number(self, statement: str, **parameters: Any) -> int:
+        """The first column of the only row."""
+        return int(self.only_row(statement, **parameters)[0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

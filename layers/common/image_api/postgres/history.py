@@ -60,8 +60,6 @@ ORDER BY e.moment, e.kind, e.id
 LIMIT :batch_size
 """
 
-_NOW = "SELECT now()::text"
-
 
 class PostgresHistory:
     def __init__(self, database: Database) -> None:
@@ -70,11 +68,9 @@ class PostgresHistory:
     def history(
         self, user_id: int, image_id: int, kept_days: int, limit: int
     ) -> list[dict[str, Any]] | None:
-        row = self._database.row(
+        user_exists, is_own, changes = self._database.only_row(
             _HISTORY, user_id=user_id, image_id=image_id, kept_days=kept_days, row_limit=limit
         )
-        assert row is not None
-        user_exists, is_own, changes = row
         if not user_exists:
             raise Unauthenticated("This account no longer exists: register again")
         if not is_own:
@@ -83,9 +79,7 @@ class PostgresHistory:
         return found
 
     def now(self) -> str:
-        row = self._database.row(_NOW)
-        assert row is not None
-        return str(row[0])
+        return self._database.now()
 
     def events(
         self, since: str, until: str, after: Position, batch_size: int

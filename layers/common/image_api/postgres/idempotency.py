@@ -65,7 +65,7 @@ class PostgresKeyRecords:
         self._database = database
 
     def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
-        row = self._database.row(
+        exists, is_claimed, is_same, image_id = self._database.only_row(
             _CLAIM,
             user_id=user_id,
             key=key,
@@ -73,8 +73,6 @@ class PostgresKeyRecords:
             claim_id=claim_id,
             lease_seconds=LEASE_SECONDS,
         )
-        assert row is not None
-        exists, is_claimed, is_same, image_id = row
         if not exists:
             raise Unauthenticated("This account no longer exists: register again")
         if is_claimed:
@@ -91,6 +89,4 @@ class PostgresKeyRecords:
 
     def forget_old_keys(self, batch_size: int) -> int:
         """How many left."""
-        row = self._database.row(_FORGET_OLD, batch_size=batch_size)
-        assert row is not None
-        return int(row[0])
+        return self._database.number(_FORGET_OLD, batch_size=batch_size)

@@ -275,18 +275,16 @@ class PostgresImageRecords(PostgresKeyRecords):
         _require(row is not None and row[0])
 
     def require_room(self, user_id: int, size_bytes: int) -> None:
-        row = self._database.row(
+        exists, refusal = self._database.only_row(
             _ADMISSION, user_id=user_id, size_bytes=size_bytes, **self._upload_limits()
         )
-        assert row is not None
-        exists, refusal = row
         _require(exists)
         self._admit(refusal)
 
     def offer_direct_upload(self, user_id: int, upload_id: str, ttl_seconds: int) -> None:
         with self._database.transaction():
             self._database.rows(_LOCK_USAGE, user_id=user_id)
-            row = self._database.row(
+            exists, refusal, offered, wait_seconds = self._database.only_row(
                 _OFFER,
                 user_id=user_id,
                 upload_id=upload_id,
@@ -295,8 +293,6 @@ class PostgresImageRecords(PostgresKeyRecords):
                 limit_open=self._limits.open_direct_uploads,
                 **self._upload_limits(),
             )
-        assert row is not None
-        exists, refusal, offered, wait_seconds = row
         _require(exists)
         self._admit(refusal)
         if not offered:
@@ -312,9 +308,7 @@ class PostgresImageRecords(PostgresKeyRecords):
 
     def forget_old_offers(self, batch_size: int) -> int:
         """How many rows left."""
-        row = self._database.row(_FORGET_OLD_OFFERS, batch_size=batch_size)
-        assert row is not None
-        return int(row[0])
+        return self._database.number(_FORGET_OLD_OFFERS, batch_size=batch_size)
 
     def accept_upload(self, caller: Caller, image: NewImage, upload_id: str | None = None) -> Event:
         data = {
@@ -367,8 +361,7 @@ class PostgresImageRecords(PostgresKeyRecords):
         )
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
-        row = self._database.row(_FIND, user_id=user_id, image_id=image_id)
-        assert row is not None
+        row = self._database.only_row(_FIND, user_id=user_id, image_id=image_id)
         _require(row[0])
         if row[1] is None:
             return None
@@ -377,15 +370,13 @@ class PostgresImageRecords(PostgresKeyRecords):
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage:
         by_title = query.title is not None
-        row = self._database.row(
+        exists, total, images = self._database.only_row(
             _page_statement(query.mine_only, query.status, by_title),
             user_id=user_id,
             before_id=_NO_CURSOR if query.before_id is None else query.before_id,
             scan_limit=query.limit + 1,
             **({"title": query.title} if by_title else {}),
         )
-        assert row is not None
-        exists, total, images = row
         _require(exists)
         if by_title and total > MOST_COUNTED:
             return FoundPage(orjson.loads(images), MOST_COUNTED, is_total_exact=False)
@@ -400,7 +391,7 @@ class PostgresImageRecords(PostgresKeyRecords):
         **parameters: Any,
     ) -> Event | None:
         event_id = events.new_id()
-        row = self._database.row(
+        exists, holds_claims, refusal, image_id, sequence, accepted_at = self._database.only_row(
             statement,
             user_id=caller.user_id,
             claim_ids=list(caller.claim_ids),
@@ -412,8 +403,6 @@ class PostgresImageRecords(PostgresKeyRecords):
             client_correlation_id=caller.client_correlation_id,
             **parameters,
         )
-        assert row is not None
-        exists, holds_claims, refusal, image_id, sequence, accepted_at = row
         _require(exists)
         self._admit(refusal)
         if not holds_claims:

@@ -25,8 +25,6 @@ SET status = 'failed', error = 'A stored file of this image is missing; upload i
 WHERE id = :image_id AND status = 'ready' AND deleted_at IS NULL
 """
 
-_NOW = "SELECT now()::text"
-
 _NOTE = """
 WITH seen AS (
     INSERT INTO objects_without_row AS o (key) SELECT unnest(:keys::text[])
@@ -62,9 +60,7 @@ class PostgresJanitorRecords:
         return {row[0]: row[1] for row in rows}
 
     def now(self) -> str:
-        row = self._database.row(_NOW)
-        assert row is not None
-        return str(row[0])
+        return self._database.now()
 
     def note(self, after: str, until: str, without_row: list[str]) -> None:
         self._database.rows(_NOTE, after=after, until=until, keys=without_row)

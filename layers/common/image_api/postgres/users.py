@@ -176,14 +176,12 @@ class PostgresUserRecords:
 
     def begin_registration(self, network: str) -> int:
         limit = self._registration_throttle
-        row = self._database.row(
+        counted, wait_seconds = self._database.only_row(
             _BEGIN_REGISTRATION,
             address_key=_digest("registration", network),
             allowed=limit.per_address,
             window_seconds=limit.window_seconds,
         )
-        assert row is not None
-        counted, wait_seconds = row
         # Without a row the window has begun this very moment, by requests side by side.
         return 0 if counted else max(1, wait_seconds or limit.window_seconds)
 
@@ -191,7 +189,7 @@ class PostgresUserRecords:
         self, username: str, username_key: str, password_hash: str, network: str | None = None
     ) -> int:
         try:
-            row = self._database.row(
+            return self._database.number(
                 _INSERT,
                 username=username,
                 username_key=username_key,
@@ -200,12 +198,10 @@ class PostgresUserRecords:
             )
         except UniqueViolation as error:
             raise UsernameTaken from error
-        assert row is not None
-        return int(row[0])
 
     def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt:
         limits = self._sign_in_throttle
-        row = self._database.row(
+        user_id, password_hash, is_admitted, wait_seconds = self._database.only_row(
             _BEGIN_SIGN_IN,
             username_key=username_key,
             per_pair=limits.failures_per_name,
@@ -214,8 +210,6 @@ class PostgresUserRecords:
             window_seconds=limits.window_seconds,
             **_keys(username_key, network),
         )
-        assert row is not None
-        user_id, password_hash, is_admitted, wait_seconds = row
         return SignInAttempt(
             user_id=user_id,
             password_hash=password_hash,
@@ -231,15 +225,11 @@ class PostgresUserRecords:
 
     def forget_old_failures(self, batch_size: int) -> int:
         """How many rows left."""
-        row = self._database.row(_FORGET_OLD_FAILURES, batch_size=batch_size)
-        assert row is not None
-        return int(row[0])
+        return self._database.number(_FORGET_OLD_FAILURES, batch_size=batch_size)
 
     def forget_old_networks(self, batch_size: int) -> int:
         """Those from which nobody has signed in for long; how many rows left."""
-        row = self._database.row(_FORGET_OLD_NETWORKS, batch_size=batch_size)
-        assert row is not None
-        return int(row[0])
+        return self._database.number(_FORGET_OLD_NETWORKS, batch_size=batch_size)
 
 
 def _keys(username_key: str, network: str) -> dict[str, bytes]:
