@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from email.message import Message
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, unquote
 
 import urllib3
+
+from tests.integration.local_server import LocalServer
 
 Right = tuple[str, str]  # (action, resource), as template.yaml's expansion names them
 
@@ -23,7 +23,7 @@ _FUNCTION = re.compile(r"/2015-03-31/functions/(\w+)/invocations$")
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
-class GuardedAws:
+class GuardedAws(LocalServer):
     """An S3 and a Lambda of other servers', and Secrets Manager, with each role's rights in front.
 
     Whose a request is says the access key id that signed it, so that a signed URL or form counts
@@ -46,20 +46,10 @@ class GuardedAws:
         self._s3_url = s3_url
         self._lambda_url = lambda_url
         methods = dict.fromkeys((f"do_{method}" for method in _METHODS), _Handler.answer)
-        handler = type("Handler", (_Handler,), {"aws": self, **methods})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(type("Handler", (_Handler,), {"aws": self, **methods}))
 
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        # The interval is how long the end may take.
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield
-        self._server.shutdown()
-        self._server.server_close()
+    def clear(self) -> None:
         self._s3.clear()
-        thread.join()
 
     def answer(
         self, method: str, target: str, headers: Message, body: bytes

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import ModuleType
 
 from tests.application import LambdaContext, load_function
+from tests.integration.local_server import LocalServer
 
 PATH = "/2015-03-31/functions/RendererFunction/invocations"
 
 
-class LambdaServer:
+class LambdaServer(LocalServer):
     """Runs the renderer. What it raises is answered as Lambda does, and kept in `errors`."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self._renderer: ModuleType | None = None
         self._lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"server_of": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(type("Handler", (_Handler,), {"server_of": self}))
 
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        # The interval is how long the end may take.
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield
-        self._server.shutdown()
-        self._server.server_close()
+    def clear(self) -> None:
         if self._renderer is not None:
             self._renderer.transfers._pool.clear()
-        thread.join()
 
     def invoke(self, path: str, payload: bytes) -> tuple[int, dict[str, str], bytes]:
         if path != PATH:
