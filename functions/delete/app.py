@@ -16,6 +16,7 @@ records, sink = wiring.image_records(), wiring.event_sink()
 
 @app.delete(
     "/image/delete/<image_id>",
+    operation_id="deleteImage",
     summary="Delete an image",
     description="It is gone from every list at once; its files follow.",
     tags=["Images"],

@@ -16,6 +16,7 @@ records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_
 
 @app.post(
     "/image/direct_upload",
+    operation_id="beginDirectUpload",
     summary="Begin a direct upload",
     description="For files over 4.5 MB: send the file to the returned URL as a multipart form, "
     "the returned fields first and the file as `file`. Then complete the upload.",
@@ -28,6 +29,7 @@ def begin() -> uploads.DirectUploadOffer:
 
 @app.post(
     "/image/direct_upload/<upload_id>",
+    operation_id="completeDirectUpload",
     summary="Complete a direct upload",
     description="Once the file was sent: it becomes an image, as with the other upload.",
     tags=["Images"],

@@ -18,7 +18,13 @@ page = problems.documented(dict[str, Any], 400)
 page[200]["content"]["text/html"] = {"schema": {"type": "string"}}
 
 
-@app.get("/docs", summary="Swagger UI", tags=["Operations"], responses=page)
+@app.get(
+    "/docs",
+    operation_id="getDocumentation",
+    summary="Swagger UI",
+    tags=["Operations"],
+    responses=page,
+)
 def docs(
     form: Annotated[
         Literal["json"] | None,
@@ -32,6 +38,7 @@ def docs(
 
 @app.get(
     "/openapi.json",
+    operation_id="getOpenApiDocument",
     summary="The OpenAPI document of the whole API",
     tags=["Operations"],
     responses=problems.documented(dict[str, Any]),

@@ -18,6 +18,7 @@ url_signer = wiring.url_signer()
 
 @app.get(
     "/image/<image_id>",
+    operation_id="getImage",
     summary="Show one image",
     tags=["Images"],
     responses=problems.documented(images.ImageView, 401, 404, 503),
@@ -28,6 +29,7 @@ def get(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
 
 @app.get(
     "/image/<image_id>/history",
+    operation_id="getImageHistory",
     summary="Show an image's history",
     description="To its owner: the changes of the last 90 days that were accepted, newest first, "
     "how each ended, and why it failed. At most 1,000.",

@@ -18,6 +18,7 @@ responses[503]["content"] = responses[200]["content"]
 
 @app.get(
     "/health",
+    operation_id="getHealth",
     summary="Health",
     description="503 names the part that is down.",
     tags=["Operations"],

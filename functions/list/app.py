@@ -17,6 +17,7 @@ records, url_signer = wiring.image_records(), wiring.url_signer()
 
 @app.get(
     "/image/get_all_images",
+    operation_id="listImages",
     summary="List images",
     description="Newest first. X-Total-Count says how many there are in all, Link where the next "
     "page is.",

@@ -16,6 +16,7 @@ records, tokens = wiring.user_records(), wiring.tokens()
 
 @app.post(
     "/auth/login",
+    operation_id="login",
     summary="Sign in",
     description="Takes JSON or the OAuth2 password form. The same answer, after the same time, "
     "whether the name or the password is wrong.",

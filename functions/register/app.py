@@ -16,6 +16,7 @@ records, tokens = wiring.user_records(), wiring.tokens()
 
 @app.post(
     "/auth/register",
+    operation_id="registerUser",
     summary="Register",
     description="Creates an account and signs it in. An address can do so only so often.",
     tags=["Accounts"],

@@ -16,6 +16,7 @@ records, sink = wiring.image_records(), wiring.event_sink()
 
 @app.put(
     "/image/update/<image_id>",
+    operation_id="updateImage",
     summary="Change an image",
     description="Title and visibility, or a new resolution, rendered from the untouched original. "
     "The last good version stays readable meanwhile.",

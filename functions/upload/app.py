@@ -16,6 +16,7 @@ records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_
 
 @app.post(
     "/image/upload_image",
+    operation_id="uploadImage",
     summary="Upload an image",
     description="JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP, HEIC or HEIF, by what the bytes are. "
     "At most 4.5 MB and 50 megapixels.",

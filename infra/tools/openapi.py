@@ -74,19 +74,24 @@ def merged_document() -> dict[str, Any]:
     name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
     fields = {**schemas[name], "additionalProperties": True}
     content["application/x-www-form-urlencoded"] = {"schema": fields}
-    _without_null_in_forms(document)
+    _describe_forms(document)
     return document
 
 
-def _without_null_in_forms(document: dict[str, Any]) -> None:
-    """A form's field is there or not: it cannot be null, as its Python type has it."""
+def _describe_forms(document: dict[str, Any]) -> None:
+    """Powertools makes a model of a form's fields, which says less than web.validation asks for."""
+    schemas = document["components"]["schemas"]
     for operations in document["paths"].values():
         for operation in operations.values():
             form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
             if form is None:
                 continue
-            name = form["schema"]["$ref"].rpartition("/")[2]
-            for field in document["components"]["schemas"][name]["properties"].values():
+            schema = schemas.pop(form["schema"]["$ref"].rpartition("/")[2])
+            name = f"{operation['operationId'][0].upper()}{operation['operationId'][1:]}Form"
+            form["schema"]["$ref"] = f"#/components/schemas/{name}"
+            schemas[name] = {**schema, "title": name, "additionalProperties": False}
+            for field in schema["properties"].values():
+                # It is there or not: it cannot be null, as its Python type has it.
                 if "anyOf" in field:
                     (choice,) = [one for one in field.pop("anyOf") if one != {"type": "null"}]
                     field.update(choice)

@@ -48,13 +48,21 @@ NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage, errors.Object
 
 
 class Sizes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     name: str
     width: Annotated[int, Field(ge=1)]
     tags: list[str] = []
 
 
-class Strict(Sizes):
+class Open(BaseModel):
+    name: str
+
+
+class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    inner: dict[str, list[Open | None]]
 
 
 def error_classes() -> list[type[errors.ImageApiError]]:
@@ -826,7 +834,7 @@ def test_of_a_sign_in_form_what_oauth2_adds_is_passed_over() -> None:
     app = http.resolver(form_fields=("name", "width"))
 
     @app.post("/thing")
-    def thing(sizes: Annotated[Strict, Body()]) -> Response[Any]:
+    def thing(sizes: Annotated[Sizes, Body()]) -> Response[Any]:
         return http.json_response(sizes.model_dump())
 
     handler = http.lambda_handler(app)
@@ -841,3 +849,124 @@ def test_of_a_sign_in_form_what_oauth2_adds_is_passed_over() -> None:
 
     assert answer["statusCode"] == 200
     assert body_of(refused)["errors"][0]["field"] == "grant_type"
+
+
+@pytest.mark.parametrize("model", [Open, Closed, Annotated[list[Open], "any"], Open | None])
+def test_a_body_that_takes_unknown_fields_at_any_depth_cannot_be_declared(model: Any) -> None:
+    def handler(fields: Annotated[Any, Body()]) -> Response[Any]:
+        raise NotImplementedError
+
+    handler.__annotations__["fields"] = Annotated[model, Body()]
+
+    with pytest.raises(TypeError, match="Open takes unknown fields"):
+        http.resolver().post("/thing")(handler)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"name": "a", "width": 1, "name": "b"}', "name"),
+        ('{"name": "a", "width": 1, "tags": [{"x": 1, "x": 2}]}', "x"),
+        ("name=a&width=1&name=b", "name"),
+    ],
+)
+def test_a_field_that_is_sent_twice_is_named(echo: Handler, body: str, field: str) -> None:
+    content_type = "application/json" if body[0] == "{" else "application/x-www-form-urlencoded"
+
+    response = echo(proxy_event("POST", "/thing", body=body, content_type=content_type), CONTEXT)
+
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"] == [
+        {"field": field, "message": "Send this once, not 2 times"}
+    ]
+
+
+def test_a_parameter_that_is_sent_twice_is_named_unless_it_is_a_list() -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing(
+        status: Annotated[str | None, Query()] = None,
+        tag: Annotated[list[str] | None, Query()] = None,
+    ) -> Response[Any]:
+        return http.json_response({"tag": tag})
+
+    handler = http.lambda_handler(app)
+
+    def asked(**query: list[str]) -> dict[str, Any]:
+        event = proxy_event("GET", "/thing", query={name: each[-1] for name, each in query.items()})
+        return handler({**event, "multiValueQueryStringParameters": query}, CONTEXT)
+
+    assert body_of(asked(tag=["a", "b"])) == {"tag": ["a", "b"]}
+    twice = asked(status=["ready", "failed"])
+    assert body_of(twice)["errors"][0]["field"] == "status"
+    assert "once" in body_of(twice)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("body", ["", " ", "{}", "null"])
+def test_where_no_body_is_expected_an_empty_one_says_nothing(body: str) -> None:
+    assert get(bodiless(), body=body, content_type="application/json")["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"), [('{"title": "x"}', "title"), ("[1]", "body"), ("title", "body")]
+)
+def test_where_no_body_is_expected_what_it_holds_is_refused(body: str, field: str) -> None:
+    response = get(bodiless(), body=body, content_type="application/json")
+
+    assert response["statusCode"] == 400
+    assert body_of(response)["errors"][0]["field"] == field
+
+
+def bodiless() -> Handler:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing() -> Response[Any]:
+        return http.json_response({"here": True}, {"ETag": '"7"'})
+
+    return http.lambda_handler(app)
+
+
+def test_a_body_of_nothing_is_one_without_fields() -> None:
+    app = http.resolver()
+
+    class Optional(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+
+        name: str | None = None
+
+    def thing(fields: Any) -> Response[Any]:
+        return http.json_response(fields.model_dump())
+
+    thing.__annotations__["fields"] = Annotated[Optional, Body()]
+    app.post("/thing")(thing)
+
+    assert body_of(http.lambda_handler(app)(proxy_event("POST", "/thing"), CONTEXT)) == {
+        "name": None
+    }
+
+
+# --- HEAD -----------------------------------------------------------------------------------------
+
+
+def test_head_is_answered_as_get_whose_body_the_gateway_leaves_out() -> None:
+    handler = bodiless()
+
+    asked, got = (handler(proxy_event(method, "/thing"), CONTEXT) for method in ("HEAD", "GET"))
+
+    for each in (asked, got):
+        del each["multiValueHeaders"]["X-Correlation-Id"]
+    assert asked == got
+    assert asked["statusCode"] == 200
+
+
+def test_head_is_logged_as_what_it_is_and_refused_where_there_is_no_get(private: Handler) -> None:
+    with log_lines() as lines:
+        bodiless()(proxy_event("HEAD", "/thing"), CONTEXT)
+        refused = private(
+            {**proxy_event("HEAD", "/thing/1"), "resource": "/thing/{thing_id}"}, CONTEXT
+        )
+
+    assert [(line["method"], line["status"]) for line in lines] == [("HEAD", 200), ("HEAD", 405)]
+    assert header_of(refused, "Allow") == "PUT, OPTIONS"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, File, UploadFile
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from image_api import wiring
 from image_api.core.images import FoundPage, ListQuery
@@ -23,6 +23,8 @@ TOKEN = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 60).issue(7)
 
 
 class Named(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     name: str
 
 

@@ -23,8 +23,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from image_api import errors, settings
 from image_api.core.tracing import trace_id_of, traceparent_of
 from image_api.observability import logger
-from image_api.web import problems
-from image_api.web.validation import REPLACED, RequestValidation, invalid
+from image_api.web import problems, validation
+from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
 if TYPE_CHECKING:
     from image_api.core.images import Caller
@@ -36,6 +36,15 @@ _COMMON_HEADERS = {
     "Content-Security-Policy": ["default-src 'none'; frame-ancestors 'none'"],
     "Referrer-Policy": ["no-referrer"],
 }
+# Of other origins' pages: what they may send, which template.yaml repeats, and what they may read.
+ALLOWED_HEADERS = (
+    *("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
+    "X-Correlation-Id",
+)
+EXPOSED_HEADERS = (
+    *("ETag", "Link", "Retry-After", "X-Correlation-Id", "X-Total-Count"),
+    "X-Total-Count-Relation",
+)
 MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -74,11 +83,8 @@ class Resolver(APIGatewayRestResolver):
         self._methods: dict[str, list[str]] = {}
         self._cors_config = CORSConfig(
             allow_origin=settings.allowed_origin(),
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Correlation-Id"],
-            expose_headers=[
-                *("Link", "X-Total-Count", "X-Total-Count-Relation"),
-                *("X-Correlation-Id", "Retry-After"),
-            ],
+            allow_headers=list(ALLOWED_HEADERS),
+            expose_headers=list(EXPOSED_HEADERS),
             max_age=600,
         )
         super().__init__(
@@ -95,10 +101,18 @@ class Resolver(APIGatewayRestResolver):
         self.exception_handler(NotFoundError)(problems.of_unknown_path)
 
     def route(self, rule: str, method: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Powertools' own; keeps what `methods_of` answers."""
+        """As Powertools' own; keeps what `methods_of` answers. HEAD comes with GET."""
         methods = [method] if isinstance(method, str) else list(method)
-        self._methods.setdefault(_PARAMETER.sub(r"{\1}", rule), []).extend(methods)
-        return super().route(rule, method, *args, **kwargs)
+        known = self._methods.setdefault(_PARAMETER.sub(r"{\1}", rule), [])
+        for name in methods:
+            known.extend(["GET", "HEAD"] if name == "GET" else [name])
+        declare = super().route(rule, method, *args, **kwargs)
+
+        def declared(handler: Callable[..., Any]) -> Any:
+            refuse_open_models(handler)
+            return declare(handler)
+
+        return declared
 
     def methods_of(self, resource: str) -> list[str]:
         """Those that a path of the template has here; none for a path that is not ours."""
@@ -184,6 +198,9 @@ def _answer(
         return _refusal(app, event, problems.of_error(error))
     except RequestValidationError as error:
         return _refusal(app, event, problems.of_invalid_request(error))
+    if method == "HEAD":
+        # As a GET, whose body the gateway leaves out: it alone can then say how long that is.
+        event = {**event, "httpMethod": "GET"}
     return app.resolve(event, context)
 
 
@@ -310,8 +327,8 @@ def _read_form_as_json(event: dict[str, Any], wanted: Collection[str] | None) ->
         sent = parse_qsl(event.get("body") or "", keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
         raise _not_utf8() from error
-    fields = {name: value for name, value in sent if wanted is None or name in wanted}
-    event["body"] = json.dumps(fields)
+    fields = [(name, value) for name, value in sent if wanted is None or name in wanted]
+    event["body"] = json.dumps(_named_once(fields))
     for name in ("headers", "multiValueHeaders"):
         headers = event.get(name) or {}
         for header in [header for header in headers if header.lower() == "content-type"]:
@@ -320,13 +337,23 @@ def _read_form_as_json(event: dict[str, Any], wanted: Collection[str] | None) ->
 
 def _json_object(body: str) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(body, object_pairs_hook=_named_once)
     except (ValueError, RecursionError) as error:
         # Nested too deeply, or a number of thousands of digits: Python's parser gives up.
         raise invalid("json_invalid", "The body cannot be read") from error
     if value is not None and not isinstance(value, dict):
         raise invalid("object_type", "The body must be an object")
     return value or {}
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON leaves open which of two with one name counts, and parsers differ (RFC 8259, 4)."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise invalid("json_invalid", validation.ONCE.format(names.count(twice)), twice)
+    return fields
 
 
 def _with_common_headers(response: dict[str, Any], correlation_id: str) -> dict[str, Any]:

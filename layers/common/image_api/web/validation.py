@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
     OpenAPIRequestValidationMiddleware,
@@ -13,6 +14,7 @@ from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
 from aws_lambda_powertools.event_handler.openapi.compat import field_annotation_is_sequence
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import File
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler import Response
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 REPLACED = "\ufffd"
 """What gateways put in the place of bytes that are no UTF-8; everybody's are then the same."""
 UNKNOWN = "This is not known here; see /docs"
+ONCE = "Send this once, not {} times"
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _SPELLING = "A whole number is needed, in digits alone"
 
@@ -38,7 +41,12 @@ class RequestValidation(OpenAPIRequestValidationMiddleware):
         _check_path(app)
         if not self._serves_pages:
             _check_query(app)
+            _check_that_body_is_expected(app)
         return super().handler(app, next_middleware)
+
+    def _parse_json_data(self, app: EventHandlerInstance) -> dict[str, Any]:
+        # No body is one without fields: each that is required is then named.
+        return super()._parse_json_data(app) or {}
 
     def _parse_multipart_data(self, app: EventHandlerInstance, content_type: str) -> dict[str, Any]:
         # Imported here: only an upload has a form.
@@ -60,9 +68,30 @@ class RequestValidation(OpenAPIRequestValidationMiddleware):
         _refuse_unknown("body", values, known)
         for name, value in values.items():
             if isinstance(value, list) and not _is_list(known[name]):
-                once = "Send one file" if name in files else "Send this field once"
-                raise invalid("multipart_invalid", f"{once}, not {len(value)}", name)
+                words = f"Send one file, not {len(value)}"
+                raise invalid(
+                    "multipart_invalid", words if name in files else ONCE.format(len(value)), name
+                )
         return {name: value for name, value in values.items() if not _is_blank(value, known[name])}
+
+
+def refuse_open_models(handler: Callable[..., Any]) -> None:
+    """Raises TypeError for a handler that lets unknown fields through at any depth of its body."""
+    hints = get_type_hints(handler, include_extras=True)
+    for name, annotation in hints.items():
+        if name != "return":
+            for model in _models(annotation):
+                if model.model_config.get("extra") != "forbid":
+                    raise TypeError(f"{model.__name__} takes unknown fields: set extra='forbid'")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _models(field.annotation)
+    for argument in get_args(annotation):
+        yield from _models(argument)
 
 
 def invalid(kind: str, message: str, field: str | None = None) -> RequestValidationError:
@@ -93,9 +122,27 @@ def _check_query(app: EventHandlerInstance) -> None:
             raise _invalid_in("query", name, "not_utf8", "This is not UTF-8")
         if not all(_is_spelled_right(value, known[name]) for value in values):
             raise _invalid_in("query", name, "int_parsing", _SPELLING)
+        if len(values) > 1 and not _is_list(known[name]):
+            raise _invalid_in("query", name, "repeated", ONCE.format(len(values)))
         if all(_is_blank(value, known[name]) for value in values):
             single.pop(name, None)
             several.pop(name, None)
+
+
+def _check_that_body_is_expected(app: EventHandlerInstance) -> None:
+    """A field is unknown where there are none at all; an empty object says nothing."""
+    if app.context["_route"].dependant.body_params:
+        return
+    body = (app.current_event.body or "").strip()
+    if body in ("", "null"):
+        return
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        sent = None
+    if not isinstance(sent, dict):
+        raise invalid("extra_forbidden", "This path takes no body")
+    _refuse_unknown("body", sent, {})
 
 
 def _refuse_unknown(where: str, names: Collection[str], known: dict[str, ModelField]) -> None:
@@ -127,4 +174,8 @@ def _is_spelled_right(value: str | None, field: ModelField) -> bool:
 
 
 def _is_list(field: ModelField) -> bool:
-    return bool(field_annotation_is_sequence(cast("type[Any]", field.field_info.annotation)))
+    annotation = field.field_info.annotation
+    return any(
+        field_annotation_is_sequence(cast("type[Any]", choice))
+        for choice in (annotation, *get_args(annotation))
+    )
