@@ -35,6 +35,11 @@ def on_stop_signal(stop: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
+def in_words(error: BaseException) -> str:
+    """What to tell of it: its own text where it was made for that."""
+    return "; ".join(_reasons(error)) or f"{type(error).__name__}: {error}"
+
+
 def _reasons(error: BaseException) -> list[str]:
     """What to tell, when every part of the error is explained."""
     if isinstance(error, BaseExceptionGroup):

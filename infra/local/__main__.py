@@ -1,4 +1,4 @@
-"""The local cloud: `python -m infra.local run | services | invoke | poll | build`."""
+"""The local cloud: `python -m infra.local run | services | invoke | psql | poll | build`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from infra.local.cloud import Cloud
 from infra.local.invoke_command import invoke
 from infra.local.logs import LogStream
 from infra.local.poll_command import poll
+from infra.local.psql_command import psql
 from infra.local.settings import Settings, read_settings
 
 
@@ -23,11 +24,13 @@ def main() -> int:
     arguments = _parser().parse_args()
     if arguments.verbose:
         logging.getLogger("infra").setLevel(logging.DEBUG)
+    if arguments.command == "psql":
+        return program.run(lambda: psql(_settings(arguments), only_url=arguments.url))
     return program.run(lambda: uvloop.run(_command(arguments)))
 
 
-async def _command(arguments: argparse.Namespace) -> int:
-    settings = read_settings(
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return read_settings(
         template=arguments.template,
         data_folder=arguments.data_folder,
         port=getattr(arguments, "port", None),
@@ -35,6 +38,10 @@ async def _command(arguments: argparse.Namespace) -> int:
         as_json=getattr(arguments, "json", False),
         is_watching=not getattr(arguments, "no_watch", True),
     )
+
+
+async def _command(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
     match arguments.command:
         case "run":
             return await _run(settings, with_functions=True)
@@ -87,6 +94,7 @@ async def _run_until_cancelled(
             console.print(
                 f"  documentation   {cloud.api_url}/docs\n"
                 f"  Lambda API      {cloud.invoke_url}\n"
+                "  database        make psql\n"
                 f"  [dim]started in {seconds:.1f} s; Ctrl-C stops everything[/]",
                 highlight=False,
             )
@@ -131,6 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     poll.add_argument("--function", help="its name there, if it is not the template's logical id")
     poll.add_argument("--json", action="store_true", help="log one JSON object a line")
+    database = commands.add_parser("psql", parents=[shared], help="the running cloud's database")
+    database.add_argument("--url", action="store_true", help="only print its URL")
     commands.add_parser(
         "build", parents=[shared], help="install and compile all code, and start nothing"
     )

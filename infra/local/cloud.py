@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 from rich.console import Console
 
+from infra.local.addresses import check_addresses
 from infra.local.backing_services import BackingServices
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
@@ -24,18 +25,21 @@ from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
-from infra.local.template.model import Api, Bucket, Template
+from infra.local.template.model import Api, Bucket, MissingFolder, Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
 from infra.local.triggers.running import RunningTriggers
 from infra.local.triggers.schedule_expressions import parse
 from infra.local.watch import Watcher
-from infra.program import Explained
+from infra.program import Explained, in_words
 from infra.services.ports import hold_free_port, is_free, port_of
 from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 30.0
 _LISTEN_BACKLOG = 512
+_LOOPBACK = "127.0.0.1"
+# As that of sam local start-lambda.
+_LAMBDA_PORT = 3001
 _NO_API = Api("none", "none", {}, (), (), {})
 
 
@@ -71,12 +75,19 @@ class Cloud:
             settings, self._progress, self._service_ended, with_functions=with_functions
         )
         self._template: Template | None = None
+        self._is_template_broken = False
         self._watching: list[asyncio.Task[None]] = []
         self._custom_resources: CustomResources | None = None
         self._functions: FunctionService | None = None
         self._gateway: Gateway | None = None
         self._triggers: RunningTriggers | None = None
-        self._watcher = Watcher(settings.template, self._template_changed, self._code_changed)
+        self._watcher = Watcher(
+            settings.template,
+            self._template_changed,
+            self._code_changed,
+            ignored=(settings.data_folder, settings.cache_folder, *_own_output()),
+            say=lambda text: logs.event("watch", text, is_problem=True),
+        )
         self._problem: asyncio.Future[str] | None = None
         self.api_url = ""
         self.invoke_url = ""
@@ -88,8 +99,10 @@ class Cloud:
         settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             stack.enter_context(_lock(settings.data_folder))
-            # The socket is taken first: a port that is in use should not cost a whole start.
+            # What costs a whole start when it is wrong is looked at first.
             api_socket = self._api_socket(stack) if self._with_api else None
+            invoke_socket = self._invoke_socket(stack) if self._artifacts is not None else None
+            await check_addresses(settings)
             await self._records.end_leftovers()
             stack.callback(self._records.clear)
             stack.callback(settings.state_path.unlink, missing_ok=True)
@@ -100,7 +113,7 @@ class Cloud:
                     self._watching.append(self._supervise(self._watcher.watch_template()))
                     await asyncio.sleep(0)
                 async with self._watcher.busy:
-                    await self._start(stack, api_socket)
+                    await self._start(stack, api_socket, invoke_socket)
                 yield
             finally:
                 for task in self._watching:
@@ -136,15 +149,20 @@ class Cloud:
             **self._services.aws_variables(),
         }
 
-    async def _start(self, stack: AsyncExitStack, api_socket: socket.socket | None) -> None:
+    async def _start(
+        self,
+        stack: AsyncExitStack,
+        api_socket: socket.socket | None,
+        invoke_socket: socket.socket | None,
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(self._prepare_code())
             group.create_task(self._services.start(stack))
         self._services.variables |= self._settings.secret_variables()
         template = self._template = reading.result()
         await self._create_buckets(template.buckets)
-        if self._artifacts is not None:
-            await self._start_functions(stack, template, self._artifacts)
+        if self._artifacts is not None and invoke_socket is not None:
+            await self._start_functions(stack, template, self._artifacts, invoke_socket)
         if api_socket is not None:
             await self._serve_api(stack, template, api_socket)
         self._write_state()
@@ -190,11 +208,14 @@ class Cloud:
         await asyncio.to_thread(create_buckets, tuple(buckets), self._services.aws_variables())
 
     async def _start_functions(
-        self, stack: AsyncExitStack, template: Template, artifacts: Artifacts
+        self,
+        stack: AsyncExitStack,
+        template: Template,
+        artifacts: Artifacts,
+        invoke_socket: socket.socket,
     ) -> None:
         settings = self._settings
-        invoke_socket = stack.enter_context(hold_free_port())
-        self.invoke_url = f"http://127.0.0.1:{port_of(invoke_socket)}"
+        self.invoke_url = f"http://{_LOOPBACK}:{port_of(invoke_socket)}"
         functions = self._functions = FunctionService(
             RuntimeSettings(
                 # Functions invoke functions at the address at which people do.
@@ -220,6 +241,8 @@ class Cloud:
         )
         invoke_api = InvokeApi(functions, custom.receive_report)
         await _serve(stack, invoke_api.server(), invoke_socket)
+        for also in _loopback_twin(invoke_socket):
+            await _serve(stack, invoke_api.server(), stack.enter_context(also))
         for resource in template.custom_resources:
             async with self._progress.part(resource.logical_id):
                 await custom.create(resource)
@@ -239,6 +262,29 @@ class Cloud:
         stack.callback(api_socket.close)
         self.api_url = f"http://localhost:{port_of(api_socket)}"
         return api_socket
+
+    def _invoke_socket(self, stack: AsyncExitStack) -> socket.socket:
+        """The Lambda API's: at a port that can be remembered, unless another cloud is there."""
+        settings = self._settings
+        if settings.is_private or not self._with_api:
+            return stack.enter_context(hold_free_port())
+        wanted = settings.lambda_port or _LAMBDA_PORT
+        try:
+            held = _bind(_LOOPBACK, wanted)
+            # From now on, so that nobody else takes it in the meantime.
+            held.listen(_LISTEN_BACKLOG)
+        except (OSError, CloudFailed) as error:
+            if settings.lambda_port:
+                raise CloudFailed(
+                    f"Port {wanted} is already in use: choose another for the Lambda API with "
+                    "LAMBDA_PORT, or let it find one"
+                ) from error
+            held = hold_free_port()
+            self._progress.say(
+                f"port {wanted} is already in use: the Lambda API listens on {port_of(held)}"
+            )
+        stack.callback(held.close)
+        return held
 
     async def _serve_api(
         self, stack: AsyncExitStack, template: Template, api_socket: socket.socket
@@ -272,16 +318,23 @@ class Cloud:
             self._watching.append(self._supervise(watching))
 
     async def _template_changed(self) -> None:
+        self._watcher.want(())
         try:
             template = await self._read_template()
-            if template == self._template:
+            if template != self._template:
+                await self._apply(template)
+            elif not self._is_template_broken:
                 return
-            await self._apply(template)
-        except Explained as error:
+        except Exception as error:
+            if isinstance(error, MissingFolder):
+                # A branch that is checked out writes the template first, perhaps.
+                self._watcher.want([error.folder])
             self._logs.event(
-                "template", f"keeps its last working version: {error}", is_problem=True
+                "template", f"keeps its last working version: {in_words(error)}", is_problem=True
             )
+            self._is_template_broken = True
         else:
+            self._is_template_broken = False
             self._logs.event("template", "changed: the cloud now runs it")
 
     async def _apply(self, template: Template) -> None:
@@ -309,8 +362,10 @@ class Cloud:
     async def _code_changed(self, paths: Iterable[Path]) -> None:
         try:
             names = await self.functions.reload(paths)
-        except Explained as error:
-            self._logs.event("functions", f"keep their last version: {error}", is_problem=True)
+        except Exception as error:
+            self._logs.event(
+                "functions", f"keep their last version: {in_words(error)}", is_problem=True
+            )
             return
         if names:
             shown = ", ".join(names) if len(names) < 6 else f"all {len(names)}"
@@ -331,6 +386,15 @@ class Cloud:
         if self._with_api:
             state["api_url"] = self.api_url
         write_record(self._settings.state_path, state)
+
+
+def _own_output() -> Iterator[Path]:
+    """Files that this program's output goes to: its words about a change must not be one."""
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_file():
+                yield path
 
 
 def _where_they_run(template: Template, artifacts: Artifacts) -> str:
@@ -372,7 +436,7 @@ def _loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
     """The same port of the other loopback address, which `localhost` stands for as well: none where
     the machine has no IPv6, or another program is there."""
     host, port = bound.getsockname()
-    if host != "127.0.0.1":
+    if host != _LOOPBACK:
         return
     twin = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
     twin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -388,4 +452,9 @@ async def _serve(stack: AsyncExitStack, server: web.Server, bound: socket.socket
     runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, bound, backlog=_LISTEN_BACKLOG).start()
+    try:
+        await web.SockSite(runner, bound, backlog=_LISTEN_BACKLOG).start()
+    except OSError as error:
+        # Somebody else has begun to listen there since it was taken.
+        host, port = bound.getsockname()[:2]
+        raise CloudFailed(f"Cannot listen on {host}:{port}: {error.strerror}") from error

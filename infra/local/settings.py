@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from infra.program import Explained
 from infra.services.process_identity import ProcessIdentity
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _DEFAULT_API_PORT = 8000
 _DEFAULT_REGION = "us-east-1"
+_MAX_PORT = 65_535
 
 
 class SettingsError(Explained):
@@ -28,13 +30,15 @@ class SettingsError(Explained):
 class Settings:
     """`variables` are those of the environment, else of `.env`; empty ones count as unset.
 
-    `port` is the API's; None picks a free one.
+    `port` is the API's; None picks a free one. `lambda_port` is that of the Lambda API where
+    somebody has asked for one.
     """
 
     template: Path
     data_folder: Path
     cache_folder: Path
     port: int | None
+    lambda_port: int | None
     host: str
     allowed_hosts: frozenset[str]
     is_private: bool
@@ -127,16 +131,17 @@ def read_settings(
 ) -> Settings:
     """Settings from options, the environment and the project's `.env`. Raises SettingsError."""
     template = (template or ROOT / "template.yaml").resolve()
-    from_file = dotenv_values(template.parent / ".env")
-    merged = {**from_file, **os.environ}
+    merged = {**_env_file(template.parent / ".env"), **os.environ}
     variables = {name: value for name, value in merged.items() if value}
     if port is None and not is_private:
-        port = _whole_number("API_PORT", variables.get("API_PORT", str(_DEFAULT_API_PORT)))
-    return Settings(
+        port = _port("API_PORT", variables.get("API_PORT", str(_DEFAULT_API_PORT)))
+    lambda_port = variables.get("LAMBDA_PORT")
+    settings = Settings(
         template=template,
         data_folder=(data_folder or template.parent / ".local").resolve(),
         cache_folder=ROOT / ".cache",
         port=port,
+        lambda_port=_port("LAMBDA_PORT", lambda_port) if lambda_port and not is_private else None,
         host=variables.get("API_HOST", "127.0.0.1"),
         allowed_hosts=frozenset(variables.get("API_ALLOWED_HOSTS", "").lower().split()),
         is_private=is_private,
@@ -144,6 +149,35 @@ def read_settings(
         is_watching=is_watching,
         variables=variables,
     )
+    # So that what is wrong with them is told before anything starts.
+    settings.environment_limits()
+    return settings
+
+
+def _env_file(path: Path) -> dict[str, str | None]:
+    """What dotenv itself would skip with a warning is an error: a setting would be missing."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            for binding in parse_stream(file):
+                if binding.error:
+                    raise SettingsError(
+                        f"{path}, line {binding.original.line}: not of the form NAME=value "
+                        "(is a quotation mark missing?)"
+                    )
+        return dotenv_values(path)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _port(name: str, text: str) -> int:
+    port = _whole_number(name, text)
+    if port > _MAX_PORT:
+        raise SettingsError(f"{name} is {port}, not a port (1 to {_MAX_PORT})")
+    return port
 
 
 def _whole_number(name: str, text: str) -> int:

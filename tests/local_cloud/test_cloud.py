@@ -3,31 +3,22 @@
 The services are said to run elsewhere: this project uses none of them.
 """
 
-import contextlib
 import json
 import platform
 import socket
 import stat
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import pytest
-import requests
 
 from infra.local.settings import read_settings
-from tests.e2e.running_cloud import RunningCloud
+from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
 from tests.processes import is_running
 from tests.waiting import eventually
 
 RUNTIME = f"python3.{sys.version_info.minor}"
-ELSEWHERE = {
-    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
-    "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:1/%2F",
-    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-}
 SECOND = """  SecondFunction:
     Type: AWS::Serverless::Function
     Properties:
@@ -37,53 +28,6 @@ SECOND = """  SecondFunction:
           Type: Api
           Properties: {Path: /second, Method: get}
 """
-
-
-class Cloud(RunningCloud):
-    """Of the small project, whose copy may be changed."""
-
-    def __init__(
-        self,
-        project: Path,
-        *options: str,
-        command: Literal["run", "services"] = "run",
-        as_json: bool = False,
-        **variables: str,
-    ) -> None:
-        super().__init__(
-            project / "data",
-            *options,
-            template=project / "template.yaml",
-            command=command,
-            variables={**ELSEWHERE, **variables},
-            as_json=as_json,
-        )
-
-    def get(self, path: str) -> tuple[int, str]:
-        answer = requests.get(self.api_url + path)
-        return answer.status_code, answer.text
-
-    def says(self, words: str) -> None:
-        """Returns once it has, and fails when it ends before."""
-        eventually(lambda: words in self.log(), f"it says {words!r}", watch=self.assert_alive)
-
-
-@contextlib.contextmanager
-def running(cloud: Cloud) -> Iterator[Cloud]:
-    cloud.start()
-    try:
-        yield cloud
-    finally:
-        if cloud.is_running:
-            cloud.stop()
-
-
-def refused(cloud: Cloud, *arguments: str) -> str:
-    """What a command says that must fail in words, without a traceback."""
-    done = cloud.run(*arguments)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def test_it_serves_the_template_and_stops_without_a_trace(project: Path) -> None:

@@ -134,8 +134,8 @@ def test_every_setting_of_the_example_reaches_the_api() -> None:
             re.MULTILINE,
         )
     )
-    # In here the services and the Python are these, and the keys and the region LocalStack's own.
-    fixed = {"API_HOST", "LAMBDA_PYTHON", "RABBITMQ_HOST", "AWS_REGION"} | {
+    # In here services, ports and Python are these, and the keys and the region LocalStack's own.
+    fixed = {"API_HOST", "LAMBDA_PORT", "LAMBDA_PYTHON", "RABBITMQ_HOST", "AWS_REGION"} | {
         name for name in known if re.match("AWS_(ACCESS|SECRET|SESSION)_", name)
     }
     assert not known - set(API["environment"]) - {one or other for one, other in used} - fixed

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from infra.local.lambda_.interpreter import Interpreter
+from infra.local.template.code_files import python_files
 from infra.local.template.model import Function
 from infra.program import Explained
 
@@ -67,7 +68,7 @@ class Artifacts:
         if sys.implementation.cache_tag != self.interpreter.cache_tag:
             return
         for folder in folders:
-            for source in folder.rglob("*.py"):
+            for source in python_files(folder):
                 with contextlib.suppress(py_compile.PyCompileError, OSError, ValueError):
                     py_compile.compile(
                         str(source),

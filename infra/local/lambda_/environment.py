@@ -55,8 +55,8 @@ class Environment(asyncio.SubprocessProtocol):
         """Starts the processes and initialises the function. Raises InitFailed."""
         started_at = time.perf_counter()
         with hold_free_port() as for_emulator, hold_free_port() as for_runtime:
-            await self._start_processes(port_of(for_emulator), port_of(for_runtime))
             try:
+                await self._start_processes(port_of(for_emulator), port_of(for_runtime))
                 self._connection = await connect(port_of(for_emulator), lambda: self.is_alive)
                 pid = await self._warm_up(self._connection)
             except OSError as error:

@@ -10,6 +10,7 @@ from infra.local.invocation import Event, Result, Throttled
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.environment import Environment
 from infra.local.lambda_.launch import Launch, emulator_path
+from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from infra.local.template.model import Function, Template
@@ -54,6 +55,7 @@ class FunctionService:
         self._cold_starts = ColdStarts(os.cpu_count() or 1)
         self._pools: dict[str, FunctionPool] = {}
         self._launches: dict[str, Launch] = {}
+        self._own_writes: dict[str, OwnWrites] = {}
         self._template: Template | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._shrinking: asyncio.Task[None] | None = None
@@ -103,9 +105,14 @@ class FunctionService:
         affected = [
             function
             for function in self.template.functions.values()
-            if any(
-                path.is_relative_to(folder) for path in paths for folder in function.code_folders
+            if (
+                own := [
+                    path
+                    for path in paths
+                    if any(path.is_relative_to(folder) for folder in function.code_folders)
+                ]
             )
+            and not self._are_own_writes(function, own)
         ]
         await asyncio.to_thread(
             self._artifacts.compile,
@@ -139,6 +146,15 @@ class FunctionService:
             self.template.functions[name].folder_name: pool.pids
             for name, pool in self._pools.items()
         }
+
+    def _are_own_writes(self, function: Function, paths: list[Path]) -> bool:
+        name = function.folder_name
+
+        def say(text: str) -> None:
+            self._logs.event(name, text, is_problem=True)
+
+        own_writes = self._own_writes.setdefault(function.logical_id, OwnWrites(say))
+        return own_writes.are_all(paths, self._pools[function.logical_id].busy_times)
 
     async def _launch(self, function: Function) -> Launch:
         variables = {

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from infra.local.invocation import Event, Result, Throttled, error_summary
+from infra.local.invocation import Event, Result, Throttled, error_summary, failure
 from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.own_writes import BusyTimes
 from infra.local.logs import LogStream
 
 # Up to one environment per core starts at once; a further one only for a request that waited.
@@ -98,6 +99,7 @@ class FunctionPool:
         self._drained = asyncio.Event()
         self._drained.set()
         self._is_stopping = False
+        self.busy_times = BusyTimes()
 
     async def invoke(self, event: Event) -> Result:
         """Runs the function, on an idle environment or the next one. Raises Throttled."""
@@ -109,9 +111,11 @@ class FunctionPool:
         self._drained.clear()
         try:
             environment = self._take_idle() or await self._wait_for_one()
+            self.busy_times.begin()
             try:
                 return await environment.invoke(event)
             finally:
+                self.busy_times.end()
                 self._give_back(environment)
         except InitFailed as error:
             return Result(error.payload, is_error=True)
@@ -214,30 +218,38 @@ class FunctionPool:
         _track(self._start(self._generation), self._starts)
 
     async def _start(self, generation: int) -> None:
-        failure: InitFailed | None = None
+        refusal: InitFailed | None = None
         try:
             async with self._cold_starts.turn(lambda: bool(self._waiting)):
                 environment = self._make_environment()
                 environment.generation = generation
-                await environment.start()
+                self.busy_times.begin()
+                try:
+                    await environment.start()
+                finally:
+                    self.busy_times.end()
         except InitFailed as error:
-            failure = error
+            refusal = error
+        except Exception as error:
+            # Whoever waits for an environment is told: nothing else would.
+            words = f"The environment did not start: {error!r}"
+            refusal = InitFailed(failure("Runtime.ExitError", words).payload)
         finally:
             self._starting -= 1
-        if failure is not None:
-            self._refuse_one(failure)
+        if refusal is not None:
+            self._refuse_one(refusal)
             return
         self._environments.add(environment)
         self._give_back(environment)
 
-    def _refuse_one(self, failure: InitFailed) -> None:
+    def _refuse_one(self, refusal: InitFailed) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_exception(failure)
+                waiter.set_exception(refusal)
                 break
         self._logs.event(
-            self._name, f"did not start: {error_summary(failure.payload)}", is_problem=True
+            self._name, f"did not start: {error_summary(refusal.payload)}", is_problem=True
         )
         self._grow()
 

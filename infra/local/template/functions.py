@@ -22,11 +22,12 @@ def _function(
     logical_id: str,
     properties: Mapping[str, Any],
 ) -> Function:
-    runtime = str(resources.optional(logical_id, properties, "Runtime", ""))
+    if resources.optional(logical_id, properties, "PackageType", "Zip") != "Zip":
+        raise resources.error(f"{logical_id} is a container; the local cloud runs Python functions")
+    runtime = str(resources.required(logical_id, properties, "Runtime"))
     if not runtime.startswith("python"):
         raise resources.error(
-            f"{logical_id} has the runtime {runtime or 'of a container'}; "
-            "the local cloud runs Python functions"
+            f"{logical_id} has the runtime {runtime}; the local cloud runs Python functions"
         )
     declared = (properties.get("Environment") or {}).get("Variables") or {}
     reserved = resources.optional(logical_id, properties, "ReservedConcurrentExecutions", None)
@@ -35,7 +36,7 @@ def _function(
         name=resources.attribute(logical_id, "Ref"),
         runtime=runtime,
         handler=str(resources.required(logical_id, properties, "Handler")),
-        code_path=resources.code_folder(logical_id, properties["Code"]),
+        code_path=resources.code_folder(logical_id, properties.get("Code") or {}),
         environment=dict(_environment(resources, variables, logical_id, declared)),
         timeout_seconds=int(resources.optional(logical_id, properties, "Timeout", 3)),
         memory_mb=int(resources.optional(logical_id, properties, "MemorySize", 128)),

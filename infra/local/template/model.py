@@ -17,6 +17,14 @@ class TemplateError(Explained):
     """The template is wrong, or declares something that this machine cannot run."""
 
 
+class MissingFolder(TemplateError):
+    """The template names a folder of code that is not there."""
+
+    def __init__(self, where: str, folder: Path) -> None:
+        super().__init__(f"{where}there is no folder {folder}")
+        self.folder = folder
+
+
 @dataclass(frozen=True)
 class Layer:
     logical_id: str

@@ -14,6 +14,7 @@ from infra.local.template.model import (
     QueueMapping,
     Schedule,
     Template,
+    TemplateError,
 )
 from infra.local.template.resources import Resources
 from infra.local.template.translation import translate
@@ -22,6 +23,7 @@ from infra.local.template.triggers import (
     read_queue_mappings,
     read_schedules,
 )
+from infra.program import Explained
 
 _NOT_RUN = {
     "AWS::Lambda::Url": "function URLs",
@@ -39,8 +41,21 @@ def read_template(path: Path, variables: Mapping[str, str], region: str) -> Temp
 
     A variable that is a plain reference to a parameter or a bucket sets that parameter, or names
     that bucket, everywhere in the template.
-    Raises TemplateError.
+    Raises TemplateError, whatever the file holds: halves of templates are typed at any time.
     """
+    try:
+        return _read(path, variables, region)
+    except Explained:
+        raise
+    except Exception as error:
+        logger.debug("%s", path, exc_info=True)
+        raise TemplateError(
+            f"{path.name} has a part that is not as a template has it "
+            f"({type(error).__name__}: {error}); --verbose shows where it was met"
+        ) from error
+
+
+def _read(path: Path, variables: Mapping[str, str], region: str) -> Template:
     resources = Resources(translate(path, variables, region), region)
     for logical_id, kind, properties in resources:
         _refuse_what_cannot_run(resources, logical_id, kind, properties)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.template.intrinsics import NO_VALUE, Resolver, Unresolved
-from infra.local.template.model import ACCOUNT_ID, STACK_NAME, TemplateError
+from infra.local.template.model import ACCOUNT_ID, STACK_NAME, MissingFolder, TemplateError
 from infra.local.template.translation import Translation, local_path
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,11 @@ class Resources:
 
     def code_folder(self, where: str, code: Mapping[str, Any]) -> Path:
         """The folder on this machine that a function's or layer's code is in."""
-        path = local_path(self._translation, code)
+        path = local_path(self._translation, code) if isinstance(code, dict) else None
         if path is None:
             raise self.error(f"the code of {where} is not a folder on this machine")
         if not path.is_dir():
-            raise self.error(f"{where}: there is no folder {path}")
+            raise MissingFolder(f"{self._translation.path.name}: {where}: ", path)
         return path
 
     def error(self, text: str) -> TemplateError:

@@ -13,8 +13,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from infra.local.template.model import TemplateError
+from infra.local.template.structure import Misshapen, check_structure
 
-_LOCAL_CODE = "s3://local-code/"
+_LOCAL_BUCKET = "local-code"
+_LOCAL_CODE = f"s3://{_LOCAL_BUCKET}/"
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,21 @@ def _source(path: Path) -> dict[str, Any]:
     from yaml import YAMLError
 
     try:
-        source = yaml_parse(path.read_text())
+        source = yaml_parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TemplateError(f"There is no template at {path}") from None
-    except YAMLError as error:
+    except OSError as error:
+        raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path.name} is not UTF-8") from error
+    except (YAMLError, ValueError, RecursionError) as error:
         raise TemplateError(f"{path.name} is not valid YAML: {error}") from error
-    if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):
-        raise TemplateError(f"{path.name} has no Resources")
-    return source
+    try:
+        check_structure(source)
+    except Misshapen as error:
+        raise TemplateError(f"{path.name}: {error}") from error
+    document: dict[str, Any] = source
+    return document
 
 
 def _hide_local_paths(source: dict[str, Any]) -> None:
@@ -97,9 +106,11 @@ def _hide_local_paths(source: dict[str, Any]) -> None:
             properties[key] = _LOCAL_CODE + quote(value, safe="")
 
     for properties in (source.get("Globals") or {}).values():
-        hide(properties, "CodeUri")
+        hide(properties or {}, "CodeUri")
     for resource in source["Resources"].values():
-        properties = resource.setdefault("Properties", {}) or {}
+        if not resource.get("Properties"):
+            resource["Properties"] = {}
+        properties = resource["Properties"]
         if resource.get("Type") == "AWS::Serverless::Function":
             if "CodeUri" not in properties and "CodeUri" not in (
                 (source.get("Globals") or {}).get("Function") or {}
@@ -108,6 +119,12 @@ def _hide_local_paths(source: dict[str, Any]) -> None:
             hide(properties, "CodeUri")
         elif resource.get("Type") == "AWS::Serverless::LayerVersion":
             hide(properties, "ContentUri")
+        elif resource.get("Type") == "AWS::Lambda::Function" and isinstance(
+            properties.get("Code"), str
+        ):
+            # As sam build has it.
+            key = quote(properties["Code"], safe="")
+            properties["Code"] = {"S3Bucket": _LOCAL_BUCKET, "S3Key": key}
 
 
 def _plain_references(

@@ -1,0 +1,108 @@
+"""Settings that are wrong are named before anything starts, and no password with them."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"DATABASE_URL": "foo"}, "DATABASE_URL does not begin with postgresql://"),
+        (
+            {"DATABASE_URL": f"mysql://u:{SECRET}@localhost/x"},
+            "DATABASE_URL does not begin with postgresql://",
+        ),
+        (
+            {"DATABASE_URL": f"postgresql://u:{SECRET}@localhost:1/x"},
+            "DATABASE_URL: nothing answers at localhost:1 (Connection refused)",
+        ),
+        (
+            {"DATABASE_ADMIN_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/x"},
+            "DATABASE_ADMIN_URL: nothing answers at 127.0.0.1:1 (Connection refused)",
+        ),
+        (
+            {"DATABASE_URL": f"postgresql://u:{SECRET}@nowhere.invalid/x"},
+            "DATABASE_URL: there is no host nowhere.invalid",
+        ),
+        (
+            {"DATABASE_URL": f"postgresql://u:{SECRET}/w@localhost:5432/x"},
+            "DATABASE_URL: its host or port cannot be read",
+        ),
+        (
+            {"RABBITMQ_URL": f"amqp://u:{SECRET}@localhost:1/%2F"},
+            "RABBITMQ_URL: nothing answers at localhost:1 (Connection refused)",
+        ),
+        ({"RABBITMQ_URL": "nonsense"}, "RABBITMQ_URL does not begin with amqp:// or amqps://"),
+        ({"RABBITMQ_URL": "amqp://"}, "RABBITMQ_URL names no host: amqp:// or amqps://HOST"),
+        (
+            {"RABBITMQ_URL": "", "RABBITMQ_HOST": "localhost", "RABBITMQ_PORT": "abc"},
+            "RABBITMQ_PORT is 'abc', not a port (1 to 65535)",
+        ),
+        (
+            {"RABBITMQ_URL": "", "RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": "1"},
+            "RABBITMQ_HOST: nothing answers at 127.0.0.1:1 (Connection refused)",
+        ),
+        (
+            {"AWS_ENDPOINT_URL": "http://localhost:1"},
+            "AWS_ENDPOINT_URL: nothing answers at localhost:1 (Connection refused)",
+        ),
+        ({"AWS_ENDPOINT_URL": "localhost:1"}, "AWS_ENDPOINT_URL does not begin with http://"),
+        ({"LAMBDA_MAX_ENVIRONMENTS": "all"}, "LAMBDA_MAX_ENVIRONMENTS is 'all', not a whole"),
+    ],
+)
+def test_a_wrong_setting_is_named(project: Path, variables: dict[str, str], words: str) -> None:
+    said = refused(Cloud(project, settings=variables), "run")
+    assert said.startswith(words)
+    assert said.count("\n") == 1
+    assert SECRET not in said
+    # Nothing was started for it.
+    assert not (project / "data/environments.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        ((), {"API_PORT": "99999"}, "API_PORT is 99999, not a port (1 to 65535)\n"),
+        ((), {"API_PORT": "abc"}, "API_PORT is 'abc', not a whole number\n"),
+        ((), {"LAMBDA_PORT": "70000"}, "LAMBDA_PORT is 70000, not a port (1 to 65535)\n"),
+    ],
+)
+def test_a_port_that_is_none_is_named(
+    project: Path, arguments: tuple[str, ...], variables: dict[str, str], words: str
+) -> None:
+    assert refused(Cloud(project, is_private=False, settings=variables), "run", *arguments) == words
+
+
+def test_an_env_file_that_cannot_be_read_stops_the_start_with_its_line(project: Path) -> None:
+    (project / ".env").write_text(f'GOOD=1\nDATABASE_URL="{SECRET}\nLAMBDA_PORT=1\n')
+    said = refused(Cloud(project), "run")
+    assert f"{project / '.env'}, line 2: not of the form NAME=value" in said
+    assert SECRET not in said
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_the_lambda_api_is_at_the_port_that_was_asked_for(project: Path) -> None:
+    ports = {"API_PORT": str(free_port()), "LAMBDA_PORT": str(free_port())}
+    with running(Cloud(project, is_private=False, settings=ports)) as cloud:
+        assert cloud.invoke_url == f"http://127.0.0.1:{ports['LAMBDA_PORT']}"
+        assert cloud.invoke("probe", {"do": "show"})["calls"] == 1
+        ports["API_PORT"] = str(free_port())
+        other = Cloud(project, data="other", is_private=False, settings=ports)
+        with pytest.raises(AssertionError, match="is already in use: choose another"):
+            other.start()
+
+
+def test_psql_is_told_where_the_database_is(project: Path) -> None:
+    assert "No local cloud is running here" in refused(Cloud(project), "psql")
+    with running(Cloud(project)) as cloud:
+        assert cloud.run("psql", "--url").stdout == f"{ELSEWHERE['DATABASE_URL']}\n"
