@@ -8,7 +8,7 @@ from pathlib import Path
 
 from watchfiles import Change, DefaultFilter, awatch
 
-from infra.local.template.code_files import NOT_CODE
+from infra.local.code_files import NOT_CODE
 
 # An editor's save is several changes within a few milliseconds.
 _DEBOUNCE_MS = 200

@@ -19,7 +19,7 @@ from image_api.settings import RegistrationThrottle, SignInThrottle
 HOME, OFFICE = "203.0.113.7", "198.51.100.9"
 PASSWORD = "analytical!engine"
 WINDOW_SECONDS = 15 * 60
-SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 60)
+SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
 
 
 def records_on(

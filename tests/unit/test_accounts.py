@@ -18,7 +18,7 @@ from tests.fakes import FakeUserRecords
 
 PASSWORD = "analytical!engine"
 ADDRESS = "203.0.113.7"
-SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 60)
+SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
 
 
 def register(

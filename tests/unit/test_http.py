@@ -29,7 +29,7 @@ from tests.logged import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 
 CONTEXT: Any = LambdaContext()
-SIGNER = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 60)
+SIGNER = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 24 * 3600)
 
 # What each error is made with, where a sentence is not enough.
 EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {

@@ -19,7 +19,7 @@ from tests.fakes import FakeImageRecords
 from tests.proxy_events import body_of, header_of, proxy_event, upload_event
 
 CONTEXT: Any = LambdaContext()
-TOKEN = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 60).issue(7)
+TOKEN = TokenSigner(ENVIRONMENT["JWT_SECRET"], None, 24 * 3600).issue(7)
 
 
 class Named(BaseModel):

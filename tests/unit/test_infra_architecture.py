@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.progress": {"infra.local.logs"},
     "infra.local.settings": {"infra.program", "infra.services"},
     "infra.local.visitors": set(),
+    "infra.local.code_files": set(),
     # Those rooms know one another through `cloud` alone.
     "infra.local.gateway": {
         "infra.local.template.model",
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Sample events and tests build events where there is no aiohttp.
     "infra.local.gateway.event": set(),
     "infra.local.lambda_": {
+        "infra.local.code_files",
         "infra.local.template.model",
         "infra.local.invocation",
         "infra.local.logs",

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from infra.local.code_files import python_files
 from infra.local.lambda_.interpreter import Interpreter
-from infra.local.template.code_files import python_files
 from infra.local.template.model import Function
 from infra.program import Explained
 
