@@ -20,6 +20,7 @@ from image_api.core.changes import (
     StoredRendition,
     Work,
 )
+from image_api.core.downloads import Original
 from image_api.core.events import Event
 from image_api.core.images import Caller, FoundPage, ListQuery
 from image_api.core.messages import Message
@@ -214,6 +215,7 @@ class FakeImageRecords:
             "resolution": f"{image.width}x{image.height}",
             "url": None,
             "thumbnail_url": None,
+            "preview_url": None,
         }
         self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
@@ -243,6 +245,10 @@ class FakeImageRecords:
         if image is None or (image["visibility"] == "private" and image["user_id"] != user_id):
             return None
         return dict(image)
+
+    def original(self, user_id: int, image_id: int) -> Original | None:
+        image = self._own(user_id, image_id)
+        return None if image is None else Original(image["original_key"], image["title"])
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage:
         visible = [

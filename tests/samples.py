@@ -81,7 +81,7 @@ def saved(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
     return output.getvalue()
 
 
-def exif(orientation: int | None = None) -> bytes:
+def exif(orientation: int | None = None, taken_at: str | None = None) -> bytes:
     """A camera's name, where it was, and its maker's notes."""
     tags = Image.Exif()
     tags[0x010F] = CAMERA
@@ -89,6 +89,8 @@ def exif(orientation: int | None = None) -> bytes:
         tags[0x0112] = orientation
     tags.get_ifd(0x8825).update({1: "N", 2: LATITUDE, 3: "E", 4: (2.0, 17.0, 40.0)})
     tags.get_ifd(0x8769)[0x927C] = b"maker's notes of the " + CAMERA.encode()
+    if taken_at is not None:
+        tags.get_ifd(0x8769)[0x9003] = taken_at
     return tags.tobytes()
 
 

@@ -1,4 +1,4 @@
-"""GET /image/{image_id} and /image/{image_id}/history: shows one image, and its past."""
+"""GET /image/{image_id}, its history and its original: shows one image, and its past."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import settings, wiring
-from image_api.core import history, images
+from image_api.core import downloads, history, images
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, past = wiring.image_records(), wiring.history()
-url_signer = wiring.url_signer()
+url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
 
 
 @app.get(
@@ -39,6 +39,21 @@ def get(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
 def get_history(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
     return http.json_response(
         history.of_image(past, http.caller(app).user_id, image_id, settings.changes_kept_days())
+    )
+
+
+@app.get(
+    "/image/<image_id>/original",
+    operation_id="getImageOriginal",
+    summary="Download the original",
+    description="To its owner: the file as it was uploaded, with all that it says of camera and "
+    "place, under a URL that is good for five minutes.",
+    tags=["Images"],
+    responses=problems.redirected("Where the file is", 401, 404, 503),
+)
+def get_original(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
+    return http.redirect(
+        downloads.original_url(records, original_signer, http.caller(app).user_id, image_id)
     )
 
 

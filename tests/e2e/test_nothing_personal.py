@@ -168,7 +168,7 @@ def test_what_is_served_of_any_carrier_tells_nothing(
         assert answer.status_code == 200, (name, answer.text)
         image_id = answer.json()["id"]
         image = ada.settled(image_id) if size is None else ada.updated(image_id, resolution=size)
-        for kind in ("url", "thumbnail_url"):
+        for kind in ("url", "thumbnail_url", "preview_url"):
             served = ada.download(image[kind]).content
             inflated = samples.inflated_chunks(served) if served.startswith(b"\x89PNG") else b""
             assert SECRET not in served + inflated, name
@@ -179,5 +179,5 @@ def test_what_is_served_of_any_carrier_tells_nothing(
         for name, tags in found_by_exiftool(tmp_path).items()
     }
 
-    assert len(told) == 2 * len(CARRIERS)
+    assert len(told) == 3 * len(CARRIERS)
     assert {name: tags for name, tags in told.items() if tags} == {}

@@ -22,6 +22,9 @@ FIELDS = [
     "visibility",
     "url",
     "thumbnail_url",
+    "preview_url",
+    "placeholder",
+    "taken_at",
 ]
 NOWHERE = {"detail": "There is no such image", "code": "image_not_found"}
 
@@ -36,8 +39,8 @@ def test_an_image_has_the_fields_that_clients_expect(ada: ApiClient) -> None:
     assert list(answer.json()) == FIELDS
     numbers = {"id", "size", "user_id"}
     for name, value in answer.json().items():
-        expected = int if name in numbers else type(None) if name == "error" else str
-        assert type(value) is expected, name
+        expected = int if name in numbers else str
+        assert type(value) is (type(None) if name in ("error", "taken_at") else expected), name
 
 
 def test_an_image_looks_the_same_in_a_list(ada: ApiClient) -> None:
@@ -59,7 +62,8 @@ def test_an_image_that_does_not_exist_is_not_found(ada: ApiClient, image_id: str
 def test_a_shared_image_is_seen_by_every_signed_in_user(
     ada: ApiClient, bob: ApiClient, visitor: ApiClient
 ) -> None:
-    image = ada.uploaded(samples.png())
+    image = ada.uploaded(samples.jpeg(exif=samples.exif(taken_at="2024:11:02 18:10:16")))
+    assert image["taken_at"] == "2024-11-02T18:10:16"
 
-    assert bob.image(image["id"]).json() == image
+    assert bob.image(image["id"]).json() == {**image, "taken_at": None}
     assert visitor.image(image["id"]).status_code == 401

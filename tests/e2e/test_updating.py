@@ -250,7 +250,7 @@ def test_an_image_is_hidden_with_the_answer_and_its_links_end_with_the_processin
 
     after = ada.settled(image_id)
     assert after["title"] == "mine"
-    for link in ("url", "thumbnail_url"):
+    for link in ("url", "thumbnail_url", "preview_url"):
         assert requests.get(seen[link], timeout=60).status_code in (403, 404)
         ada.download(after[link])
 

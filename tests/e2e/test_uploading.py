@@ -118,7 +118,7 @@ def test_a_photo_taken_sideways_is_served_upright_and_without_where_it_was_taken
     image = ada.uploaded(data)
 
     assert image["resolution"] == "640x400"
-    for link in ("url", "thumbnail_url"):
+    for link in ("url", "thumbnail_url", "preview_url"):
         content = ada.download(image[link]).content
         picture = samples.opened(content).convert("RGB")
         width, height = picture.size

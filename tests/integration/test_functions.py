@@ -45,6 +45,9 @@ def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> N
     assert samples.opened(served.content).size == (640, 480)
     thumbnail = samples.opened(requests.get(ready["thumbnail_url"]).content)
     assert max(thumbnail.size) == 320
+    preview = samples.opened(requests.get(ready["preview_url"]).content)
+    assert preview.size == (640, 480)
+    assert len(base64.b64decode(ready["placeholder"])) > 5
 
     answer = api.update(ada, image_id, title="Lift-off", resolution="100X50", fit="stretch")
     assert answer["statusCode"] == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,16 +92,45 @@ def test_an_image_has_the_fields_of_the_contract_in_their_order(
     assert image is not None
     assert list(image) == list(images.ImageView.model_fields)
     images.ImageView.model_validate(image)
-    assert (image["status"], image["error"], image["url"], image["thumbnail_url"]) == (
-        "processing",
-        None,
-        None,
-        None,
-    )
+    assert image["status"] == "processing"
+    not_yet = ("error", "url", "thumbnail_url", "preview_url", "placeholder", "taken_at")
+    assert [image[name] for name in not_yet] == [None] * len(not_yet)
     assert (image["resolution"], image["size"], image["user_id"]) == ("640x480", 1234, users[0])
     assert image["created_at"] == image["updated_at"]
     assert len(image["created_at"]) == len("2024-11-02T18:10:16.510939Z")
     assert image["created_at"].endswith("Z")
+
+
+def test_the_camera_s_clock_is_for_the_owner_alone(
+    image_records: PostgresImageRecords, users: tuple[int, int], sql: Connection
+) -> None:
+    ada, bob = users
+    taken = replace(new_image(), taken_at="2024-11-02T18:10:16")
+    image_id = image_records.accept_upload(Caller(ada, "request-1"), taken).image_id
+
+    for user, expected in ((ada, "2024-11-02T18:10:16"), (bob, None)):
+        image = image_records.find(user, image_id)
+        assert image is not None
+        assert image["taken_at"] == expected
+        assert image_records.page(user, ListQuery())[0] == [image]
+    assert "taken" not in str(accepted(sql))
+
+
+def test_only_its_owner_gets_at_the_original(
+    image_records: PostgresImageRecords, users: tuple[int, int]
+) -> None:
+    ada, bob = users
+    image_id = add(image_records, ada, "a.png")
+
+    found = image_records.original(ada, image_id)
+    assert found is not None
+    assert found == (f"storage/{Keys.number:032x}/original.png", "a.png")
+    assert image_records.original(bob, image_id) is None
+    assert image_records.original(ada, image_id + 1) is None
+    image_records.accept_delete(Caller(ada, ""), image_id)
+    assert image_records.original(ada, image_id) is None
+    with pytest.raises(Unauthenticated):
+        image_records.original(999, image_id)
 
 
 def test_a_list_shows_an_image_as_it_shows_itself(

@@ -201,6 +201,7 @@ ACCEPTED: dict[str, Any] = {
     "width": 1,
     "height": 1,
     "frames": 1,
+    "taken_at": None,
     "ttl_seconds": 1,
     "limit_images": 1000,
     "limit_bytes": 10**9,
@@ -395,7 +396,8 @@ def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
 
 STATEMENTS |= {
     "user exists": (images._USER_EXISTS, {"user_id": USER}, 1),
-    "find": (images._FIND, {"user_id": USER, "image_id": 7}, 3),
+    "find": (images._FIND, {"user_id": USER, "image_id": 7}, 4),
+    "original": (images._ORIGINAL, {"user_id": USER, "image_id": 7}, 3),
     **dict(_pages()),
     "history": (
         history._HISTORY,

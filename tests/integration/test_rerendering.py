@@ -9,12 +9,16 @@ import requests
 from pg8000.native import Connection
 
 from image_api.core import rerendering
+from image_api.imaging import RENDERER_VERSION
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from tests import samples
 from tests.integration.functions import Api
 from tests.integration.lambda_server import LambdaServer
 
 OUTDATED = "UPDATE renditions SET renderer_version = 0, considered_version = 0"
+MADE_ANEW = {
+    *("url", "thumbnail_url", "preview_url", "file_path", "updated_at", "placeholder", "taken_at"),
+}
 VERSIONS = "SELECT DISTINCT renderer_version, considered_version, rerender_attempts FROM renditions"
 
 
@@ -27,7 +31,8 @@ def test_outdated_images_are_replaced_as_they_were_asked_for(
     api: Api, ada: str, sql: Connection, s3_client: Any
 ) -> None:
     plain = api.upload(ada, samples.png(samples.photo(64, 48)))
-    asked = api.upload(ada, samples.jpeg(samples.photo(96, 64)))
+    exif = samples.exif(taken_at="2024:11:02 18:10:16")
+    asked = api.upload(ada, samples.jpeg(samples.photo(96, 64), exif=exif))
     assert api.consume(2) == {"applied": 2}
     for changes in ({"resolution": "50x50", "fit": "contain"}, {"title": "new"}):
         api.update(ada, asked, **changes)
@@ -43,6 +48,7 @@ def test_outdated_images_are_replaced_as_they_were_asked_for(
         id=legacy,
     )
     sql.run(OUTDATED)
+    sql.run("UPDATE images SET placeholder = NULL, taken_at = NULL")
     before = {image_id: api.get(ada, image_id) for image_id in (plain, asked, legacy)}
     assert sql.run(
         "SELECT asked_width, asked_height, asked_fit FROM images WHERE id = :id", id=asked
@@ -51,13 +57,13 @@ def test_outdated_images_are_replaced_as_they_were_asked_for(
     done = {"replaced": 3, "overtaken": 0, "failed": 0, "finished": True}
     assert api.call("rerender", {}) == done
 
-    assert sql.run(VERSIONS) == [[1, 1, 0]]
+    assert sql.run(VERSIONS) == [[RENDERER_VERSION, RENDERER_VERSION, 0]]
     for image_id, old in before.items():
         image = api.get(ada, image_id)
-        assert {**image, "updated_at": ""} | dict.fromkeys(
-            ("url", "thumbnail_url", "file_path")
-        ) == {**old, "updated_at": ""} | dict.fromkeys(("url", "thumbnail_url", "file_path"))
+        assert {name for name in image if image[name] != old[name]} <= MADE_ANEW
         assert image["thumbnail_url"] != old["thumbnail_url"]
+        assert image["placeholder"] is not None
+        assert image["taken_at"] == ("2024-11-02T18:10:16" if image_id == asked else None)
         assert samples.opened(requests.get(image["url"]).content).size == tuple(
             map(int, old["resolution"].split("x"))
         )
@@ -127,7 +133,7 @@ def test_what_cannot_be_rendered_anew_stays_as_it_is_after_three_attempts(
     assert sql.run(
         "SELECT renderer_version, considered_version, rerender_attempts "
         "FROM renditions WHERE name = 'image'"
-    ) == [[0, 1, 0]]
+    ) == [[0, RENDERER_VERSION, 0]]
     assert api.get(ada, image_id)["status"] == "ready"
     assert requests.get(served["thumbnail_url"]).ok
 

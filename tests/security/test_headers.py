@@ -167,7 +167,7 @@ def test_a_stored_image_has_its_true_type_and_a_name_that_nobody_chose(
         filename='"><script>alert(1)</script>.html',
     )
 
-    for url in (image["url"], image["thumbnail_url"]):
+    for url in (image["url"], image["thumbnail_url"], image["preview_url"]):
         served = ada.download(url)
         kind = served.headers["Content-Type"]
         assert kind.startswith("image/") and kind != "image/svg+xml"

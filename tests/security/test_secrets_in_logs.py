@@ -18,7 +18,7 @@ OTHER_PASSWORD = "not this one, though!"
 def _signatures(image: Image) -> set[str]:
     return {
         parse_qs(urlsplit(image[name]).query)["X-Amz-Signature"][0]
-        for name in ("url", "thumbnail_url")
+        for name in ("url", "thumbnail_url", "preview_url")
     }
 
 

@@ -97,7 +97,9 @@ class Outdated:
     def begin(self, version: int, max_attempts: int) -> OutdatedImage | None:
         return self.left.pop(0) if self.left else None
 
-    def replace(self, image: OutdatedImage, renditions: list[StoredRendition]) -> bool:
+    def replace(
+        self, image: OutdatedImage, renditions: list[StoredRendition], taken_at: str | None
+    ) -> bool:
         self.replaced.append(image.image_id)
         return True
 

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.aws.signing import AwsCredentials, UrlSigner
+from image_api.aws.signing import AwsCredentials, UrlSigner, attachment
 from image_api.core.rendering import Upload
 
 NOW_SECONDS = 1_760_000_400.0
@@ -60,13 +60,15 @@ class BotocoreSigner:
             ),
         )
 
-    def url(self, bucket: str, key: str, now_seconds: float, patch: pytest.MonkeyPatch) -> str:
+    def url(
+        self, bucket: str, key: str, now_seconds: float, patch: pytest.MonkeyPatch, **more: str
+    ) -> str:
         now = datetime.fromtimestamp(now_seconds, UTC)
         for name in ("botocore.auth.get_current_datetime", "botocore.compat.get_current_datetime"):
             patch.setattr(name, lambda **_: now.replace(tzinfo=None))
         return str(
             self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=3600
+                "get_object", Params={"Bucket": bucket, "Key": key, **more}, ExpiresIn=3600
             )
         )
 
@@ -133,6 +135,33 @@ def test_any_key_is_signed_as_botocore_signs_it(key: str) -> None:
 
 _botocore_eu = BotocoreSigner("eu-west-1", None, PERMANENT)
 _signer_eu = signer_at(NOW_SECONDS)
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
+def test_a_download_is_signed_as_botocore_signs_it(name: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        expected = _botocore_eu.url(
+            "images", "a.png", NOW_SECONDS, patch, ResponseContentDisposition=attachment(name)
+        )
+    assert parts(_signer_eu.signed_download("a.png", name)) == parts(expected)
+    assert _signer_eu.signed_download("a.png", name) != _signer_eu.signed("a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("rocket.jpg", "attachment; filename=\"rocket.jpg\"; filename*=UTF-8''rocket.jpg"),
+        (
+            'a "b" \\ 100%.png',
+            'attachment; filename="a _b_ _ 100_.png"; '
+            "filename*=UTF-8''a%20%22b%22%20%5C%20100%25.png",
+        ),
+        ("ä.png", "attachment; filename=\"_.png\"; filename*=UTF-8''%C3%A4.png"),
+        ("a\r\nb.png", "attachment; filename=\"a__b.png\"; filename*=UTF-8''a%0D%0Ab.png"),
+    ],
+)
+def test_a_name_is_sent_in_both_forms(name: str, header: str) -> None:
+    assert attachment(name) == header
 
 
 def test_an_image_keeps_its_url_for_a_quarter_of_its_life() -> None:

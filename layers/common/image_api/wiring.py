@@ -121,6 +121,21 @@ def url_signer() -> UrlSigner:
 
 
 @cache
+def original_signer() -> UrlSigner:
+    from image_api.aws.signing import UrlSigner
+    from image_api.core.downloads import ORIGINAL_TTL_SECONDS
+
+    target = settings.storage()
+    return UrlSigner(
+        target.bucket,
+        target.region,
+        target.public_url,
+        _credentials(),
+        ttl_seconds=ORIGINAL_TTL_SECONDS,
+    )
+
+
+@cache
 def _credentials() -> AwsCredentials:
     """Lambda hands these over for as long as the environment lives."""
     from image_api.aws.signing import AwsCredentials

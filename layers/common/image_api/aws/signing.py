@@ -65,16 +65,24 @@ class UrlSigner:
         self._now_seconds = now_seconds
         self._signed_at = -1
         self._envelope = _Envelope("", "", "", "", b"")
-        self._urls: dict[str, str] = {}
+        self._urls: dict[tuple[str, str | None], str] = {}
         address = urlsplit(bucket_url(bucket, region, public_url))
         self._host = address.netloc
         self._origin, self._prefix = f"{address.scheme}://{address.netloc}", address.path
 
     def signed(self, key: str) -> str:
+        return self._remembered(key, None)
+
+    def signed_download(self, key: str, filename: str) -> str:
+        """Whoever opens it saves a file of that name."""
+        return self._remembered(key, attachment(filename))
+
+    def _remembered(self, key: str, disposition: str | None) -> str:
         envelope = self._current_envelope()
-        url = self._urls.get(key)
+        url = self._urls.get((key, disposition))
         if url is None:
-            url = self._urls[key] = self._signed_url(key, envelope)
+            url = self._signed_url(key, envelope, disposition)
+            self._urls[key, disposition] = url
         return url
 
     def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
@@ -116,13 +124,17 @@ class UrlSigner:
             self._signed_at = signed_at
         return self._envelope
 
-    def _signed_url(self, key: str, envelope: _Envelope) -> str:
+    def _signed_url(self, key: str, envelope: _Envelope, disposition: str | None) -> str:
         path = self._prefix + quote(key, safe="/-_.~")
-        request = f"GET\n{path}\n{envelope.query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
+        query = envelope.query
+        if disposition is not None:
+            # What is signed is in the order of its names, and small letters come last.
+            query += f"&response-content-disposition={quote(disposition, safe='-_.~')}"
+        request = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         to_sign = f"{_ALGORITHM}\n{envelope.timestamp}\n{envelope.scope}\n{digest}"
         signature = hmac.digest(envelope.key, to_sign.encode(), "sha256").hex()
-        return f"{self._origin}{path}?{envelope.query}&X-Amz-Signature={signature}"
+        return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
 
     def _envelope_at(self, signed_at: int) -> _Envelope:
         credentials = self._credentials
@@ -154,6 +166,15 @@ def bucket_url(bucket: str, region: str, endpoint_url: str | None) -> str:
     if endpoint_url is None:
         return f"https://{bucket}.s3.{region}.amazonaws.com/"
     return f"{endpoint_url.rstrip('/')}/{bucket}/"
+
+
+def attachment(filename: str) -> str:
+    """The name in both forms of RFC 6266, of which old clients know but the first."""
+    plain = "".join(
+        character if " " <= character <= "~" and character not in '"\\%' else "_"
+        for character in filename
+    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='-_.~')}"
 
 
 def content_disposition(key: str) -> str:

@@ -85,6 +85,7 @@ class StoredRendition:
     height: int
     animated: bool
     renderer_version: int
+    placeholder: str | None = None
 
 
 class ChangeLog(Protocol):

@@ -140,6 +140,9 @@ class ImageView(BaseModel):
                     "visibility": "shared",
                     "url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/original.jpg?...",
                     "thumbnail_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
+                    "preview_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
+                    "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
+                    "taken_at": "2026-10-30T07:52:41",
                 }
             ]
         }
@@ -169,6 +172,21 @@ class ImageView(BaseModel):
             description="Signed, expires; a WebP of at most 320 pixels, of an animation a still; "
             "null until the image was ready for the first time"
         ),
+    ]
+    preview_url: Annotated[
+        str | None,
+        Field(
+            description="Signed, expires; a WebP of at most 1600 pixels, of an animation a still; "
+            "null until the image was ready for the first time"
+        ),
+    ]
+    placeholder: Annotated[
+        str | None,
+        Field(description="To show until the picture is there: a ThumbHash, in base64"),
+    ]
+    taken_at: Annotated[
+        str | None,
+        Field(description="When, by the camera's clock, which knows no zone; to the owner alone"),
     ]
 
 
@@ -227,7 +245,7 @@ class ImageRecords(Protocol):
     """Each method raises Unauthenticated when the user is gone."""
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
-        """The image's fields, with object keys under `url` and `thumbnail_url`."""
+        """The image's fields, with object keys in place of URLs."""
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage: ...
 
@@ -279,8 +297,7 @@ def decode_cursor(cursor: str) -> int:
 
 
 def _with_links(image: dict[str, Any], links: Links) -> dict[str, Any]:
-    if image["url"] is not None:
-        image["url"] = links.signed(image["url"])
-    if image["thumbnail_url"] is not None:
-        image["thumbnail_url"] = links.signed(image["thumbnail_url"])
+    for name in ("url", "thumbnail_url", "preview_url"):
+        if image[name] is not None:
+            image[name] = links.signed(image[name])
     return image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -67,9 +68,14 @@ def _render(task: Mapping[str, Any], transfers: Transfers) -> list[dict[str, Any
                 "size_bytes": len(rendition.data),
                 "width": rendition.width,
                 "height": rendition.height,
+                "placeholder": _base64(rendition.placeholder),
             }
         )
     return made
+
+
+def _base64(placeholder: bytes | None) -> str | None:
+    return None if placeholder is None else b64encode(placeholder).decode()
 
 
 def _store(task: Mapping[str, Any], transfers: Transfers, name: str, data: bytes) -> None:

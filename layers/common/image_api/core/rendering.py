@@ -6,6 +6,7 @@ Its word is not taken: what it stored is measured here, before a row speaks of i
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ _OVERHEAD_BYTES = 1 << 20
 _MAX_IMAGE_BYTES = 4 * MAX_PIXELS + _OVERHEAD_BYTES
 _MAX_PREVIEW_BYTES = 4 * PREVIEW_PIXELS**2 + _OVERHEAD_BYTES
 _MAX_THUMBNAIL_BYTES = 4 * THUMBNAIL_PIXELS**2 + _OVERHEAD_BYTES
+
+# Base64 of the 25 bytes that a ThumbHash has at most.
+_PLACEHOLDER = re.compile(r"[A-Za-z0-9+/]{8,35}={0,2}", re.ASCII)
 
 REPORT = "report.json"
 _JSON = "application/json"
@@ -213,6 +217,7 @@ class Renderings:
             height=stored.upright_size[1],
             animated=stored.frames > 1,
             renderer_version=version,
+            placeholder=_placeholder(claim),
         )
         _check(measured, kind, claim, picture.size)
         return measured
@@ -232,6 +237,16 @@ def _check(
         or not is_as_asked
     ):
         raise RendererFailed(f"The {measured.name} that the renderer stored is not what it says")
+
+
+def _placeholder(claim: dict[str, Any]) -> str | None:
+    """It describes a picture and holds none: what is not true of it harms nobody."""
+    placeholder = claim.get("placeholder")
+    if placeholder is None:
+        return None
+    if not isinstance(placeholder, str) or _PLACEHOLDER.fullmatch(placeholder) is None:
+        raise RendererFailed("The renderer's placeholder is none")
+    return placeholder
 
 
 def _version(report: dict[str, Any]) -> int:

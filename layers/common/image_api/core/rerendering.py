@@ -20,6 +20,7 @@ from image_api.core.rendering import (
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging import RENDERER_VERSION, Fit
 from image_api.imaging.headers import formats
+from image_api.imaging.model import StoredPicture
 from image_api.observability import logger
 
 # So often may rendering a picture anew fail, before what is served stays as it is.
@@ -50,8 +51,12 @@ class RerenderRecords(Protocol):
         written down that an attempt begins.
         """
 
-    def replace(self, image: OutdatedImage, renditions: list[StoredRendition]) -> bool:
-        """In one transaction; False if the image was changed or deleted meanwhile."""
+    def replace(
+        self, image: OutdatedImage, renditions: list[StoredRendition], taken_at: str | None
+    ) -> bool:
+        """In one transaction; False if the image was changed or deleted meanwhile. `taken_at` as
+        in `imaging.Header`: uploads did not always read it.
+        """
 
 
 class RerenderStore(Protocol):
@@ -102,7 +107,8 @@ def _replace(
 ) -> str:
     folder = f"{image.original_key.rpartition('/')[0]}/{image.sequence}-{secrets.token_hex(4)}"
     try:
-        asked = image.asked or _guessed(image, storage)
+        original = formats.header(storage.get(image.original_key))
+        asked = image.asked or _guessed(image, original)
         size, fit = asked or (None, "cover")
         picture = Picture(image.original_key, folder, size, fit)
         renditions = renderings.render(picture, patience_seconds=RENDERER_TIMEOUT_SECONDS)
@@ -112,7 +118,7 @@ def _replace(
         )
         storage.delete_folder(f"{folder}/")
         return "failed"
-    if not records.replace(image, renditions):
+    if not records.replace(image, renditions, original.taken_at):
         storage.delete_folder(f"{folder}/")
         return "overtaken"
     kept = {image.original_key, *(rendition.object_key for rendition in renditions)}
@@ -121,7 +127,6 @@ def _replace(
     return "replaced"
 
 
-def _guessed(image: OutdatedImage, storage: RerenderStore) -> tuple[tuple[int, int], Fit] | None:
+def _guessed(image: OutdatedImage, original: StoredPicture) -> tuple[tuple[int, int], Fit] | None:
     """Of what was asked for before that was kept: another size than the original's is one."""
-    stored = formats.header(storage.get(image.original_key))
-    return None if stored.upright_size == image.shown else (image.shown, "cover")
+    return None if original.upright_size == image.shown else (image.shown, "cover")

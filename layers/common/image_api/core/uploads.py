@@ -94,6 +94,7 @@ class NewImage:
     width: int
     height: int
     frames: int = 1
+    taken_at: str | None = None
 
 
 class UploadRecords(KeyRecords, Protocol):
@@ -245,6 +246,7 @@ def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
         width=header.width,
         height=header.height,
         frames=header.frames,
+        taken_at=header.taken_at,
     )
 
 

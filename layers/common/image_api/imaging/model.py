@@ -32,7 +32,7 @@ PREVIEW_PIXELS = 1600
 THUMBNAIL_PIXELS = 320
 """The longest side of a preview and of a thumbnail."""
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Goes up with every change that makes other pixels or leaves less in a file: what an older version
 made is then rendered anew."""
 
@@ -70,6 +70,8 @@ class Header:
     width: int
     height: int
     frames: int = 1
+    taken_at: str | None = None
+    """When, by the camera's clock: such as 2024-11-02T18:10:16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class StoredPicture:
     frames: int = 1
     web_safe: bool = False
     """Browsers show the stored pixels as they should be seen."""
+    taken_at: str | None = None
+    """When, by the camera's clock."""
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -97,7 +101,10 @@ class StoredPicture:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """One picture to store. A still of a moving original has `animated` false."""
+    """One picture to store. A still of a moving original has `animated` false.
+
+    `placeholder`: of the thumbnail, a ThumbHash of it.
+    """
 
     name: Literal["image", "preview", "thumbnail"]
     data: bytes
@@ -106,6 +113,7 @@ class Rendition:
     width: int
     height: int
     animated: bool
+    placeholder: bytes | None = None
 
 
 def check_size(width: int, height: int, frames: int = 1) -> None:

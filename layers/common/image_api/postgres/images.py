@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from image_api.core import events
+from image_api.core.downloads import Original
 from image_api.core.events import Event
 from image_api.core.images import Caller, FoundPage, ListQuery, Status
 from image_api.core.uploads import NewImage
@@ -83,9 +84,10 @@ used AS (
     _REFUSAL,
     f"""
     INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
-                        size_bytes, width, height, frames, original_bytes)
+                        size_bytes, width, height, frames, original_bytes, taken_at)
     SELECT u.id, :title, :visibility, :original_key, :original_key,
-           :content_type, :size_bytes, :width, :height, :frames, :size_bytes
+           :content_type, :size_bytes, :width, :height, :frames, :size_bytes,
+           :taken_at::text::timestamp
     FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
     RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""",
 )
@@ -167,7 +169,7 @@ SELECT count(*) FROM forgotten
 """
 
 # The fields in the order and the form in which clients see them. Postgres builds the JSON:
-# parsing rows in Python takes six times as long. `url` and `thumbnail_url` hold object keys here.
+# parsing rows in Python takes six times as long. The URLs are object keys here.
 _IMAGE_JSON = """json_build_object(
     'id', i.id, 'title', i.title, 'resolution', i.width || 'x' || i.height,
     'size', i.size_bytes, 'file_path', i.object_key,
@@ -176,7 +178,12 @@ _IMAGE_JSON = """json_build_object(
     'content_type', i.content_type, 'visibility', i.visibility,
     'url', CASE WHEN i.rendered_at IS NOT NULL THEN i.object_key END,
     'thumbnail_url', (SELECT t.object_key FROM renditions AS t
-                      WHERE t.image_id = i.id AND t.name = 'thumbnail'))"""
+                      WHERE t.image_id = i.id AND t.name = 'thumbnail'),
+    'preview_url', (SELECT p.object_key FROM renditions AS p
+                    WHERE p.image_id = i.id AND p.name = 'preview'),
+    'placeholder', i.placeholder,
+    'taken_at', CASE WHEN i.user_id = :user_id
+                     THEN to_char(i.taken_at, 'YYYY-MM-DD"T"HH24:MI:SS') END)"""
 
 _FIND = f"""
 SELECT ({_USER_EXISTS}),
@@ -184,6 +191,14 @@ SELECT ({_USER_EXISTS}),
         FROM images AS i
         WHERE i.id = :image_id AND i.deleted_at IS NULL
           AND (i.visibility = 'shared' OR i.user_id = :user_id))
+"""
+
+
+_ORIGINAL = f"""
+SELECT ({_USER_EXISTS}), i.original_key, i.title
+FROM (SELECT 1) AS always
+LEFT JOIN images AS i
+    ON i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
 """
 
 
@@ -367,6 +382,11 @@ class PostgresImageRecords(PostgresKeyRecords):
             return None
         image: dict[str, Any] = orjson.loads(row[1])
         return image
+
+    def original(self, user_id: int, image_id: int) -> Original | None:
+        exists, key, title = self._database.only_row(_ORIGINAL, user_id=user_id, image_id=image_id)
+        _require(exists)
+        return None if key is None else Original(key, title)
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage:
         by_title = query.title is not None

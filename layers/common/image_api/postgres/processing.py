@@ -214,6 +214,10 @@ WITH changed AS (
         size_bytes = coalesce(n.size_bytes, i.size_bytes),
         width = coalesce(n.width, i.width),
         height = coalesce(n.height, i.height),
+        placeholder = coalesce(
+            (SELECT r.placeholder FROM json_to_recordset(:renditions::json) AS r (placeholder text)
+             WHERE r.placeholder IS NOT NULL),
+            i.placeholder),
         asked_width = coalesce(CASE WHEN :is_asked::boolean THEN n.width END, i.asked_width),
         asked_height = coalesce(CASE WHEN :is_asked::boolean THEN n.height END, i.asked_height),
         asked_fit = coalesce(CASE WHEN :is_asked::boolean AND n.name IS NOT NULL
@@ -228,7 +232,8 @@ WITH changed AS (
         'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
         'content_type', i.content_type, 'file_path', i.object_key,
         'visibility', i.visibility, 'renditions', (
-            SELECT coalesce(jsonb_agg(r.value - 'renderer_version' ORDER BY r.ordinality), '[]')
+            SELECT coalesce(jsonb_agg(r.value - '{{renderer_version,placeholder}}'::text[]
+                                      ORDER BY r.ordinality), '[]')
             FROM jsonb_array_elements(:renditions::jsonb) WITH ORDINALITY AS r)) AS data
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,

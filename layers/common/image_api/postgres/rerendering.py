@@ -39,7 +39,12 @@ _REPLACE = """
 WITH changed AS (
     UPDATE images AS i
     SET object_key = n.object_key, content_type = n.content_type, size_bytes = n.size_bytes,
-        width = n.width, height = n.height, updated_at = now()
+        width = n.width, height = n.height, updated_at = now(),
+        taken_at = coalesce(i.taken_at, :taken_at::text::timestamp),
+        placeholder = coalesce(
+            (SELECT t.placeholder FROM json_to_recordset(:renditions::json) AS t (placeholder text)
+             WHERE t.placeholder IS NOT NULL),
+            i.placeholder)
     FROM json_to_recordset(:renditions::json) AS n (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer)
@@ -89,11 +94,17 @@ class PostgresRerenderRecords:
             image_id, sequence, original_key, asked, (width, height), tuple(json.loads(keys))
         )
 
-    def replace(self, image: OutdatedImage, renditions: list[StoredRendition]) -> bool:
+    def replace(
+        self, image: OutdatedImage, renditions: list[StoredRendition], taken_at: str | None
+    ) -> bool:
         made = json.dumps([asdict(rendition) for rendition in renditions])
         with self._database.transaction():
             row = self._database.row(
-                _REPLACE, image_id=image.image_id, sequence=image.sequence, renditions=made
+                _REPLACE,
+                image_id=image.image_id,
+                sequence=image.sequence,
+                renditions=made,
+                taken_at=taken_at,
             )
             if row is None:
                 return False

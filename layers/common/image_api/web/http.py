@@ -249,6 +249,11 @@ def json_response(
     return Response(status, "application/json", orjson.dumps(body).decode(), dict(headers or {}))
 
 
+def redirect(url: str, headers: dict[str, str] | None = None) -> Response[Any]:
+    """To where the answer lies; without a body, so that no token of a URL is in it twice."""
+    return Response(302, None, "", {"Location": url, **(headers or {})})
+
+
 def link_to_next(app: Resolver, cursor: str) -> str:
     """A Link header to the same list from `cursor` on (RFC 8288)."""
     event = app.current_event

@@ -126,6 +126,23 @@ def documented(
     return {200: success, **responses}
 
 
+def redirected(description: str, *statuses: int) -> dict[int, OpenAPIResponse]:
+    """As `documented`, of a route that answers 302."""
+    responses = documented(None, *statuses)
+    del responses[200]
+    responses[302] = {
+        "description": description,
+        "content": {},
+        "headers": {
+            "Location": {
+                "description": "Signed, expires",
+                "schema": {"type": "string", "format": "uri"},
+            }
+        },
+    }
+    return responses
+
+
 def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
     answer = next((ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS), None)
     if answer is None:

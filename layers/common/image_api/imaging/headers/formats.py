@@ -91,7 +91,9 @@ def identify(data: bytes) -> Header:
     """
     stored = header(data)
     kind = stored.format
-    return Header(kind.content_type, kind.extension, *stored.upright_size, stored.frames)
+    return Header(
+        kind.content_type, kind.extension, *stored.upright_size, stored.frames, stored.taken_at
+    )
 
 
 def header(data: bytes) -> StoredPicture:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from image_api.errors import DamagedImage, TooManyPixels, UnsupportedFormat
 from image_api.imaging.headers.boxes import Box, Budget, Cursor, boxes_in
+from image_api.imaging.headers.exif import taken_at
 from image_api.imaging.headers.heif_cleaning import Blanker, cleaned_profile, holds_profile
 from image_api.imaging.headers.heif_items import Items, read_items
 from image_api.imaging.headers.heif_movies import Movie, read_movie
@@ -39,6 +40,7 @@ BRANDS = {
     b"avif", b"avis", b"mif1", b"msf1", b"miaf", b"heic", b"heix", b"heim", b"heis", b"hevc",
     b"hevx", b"hevm", b"hevs",
 }  # fmt: skip
+_EXIF = b"Exif"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 
 
@@ -67,7 +69,8 @@ def header(data: bytes) -> StoredPicture:
     ]
     if structure.picture.codec != AV1:
         width, height = _shown_size(data, boxes, structure.picture.size, budget)
-        return StoredPicture(_heif_format(data), width, height)
+        taken = _taken_at(data, structure.items)
+        return StoredPicture(_heif_format(data), width, height, taken_at=taken)
     size, frames = structure.picture.size, 1
     if structure.movie:
         track = structure.movie.tracks[0]
@@ -91,6 +94,7 @@ def header(data: bytes) -> StoredPicture:
         crop=shown.crop,
         frames=frames,
         web_safe=web_safe,
+        taken_at=_taken_at(data, structure.items),
     )
 
 
@@ -176,6 +180,25 @@ def _top_level(data: bytes, budget: Budget) -> tuple[list[Box], int]:
 
 def _heif_format(data: bytes) -> Format:
     return HEIC if data[8:12] in _HEIC_BRANDS else HEIF
+
+
+def _taken_at(data: bytes, items: Items) -> str | None:
+    """Of the EXIF that describes the primary picture, where that lies in one piece."""
+    for number, item in items.items.items():
+        place = items.places.get(number)
+        if (
+            item.kind == _EXIF
+            and items.primary in items.referred(b"cdsc", number)
+            and place is not None
+            and not place.is_elsewhere
+            and len(place.extents) == 1
+        ):
+            start, end = place.extents[0]
+            block = memoryview(data)[start:end]
+            # Before it stands how much lies before the block itself.
+            skipped = 4 + int.from_bytes(block[:4], "big")
+            return taken_at(block[skipped:])
+    return None
 
 
 def _shown_size(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from image_api.errors import DamagedImage, UnsupportedFormat
-from image_api.imaging.headers.exif import exif_orientation
+from image_api.imaging.headers.exif import exif_orientation, taken_at
 from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.headers.ranges import KeptRanges, Part
 from image_api.imaging.model import JPEG, MAX_PROFILE_BYTES, StoredPicture, check_size
@@ -37,6 +37,8 @@ _KNOWN = _FRAMES | _TABLES | {_SOS, _EOI} | set(range(_APP0, 0x100))
 _AFTER_A_SCAN = _KNOWN - _FRAMES
 
 _PROFILE = b"ICC_PROFILE\0"
+# XMP has the same marker.
+_EXIF = b"Exif\0\0"
 _PROFILE_PIECE_BYTES = 65_519
 _JFIF_BYTES, _ADOBE_BYTES = 14, 12
 
@@ -89,6 +91,7 @@ class Scans(NamedTuple):
 def header(data: bytes) -> StoredPicture:
     frame: _Frame | None = None
     scans = orientation = last = 0
+    taken: str | None = None
     missing: set[tuple[int, int]] = set()
     for segment in _segments(data):
         last = segment.marker
@@ -102,8 +105,8 @@ def header(data: bytes) -> StoredPicture:
             if frame is None or scans > _MAX_SCANS:
                 raise DamagedImage("The JPEG is damaged: its scans make no sense")
             missing -= _completed_by(segment, frame)
-        elif segment.marker == _APP1:
-            orientation = orientation or _orientation(segment)
+        elif segment.marker == _APP1 and not orientation and segment.begins_with(_EXIF):
+            orientation, taken = exif_orientation(segment.payload), taken_at(segment.payload)
     if frame is None or not scans:
         raise DamagedImage("The JPEG is damaged: it holds no picture")
     if missing:
@@ -116,6 +119,7 @@ def header(data: bytes) -> StoredPicture:
         # Without its end marker, nobody but a decoder knows where the picture ends and whatever
         # follows it begins: such a file is encoded anew.
         web_safe=orientation <= 1 and frame.is_web_safe and last == _EOI,
+        taken_at=taken,
     )
 
 
@@ -264,11 +268,6 @@ def _completed_by(scan: _Segment, frame: _Frame) -> set[tuple[int, int]]:
 def _components_of_scan(segment: _Segment) -> bytes:
     count = segment.payload[0] if len(segment.payload) else 0
     return bytes(segment.payload[1 : 1 + 2 * count : 2])
-
-
-def _orientation(segment: _Segment) -> int:
-    """0 where the segment is not EXIF: XMP has the same marker."""
-    return exif_orientation(segment.payload) if segment.begins_with(b"Exif\0\0") else 0
 
 
 def _shapes_pixels(segment: _Segment) -> bool:

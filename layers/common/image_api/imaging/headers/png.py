@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from image_api.errors import DamagedImage
-from image_api.imaging.headers.exif import exif_orientation
+from image_api.imaging.headers.exif import exif_orientation, taken_at
 from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.headers.ranges import KeptRanges, Part
 from image_api.imaging.model import MAX_PROFILE_BYTES, PNG, StoredPicture, check_size
@@ -61,12 +61,13 @@ class _ImageHeader(NamedTuple):
 def header(data: bytes) -> StoredPicture:
     image_header = _image_header(data)
     orientation = 0
+    taken: str | None = None
     declared_frames = frames = 0
     seen: set[bytes] = set()
     for chunk in _chunks(data):
         _check(chunk, seen)
-        if chunk.kind == b"eXIf":
-            orientation = orientation or exif_orientation(chunk.body)
+        if chunk.kind == b"eXIf" and not orientation:
+            orientation, taken = exif_orientation(chunk.body), taken_at(chunk.body)
         elif chunk.kind == b"acTL" and b"IDAT" not in seen:
             declared_frames = _declared_frames(chunk)
         elif chunk.kind == b"fcTL":
@@ -84,6 +85,7 @@ def header(data: bytes) -> StoredPicture:
         orientation or 1,
         frames=max(declared_frames, 1),
         web_safe=orientation <= 1 and image_header.bit_depth <= 8,
+        taken_at=taken,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from image_api.errors import DamagedImage, UnsupportedFormat
+from image_api.imaging.headers.exif import taken_at
 from image_api.imaging.headers.ranges import Part
 from image_api.imaging.model import TIFF, StoredPicture, check_size
 
@@ -189,7 +190,14 @@ def header(data: bytes) -> StoredPicture:
     _check_tiles(directory, width, height)
     _check_data_is_there(directory)
     orientation = directory.integer(_ORIENTATION) or 1
-    return StoredPicture(TIFF, width, height, orientation if orientation <= 8 else 1)
+    return StoredPicture(
+        TIFF,
+        width,
+        height,
+        orientation if orientation <= 8 else 1,
+        # Which EXIF is written in.
+        taken_at=taken_at(memoryview(data)),
+    )
 
 
 def clean_parts(data: bytes) -> list[Part]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from image_api.errors import DamagedImage
-from image_api.imaging.headers.exif import exif_orientation
+from image_api.imaging.headers.exif import exif_orientation, taken_at
 from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.headers.ranges import Part
 from image_api.imaging.model import MAX_PROFILE_BYTES, WEBP, StoredPicture, check_size
@@ -34,6 +34,7 @@ class _Chunk(NamedTuple):
 def header(data: bytes) -> StoredPicture:
     size: tuple[int, int] | None = None
     orientation = pictures = frames = 0
+    taken: str | None = None
     budget = _Budget()
     for chunk in _chunks(_riff_body(data), budget):
         if size is None:
@@ -42,8 +43,8 @@ def header(data: bytes) -> StoredPicture:
             check_size(*size)
         elif chunk.kind == _EXTENDED:
             raise DamagedImage("The WebP is damaged: it has more than one header")
-        if chunk.kind == b"EXIF":
-            orientation = orientation or exif_orientation(chunk.body)
+        if chunk.kind == b"EXIF" and not orientation:
+            orientation, taken = exif_orientation(chunk.body), taken_at(chunk.body)
         elif chunk.kind == _FRAME:
             frames += 1
             check_size(*size, frames)
@@ -53,7 +54,12 @@ def header(data: bytes) -> StoredPicture:
         raise DamagedImage("The WebP is damaged: it holds no picture")
     _check_once(_chunks(_riff_body(data), _Budget()))
     return StoredPicture(
-        WEBP, *size, orientation or 1, frames=max(frames, 1), web_safe=orientation <= 1
+        WEBP,
+        *size,
+        orientation or 1,
+        frames=max(frames, 1),
+        web_safe=orientation <= 1,
+        taken_at=taken,
     )
 
 

@@ -36,6 +36,7 @@ from image_api.imaging.pixels.encoding import (
     to_palette,
     web_format,
 )
+from image_api.imaging.pixels.thumbhash import thumbhash
 
 
 class _Rendered(NamedTuple):
@@ -66,7 +67,14 @@ def render(
     return [
         rendered.image,
         Rendition("preview", encode_small(preview), *WEBP[1:], *preview.size, animated=False),
-        Rendition("thumbnail", encode_small(thumbnail), *WEBP[1:], *thumbnail.size, animated=False),
+        Rendition(
+            "thumbnail",
+            encode_small(thumbnail),
+            *WEBP[1:],
+            *thumbnail.size,
+            animated=False,
+            placeholder=thumbhash(thumbnail),
+        ),
     ]
 
 
