@@ -370,5 +370,9 @@ def test_the_changes_of_an_image_that_is_gone_end_without_a_dead_letter(bench: B
     changes.append(bench.accept_delete(changes[0].image_id))
     # As the release before, rolled back to, may have removed it.
     bench.log.images.clear()
-    assert bench.process(*changes) == {"failed": 2, "applied": 1}
+    outcomes = bench.process(*changes)
+    # The deletion does not wait for those that it makes void, and may be the first to end one.
+    assert outcomes.pop("applied") == 1
+    assert sum(outcomes.values()) == 2 and outcomes.keys() <= {"failed", "duplicate"}
+    assert all(row.outcome is not None for row in bench.log.changes.values())
     assert bench.publisher.messages == []
