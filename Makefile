@@ -18,6 +18,8 @@ PYTEST := -m pytest -p no:cacheprovider --timeout 3600
 # With COVERED=yes, as in `make test`, a stage's tests leave what they reached for coverage-floor.
 REACHED := .cache/coverage
 MEASURED = $(if $(COVERED),-m coverage run --data-file=$(REACHED)/$@)
+# Functions to wait for a debugger. Said to make, as other programs too read a DEBUG of theirs.
+DEBUGGED = $(if $(filter command,$(firstword $(origin DEBUG))),$(DEBUG))
 # Where the local cloud keeps its data.
 DATA := .local
 
@@ -42,7 +44,8 @@ help: ## list the targets
 setup: ## install what any of these commands needs: packages of the system, virtual environments
 	@$(NEED)
 
-run: ## run the whole API on this machine (API_PORT=8000); Ctrl-C ends it
+run: override ARGS += $(if $(DEBUGGED),--debug "$(DEBUGGED)")
+run: ## run the whole API on this machine (API_PORT=8000, DEBUG=upload); Ctrl-C ends it
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local run $(ARGS)
 

@@ -37,6 +37,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         is_private=arguments.private,
         as_json=getattr(arguments, "json", False),
         is_watching=not getattr(arguments, "no_watch", True),
+        debugged=(getattr(arguments, "debug", None) or "").replace(",", " ").split(),
     )
 
 
@@ -123,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--port", type=int, help="the API's port ($API_PORT, or 8000)")
     run.add_argument("--json", action="store_true", help="log one JSON object a line")
     run.add_argument("--no-watch", action="store_true", help="do not reload changed code")
+    run.add_argument(
+        "--debug",
+        metavar="FUNCTIONS",
+        help="they wait for an editor to attach, the first at $DEBUG_PORT (5678), and have no "
+        "time-out",
+    )
     services = commands.add_parser(
         "services", parents=[shared], help="Postgres, RabbitMQ and S3 alone"
     )

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from infra.local.addresses import check_addresses
 from infra.local.backing_services import BackingServices
+from infra.local.debugging import debug_ports, without_time_outs
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
@@ -183,6 +184,7 @@ class Cloud:
         )
         for schedule in template.schedules:
             parse(schedule.expression)
+        template = without_time_outs(template, settings.debugged)
         if self._artifacts is not None and not settings.may_run_any_runtime:
             refuse_other_runtimes(template.functions.values(), self._artifacts.interpreter)
         return template
@@ -225,6 +227,7 @@ class Cloud:
                 },
                 overrides=self._services.variables,
                 limits=settings.environment_limits(),
+                debug_ports=debug_ports(template, settings.debugged, settings.debug_port),
             ),
             artifacts,
             self._logs,

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from infra.local.cloud import Cloud, CloudFailed
 from infra.local.invocation import Event, json_event
+from infra.local.lambda_.invoke_api import TERMINAL_HEADER
 from infra.local.logs import LogStream
 from infra.local.settings import Settings
+from infra.local.terminal import terminal
 
 
 async def invoke(settings: Settings, function: str, event_path: Path) -> int:
@@ -32,30 +34,36 @@ async def invoke(settings: Settings, function: str, event_path: Path) -> int:
 
 async def _invoke_running(invoke_url: str, function: str, payload: bytes) -> int:
     url = f"{invoke_url}/2015-03-31/functions/{quote(function, safe='')}/invocations"
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(url, data=payload, headers={"X-Amz-Log-Type": "Tail"}) as answer,
-    ):
-        body = await answer.read()
-        if answer.status != 200:
-            raise CloudFailed(json.loads(body).get("Message", body.decode()))
-        log = base64.b64decode(answer.headers.get("X-Amz-Log-Result", ""))
-        return _show(body, log, is_error="X-Amz-Function-Error" in answer.headers)
+    headers = {"X-Amz-Log-Type": "Tail"}
+    async with terminal() as port:
+        if port is not None:
+            headers[TERMINAL_HEADER] = str(port)
+        async with (
+            # The function's own time-out ends it, and none while somebody looks at it.
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.post(url, data=payload, headers=headers) as answer,
+        ):
+            body = await answer.read()
+    if answer.status != 200:
+        raise CloudFailed(json.loads(body).get("Message", body.decode()))
+    log = base64.b64decode(answer.headers.get("X-Amz-Log-Result", ""))
+    return _show(body, log, is_error="X-Amz-Function-Error" in answer.headers)
 
 
 async def _invoke_alone(settings: Settings, function: str, payload: bytes) -> int:
     console = Console(stderr=True)
     logs = LogStream(sys.stderr)
     cloud = Cloud(settings, logs, console, with_api=False)
-    async with cloud.run():
+    async with cloud.run(), terminal() as port:
         try:
             function_id = cloud.functions.template.function(function).logical_id
         except KeyError as error:
             raise CloudFailed(str(error.args[0])) from error
-        request = json_event({})
-        result = await cloud.functions.invoke(
-            function_id, Event([payload], request.request_id, wants_log=True)
-        )
+        event = Event([payload], json_event({}).request_id, wants_log=True)
+        if port is not None:
+            result = await cloud.functions.invoke_apart(function_id, event, port)
+        else:
+            result = await cloud.functions.invoke(function_id, event)
         return _show(result.payload, b"", is_error=result.is_error)
 
 

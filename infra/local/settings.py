@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from infra.services.records import read_record, write_record
 ROOT = Path(__file__).resolve().parents[2]
 
 _DEFAULT_API_PORT = 8000
+# Where editors look for one.
+_DEFAULT_DEBUG_PORT = 5678
 _DEFAULT_REGION = "us-east-1"
 _MAX_PORT = 65_535
 
@@ -31,7 +33,8 @@ class Settings:
     """`variables` are those of the environment, else of `.env`; empty ones count as unset.
 
     `port` is the API's; None picks a free one. `lambda_port` is that of the Lambda API where
-    somebody has asked for one.
+    somebody has asked for one. `debugged` are functions that wait for a debugger, at `debug_port`
+    and the ports after it.
     """
 
     template: Path
@@ -44,6 +47,8 @@ class Settings:
     is_private: bool
     as_json: bool
     is_watching: bool
+    debugged: tuple[str, ...]
+    debug_port: int
     variables: Mapping[str, str]
 
     @property
@@ -128,6 +133,7 @@ def read_settings(
     is_private: bool = False,
     as_json: bool = False,
     is_watching: bool = True,
+    debugged: Sequence[str] = (),
 ) -> Settings:
     """Settings from options, the environment and the project's `.env`. Raises SettingsError."""
     template = (template or ROOT / "template.yaml").resolve()
@@ -147,6 +153,8 @@ def read_settings(
         is_private=is_private,
         as_json=as_json,
         is_watching=is_watching,
+        debugged=tuple(debugged),
+        debug_port=_port("DEBUG_PORT", variables.get("DEBUG_PORT", str(_DEFAULT_DEBUG_PORT))),
         variables=variables,
     )
     # So that what is wrong with them is told before anything starts.

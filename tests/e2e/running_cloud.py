@@ -50,7 +50,7 @@ class RunningCloud:
         )
         self._options = (*options, *(("--json",) if as_json else ()))
         self._command = command
-        self._variables = {**variables_without_settings(), **variables}
+        self.variables = {**variables_without_settings(), **variables}
         self._log_path = data_folder.with_name(f"{data_folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._state: dict[str, Any] = {}
@@ -113,7 +113,7 @@ class RunningCloud:
                     *(*self._shared_options, *self._options),
                 ],
                 cwd=ROOT,
-                env=self._variables,
+                env=self.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -174,8 +174,12 @@ class RunningCloud:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""
-        program = (local_python(), "-m", "infra.local")
-        return run(*program, *arguments, *self._shared_options, env=self._variables)
+        return run(*self.command(*arguments), env=self.variables)
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """Another command of the local cloud, to be run from this folder."""
+        options = (*self._shared_options, *arguments)
+        return [local_python(), "-m", "infra.local", name, *options]
 
     def refresh(self) -> bool:
         """Reads state.json again; whether it is this process's."""

@@ -135,9 +135,14 @@ def test_every_setting_of_the_example_reaches_the_api() -> None:
         )
     )
     # In here services, ports and Python are these, and the keys and the region LocalStack's own.
-    fixed = {"API_HOST", "LAMBDA_PORT", "LAMBDA_PYTHON", "RABBITMQ_HOST", "AWS_REGION"} | {
-        name for name in known if re.match("AWS_(ACCESS|SECRET|SESSION)_", name)
-    }
+    fixed = {
+        "API_HOST",
+        "DEBUG_PORT",
+        "LAMBDA_PORT",
+        "LAMBDA_PYTHON",
+        "RABBITMQ_HOST",
+        "AWS_REGION",
+    } | {name for name in known if re.match("AWS_(ACCESS|SECRET|SESSION)_", name)}
     assert not known - set(API["environment"]) - {one or other for one, other in used} - fixed
 
 

@@ -41,6 +41,7 @@ class Environment(asyncio.SubprocessProtocol):
         self, launch: Launch, logs: LogStream, on_process: Callable[[ProcessIdentity], None]
     ) -> None:
         self._launch = launch
+        self._logs = logs
         self._on_process = on_process
         self._output = EnvironmentOutput(launch.function, logs)
         self._transport: asyncio.SubprocessTransport | None = None
@@ -58,6 +59,7 @@ class Environment(asyncio.SubprocessProtocol):
             try:
                 await self._start_processes(port_of(for_emulator), port_of(for_runtime))
                 self._connection = await connect(port_of(for_emulator), lambda: self.is_alive)
+                self._tell_editor(is_attached=False)
                 pid = await self._warm_up(self._connection)
             except OSError as error:
                 await self.stop()
@@ -66,10 +68,18 @@ class Environment(asyncio.SubprocessProtocol):
             except BaseException:
                 await self.stop()
                 raise
+        self._tell_editor(is_attached=True)
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
             self._on_process(self._runtime)
         self._output.initialised((time.perf_counter() - started_at) * 1000, pid)
+
+    def _tell_editor(self, *, is_attached: bool) -> None:
+        port = self._launch.editor_port
+        if port is None:
+            return
+        words = "is attached" if is_attached else f"is waited for at 127.0.0.1:{port}"
+        self._logs.event(self._launch.function.folder_name, f"a debugger {words}")
 
     async def invoke(self, event: Event) -> Result:
         """Runs the function. After a crash or a time-out the environment is dead."""

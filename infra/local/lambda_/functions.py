@@ -3,17 +3,17 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from infra.local.invocation import Event, Result, Throttled
 from infra.local.lambda_.artifacts import Artifacts
-from infra.local.lambda_.environment import Environment
+from infra.local.lambda_.environment import Environment, InitFailed
 from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
-from infra.local.template.model import Function, Template
+from infra.local.template.model import UNTIMED_SECONDS, Function, Template
 from infra.services.process_identity import ProcessIdentity
 
 # As on AWS: an asynchronous invocation that failed is tried twice more.
@@ -28,13 +28,15 @@ class RuntimeSettings:
 
     `variables` are those that Lambda itself sets; `overrides` replace those of a function's own
     that have the same name: where the services of this machine are. `limits` bounds the
-    environments by folder name, with the bound of all others under "".
+    environments by folder name, with the bound of all others under "". `debug_ports`: where
+    functions, by logical id, wait for an editor to attach.
     """
 
     variables: Mapping[str, str]
     overrides: Mapping[str, str]
     limits: Mapping[str, int]
     idle_seconds: float = 300.0
+    debug_ports: Mapping[str, int] = field(default_factory=dict)
 
 
 class FunctionService:
@@ -128,6 +130,25 @@ class FunctionService:
         """Runs a function, given by its logical id, to its end. Raises Throttled."""
         return await self._pools[function_id].invoke(event)
 
+    async def invoke_apart(self, function_id: str, event: Event, terminal_port: int) -> Result:
+        """On an environment of its own, without a time-out: breakpoints connect to the terminal
+        that listens on this port of the loopback address."""
+        launch = self._launches[function_id]
+        environment = self._factory(
+            replace(
+                launch,
+                function=replace(launch.function, timeout_seconds=UNTIMED_SECONDS),
+                terminal_port=terminal_port,
+            )
+        )()
+        try:
+            await environment.start()
+            return await environment.invoke(event)
+        except InitFailed as error:
+            return Result(error.payload, is_error=True)
+        finally:
+            await environment.stop()
+
     def invoke_later(self, function_id: str, event: Event) -> None:
         """An asynchronous invocation: queued, and tried again when it fails."""
         self._run_in_background(self._invoke_with_retries(function_id, event))
@@ -174,6 +195,7 @@ class FunctionService:
             python_path=tuple(await self._artifacts.python_path(function)),
             variables=variables,
             emulator=self._emulator,
+            editor_port=self._settings.debug_ports.get(function.logical_id),
         )
 
     def _factory(self, launch: Launch) -> Callable[[], Environment]:
@@ -182,12 +204,14 @@ class FunctionService:
     def _pool(self, logical_id: str, launch: Launch) -> FunctionPool:
         function = self.template.functions[logical_id]
         limits = self._settings.limits
+        is_debugged = logical_id in self._settings.debug_ports
         return FunctionPool(
             function.folder_name,
             self._factory(launch),
             self._logs,
-            cold_starts=self._cold_starts,
-            limit=limits.get(function.folder_name, limits[""]),
+            # One that waits for an editor holds up no other.
+            cold_starts=ColdStarts(1) if is_debugged else self._cold_starts,
+            limit=1 if is_debugged else limits.get(function.folder_name, limits[""]),
             reserved_concurrency=function.reserved_concurrency,
             idle_seconds=self._settings.idle_seconds,
             keeps_one=logical_id in self.template.triggered_functions,

@@ -13,6 +13,8 @@ from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
 from infra.local.visitors import is_of_a_strange_page, is_own_host, strange_page, unknown_host
 
+# Of ours: the port where a terminal waits for breakpoints.
+TERMINAL_HEADER = "X-Local-Cloud-Terminal"
 _PREFIX = "/2015-03-31/functions/"
 _SUFFIX = "/invocations"
 
@@ -78,15 +80,19 @@ class InvokeApi:
                 self._functions.invoke_later(function.logical_id, event)
                 return web.Response(status=202, headers=headers)
             case "RequestResponse":
-                return await self._answer(function.logical_id, event, headers)
+                terminal = request.headers.get(TERMINAL_HEADER)
+                return await self._answer(function.logical_id, event, headers, terminal)
             case other:
                 return _error(400, "InvalidParameterValueException", f"No invocation type {other}")
 
     async def _answer(
-        self, function_id: str, event: Event, headers: dict[str, str]
+        self, function_id: str, event: Event, headers: dict[str, str], terminal: str | None
     ) -> web.Response:
         try:
-            result = await self._functions.invoke(function_id, event)
+            if terminal is not None and terminal.isdecimal():
+                result = await self._functions.invoke_apart(function_id, event, int(terminal))
+            else:
+                result = await self._functions.invoke(function_id, event)
         except Throttled:
             return _error(429, "TooManyRequestsException", "Rate Exceeded.")
         headers |= {"X-Amz-Executed-Version": "$LATEST", "Content-Type": "application/json"}

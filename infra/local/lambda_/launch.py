@@ -1,5 +1,6 @@
 """How the processes of an execution environment are started, and what they see."""
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -27,6 +28,9 @@ class Launch:
     python_path: Sequence[Path]
     variables: Mapping[str, str]
     emulator: Path
+    # Of an editor that is waited for, or of a terminal that breakpoints connect to.
+    editor_port: int | None = None
+    terminal_port: int | None = None
 
     def command(self, emulator_port: int, runtime_port: int) -> list[str]:
         """The emulator, which starts the runtime with the first invocation."""
@@ -55,7 +59,8 @@ class Launch:
 
     def _memory_limit(self) -> list[str]:
         """What exceeds it gets no more, and ends or fails; it leaves no core file."""
-        prlimit = shutil.which("prlimit")
+        # A debugger takes some too.
+        prlimit = shutil.which("prlimit") if self.editor_port is None else None
         size = (self.function.memory_mb + _SPARE_MEMORY_MB) << 20
         return [prlimit, f"--data={size}", "--core=0", "--"] if prlimit else []
 
@@ -74,7 +79,20 @@ class Launch:
             "LAMBDA_TASK_ROOT": str(function.code_path),
             "LOCAL_CLOUD_HANDLER": function.handler,
             "PYTHONPATH": os.pathsep.join(map(str, [*self.python_path, RUNTIME_FOLDER])),
+            **self._debugger(),
         }
+
+    def _debugger(self) -> Mapping[str, str]:
+        """As runtime/local_cloud_debugger.py reads it."""
+        if self.editor_port is not None:
+            package = importlib.util.find_spec("debugpy")
+            assert package is not None
+            assert package.origin is not None
+            folder = Path(package.origin).parents[1]
+            return {"LOCAL_CLOUD_DEBUGGER": f"editor:{self.editor_port}:{folder}"}
+        if self.terminal_port is not None:
+            return {"LOCAL_CLOUD_DEBUGGER": f"terminal:{self.terminal_port}"}
+        return {}
 
 
 def emulator_path() -> Path:

@@ -11,6 +11,8 @@ from infra.program import Explained
 # The account in which the Runtime Interface Emulator places every function.
 ACCOUNT_ID = "012345678912"
 STACK_NAME = "local"
+# A day, where there is to be no time-out: the emulator wants a number.
+UNTIMED_SECONDS = 86_400
 
 
 class TemplateError(Explained):

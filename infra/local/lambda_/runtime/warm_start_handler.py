@@ -14,6 +14,8 @@ from typing import Any
 
 _handler_name = os.environ.pop("LOCAL_CLOUD_HANDLER")
 os.environ["_HANDLER"] = _handler_name
+if _debugger := os.environ.pop("LOCAL_CLOUD_DEBUGGER", ""):
+    importlib.import_module("local_cloud_debugger").let_in(_debugger)
 sys.path.remove(os.path.dirname(__file__))  # noqa: PTH120 -- pathlib would slow every cold start
 
 _module_name, _, _attribute = _handler_name.rpartition(".")
