@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +22,7 @@ from image_api.core.changes import (
 )
 from image_api.core.downloads import Original
 from image_api.core.events import Event
+from image_api.core.idempotency import Answer
 from image_api.core.images import Caller, FoundPage, ListQuery
 from image_api.core.messages import Message
 from image_api.core.uploads import NewImage
@@ -30,6 +31,7 @@ from image_api.errors import (
     KeyReused,
     MessageRefused,
     ObjectMissing,
+    PreconditionFailed,
     RequestInProgress,
     ServiceUnavailable,
     Unauthenticated,
@@ -139,7 +141,7 @@ class RecordingSink:
 class FakeClaim:
     claim_id: str
     request_hash: bytes
-    image_id: int | None = None
+    answer: Answer | None = None
 
 
 @dataclass
@@ -155,26 +157,28 @@ class FakeImageRecords:
     refuses: str = "require_room"
     offered: list[str] = field(default_factory=list)
 
-    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
+    def claim_key(
+        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+    ) -> Answer | None:
         claim = self.claims.get((user_id, key))
         if claim is None:
             self.claims[user_id, key] = FakeClaim(claim_id, request_hash)
             return None
         if claim.request_hash != request_hash:
             raise KeyReused
-        if claim.image_id is None:
+        if claim.answer is None:
             raise RequestInProgress
-        return claim.image_id
+        return claim.answer
 
     def release_key(self, claim_id: str) -> None:
         for key, claim in list(self.claims.items()):
-            if claim.claim_id == claim_id and claim.image_id is None:
+            if claim.claim_id == claim_id and claim.answer is None:
                 del self.claims[key]
 
     def _answer_claims(self, caller: Caller, image_id: int) -> None:
         for claim in self.claims.values():
             if claim.claim_id in caller.claim_ids:
-                claim.image_id = image_id
+                claim.answer = Answer(image_id, self.images[image_id]["version"])
 
     def require_user(self, user_id: int) -> None:
         self.log.append("require_user")
@@ -216,6 +220,9 @@ class FakeImageRecords:
             "url": None,
             "thumbnail_url": None,
             "preview_url": None,
+            "description": image.description,
+            "tags": image.tags,
+            "version": 1,
         }
         self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)
@@ -227,18 +234,38 @@ class FakeImageRecords:
         return image["frames"], image["content_type"]
 
     def accept_update(
-        self, caller: Caller, image_id: int, changes: Mapping[str, str]
+        self,
+        caller: Caller,
+        image_id: int,
+        changes: Mapping[str, Any],
+        versions: Sequence[int] | None = None,
     ) -> Event | None:
-        if self._own(caller.user_id, image_id) is None:
+        version = self._next_version(caller, image_id, versions)
+        if version is None:
             return None
         data = {"changes": dict(changes)}
-        return _event(events.UPDATE_REQUESTED, image_id, 2, data, caller.correlation_id)
+        return _event(events.UPDATE_REQUESTED, image_id, version, data, caller.correlation_id)
 
-    def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
-        if self._own(caller.user_id, image_id) is None:
+    def accept_delete(
+        self, caller: Caller, image_id: int, versions: Sequence[int] | None = None
+    ) -> Event | None:
+        version = self._next_version(caller, image_id, versions)
+        if version is None:
             return None
         del self.images[image_id]
-        return _event(events.DELETE_REQUESTED, image_id, 2, {}, caller.correlation_id)
+        return _event(events.DELETE_REQUESTED, image_id, version, {}, caller.correlation_id)
+
+    def _next_version(
+        self, caller: Caller, image_id: int, versions: Sequence[int] | None
+    ) -> int | None:
+        image = self._own(caller.user_id, image_id)
+        if image is None:
+            return None
+        if versions is not None and image["version"] not in versions:
+            raise PreconditionFailed
+        image["version"] += 1
+        self._answer_claims(caller, image_id)
+        return int(image["version"])
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         image = self.images.get(image_id)

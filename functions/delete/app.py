@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import wiring
 from image_api.core import editing, images
-from image_api.web import http, problems
+from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, sink = wiring.image_records(), wiring.event_sink()
@@ -20,16 +20,19 @@ records, sink = wiring.image_records(), wiring.event_sink()
     summary="Delete an image",
     description="It is gone from every list at once; its files follow.",
     tags=["Images"],
-    responses=problems.documented(images.Accepted, 400, 401, 404, 409, 422, 503),
+    responses=problems.documented(images.Accepted, 400, 401, 404, 409, 412, 422, 503),
 )
 def delete(
-    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)], key: http.IdempotencyKey = None
+    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    key: http.IdempotencyKey = None,
+    if_match: conditional.IfMatch = None,
 ) -> images.Accepted:
     return editing.delete(
         records,
         sink,
         http.caller(app, key),
         image_id,
+        conditional.versions_of(if_match),
     )
 
 

@@ -46,6 +46,8 @@ def complete(
         filename=sent.filename,
         title=sent.title,
         visibility=sent.visibility or settings.default_visibility(),
+        description=sent.description or "",
+        tags=sent.tags or [],
     )
     return uploads.complete_direct_upload(
         records, storage, sink, http.caller(app, key), upload_id, details

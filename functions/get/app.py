@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import settings, wiring
 from image_api.core import downloads, history, images
-from image_api.web import http, problems
+from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, past = wiring.image_records(), wiring.history()
@@ -21,10 +21,16 @@ url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
     operation_id="getImage",
     summary="Show one image",
     tags=["Images"],
-    responses=problems.documented(images.ImageView, 401, 404, 503),
+    responses=problems.documented(
+        images.ImageView, 400, 401, 404, 503, headers=conditional.HEADERS
+    ),
 )
-def get(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
-    return http.json_response(images.get(records, url_signer, http.caller(app).user_id, image_id))
+def get(
+    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    if_none_match: conditional.IfNoneMatch = None,
+) -> Response[Any]:
+    image = images.get(records, url_signer, http.caller(app).user_id, image_id)
+    return conditional.answer(image, if_none_match=if_none_match, version=image["version"])
 
 
 @app.get(

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
 from image_api import wiring
 from image_api.core import editing, images
-from image_api.web import http, problems
+from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, sink = wiring.image_records(), wiring.event_sink()
@@ -18,22 +18,27 @@ records, sink = wiring.image_records(), wiring.event_sink()
     "/image/update/<image_id>",
     operation_id="updateImage",
     summary="Change an image",
-    description="Title and visibility, or a new resolution, rendered from the untouched original. "
-    "The last good version stays readable meanwhile.",
+    description="Title, description, tags and visibility, a new resolution, rendered from the "
+    "untouched original, or into the trash and back. The last good version stays readable "
+    "meanwhile.",
     tags=["Images"],
-    responses=problems.documented(images.Accepted, 400, 401, 403, 404, 409, 413, 422, 429, 503),
+    responses=problems.documented(
+        images.UpdateAccepted, 400, 401, 403, 404, 409, 412, 413, 422, 429, 503
+    ),
 )
 def update(
     image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
     changes: Annotated[images.Changes, Body()],
     key: http.IdempotencyKey = None,
-) -> images.Accepted:
+    if_match: conditional.IfMatch = None,
+) -> images.UpdateAccepted:
     return editing.update(
         records,
         sink,
         http.caller(app, key),
         image_id,
         changes,
+        conditional.versions_of(if_match),
     )
 
 

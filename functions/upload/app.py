@@ -29,12 +29,21 @@ def upload(
     image: Annotated[UploadFile, File(description="The picture")],
     title: Annotated[images.Title | None, Form(description="The file's name unless given")] = None,
     visibility: Annotated[images.Visibility | None, Form()] = None,
+    description: Annotated[
+        images.Description | None, Form(description="At most 2,000 characters")
+    ] = None,
+    tags: Annotated[
+        images.Tags | None,
+        Form(description="The field again for each tag: at most 32, each of 1 to 64 characters"),
+    ] = None,
     key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:
     details = uploads.UploadDetails(
         filename=image.filename,
         title=title,
         visibility=visibility or settings.default_visibility(),
+        description=description or "",
+        tags=tags or [],
     )
     return uploads.upload(records, storage, sink, http.caller(app, key), image.content, details)
 

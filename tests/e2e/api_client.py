@@ -85,12 +85,12 @@ class ApiClient:
             json={"username": username or self.username, "password": password},
         )
 
-    def upload(self, data: bytes, filename: str = "rocket.jpg", **fields: str) -> requests.Response:
+    def upload(self, data: bytes, filename: str = "rocket.jpg", **fields: Any) -> requests.Response:
         return self.request(
             "POST", "/image/upload_image", files={"image": (filename, data)}, data=fields
         )
 
-    def uploaded(self, data: bytes, filename: str = "rocket.jpg", **fields: str) -> Image:
+    def uploaded(self, data: bytes, filename: str = "rocket.jpg", **fields: Any) -> Image:
         """The image, once it is ready."""
         answer = self.upload(data, filename, **fields)
         assert answer.status_code == 200, answer.text
@@ -102,8 +102,10 @@ class ApiClient:
     def images(self, **query: Any) -> requests.Response:
         return self.get("/image/get_all_images", params=query)
 
-    def update(self, image_id: int | str, **changes: Any) -> requests.Response:
-        return self.request("PUT", f"/image/update/{image_id}", json=changes)
+    def update(
+        self, image_id: int | str, *, headers: dict[str, str] | None = None, **changes: Any
+    ) -> requests.Response:
+        return self.request("PUT", f"/image/update/{image_id}", json=changes, headers=headers)
 
     def updated(self, image_id: int, **changes: Any) -> Image:
         """The image, once the change is applied."""
@@ -111,8 +113,10 @@ class ApiClient:
         assert answer.status_code == 200, answer.text
         return self.settled(image_id)
 
-    def delete(self, image_id: int | str) -> requests.Response:
-        return self.request("DELETE", f"/image/delete/{image_id}")
+    def delete(
+        self, image_id: int | str, *, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        return self.request("DELETE", f"/image/delete/{image_id}", headers=headers)
 
     def settled(self, image_id: int, status: str = "ready") -> Image:
         """The image, once nothing of it is processing any more."""

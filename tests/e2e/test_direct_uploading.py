@@ -39,13 +39,21 @@ def test_a_photo_too_large_for_the_api_comes_in_by_way_of_the_storage(ada: ApiCl
     offer = _begin(ada)
     assert offer["max_bytes"] >= len(data)
     assert _send(ada, offer, data) == 204
-    answer = _complete(ada, offer["upload_id"], filename="../stars.png", visibility="private")
+    answer = _complete(
+        ada,
+        offer["upload_id"],
+        filename="../stars.png",
+        visibility="private",
+        tags=["night", "Night"],
+        description="On the roof",
+    )
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "processing"
     image = ada.settled(answer.json()["id"])
     assert image["title"] == "stars.png"
     assert image["visibility"] == "private"
+    assert (image["tags"], image["description"]) == (["night"], "On the roof")
     assert image["resolution"] == "2400x1800"
     assert image["size"] == len(data)
     assert ada.download(image["url"]).content == data

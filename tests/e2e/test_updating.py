@@ -120,6 +120,20 @@ def test_several_changes_at_once_are_all_applied(ada: ApiClient) -> None:
     assert after["visibility"] == "private"
 
 
+def test_description_and_tags_are_changed_as_they_are_sent(ada: ApiClient) -> None:
+    image = ada.uploaded(samples.png(), description="From\r\nthe roof ", tags=["Night", " rocket"])
+    assert (image["description"], image["tags"]) == ("From\nthe roof ", ["Night", "rocket"])
+
+    after = ada.updated(image["id"], tags=["a,b", "NULL", "null", "A,B", "Cafe\u0301"])
+    assert (after["description"], after["tags"]) == (
+        image["description"],
+        ["a,b", "NULL", "Café"],
+    )
+    after = ada.updated(image["id"], description="<b>&", tags=[])
+    assert (after["description"], after["tags"]) == ("<b>&", [])
+    assert ada.updated(image["id"], description="")["description"] == ""
+
+
 def test_changes_are_applied_in_the_order_in_which_they_were_accepted(ada: ApiClient) -> None:
     image = ada.uploaded(samples.png())
 
@@ -178,6 +192,11 @@ def test_a_change_that_cannot_be_made_fails_and_leaves_the_image_as_it_was(
         ({"resolution": "10x10", "fit": "squeeze"}, "fit"),
         ({"fit": "cover"}, "body"),
         ({"visibility": "public"}, "visibility"),
+        ({"description": "x" * 2001}, "description"),
+        ({"tags": "a"}, "tags"),
+        ({"tags": [""]}, "tags"),
+        ({"tags": ["x" * 65]}, "tags"),
+        ({"tags": [str(number) for number in range(33)]}, "tags"),
     ],
     ids=str,
 )

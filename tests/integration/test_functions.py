@@ -54,6 +54,7 @@ def test_the_life_of_an_image(api: Api, ada: str, bob: str, s3_client: Any) -> N
     assert body_of(answer) == {
         "detail": "Image update request sent to the processing service",
         "id": image_id,
+        "version": 2,
     }
     assert api.get(ada, image_id)["url"].split("?")[0] == ready["url"].split("?")[0]
     assert api.consume() == {"applied": 1}

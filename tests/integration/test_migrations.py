@@ -333,7 +333,10 @@ def test_users_who_add_images_side_by_side_neither_lose_counts_nor_deadlock(
 @pytest.mark.parametrize(
     "column",
     [
-        "visibility = 'public'",
+        "visibility = 'secret'",
+        "visibility = 'trashed'",
+        "description = repeat('x', 2001)",
+        "tags = array_fill('x'::text, ARRAY[33])",
         "status = 'done'",
         "size_bytes = 0",
         "width = 0",

@@ -191,7 +191,12 @@ ACCEPTED: dict[str, Any] = {
     "traceparent": None,
     "client_correlation_id": None,
     "hides": True,
+    "trashes": True,
+    "versions": [1],
     "renders": True,
+    "description": "",
+    "tags": "[]",
+    "tag_keys": "[]",
     "upload_id": "u",
     "title": "t",
     "visibility": "shared",
@@ -267,6 +272,10 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
                 "reason": "r",
                 "title": "a",
                 "visibility": "shared",
+                "restores": True,
+                "description": "d",
+                "tags": '["a"]',
+                "tag_keys": '["a"]',
                 "is_asked": True,
                 "fit": "cover",
                 "renditions": "[]",
@@ -371,7 +380,7 @@ CLAIM = {
     "lease_seconds": 60,
 }
 # A page's two scans and its thumbnails; of a part of a title also samples and what is counted.
-PAGE, FEW, MANY = 450, 1_500, 45_000
+PAGE, FEW, MANY = 700, 1_700, 45_500
 
 
 def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:

@@ -41,6 +41,7 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.ImageNotFound: errors.ImageNotFound(),
     errors.UploadNotFound: errors.UploadNotFound(),
     errors.KeyReused: errors.KeyReused(),
+    errors.PreconditionFailed: errors.PreconditionFailed(),
     errors.RequestInProgress: errors.RequestInProgress(),
 }
 # A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.
@@ -149,6 +150,7 @@ def test_an_error_is_answered_with_its_status_and_its_words(
         (errors.TooManyAttempts, 429),
         (errors.ImageNotFound, 404),
         (errors.UploadNotFound, 404),
+        (errors.PreconditionFailed, 412),
         (errors.EmptyFile, 400),
         (errors.NotAnImage, 400),
         (errors.DamagedImage, 400),
@@ -617,9 +619,11 @@ def upload() -> Handler:
         image: Annotated[UploadFile, File()],
         title: Annotated[str | None, Form()] = None,
         visibility: Annotated[str | None, Form()] = None,
+        tags: Annotated[list[str] | None, Form()] = None,
     ) -> Response[Any]:
         return http.json_response(
             {
+                "tags": tags,
                 "bytes": len(image.content),
                 "filename": image.filename,
                 "title": title,
@@ -677,6 +681,11 @@ def sent_form(
             {"filename": "ä.png"},
         ),
         ([(b'name="title"', b""), (b'name="visibility"', b"  "), FILE], {"title": None}),
+        ([FILE], {"tags": None}),
+        ([(b'name="tags"', b"a"), FILE], {"tags": ["a"]}),
+        ([(b'name="tags"', b"a,b"), (b'name="tags"', b"c"), FILE], {"tags": ["a,b", "c"]}),
+        ([(b'name="tags"', b" "), FILE], {"tags": None}),
+        ([(b'name="tags"', b""), (b'name="tags"', b"c"), FILE], {"tags": ["c"]}),
     ],
 )
 def test_what_clients_send_in_their_own_ways_is_understood(

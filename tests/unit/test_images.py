@@ -205,8 +205,8 @@ def problems(**fields: object) -> list[str]:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "Send at least one of title, resolution, visibility"),
-        ({"title": None}, "Send at least one of title, resolution, visibility"),
+        ({}, "Send at least one of title, description, tags, "),
+        ({"title": None}, "Send at least one of title, description, tags, "),
         ({"fit": "cover"}, "fit says how a resolution is reached: send both"),
         ({"fit": "cover", "title": "x"}, "fit says how a resolution is reached: send both"),
         ({"title": ""}, "The title is empty"),
@@ -217,6 +217,20 @@ def problems(**fields: object) -> list[str]:
         ({"visibility": "public"}, "'shared' or 'private'"),
         ({"title": "x", "status": "ready"}, "Extra inputs are not permitted"),
         ({"user_id": 2}, "Extra inputs are not permitted"),
+        ({"description": "x" * 2001}, "The description has 2001 characters"),
+        # Composed it is longer than it was sent.
+        ({"description": "\u0958" * 1001}, "The description has 2002 characters"),
+        ({"description": "a\x00b"}, "control character"),
+        ({"description": "a\ud800b"}, "control character"),
+        ({"tags": "holiday"}, "valid list"),
+        ({"tags": [" "]}, "A tag has 0 characters"),
+        ({"tags": ["x" * 65]}, "A tag has 65 characters"),
+        ({"tags": ["a\nb"]}, "control character"),
+        ({"tags": ["a\u202eb"]}, "invisible character"),
+        ({"tags": ["\u200b"]}, "invisible character"),
+        ({"tags": [str(number) for number in range(33)]}, "at most 32 items"),
+        ({"trashed": "true"}, "valid boolean"),
+        ({"trashed": 1}, "valid boolean"),
     ],
 )
 def test_a_change_that_breaks_a_rule_is_refused(fields: dict[str, object], message: str) -> None:

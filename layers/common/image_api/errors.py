@@ -6,6 +6,7 @@ ImageApiError
 │   └── UsernameTaken
 ├── Unauthenticated, WrongCredentials, TooManyAttempts
 ├── ImageNotFound, UploadNotFound
+├── PreconditionFailed            the image is at another version
 ├── InvalidImage                  the uploaded bytes
 │   └── EmptyFile, NotAnImage, DamagedImage, UnsupportedFormat, TooManyPixels
 ├── FileTooLarge
@@ -72,6 +73,13 @@ class UploadNotFound(ImageApiError):
         super().__init__(
             "No uploaded file waits under this id: send the file first, and complete it once"
         )
+
+
+class PreconditionFailed(ImageApiError):
+    """The image was changed since whoever asks has read it."""
+
+    def __init__(self) -> None:
+        super().__init__("The image has another version by now: read it again, and decide anew")
 
 
 class KeyReused(ImageApiError):

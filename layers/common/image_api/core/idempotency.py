@@ -7,16 +7,25 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import uuid4
 
 from image_api.core.images import Caller
 from image_api.errors import ServiceUnavailable
 
 
+class Answer(NamedTuple):
+    """What of an answer is not the same for all: which image, and which of its changes this is."""
+
+    image_id: int
+    version: int
+
+
 class KeyRecords(Protocol):
-    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
-        """The image of the first answer, or None when this request is the first.
+    def claim_key(
+        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+    ) -> Answer | None:
+        """The first answer, or None when this request is the first.
 
         Raises KeyReused, RequestInProgress or Unauthenticated.
         """
@@ -29,11 +38,11 @@ def once(
     records: KeyRecords,
     caller: Caller,
     request_hash: bytes,
-    accept: Callable[[Caller], int],
+    accept: Callable[[Caller], Answer],
     *,
     key: str | None = None,
-) -> int:
-    """The id of the image that `accept` answers, or that it answered the first time.
+) -> Answer:
+    """What `accept` answers, or what it answered the first time.
 
     `accept` gets the caller with the claim, which the accepted change answers in its own
     transaction. A refusal is not remembered. `key` is the client's own unless given.
@@ -42,9 +51,9 @@ def once(
     if key is None:
         return accept(caller)
     claim_id = str(uuid4())
-    image_id = records.claim_key(caller.user_id, key, request_hash, claim_id)
-    if image_id is not None:
-        return image_id
+    first = records.claim_key(caller.user_id, key, request_hash, claim_id)
+    if first is not None:
+        return first
     try:
         return accept(replace(caller, claim_ids=(*caller.claim_ids, claim_id)))
     except BaseException:

@@ -20,6 +20,9 @@ Status = Literal["processing", "ready", "failed"]
 Visibility = Literal["shared", "private"]
 
 TITLE_MAX_CHARACTERS = 255
+DESCRIPTION_MAX_CHARACTERS = 2_000
+TAG_MAX_CHARACTERS = 64
+MAX_TAGS = 32
 PAGE_DEFAULT = 100
 PAGE_MAX = 100
 MAX_SIDE_PIXELS = 10_000
@@ -54,6 +57,45 @@ def checked_title(value: str) -> str:
     return title
 
 
+def checked_description(value: str) -> str:
+    description = unicodedata.normalize("NFC", value.replace("\r\n", "\n"))
+    if len(description) > DESCRIPTION_MAX_CHARACTERS:
+        raise ValueError(
+            f"The description has {len(description)} characters; at most "
+            f"{DESCRIPTION_MAX_CHARACTERS} are allowed"
+        )
+    if any(is_control(character) and character not in "\n\t" for character in description):
+        raise ValueError("The description contains a control character other than line ends")
+    return description
+
+
+def checked_tag(value: str) -> str:
+    tag = unicodedata.normalize("NFC", value).strip()
+    if not 1 <= len(tag) <= TAG_MAX_CHARACTERS:
+        raise ValueError(
+            f"A tag has {len(tag)} characters; it needs 1 to {TAG_MAX_CHARACTERS}, without the "
+            "spaces around it"
+        )
+    if any(is_control(character) for character in tag):
+        raise ValueError("A tag contains a control character")
+    if without_invisible(tag) != tag or has_nothing_to_see(tag):
+        raise ValueError("A tag contains an invisible character")
+    return tag
+
+
+def tag_key(tag: str) -> str:
+    """What two tags have in common that differ by case alone."""
+    return unicodedata.normalize("NFC", tag.casefold())
+
+
+def _each_once(tags: list[str]) -> list[str]:
+    """As it is written first."""
+    by_key: dict[str, str] = {}
+    for tag in tags:
+        by_key.setdefault(tag_key(tag), tag)
+    return list(by_key.values())
+
+
 def title_from_filename(filename: str | None, extension: str) -> str:
     """A title from what a client calls its file, which may be anything."""
     printable = "".join(c for c in _base_name(filename or "") if not is_control(c))
@@ -79,6 +121,9 @@ def _checked_title_part(value: str) -> str:
 
 
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
+Description = Annotated[str, AfterValidator(checked_description)]
+Tag = Annotated[str, AfterValidator(checked_tag), Field(json_schema_extra={"minLength": 1})]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_each_once)]
 TitlePart = Annotated[
     str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]
@@ -96,6 +141,16 @@ class Changes(BaseModel):
     )
 
     title: Annotated[Title | None, Field(description="1 to 255 characters")] = None
+    description: Annotated[
+        Description | None, Field(description="At most 2,000 characters; empty: none")
+    ] = None
+    tags: Annotated[
+        Tags | None,
+        Field(
+            description="In the place of those it has: at most 32, each of 1 to 64 characters, and "
+            "once, whatever its case"
+        ),
+    ] = None
     resolution: Annotated[
         Annotated[
             str,
@@ -109,13 +164,22 @@ class Changes(BaseModel):
     fit: Annotated[
         Fit | None, Field(description="How the new size is reached; cover unless given")
     ] = None
+    trashed: Annotated[
+        bool | None,
+        Field(
+            strict=True,
+            description="true: into the trash, at once; false: back from it, as it was",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _something_changes(self) -> Changes:
         if self.fit is not None and self.resolution is None:
             raise ValueError("fit says how a resolution is reached: send both")
         if not self.model_dump(exclude_none=True):
-            raise ValueError("Send at least one of title, resolution, visibility")
+            raise ValueError(
+                "Send at least one of title, description, tags, resolution, visibility, trashed"
+            )
         return self
 
 
@@ -141,8 +205,16 @@ class ImageView(BaseModel):
                     "url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/original.jpg?...",
                     "thumbnail_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
                     "preview_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
+                    "username": "ada",
+                    "width": 640,
+                    "height": 427,
+                    "description": "From the roof",
+                    "tags": ["rocket", "night"],
+                    "animated": False,
                     "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
                     "taken_at": "2026-10-30T07:52:41",
+                    "trashed_at": None,
+                    "version": 1,
                 }
             ]
         }
@@ -180,6 +252,12 @@ class ImageView(BaseModel):
             "null until the image was ready for the first time"
         ),
     ]
+    username: Annotated[str, Field(description="The owner's")]
+    width: Annotated[int, Field(description="Pixels, measured")]
+    height: Annotated[int, Field(description="Pixels, measured")]
+    description: str
+    tags: list[str]
+    animated: Annotated[bool, Field(description="Whether it moves")]
     placeholder: Annotated[
         str | None,
         Field(description="To show until the picture is there: a ThumbHash, in base64"),
@@ -188,6 +266,12 @@ class ImageView(BaseModel):
         str | None,
         Field(description="When, by the camera's clock, which knows no zone; to the owner alone"),
     ]
+    trashed_at: Annotated[
+        str | None, Field(description="Since when it is in the trash; only its owner sees it there")
+    ]
+    version: Annotated[
+        int, Field(description="Counts its accepted changes; for If-Match, in double quotes")
+    ]
 
 
 class Accepted(BaseModel):
@@ -195,6 +279,10 @@ class Accepted(BaseModel):
 
     detail: str
     id: int
+
+
+class UpdateAccepted(Accepted):
+    version: Annotated[int, Field(description="Of the image, with this change")]
 
 
 @dataclass(frozen=True, slots=True)

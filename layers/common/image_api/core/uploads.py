@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol
 from uuid import uuid4
 
@@ -13,11 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from image_api.core import metrics
 from image_api.core.events import Event
-from image_api.core.idempotency import KeyRecords, fingerprint, once
+from image_api.core.idempotency import Answer, KeyRecords, fingerprint, once
 from image_api.core.images import (
     Accepted,
     Caller,
+    Description,
     EventSink,
+    Tags,
     Title,
     Visibility,
     title_from_filename,
@@ -49,6 +51,8 @@ class UploadDetails:
     filename: str | None
     title: str | None
     visibility: Visibility
+    description: str = ""
+    tags: list[str] = field(default_factory=list)
 
 
 class UploadAccepted(Accepted):
@@ -80,11 +84,13 @@ class DirectUploadDetails(BaseModel):
         Title | None, BeforeValidator(_given), Field(description="The file's name unless given")
     ] = None
     visibility: Annotated[Visibility | None, BeforeValidator(_given)] = None
+    description: Annotated[Description | None, Field(description="At most 2,000 characters")] = None
+    tags: Annotated[Tags | None, Field(description="At most 32, each of 1 to 64 characters")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A row to be; all but title and visibility is measured."""
+    """A row to be; what the client does not say is measured."""
 
     title: str
     visibility: Visibility
@@ -95,6 +101,8 @@ class NewImage:
     height: int
     frames: int = 1
     taken_at: str | None = None
+    description: str = ""
+    tags: list[str] = field(default_factory=list)
 
 
 class UploadRecords(KeyRecords, Protocol):
@@ -159,7 +167,7 @@ def upload(
     check_upload_size(len(data))
     image = _measured(data, details, folder=uuid4().hex)
 
-    def accept(claiming: Caller) -> int:
+    def accept(claiming: Caller) -> Answer:
         records.require_room(caller.user_id, len(data))
         return _accept(records, storage, sink, claiming, image, data)
 
@@ -198,10 +206,10 @@ def complete_direct_upload(
     form while that is still valid, touches nothing of the first one.
     """
 
-    def accept(claiming: Caller) -> int:
+    def accept(claiming: Caller) -> Answer:
         return _complete(records, storage, sink, claiming, upload_id, details)
 
-    def accept_once(claiming: Caller) -> int:
+    def accept_once(claiming: Caller) -> Answer:
         # No client's key has a space.
         return once(records, claiming, b"", accept, key=f"direct upload {upload_id}")
 
@@ -217,7 +225,7 @@ def _complete(
     caller: Caller,
     upload_id: str,
     details: UploadDetails,
-) -> int:
+) -> Answer:
     incoming_key = _incoming_key(caller.user_id, upload_id)
     data = storage.get_if_present(incoming_key)
     if data is None:
@@ -228,11 +236,11 @@ def _complete(
     except InvalidImage:
         storage.delete([incoming_key])
         raise
-    image_id = _accept(records, storage, sink, caller, image, data, upload_id)
+    accepted = _accept(records, storage, sink, caller, image, data, upload_id)
     # The upload is accepted; what stays behind here the bucket's life cycle removes.
     with suppress(ServiceUnavailable):
         storage.delete([incoming_key])
-    return image_id
+    return accepted
 
 
 def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
@@ -247,6 +255,8 @@ def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
         height=header.height,
         frames=header.frames,
         taken_at=header.taken_at,
+        description=details.description,
+        tags=details.tags,
     )
 
 
@@ -258,7 +268,7 @@ def _accept(
     image: NewImage,
     data: bytes,
     upload_id: str | None = None,
-) -> int:
+) -> Answer:
     """The object first: a row never speaks of one that is not there."""
     storage.put(image.original_key, data, image.content_type)
     try:
@@ -269,15 +279,21 @@ def _accept(
         raise
     sink.publish(event)
     metrics.upload_accepted(image.size_bytes)
-    return event.image_id
+    return Answer(event.image_id, event.sequence)
 
 
-def _accepted(image_id: int) -> UploadAccepted:
-    return UploadAccepted(detail="Image upload request sent to the processing service", id=image_id)
+def _accepted(answer: Answer) -> UploadAccepted:
+    return UploadAccepted(
+        detail="Image upload request sent to the processing service", id=answer.image_id
+    )
 
 
 def _fingerprint(operation: str, details: UploadDetails, data: bytes = b"") -> bytes:
-    return fingerprint(operation, details.filename, details.title, details.visibility, data=data)
+    fields: list[object] = [details.filename, details.title, details.visibility]
+    # Only where they are given: a key of the release before is answered after a deployment.
+    if details.description or details.tags:
+        fields += [details.description, details.tags]
+    return fingerprint(operation, *fields, data=data)
 
 
 def _incoming_key(user_id: int, upload_id: str) -> str:

@@ -38,6 +38,15 @@ _NOW = "SELECT now()::text"
 RELAXED = "(SELECT set_config('synchronous_commit', 'off', true)) AS relaxed"
 
 
+def texts(parameter: str) -> str:
+    """The text[] of a parameter that holds a JSON array, or none. The driver takes the text `null`
+    in an array for none.
+    """
+    return f"""(CASE WHEN :{parameter}::json IS NOT NULL THEN ARRAY(
+        SELECT t.value FROM json_array_elements_text(:{parameter}::json) WITH ORDINALITY AS t
+        ORDER BY t.ordinality) END)"""
+
+
 class StatementFailed(Exception):
     """Names the rule that was broken and not the row: SQLSTATE, and the constraint if it is one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from image_api.core.idempotency import Answer
 from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
 from image_api.postgres.database import Database
 
@@ -15,14 +16,16 @@ WITH claimed AS (
            now() + make_interval(secs => :lease_seconds::integer)
     FROM users AS u WHERE u.id = :user_id
     ON CONFLICT (user_id, key) DO UPDATE SET
-        (request_hash, claim_id, claimed_at, leased_until, image_id)
-        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL)
+        (request_hash, claim_id, claimed_at, leased_until, image_id, version)
+        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL, NULL)
     WHERE k.claimed_at < now() - interval '24 hours'
        OR (k.image_id IS NULL AND k.leased_until < now())
     RETURNING k.claim_id
 )
 SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id), EXISTS (SELECT FROM claimed),
-       k.request_hash = :request_hash::bytea, k.image_id
+       k.request_hash = :request_hash::bytea, k.image_id,
+       -- The release before this one kept none.
+       coalesce(k.version, (SELECT i.accepted_sequence FROM images AS i WHERE i.id = k.image_id), 1)
 FROM (SELECT 1) AS always
 LEFT JOIN idempotency_keys AS k ON k.user_id = :user_id AND k.key = :key
 """
@@ -55,7 +58,7 @@ HOLDS_CLAIMS = """
 
 # One of the last, after `changed`.
 ANSWER_CLAIMS = """
-    UPDATE idempotency_keys AS k SET image_id = c.image_id
+    UPDATE idempotency_keys AS k SET image_id = c.image_id, version = c.sequence
     FROM changed AS c WHERE k.claim_id = ANY(:claim_ids::text[]::uuid[])
 """
 
@@ -64,8 +67,10 @@ class PostgresKeyRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim_key(self, user_id: int, key: str, request_hash: bytes, claim_id: str) -> int | None:
-        exists, is_claimed, is_same, image_id = self._database.only_row(
+    def claim_key(
+        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+    ) -> Answer | None:
+        exists, is_claimed, is_same, image_id, version = self._database.only_row(
             _CLAIM,
             user_id=user_id,
             key=key,
@@ -82,7 +87,7 @@ class PostgresKeyRecords:
         # Without an answer, or not even to be seen yet, the first one is still running.
         if image_id is None:
             raise RequestInProgress
-        return int(image_id)
+        return Answer(int(image_id), int(version))
 
     def release_key(self, claim_id: str) -> None:
         self._database.rows(_RELEASE, claim_id=claim_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -13,9 +13,10 @@ import orjson
 from image_api.core import events
 from image_api.core.downloads import Original
 from image_api.core.events import Event
-from image_api.core.images import Caller, FoundPage, ListQuery, Status
+from image_api.core.images import Caller, FoundPage, ListQuery, Status, tag_key
 from image_api.core.uploads import NewImage
 from image_api.errors import (
+    PreconditionFailed,
     QuotaExceeded,
     RequestInProgress,
     TooMuchUnderWay,
@@ -23,7 +24,7 @@ from image_api.errors import (
     UploadNotFound,
 )
 from image_api.postgres.changes import INSERT_CHANGE
-from image_api.postgres.database import Database, UniqueViolation
+from image_api.postgres.database import Database, UniqueViolation, texts
 from image_api.postgres.idempotency import (
     ANSWER_CLAIMS,
     HOLD_CLAIMS,
@@ -55,9 +56,14 @@ _REFUSES_UPDATE = """
          THEN 'unfinished_changes' END
 """
 _OWN_IMAGE = """
-    SELECT i.id, i.user_id FROM images AS i
+    SELECT i.id, i.user_id, i.accepted_sequence AS version FROM images AS i
     WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
     FOR NO KEY UPDATE
+"""
+
+
+_REFUSES_VERSION = """
+    (SELECT CASE WHEN f.version <> ALL(:versions::bigint[]) THEN 'version' END FROM found AS f)
 """
 
 
@@ -84,29 +90,43 @@ used AS (
     _REFUSAL,
     f"""
     INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
-                        size_bytes, width, height, frames, original_bytes, taken_at)
+                        size_bytes, width, height, frames, original_bytes, taken_at, description,
+                        tags, tag_keys)
     SELECT u.id, :title, :visibility, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height, :frames, :size_bytes,
-           :taken_at::text::timestamp
+           :taken_at::text::timestamp, :description, {texts("tags")}, {texts("tag_keys")}
     FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
     RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""",
 )
 
+# As it is outside the trash. (The release before this one changes the one without the other.)
+VISIBILITY = "CASE WHEN i.visibility = 'trashed' THEN i.visibility_aside ELSE i.visibility END"
+
 # To hide is done at once, whatever becomes of the rest of the change: its processing moves what
-# was to be seen until now to other keys.
+# was to be seen until now to other keys. What is in the trash keeps its visibility aside.
 _ACCEPT_UPDATE = _accept(
     f"""found AS ({_OWN_IMAGE}),
 usage AS ({_USAGE_OF_USER.format(user_id="(SELECT f.user_id FROM found AS f)")}),
-admission AS (SELECT {_REFUSES_UPDATE} AS refusal FROM usage AS u)""",
+admission AS (SELECT coalesce({_REFUSES_VERSION}, {_REFUSES_UPDATE}) AS refusal
+              FROM usage AS u)""",
     _REFUSAL,
     f"""
     UPDATE images AS i
     SET status = 'processing', error = NULL, updated_at = now(),
         accepted_sequence = i.accepted_sequence + 1,
-        visibility = CASE WHEN :hides::boolean THEN 'private' ELSE i.visibility END,
+        visibility = CASE WHEN :trashes::boolean OR i.visibility = 'trashed' THEN 'trashed'
+                          WHEN :hides::boolean THEN 'private' ELSE i.visibility END,
+        visibility_aside = CASE WHEN :trashes::boolean OR i.visibility = 'trashed'
+                                THEN CASE WHEN :hides::boolean THEN 'private'
+                                     ELSE {VISIBILITY} END END,
+        trashed_at = CASE WHEN :trashes::boolean THEN now() ELSE i.trashed_at END,
+        trashed_sequence = CASE WHEN :trashes::boolean THEN i.accepted_sequence + 1
+                                ELSE i.trashed_sequence END,
         hidden_sequence = CASE WHEN :hides::boolean THEN i.accepted_sequence + 1
                                ELSE i.hidden_sequence END,
-        exposed_key = CASE WHEN :hides::boolean AND i.visibility <> 'private'
+        exposed_key = CASE WHEN i.exposed_key IS NULL
+                             AND (:hides::boolean AND i.visibility NOT IN ('private', 'trashed')
+                                  OR :trashes::boolean AND i.visibility <> 'trashed')
                            THEN i.original_key ELSE i.exposed_key END
     FROM found AS f
     WHERE i.id = f.id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
@@ -114,13 +134,14 @@ admission AS (SELECT {_REFUSES_UPDATE} AS refusal FROM usage AS u)""",
 )
 
 _ACCEPT_DELETE = _accept(
-    f"found AS ({_OWN_IMAGE})",
-    "NULL::text",
+    f"""found AS ({_OWN_IMAGE}),
+admission AS (SELECT {_REFUSES_VERSION} AS refusal)""",
+    _REFUSAL,
     f"""
     UPDATE images AS i
     SET deleted_at = now(), updated_at = now(), accepted_sequence = i.accepted_sequence + 1
     FROM found AS f
-    WHERE i.id = f.id AND {HOLDS_CLAIMS}
+    WHERE i.id = f.id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
     RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence, :data::jsonb AS data""",
 )
 
@@ -170,20 +191,27 @@ SELECT count(*) FROM forgotten
 
 # The fields in the order and the form in which clients see them. Postgres builds the JSON:
 # parsing rows in Python takes six times as long. The URLs are object keys here.
-_IMAGE_JSON = """json_build_object(
+_IMAGE_JSON = f"""json_build_object(
     'id', i.id, 'title', i.title, 'resolution', i.width || 'x' || i.height,
     'size', i.size_bytes, 'file_path', i.object_key,
     'created_at', rfc3339(i.created_at), 'updated_at', rfc3339(i.updated_at),
     'user_id', i.user_id, 'status', i.status, 'error', i.error,
-    'content_type', i.content_type, 'visibility', i.visibility,
+    'content_type', i.content_type, 'visibility', {VISIBILITY},
     'url', CASE WHEN i.rendered_at IS NOT NULL THEN i.object_key END,
     'thumbnail_url', (SELECT t.object_key FROM renditions AS t
                       WHERE t.image_id = i.id AND t.name = 'thumbnail'),
     'preview_url', (SELECT p.object_key FROM renditions AS p
                     WHERE p.image_id = i.id AND p.name = 'preview'),
+    'username', (SELECT u.username FROM users AS u WHERE u.id = i.user_id),
+    'width', i.width, 'height', i.height,
+    'description', i.description, 'tags', array_to_json(i.tags),
+    'animated', coalesce((SELECT r.animated FROM renditions AS r
+                          WHERE r.image_id = i.id AND r.name = 'image'), i.frames > 1, false),
     'placeholder', i.placeholder,
     'taken_at', CASE WHEN i.user_id = :user_id
-                     THEN to_char(i.taken_at, 'YYYY-MM-DD"T"HH24:MI:SS') END)"""
+                     THEN to_char(i.taken_at, 'YYYY-MM-DD"T"HH24:MI:SS') END,
+    'trashed_at', CASE WHEN i.visibility = 'trashed' THEN rfc3339(i.trashed_at) END,
+    'version', i.accepted_sequence)"""
 
 _FIND = f"""
 SELECT ({_USER_EXISTS}),
@@ -215,11 +243,12 @@ def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> s
     if by_title:
         # Few are not ready.
         filters += " AND strpos(lower(i.title), lower(:title::text)) > 0"
-    scopes = (
-        ["i.user_id = :user_id"]
+    shared = (
+        "i.user_id = :user_id AND i.visibility = 'shared'"
         if mine_only
-        else ["i.visibility = 'shared'", "i.user_id = :user_id AND i.visibility = 'private'"]
+        else ("i.visibility = 'shared'")
     )
+    scopes = [shared, "i.user_id = :user_id AND i.visibility = 'private'"]
     # Two keyset scans, of what everybody sees and of the user's own, merged by id: one with OR
     # would wade through everybody's private images.
     scans = " UNION ALL ".join(
@@ -235,7 +264,7 @@ def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> s
         )
     else:
         kept = (
-            "(n.user_id = :user_id)"
+            "(n.user_id = :user_id AND n.visibility <> 'trashed')"
             if mine_only
             else "(n.user_id = 0 OR (n.user_id = :user_id AND n.visibility = 'private'))"
         )
@@ -253,10 +282,12 @@ def _title_page_statement(mine_only: bool, *, ready_only: bool) -> str:
     own = "t.user_id = :user_id"
     own_term = "'user ' || :user_id::bigint"
     search = title_search(
-        {own: f"ARRAY[{own_term}]"}
-        if mine_only
-        else {
-            "t.visibility = 'shared'": "ARRAY['shared']",
+        {
+            **(
+                {f"{own} AND t.visibility = 'shared'": f"ARRAY[{own_term}, 'shared']"}
+                if mine_only
+                else {"t.visibility = 'shared'": "ARRAY['shared']"}
+            ),
             f"{own} AND t.visibility = 'private'": f"ARRAY[{own_term}, 'private']",
         },
         ready_only=ready_only,
@@ -334,6 +365,8 @@ class PostgresImageRecords(PostgresKeyRecords):
             "size": image.size_bytes,
             "resolution": f"{image.width}x{image.height}",
             "visibility": image.visibility,
+            "description": image.description,
+            "tags": image.tags,
         }
         try:
             event = self._accept(
@@ -342,7 +375,8 @@ class PostgresImageRecords(PostgresKeyRecords):
                 caller,
                 data,
                 upload_id=upload_id,
-                **asdict(image),
+                tag_keys=json.dumps([tag_key(tag) for tag in image.tags]),
+                **{**asdict(image), "tags": json.dumps(image.tags)},
                 **self._upload_limits(),
             )
         except UniqueViolation as error:
@@ -354,7 +388,11 @@ class PostgresImageRecords(PostgresKeyRecords):
         return event
 
     def accept_update(
-        self, caller: Caller, image_id: int, changes: Mapping[str, str]
+        self,
+        caller: Caller,
+        image_id: int,
+        changes: Mapping[str, Any],
+        versions: Sequence[int] | None = None,
     ) -> Event | None:
         data = {"user_id": caller.user_id, "changes": dict(changes)}
         return self._accept(
@@ -363,16 +401,25 @@ class PostgresImageRecords(PostgresKeyRecords):
             caller,
             data,
             image_id=image_id,
+            versions=versions,
             hides=changes.get("visibility") == "private",
+            trashes=changes.get("trashed") is True,
             renders="resolution" in changes,
             limit_bytes=self._limits.bytes,
             limit_unfinished_changes=self._limits.unfinished_changes,
         )
 
-    def accept_delete(self, caller: Caller, image_id: int) -> Event | None:
+    def accept_delete(
+        self, caller: Caller, image_id: int, versions: Sequence[int] | None = None
+    ) -> Event | None:
         data = {"user_id": caller.user_id}
         return self._accept(
-            _ACCEPT_DELETE, events.DELETE_REQUESTED, caller, data, image_id=image_id
+            _ACCEPT_DELETE,
+            events.DELETE_REQUESTED,
+            caller,
+            data,
+            image_id=image_id,
+            versions=versions,
         )
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
@@ -445,6 +492,8 @@ class PostgresImageRecords(PostgresKeyRecords):
 
     def _admit(self, refusal: str | None) -> None:
         match refusal:
+            case "version":
+                raise PreconditionFailed
             case "images":
                 raise QuotaExceeded(
                     f"This account has {self._limits.images} images, as many as it may: "

@@ -18,9 +18,11 @@ from image_api.core.changes import (
     Work,
 )
 from image_api.core.events import Event
+from image_api.core.images import tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
-from image_api.postgres.database import RELAXED, Database, Row
+from image_api.postgres.database import RELAXED, Database, Row, texts
+from image_api.postgres.images import VISIBILITY
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
 # is the condition of the indexes made for them: with the second, and statistics of a quiet hour,
@@ -191,13 +193,27 @@ def _settle(outcome: str, data: str, source: str) -> str:
 """
 
 
+# What comes back from the trash, unless it was put there again since.
+_IS_RESTORED = "(:restores::boolean AND i.trashed_sequence < :sequence)"
+_STAYS_TRASHED = f"(i.visibility = 'trashed' AND NOT {_IS_RESTORED})"
+# Whatever else a change asks for.
+_RESTORING = f"""
+        visibility = CASE WHEN {_STAYS_TRASHED} THEN 'trashed'
+                          ELSE coalesce({{visibility}}, {VISIBILITY}) END,
+        visibility_aside = CASE WHEN {_STAYS_TRASHED}
+                                THEN coalesce({{visibility}}, i.visibility_aside) END,
+        trashed_at = CASE WHEN {_STAYS_TRASHED} THEN i.trashed_at END"""
+_WIDENED = "CASE WHEN i.hidden_sequence <= :sequence THEN :visibility::text END"
+
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
 _COMPLETE = f"""
 WITH changed AS (
     UPDATE images AS i
     SET title = coalesce(:title, i.title),
-        visibility = CASE WHEN i.hidden_sequence > :sequence THEN i.visibility
-                          ELSE coalesce(:visibility, i.visibility) END,
+        description = coalesce(:description::text, i.description),
+        tags = coalesce({texts("tags")}, i.tags),
+        tag_keys = coalesce({texts("tag_keys")}, i.tag_keys),
+{_RESTORING.format(visibility=_WIDENED)},
         status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'ready' END,
         error = NULL,
         updated_at = now(),
@@ -231,7 +247,9 @@ WITH changed AS (
         'user_id', i.user_id, 'status', 'ready', 'title', i.title,
         'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
         'content_type', i.content_type, 'file_path', i.object_key,
-        'visibility', i.visibility, 'renditions', (
+        'visibility', {VISIBILITY},
+        'description', i.description, 'tags', to_jsonb(i.tags),
+        'trashed_at', rfc3339(i.trashed_at), 'renditions', (
             SELECT coalesce(jsonb_agg(r.value - '{{renderer_version,placeholder}}'::text[]
                                       ORDER BY r.ordinality), '[]')
             FROM jsonb_array_elements(:renditions::jsonb) WITH ORDINALITY AS r)) AS data
@@ -260,6 +278,7 @@ WITH image AS (
     UPDATE images AS i
     SET status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'failed' END,
         error = :reason,
+{_RESTORING.format(visibility="NULL::text")},
         updated_at = now(),
         applied_sequence = :sequence
     WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
@@ -389,20 +408,28 @@ class PostgresChangeLog:
         self, work: Work, outcome_type: str, renditions: list[StoredRendition]
     ) -> Event | None:
         changes = work.event.data.get("changes") or {}
+        tags = changes.get("tags")
         return self._settle(
             _COMPLETE,
             work,
             outcome_type,
             reason=None,
             title=changes.get("title"),
+            description=changes.get("description"),
+            tags=None if tags is None else json.dumps(tags),
+            tag_keys=None if tags is None else json.dumps([tag_key(tag) for tag in tags]),
             visibility=changes.get("visibility"),
+            restores=changes.get("trashed") is False,
             is_asked=changes.get("resolution") is not None,
             fit=changes.get("fit"),
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
         )
 
     def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None:
-        return self._settle(_FAIL, work, outcome_type, reason=reason)
+        changes = work.event.data.get("changes")
+        # To bring it back needs no picture.
+        restores = isinstance(changes, dict) and changes.get("trashed") is False
+        return self._settle(_FAIL, work, outcome_type, reason=reason, restores=restores)
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         rows = self._written(_REMOVE, work, outcome_type, reason=None, void_reason=_VOID)

@@ -66,13 +66,19 @@ class RequestValidation(OpenAPIRequestValidationMiddleware):
         except forms.MalformedForm as error:
             raise invalid("multipart_invalid", error.message, error.field) from error
         _refuse_unknown("body", values, known)
+        given: dict[str, Any] = {}
         for name, value in values.items():
-            if isinstance(value, list) and not _is_list(known[name]):
+            if _is_list(known[name]):
+                each = value if isinstance(value, list) else [value]
+                value = [item for item in each if not _is_blank(item, known[name])]
+            elif isinstance(value, list):
                 words = f"Send one file, not {len(value)}"
                 raise invalid(
                     "multipart_invalid", words if name in files else ONCE.format(len(value)), name
                 )
-        return {name: value for name, value in values.items() if not _is_blank(value, known[name])}
+            if value != [] and not _is_blank(value, known[name]):
+                given[name] = value
+        return given
 
 
 def refuse_open_models(handler: Callable[..., Any]) -> None:
