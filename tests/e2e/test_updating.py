@@ -37,6 +37,7 @@ def test_a_change_is_accepted_and_then_applied(ada: ApiClient) -> None:
     assert answer.json() == {
         "detail": "Image update request sent to the processing service",
         "id": before["id"],
+        "version": 2,
     }
     after = ada.settled(before["id"])
     assert after["title"] == "Lift-off"
@@ -158,7 +159,7 @@ def test_the_last_good_version_stays_readable_during_a_change(
         thumbnail = _picture(ada, during, "thumbnail_url")
 
     assert during["status"] == "processing"
-    changing = {"status", "updated_at"}
+    changing = {"status", "updated_at", "version"}
     assert {k: v for k, v in during.items() if k not in changing} == {
         k: v for k, v in before.items() if k not in changing
     }

@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
     OpenAPIRequestValidationMiddleware,
@@ -180,8 +180,11 @@ def _is_spelled_right(value: str | None, field: ModelField) -> bool:
 
 
 def _is_list(field: ModelField) -> bool:
-    annotation = field.field_info.annotation
-    return any(
-        field_annotation_is_sequence(cast("type[Any]", choice))
-        for choice in (annotation, *get_args(annotation))
+    return _may_be_list(field.field_info.annotation)
+
+
+def _may_be_list(annotation: Any) -> bool:
+    """Also among others, as in a field that may be left out."""
+    return bool(field_annotation_is_sequence(annotation)) or any(
+        _may_be_list(choice) for choice in get_args(annotation)
     )
