@@ -33,8 +33,11 @@ def upload(
         images.Description | None, Form(description="At most 2,000 characters")
     ] = None,
     tags: Annotated[
-        images.Tags | None,
-        Form(description="The field again for each tag: at most 32, each of 1 to 64 characters"),
+        list[images.Tag] | None,
+        Form(
+            max_length=images.MAX_TAGS,
+            description="The field again for each tag: at most 32, each of 1 to 64 characters",
+        ),
     ] = None,
     key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:

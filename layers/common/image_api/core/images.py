@@ -88,7 +88,7 @@ def tag_key(tag: str) -> str:
     return unicodedata.normalize("NFC", tag.casefold())
 
 
-def _each_once(tags: list[str]) -> list[str]:
+def each_once(tags: list[str]) -> list[str]:
     """As it is written first."""
     by_key: dict[str, str] = {}
     for tag in tags:
@@ -123,7 +123,7 @@ def _checked_title_part(value: str) -> str:
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
 Description = Annotated[str, AfterValidator(checked_description)]
 Tag = Annotated[str, AfterValidator(checked_tag), Field(json_schema_extra={"minLength": 1})]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(_each_once)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(each_once)]
 TitlePart = Annotated[
     str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]

@@ -22,6 +22,7 @@ from image_api.core.images import (
     Tags,
     Title,
     Visibility,
+    each_once,
     title_from_filename,
 )
 from image_api.errors import (
@@ -256,7 +257,7 @@ def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
         frames=header.frames,
         taken_at=header.taken_at,
         description=details.description,
-        tags=details.tags,
+        tags=each_once(details.tags),
     )
 
 
