@@ -122,8 +122,9 @@ def _checked_title_part(value: str) -> str:
 
 Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
 Description = Annotated[str, AfterValidator(checked_description)]
-Tag = Annotated[str, AfterValidator(checked_tag), Field(json_schema_extra={"minLength": 1})]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS), AfterValidator(each_once)]
+Tag = Annotated[str, AfterValidator(checked_tag)]
+_NotEmpty = Annotated[Tag, Field(json_schema_extra={"minLength": 1})]
+Tags = Annotated[list[_NotEmpty], Field(max_length=MAX_TAGS), AfterValidator(each_once)]
 TitlePart = Annotated[
     str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_checked_title_part)
 ]

@@ -20,10 +20,14 @@ _ANY = "*"
 _TAGS = re.compile(rf"[ \t]*(?:,[ \t]*)*(?:{_TAG}[ \t]*(?:,[ \t]*)+)*(?:{_TAG}[ \t]*)?", re.ASCII)
 _VERSION = re.compile(r'"([1-9][0-9]{0,8})(?:-[0-9a-f]+)?"', re.ASCII)
 
+# As much of the grammar as a schema may say.
+_PATTERN = r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)[ \t]*$'
+
 IfNoneMatch = Annotated[
     str | None,
     Header(
         alias="If-None-Match",
+        json_schema_extra={"pattern": _PATTERN},
         description="ETags that are known; where the answer still has one of them it is 304, "
         "without a body",
     ),
@@ -32,6 +36,7 @@ IfMatch = Annotated[
     str | None,
     Header(
         alias="If-Match",
+        json_schema_extra={"pattern": _PATTERN},
         description='The version that this is about in double quotes, such as `"3"`, or an ETag of '
         "the image: 412 if there was a change meanwhile",
     ),
@@ -65,11 +70,10 @@ def answer(
     seen = orjson.dumps([body, dict(headers or {})])
     digest = hashlib.sha256(seen).hexdigest()[:32]
     tag = f'"{digest}"' if version is None else f'"{version}-{digest}"'
-    # To be kept by the one who asked, and never shown without asking.
-    caching = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if _has(if_none_match, tag):
-        return Response(304, None, None, {**caching, **(headers or {})})
-    return json_response(body, {**caching, **(headers or {})})
+    sent = {"ETag": tag, **(headers or {})}
+    return (
+        Response(304, None, None, sent) if _has(if_none_match, tag) else json_response(body, sent)
+    )
 
 
 def _has(if_none_match: str | None, tag: str) -> bool:
