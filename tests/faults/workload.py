@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
-from typing import Self
+from typing import Any, Self
 
 import requests
 
@@ -143,7 +143,7 @@ class Workload:
         return image
 
     def _update(self, image: ExpectedImage, random: Random) -> None:
-        changes = {"title": f"title {next(self._numbers)}"}
+        changes: dict[str, Any] = {"title": f"title {next(self._numbers)}"}
         if random.random() < 0.5:
             changes["resolution"] = f"{random.randint(16, 160)}x{random.randint(16, 160)}"
         if random.random() < 0.3:

@@ -129,7 +129,12 @@ def test_another_users_attempts_change_nothing(
     hidden: dict[str, Any], ada: ApiClient, bob: ApiClient
 ) -> None:
     image_id = int(hidden["id"])
-    for changes in ({"title": "x"}, {"visibility": "shared"}, {"resolution": "10x10"}):
+    attempts: list[dict[str, Any]] = [
+        {"title": "x"},
+        {"visibility": "shared"},
+        {"resolution": "10x10"},
+    ]
+    for changes in attempts:
         assert bob.update(image_id, **changes).status_code == 404
     assert bob.delete(image_id).status_code == 404
 
