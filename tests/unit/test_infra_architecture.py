@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.lambda_": {
         "infra.local.code_files",
         "infra.local.template.model",
+        "infra.local.code_files",
         "infra.local.invocation",
         "infra.local.logs",
         "infra.local.visitors",
