@@ -34,7 +34,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor e2e security cases faults chaos \
-	bench invoke psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
+	bench invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit lock reset clean
 
 help: ## list the targets
@@ -149,6 +149,10 @@ invoke: ## run one function on one event: make invoke FN=upload EVENT=events/upl
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT" $(ARGS)
+
+logs: ## what the log has on a request, whole: make logs ID=...; without one, the newest lines
+	@$(NEED) local
+	@exec $(LOCAL)/python -m infra.local logs $(if $(ID),--id "$(ID)") $(if $(FN),--function "$(FN)")
 
 psql: ## open the database of the running cloud; ARGS=--url: print its URL, with the password
 	@$(NEED) local

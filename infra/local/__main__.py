@@ -1,4 +1,4 @@
-"""The local cloud: `python -m infra.local run | services | invoke | psql | poll | build`."""
+"""The local cloud: `python -m infra.local run | services | invoke | logs | psql | poll | build`."""
 
 import argparse
 import asyncio
@@ -13,7 +13,9 @@ from rich.console import Console
 from infra import program
 from infra.local.cloud import Cloud
 from infra.local.invoke_command import invoke
+from infra.local.log_archive import LogArchive
 from infra.local.logs import LogStream
+from infra.local.logs_command import show_logs
 from infra.local.poll_command import poll
 from infra.local.psql_command import psql
 from infra.local.settings import Settings, read_settings
@@ -26,6 +28,10 @@ def main() -> int:
         logging.getLogger("infra").setLevel(logging.DEBUG)
     if arguments.command == "psql":
         return program.run(lambda: psql(_settings(arguments), only_url=arguments.url))
+    if arguments.command == "logs":
+        return program.run(
+            lambda: show_logs(_settings(arguments), arguments.id, arguments.function)
+        )
     return program.run(lambda: uvloop.run(_command(arguments)))
 
 
@@ -59,7 +65,12 @@ async def _command(arguments: argparse.Namespace) -> int:
 async def _run(settings: Settings, *, with_functions: bool) -> int:
     console = Console(stderr=settings.as_json)
     loop = asyncio.get_running_loop()
-    logs = LogStream(as_json=settings.as_json, call_soon=loop.call_soon)
+    archive = LogArchive(settings.log_folder)
+    logs = LogStream(
+        as_json=settings.as_json,
+        call_soon=loop.call_soon,
+        archive=archive,
+    )
     running = loop.create_task(_run_until_cancelled(settings, console, logs, with_functions))
 
     def stop() -> None:
@@ -76,6 +87,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         return 0
     finally:
         logs.flush()
+        archive.close()
     return 0
 
 
@@ -148,6 +160,9 @@ def _parser() -> argparse.ArgumentParser:
     poll.add_argument("--json", action="store_true", help="log one JSON object a line")
     database = commands.add_parser("psql", parents=[shared], help="the running cloud's database")
     database.add_argument("--url", action="store_true", help="only print its URL")
+    logs = commands.add_parser("logs", parents=[shared], help="what the log has on a request")
+    logs.add_argument("--id", help="its id, the beginning of it, or a correlation id")
+    logs.add_argument("--function", help="only this one")
     commands.add_parser(
         "build", parents=[shared], help="install and compile all code, and start nothing"
     )

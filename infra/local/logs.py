@@ -3,11 +3,19 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
-_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
+from infra.local.log_archive import LogArchive
+from infra.local.readable import cut, readable
+
+# Of the 256 that terminals have: all to be read on black and on white.
+_COLOURS = (
+    *(37, 136, 133, 71, 68, 167, 73, 172, 98, 107, 31, 168, 65, 131, 67, 142, 96, 30, 130, 125),
+    *(29, 61, 137, 103),
+)
 _NAME_WIDTH = 10
 
 
@@ -31,7 +39,8 @@ class InvocationRecord:
 class LogStream:
     """Writes to `stream`, in colour where it is a terminal; as JSON lines where `as_json`.
 
-    Lines are written once per turn of the event loop, so that a burst costs one system call.
+    Lines are written once per turn of the event loop, so that a burst costs one system call. All of
+    it goes to `archive` as JSON lines. `is_whole`: nothing is cut, folded or left out.
     """
 
     def __init__(
@@ -40,10 +49,15 @@ class LogStream:
         *,
         as_json: bool = False,
         call_soon: Callable[[Callable[[], None]], object] | None = None,
+        archive: LogArchive | None = None,
+        is_whole: bool = False,
     ) -> None:
         self._stream = stream or sys.stdout
         self._as_json = as_json
         self._call_soon = call_soon
+        self._archive = archive
+        self._is_whole = is_whole
+        self._archived: list[str] = []
         self._in_colour = not as_json and self._stream.isatty()
         self._lines: list[str] = []
         self._colour_of: dict[str, int] = {}
@@ -52,8 +66,7 @@ class LogStream:
 
     def invocation(self, record: InvocationRecord) -> None:
         """One line for a finished invocation."""
-        if self._as_json:
-            self._json("invocation", asdict(record))
+        if self._is_only_json("invocation", asdict(record)):
             return
         init = f"  init {record.init_ms:.0f} ms" if record.init_ms is not None else ""
         text = (
@@ -61,24 +74,34 @@ class LogStream:
             f"{record.memory_mb}/{record.memory_limit_mb} MB"
         )
         if record.error:
-            text += f"  {self._paint(31, record.error)}"
+            text += f"  {self._paint(31, self._cut(record.error, record.request_id))}"
         self._write(record.function, self._paint(2, text) if not record.error else text)
 
-    def application(self, function: str, request_id: str | None, line: str) -> None:
-        """A line that a function wrote."""
-        if self._as_json:
-            self._json(
-                "application", {"function": function, "request_id": request_id, "line": line}
-            )
-        else:
-            self._write(function, line)
+    def application(
+        self,
+        function: str,
+        request_id: str | None,
+        line: str,
+        own_folders: Iterable[Path] = (),
+    ) -> None:
+        """What a function wrote in one piece; `own_folders` hold its code."""
+        fields = {"function": function, "request_id": request_id, "line": line}
+        if self._is_only_json("application", fields):
+            return
+        shown = line.splitlines() if self._is_whole else readable(line, own_folders)
+        for text in shown or [""]:
+            self._write(function, self._cut(text, request_id))
 
     def event(self, part: str, text: str, *, is_problem: bool = False) -> None:
         """Something that a part of the cloud did, or could not do."""
-        if self._as_json:
-            self._json("event", {"part": part, "text": text, "is_problem": is_problem})
-        else:
+        fields = {"part": part, "text": text, "is_problem": is_problem}
+        if not self._is_only_json("event", fields):
             self._write(part, self._paint(31 if is_problem else 1, text))
+
+    def at(self, seconds: float) -> None:
+        """What follows happened then, and not now."""
+        self._clock = time.strftime("%H:%M:%S", time.localtime(seconds))
+        self._second = -1
 
     def flush(self) -> None:
         """Writes what has gathered."""
@@ -87,21 +110,41 @@ class LogStream:
             self._lines.clear()
             self._stream.write(text)
             self._stream.flush()
+        if self._archive is not None and self._archived:
+            self._archive.write("".join(self._archived))
+            self._archived.clear()
 
-    def _json(self, kind: str, fields: Mapping[str, Any]) -> None:
-        self._append(json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}) + "\n")
+    def _is_only_json(self, kind: str, fields: Mapping[str, Any]) -> bool:
+        if self._archive is None and not self._as_json:
+            return False
+        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}) + "\n"
+        if self._archive is not None:
+            self._archived.append(line)
+        if self._as_json:
+            self._append(line)
+        return self._as_json
+
+    def _cut(self, text: str, request_id: str | None) -> str:
+        if self._is_whole:
+            return text
+        hint = f": make logs ID={request_id}" if self._archive is not None and request_id else ""
+        return cut(text, hint)
 
     def _write(self, name: str, text: str) -> None:
-        if int(time.time()) != self._second:
+        if self._second >= 0 and int(time.time()) != self._second:
             self._second = int(time.time())
             self._clock = time.strftime("%H:%M:%S", time.localtime(self._second))
-        colour = self._colour_of.setdefault(name, _COLOURS[len(self._colour_of) % len(_COLOURS)])
-        prefix = f"{self._paint(2, self._clock)} {self._paint(colour, name.ljust(_NAME_WIDTH))} "
+        prefix = f"{self._paint(2, self._clock)} {self._paint_name(name)} "
         for line in text.splitlines() or [""]:
             self._append(f"{prefix}{line}\n")
 
     def _paint(self, colour: int, text: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._in_colour else text
+
+    def _paint_name(self, name: str) -> str:
+        colour = self._colour_of.setdefault(name, _COLOURS[len(self._colour_of) % len(_COLOURS)])
+        padded = name.ljust(_NAME_WIDTH)
+        return f"\x1b[38;5;{colour}m{padded}\x1b[0m" if self._in_colour else padded
 
     def _append(self, line: str) -> None:
         if not self._lines and self._call_soon is not None:

@@ -253,6 +253,27 @@ def test_the_log_can_be_read_by_a_program(project: Path) -> None:
     assert written == ["first line", "second line"]
 
 
+def test_the_log_has_all_that_an_id_went_through(project: Path) -> None:
+    (project / "functions/hello/app.py").write_text(
+        "def lambda_handler(event, context):\n"
+        "    print('about', event['queryStringParameters']['id'], 'x' * 1000)\n"
+        "    print('more')\n"
+        "    return {'body': context.aws_request_id}\n"
+    )
+    with running(Cloud(project)) as cloud:
+        request_id = cloud.get("/hello?id=correlation-1")[1]
+        cloud.get("/hello?id=correlation-2")
+        eventually(lambda: cloud.log().count(" MB") == 2, "both are logged")
+        assert f"characters more: make logs ID={request_id}" in cloud.log()
+        found = [cloud.run("logs", "--id", wanted) for wanted in ("correlation-1", request_id[:8])]
+        assert "nothing on that" in refused(cloud, "logs", "--id", "correlation-3")
+    for done in found:
+        about, more, report = done.stdout.splitlines()
+        assert about.endswith("about correlation-1 " + "x" * 1000)
+        assert more.endswith("more")
+        assert request_id in report
+
+
 def test_an_env_file_next_to_the_template_is_read(project: Path) -> None:
     (project / ".env").write_text("DECLARED=from the file\n")
     with running(Cloud(project)) as cloud:

@@ -3,7 +3,10 @@
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
+from infra.local.log_archive import LogArchive
 from infra.local.logs import InvocationRecord, LogStream
 
 RECORD = InvocationRecord(
@@ -88,3 +91,73 @@ def test_a_burst_is_written_at_once() -> None:
     assert len(later) == 1
     later[0]()
     assert len(stream.getvalue().splitlines()) == 3
+
+
+def shown(text: str, *, own: str = "/project", archive: LogArchive | None = None) -> list[str]:
+    """What of a record is shown, without time and name."""
+    stream = io.StringIO()
+    LogStream(stream, archive=archive).application("relay", "1", text, [Path(own)])
+    return [line[len("00:00:00 relay      ") :] for line in stream.getvalue().splitlines()]
+
+
+def test_metrics_are_one_short_line() -> None:
+    directive = {"Namespace": "Images", "Dimensions": [["service"]], "Metrics": [{"Name": "Age"}]}
+    metrics = {"_aws": {"Timestamp": 1, "CloudWatchMetrics": [directive]}, "service": "x", "Age": 3}
+    assert shown(json.dumps(metrics)) == ["metrics Age=3"]
+
+
+def test_a_line_of_json_is_its_message_and_what_it_says_of_it() -> None:
+    fields = {
+        "level": "INFO",
+        "location": "relay:12",
+        "message": "published",
+        "timestamp": "2026-11-26",
+        "service": "image-api",
+        "changes": 3,
+        "correlation_id": "c-1",
+    }
+    assert shown(json.dumps(fields)) == ["INFO published changes=3 correlation_id=c-1"]
+    assert shown('{"no": "message"}') == ['{"no": "message"}']
+    assert shown("{broken}") == ["{broken}"]
+
+
+TRACEBACK = """\
+[ERROR] ValueError: as asked
+Traceback (most recent call last):
+  File "/elsewhere/framework.py", line 30, in call
+    return handler(event)
+           ^^^^^^^^^^^^^^
+  File "/elsewhere/other.py", line 31, in call
+    return handler(event)
+  File "/project/app.py", line 2, in lambda_handler
+    raise ValueError("as asked")
+ValueError: as asked"""
+
+
+def test_of_a_traceback_the_frames_of_the_functions_own_code_are_shown() -> None:
+    own = [
+        "[ERROR] ValueError: as asked",
+        "Traceback (most recent call last):",
+        "  … 2 of other code",
+        '  File "/project/app.py", line 2, in lambda_handler',
+        '    raise ValueError("as asked")',
+        "ValueError: as asked",
+    ]
+    assert shown(TRACEBACK) == own
+    assert shown(TRACEBACK, own="/nowhere") == TRACEBACK.splitlines()
+    fields = {"level": "ERROR", "message": "failed", "exception": TRACEBACK}
+    assert shown(json.dumps(fields)) == ["ERROR failed", *own]
+
+
+def test_what_is_too_long_says_where_the_rest_is(tmp_path: Path) -> None:
+    with closing(LogArchive(tmp_path)) as archive:
+        (line,) = shown("x" * 1000, archive=archive)
+    assert line == "x" * 400 + " … 600 characters more: make logs ID=1"
+    assert shown("x" * 1000) == ["x" * 400 + " … 600 characters more"]
+
+
+def test_a_full_disk_costs_the_archive_and_not_the_log() -> None:
+    stream = io.StringIO()
+    logs = LogStream(stream, archive=LogArchive(Path("/dev/null/nowhere")))
+    logs.application("get", "1", "text")
+    assert stream.getvalue().endswith("get        text\n")

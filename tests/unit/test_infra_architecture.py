@@ -26,7 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What the rooms of the local cloud speak of: the template, an invocation, the log.
     "infra.local.template": {"infra.program"},
     "infra.local.invocation": set(),
-    "infra.local.logs": set(),
+    "infra.local.readable": set(),
+    "infra.local.log_archive": set(),
+    "infra.local.logs": {"infra.local.readable", "infra.local.log_archive"},
     "infra.local.progress": {"infra.local.logs"},
     "infra.local.settings": {"infra.program", "infra.services"},
     "infra.local.visitors": set(),
@@ -41,7 +43,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Sample events and tests build events where there is no aiohttp.
     "infra.local.gateway.event": set(),
     "infra.local.lambda_": {
-        "infra.local.code_files",
         "infra.local.template.model",
         "infra.local.code_files",
         "infra.local.invocation",

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra.local.invocation import Result, error_summary
@@ -11,6 +12,7 @@ from infra.local.logs import InvocationRecord, LogStream
 from infra.local.template.model import Function
 
 _STANDARD_OUTPUT = 1
+_END = re.compile(rb"END RequestId: [0-9a-f-]{36}\Z")
 _DURATION = re.compile(rb"\tDuration: ([\d.]+) ms")
 _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
@@ -75,7 +77,7 @@ class EnvironmentOutput:
             return
         lines = (self._unfinished_line + data).split(b"\n")
         self._unfinished_line = lines.pop()
-        for line in lines:
+        for line in _without_glue(lines):
             self._written.append(line)
             if line.startswith((b"START RequestId: ", b"END RequestId: ")):
                 continue
@@ -95,8 +97,9 @@ class EnvironmentOutput:
 
     def _log_line(self, line: bytes) -> None:
         # The runtime writes a traceback's line ends as carriage returns, to keep it one record.
-        for text in line.decode(errors="replace").rstrip("\r").split("\r"):
-            self._logs.application(self._function.folder_name, self._request_id, text)
+        text = line.decode(errors="replace").rstrip("\r").replace("\r", "\n")
+        function = self._function
+        self._logs.application(function.folder_name, self._request_id, text, function.code_folders)
 
     def _log_invocation(self) -> None:
         result, report = self._unreported, self._report
@@ -127,3 +130,14 @@ class EnvironmentOutput:
                     self._memory_mb = int(found.group(1)) // 1024
                     self._memory_read_at = now
         return self._memory_mb
+
+
+def _without_glue(lines: list[bytes]) -> Iterator[bytes]:
+    """What a function wrote without a line end has the emulator's next line behind it."""
+    for line in lines:
+        found = _END.search(line)
+        if found is not None and found.start():
+            yield line[: found.start()]
+            yield found.group()
+        else:
+            yield line
