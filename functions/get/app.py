@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import settings, wiring
 from image_api.core import downloads, history, images
@@ -25,12 +24,9 @@ url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
         images.ImageView, 400, 401, 404, 503, headers=conditional.HEADERS
     ),
 )
-def get(
-    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
-    if_none_match: conditional.IfNoneMatch = None,
-) -> Response[Any]:
+def get(image_id: http.ImageId, known: conditional.IfNoneMatch = None) -> Response[Any]:
     image = images.get(records, url_signer, http.caller(app).user_id, image_id)
-    return conditional.answer(image, if_none_match=if_none_match, version=image["version"])
+    return conditional.answer(image, if_none_match=known, version=image["version"])
 
 
 @app.get(
@@ -42,10 +38,9 @@ def get(
     tags=["Images"],
     responses=problems.documented(list[history.ChangeView], 401, 404, 503),
 )
-def get_history(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
-    return http.json_response(
-        history.of_image(past, http.caller(app).user_id, image_id, settings.changes_kept_days())
-    )
+def get_history(image_id: http.ImageId) -> Response[Any]:
+    user_id, kept_days = http.caller(app).user_id, settings.changes_kept_days()
+    return http.json_response(history.of_image(past, user_id, image_id, kept_days))
 
 
 @app.get(
@@ -57,10 +52,9 @@ def get_history(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[
     tags=["Images"],
     responses=problems.redirected("Where the file is", 401, 404, 503),
 )
-def get_original(image_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response[Any]:
-    return http.redirect(
-        downloads.original_url(records, original_signer, http.caller(app).user_id, image_id)
-    )
+def get_original(image_id: http.ImageId) -> Response[Any]:
+    user_id = http.caller(app).user_id
+    return http.redirect(downloads.original_url(records, original_signer, user_id, image_id))
 
 
 lambda_handler = http.lambda_handler(app)
