@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
@@ -207,12 +208,29 @@ def test_a_file_that_names_no_picture_is_refused(table: bytes) -> None:
     assert_refused(data, "without a still picture", UnsupportedFormat)
 
 
-def test_room_among_the_properties_is_passed_over() -> None:
-    picture = file_of([Item.of(hevc())])
+@pytest.mark.parametrize("coded", [hevc(), av1()], ids=["HEVC", "AV1"])
+@pytest.mark.parametrize("order", ["+ipco ipma", "ipco+ipma", "ipco ipma+", "+ipma+ipco+", "64"])
+def test_what_else_lies_among_the_properties_is_passed_over(coded: Coded, order: str) -> None:
+    picture = file_of([Item.of(coded)])
+    (properties,) = heif_files.found(picture, b"ipco")
+    (associations,) = heif_files.found(picture, b"ipma")
+    long = b"\0\0\0\1ipco" + (properties.stop - properties.start + 8).to_bytes(8, "big")
+    parts = {
+        "ipco": picture[properties],
+        "ipma": picture[associations],
+        "+": box(b"uuid", bytes(16) + SECRET),
+        "64": long + picture[properties][8:] + box(b"free", SECRET) + picture[associations],
+    }
+    changed = b"".join(parts[part] for part in re.findall(r"ip..|64|\+", order))
+    room = len(changed) - (associations.stop - properties.start)
+    data = heif_files.with_box_behind(picture, b"iprp", bytes(room))
+    start = properties.start
+    data = data[:start] + changed + data[start + len(changed) :]
 
-    data = heif_files.with_box_behind(picture, b"iprp", box(b"free", bytes(40)))
+    served = render(data)[0].data
 
     assert pixels(data) == pixels(picture)
+    assert SECRET in data and SECRET not in served
 
 
 # --- sequences ----------------------------------------------------------------------------------

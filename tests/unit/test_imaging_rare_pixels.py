@@ -41,7 +41,7 @@ def noise(height: int) -> bytes:
 
 
 def float_tiff(numbers: list[float]) -> bytes:
-    image = Image.new("F", (2, 1))
+    image = Image.new("F", (len(numbers), 1))
     image.putdata(numbers)
     return samples.tiff(image)
 
@@ -76,10 +76,13 @@ def test_grey_that_is_premultiplied_is_shown_as_it_was_before() -> None:
     assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(127, 200), (50, 255)]
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan])
-def test_pixels_that_are_not_numbers_are_refused(odd: float) -> None:
+def test_pixels_that_are_not_numbers_are_refused(odd: float, place: int) -> None:
+    values = [0.0, 1.0]
+    values.insert(place, odd)
     with pytest.raises(DamagedImage, match=r"some of its pixels are not numbers$"):
-        render(float_tiff([odd, 1.0]))
+        render(float_tiff(values))
 
 
 def test_a_tiff_that_does_not_say_where_its_pixels_are_is_refused() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from image_api.imaging.headers.boxes import Box
-from image_api.imaging.headers.heif_items import Items, Reference
+from image_api.imaging.headers.heif_items import ASSOCIATIONS, PROPERTIES, Items, Reference
 from image_api.imaging.headers.heif_movies import Movie, Track
 from image_api.imaging.headers.heif_pictures import UNDERSTOOD, Picture
 from image_api.imaging.headers.icc import clean_profile
@@ -119,6 +119,29 @@ class Blanker:
                 self.remove(box)
             else:
                 self._property(box)
+        self._put_properties_first(items.property_boxes)
+
+    def _put_properties_first(self, boxes: list[Box]) -> None:
+        """Decoders of AVIF open no file where they lie among other boxes than their associations.
+
+        Room that is left becomes one more property, which no item has.
+        """
+        kinds = [box.kind for box in boxes]
+        properties = next((box for box in boxes if box.kind == PROPERTIES), None)
+        if properties is None or kinds == [PROPERTIES, *[ASSOCIATIONS] * (len(boxes) - 1)]:
+            return
+        associations = [box for box in boxes if box.kind == ASSOCIATIONS]
+        listed = self.clean[properties.body : properties.end]
+        start, end = boxes[0].start, boxes[-1].end
+        spare_bytes = end - start - sum(box.end - box.start for box in [properties, *associations])
+        if spare_bytes:
+            listed += spare_bytes.to_bytes(4, "big") + b"free" + bytes(spare_bytes - 8)
+        header_bytes = properties.body - properties.start
+        size = (header_bytes + len(listed)).to_bytes(header_bytes // 2, "big")
+        header = b"\0\0\0\1" + PROPERTIES + size if header_bytes > 8 else size + PROPERTIES
+        self.clean[start:end] = b"".join(
+            [header, listed, *(self.clean[box.start : box.end] for box in associations)]
+        )
 
     def _property(self, box: Box) -> None:
         if box.kind == b"auxC":

@@ -13,6 +13,7 @@ MAX_ITEMS = 1_000
 """libheif opens no file with more."""
 _MAX_EXTENTS = 4_000
 _IN_FILE, _IN_META = 0, 1
+PROPERTIES, ASSOCIATIONS = b"ipco", b"ipma"
 
 
 class Association(NamedTuple):
@@ -54,6 +55,8 @@ class Items:
     items: dict[int, Item] = field(default_factory=dict)
     places: dict[int, Place] = field(default_factory=dict)
     properties: list[Box] = field(default_factory=list)
+    property_boxes: list[Box] = field(default_factory=list)
+    """What `iprp` holds: the properties, which items have them, and whatever else is in it."""
     associations: dict[int, list[Association]] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
 
@@ -164,11 +167,12 @@ def _read_extents(cursor: Cursor, items: Items, inline: Box | None) -> None:
 def _read_properties(cursor: Cursor, items: Items) -> None:
     tables: set[tuple[bytes, int, int]] = set()
     for table in boxes_in(cursor.data, cursor.position, cursor.end, cursor.budget):
+        items.property_boxes.append(table)
         one = Cursor(cursor.data, table.body, table.end, cursor.budget)
         version = flags = 0
-        if table.kind == b"ipco":
+        if table.kind == PROPERTIES:
             items.properties = list(boxes_in(one.data, one.position, one.end, one.budget))
-        elif table.kind == b"ipma":
+        elif table.kind == ASSOCIATIONS:
             version, flags = one.version_and_flags()
             _read_associations(one, version, flags, items)
         else:

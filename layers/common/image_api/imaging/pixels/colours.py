@@ -59,7 +59,9 @@ def _from_sixteen_bits(image: Image.Image, transparency: object) -> Image.Image:
 def _from_numbers(image: Image.Image) -> Image.Image:
     """Grey values of unstated scale: 0 to 1, 0 to 255, 0 to 65535, or else their own range."""
     lowest, highest = cast("tuple[float, float]", image.getextrema())
-    if not (math.isfinite(lowest) and math.isfinite(highest)):
+    # What is no number is neither lower nor higher than others, but neither has it a mean.
+    mean = cast("float", image.reduce(image.size).getpixel((0, 0)))
+    if not (math.isfinite(lowest) and math.isfinite(highest)) or math.isnan(mean):
         raise DamagedImage("The image is damaged: some of its pixels are not numbers")
     tops = (255.0, 65_535.0) if image.mode == "I" else (1.0, 255.0, 65_535.0)
     top = next((top for top in tops if highest <= top), None)
