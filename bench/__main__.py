@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import samples
+from bench import renderer, samples
 from bench.cloud import LocalCloud
 from bench.load import Answer, Figures, Request, measure
 from tests.e2e.api_client import PASSWORD, ApiClient
@@ -327,8 +327,23 @@ def _progress(text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["requests", "cold-starts"], default="requests")
+    parser.add_argument(
+        "part", nargs="?", choices=["requests", "cold-starts", "renderer"], default="requests"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer requests, fewer rows")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="renderer: a folder with another version, after `make setup`, to take turns with",
+    )
+    parser.add_argument(
+        "--libvips",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PYTHON",
+        help="renderer: a Python with pyvips, to compare the pixels' work with",
+    )
     options = parser.parse_args()
     if options.part == "cold-starts":
         python, runs = local_python(), 3 if options.quick else 9
@@ -340,7 +355,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(
         prefix="bench-", dir=cache, ignore_cleanup_errors=True
     ) as folder:
-        asyncio.run(run(QUICK if options.quick else FULL, Path(folder)))
+        if options.part == "renderer":
+            renderer.run(
+                renderer.QUICK if options.quick else renderer.FULL,
+                Path(folder),
+                against=options.against,
+                libvips=options.libvips,
+            )
+        else:
+            asyncio.run(run(QUICK if options.quick else FULL, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -95,8 +95,9 @@ def _large() -> Image.Image:
         return photo.convert("RGB").resize((4000, 3000), Image.Resampling.LANCZOS)
 
 
-def jpeg_12_megapixels() -> bytes:
-    return _jpeg(_large(), 85)
+def jpeg_12_megapixels(**options: Any) -> bytes:
+    """With whatever Pillow's writer is to add."""
+    return _jpeg(_large(), 85, **options)
 
 
 def png_1_megapixel() -> bytes:
@@ -251,9 +252,9 @@ def _timed(action: Callable[[], object], count: int) -> Figures:
     )
 
 
-def _jpeg(photo: Image.Image, quality: int) -> bytes:
+def _jpeg(photo: Image.Image, quality: int, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=quality)
+    photo.save(buffer, "JPEG", quality=quality, **options)
     return buffer.getvalue()
 
 

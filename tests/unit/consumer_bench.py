@@ -74,7 +74,7 @@ def _header(data: bytes) -> StoredPicture:
 def use_fake_pixels(
     patch: pytest.MonkeyPatch, render: Callable[..., list[Rendition]] = rendered
 ) -> None:
-    patch.setattr(renderer, "render", render)
+    patch.setattr(renderer, "one_by_one", render)
     patch.setattr(rendering, "formats", SimpleNamespace(header=_header))
     # However busy the machine is, a batch does no more than its messages ask for.
     patch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)

@@ -158,9 +158,11 @@ def transfers() -> SignedTransfers:
 def stored_objects() -> StoredObjects:
     from image_api.aws.objects import StoredObjects
     from image_api.aws.requests import SignedRequests
+    from image_api.core.rendering import RESULTS_OF_A_PICTURE
 
-    target, at_once = settings.storage(), settings.renderers().at_once
-    requests = SignedRequests("s3", target.region, _credentials(), connections=at_once)
+    target = settings.storage()
+    connections = RESULTS_OF_A_PICTURE * settings.renderers().at_once
+    requests = SignedRequests("s3", target.region, _credentials(), connections=connections)
     return StoredObjects(requests, target)
 
 
@@ -187,6 +189,7 @@ def renderings() -> Renderings:
         LambdaRenderer(requests, renderer.function, renderer.endpoint_url),
         signer,
         stored_objects(),
+        at_once=renderer.at_once,
     )
 
 

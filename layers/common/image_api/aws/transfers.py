@@ -8,6 +8,7 @@ from uuid import uuid4
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from image_api.core.rendering import RESULTS_OF_A_PICTURE
 from image_api.errors import ObjectMissing, ServiceUnavailable
 
 _RETRIES = urllib3.Retry(
@@ -27,8 +28,10 @@ class TransferRefused(Exception):
 
 
 class SignedTransfers:
+    """Threads may share it; as many connections are kept as a picture has results."""
+
     def __init__(self) -> None:
-        self._pool = urllib3.PoolManager()
+        self._pool = urllib3.PoolManager(maxsize=RESULTS_OF_A_PICTURE)
 
     def get(self, url: str) -> bytes:
         """Raises ObjectMissing or ServiceUnavailable."""

@@ -6,16 +6,19 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from image_api.core.rendering import REPORT
+from image_api.core.rendering import REPORT, RESULTS_OF_A_PICTURE
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging.model import RENDERER_VERSION
-from image_api.imaging.pixels.rendering import render
+from image_api.imaging.pixels.rendering import one_by_one
 from image_api.observability import logger
 
 
 class Transfers(Protocol):
+    """Threads may share it."""
+
     def get(self, url: str) -> bytes:
         """Raises ObjectMissing or ServiceUnavailable."""
 
@@ -54,23 +57,28 @@ def _report(task: Mapping[str, Any], transfers: Transfers) -> dict[str, Any]:
 def _render(task: Mapping[str, Any], transfers: Transfers) -> list[dict[str, Any]]:
     original = transfers.get(task["source"])
     size = None if task["size"] is None else (task["size"][0], task["size"][1])
-    renditions = render(original, size=size, fit=task["fit"])
     made = []
-    for rendition in renditions:
-        is_original = rendition.data == original
-        if not is_original:
-            _store(task, transfers, f"{rendition.name}.{rendition.extension}", rendition.data)
-        made.append(
-            {
-                "name": rendition.name,
-                # What is not stored is the original itself.
-                "extension": None if is_original else rendition.extension,
-                "size_bytes": len(rendition.data),
-                "width": rendition.width,
-                "height": rendition.height,
-                "placeholder": _base64(rendition.placeholder),
-            }
-        )
+    # Each is sent while the next is made.
+    with ThreadPoolExecutor(RESULTS_OF_A_PICTURE, thread_name_prefix="storing") as threads:
+        sendings = []
+        for rendition in one_by_one(original, size=size, fit=task["fit"]):
+            is_original = rendition.data == original
+            if not is_original:
+                name = f"{rendition.name}.{rendition.extension}"
+                sendings.append(threads.submit(_store, task, transfers, name, rendition.data))
+            made.append(
+                {
+                    "name": rendition.name,
+                    # What is not stored is the original itself.
+                    "extension": None if is_original else rendition.extension,
+                    "size_bytes": len(rendition.data),
+                    "width": rendition.width,
+                    "height": rendition.height,
+                    "placeholder": _base64(rendition.placeholder),
+                }
+            )
+    for sending in sendings:
+        sending.result()
     return made
 
 

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -75,6 +76,7 @@ _KINDS = {
     "preview": _Kind((WEBP,), PREVIEW_PIXELS, _MAX_PREVIEW_BYTES),
     "thumbnail": _Kind((WEBP,), THUMBNAIL_PIXELS, _MAX_THUMBNAIL_BYTES),
 }
+RESULTS_OF_A_PICTURE = len(_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class TransferSigner(Protocol):
 
 
 class ResultStore(Protocol):
+    """Threads may share it."""
+
     def get(self, key: str) -> bytes:
         """Raises ObjectMissing or ServiceUnavailable."""
 
@@ -151,12 +155,17 @@ class Renderings:
         signer: TransferSigner,
         storage: ResultStore,
         *,
+        at_once: int = 1,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
+        """`at_once`: of how many pictures all results are read side by side."""
         self._function = function
         self._signer = signer
         self._storage = storage
         self._now_seconds = now_seconds
+        self._readers = ThreadPoolExecutor(
+            RESULTS_OF_A_PICTURE * at_once, thread_name_prefix="reading"
+        )
 
     def render(
         self, picture: Picture, patience_seconds: float | None = None
@@ -189,7 +198,11 @@ class Renderings:
             raise RendererFailed("The renderer made something else than was asked for")
         # While a deployment replaces both, the two may be of different versions.
         version = min(_version(report), RENDERER_VERSION)
-        return [self._measured(picture, name, claims[name], version) for name in _KINDS]
+        readings = [
+            self._readers.submit(self._measured, picture, name, claims[name], version)
+            for name in _KINDS
+        ]
+        return [reading.result() for reading in readings]
 
     def _measured(
         self, picture: Picture, name: str, claim: dict[str, Any], version: int

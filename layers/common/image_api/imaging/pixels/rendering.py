@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from PIL import Image
@@ -56,26 +57,33 @@ def render(
     Without `size` the image has the original's pixels, upright; with it, exactly that size.
     Raises as `identify` does, and DamagedImage for what only decoding finds.
     """
+    return list(one_by_one(original, size=size, fit=fit))
+
+
+def one_by_one(
+    original: bytes, *, size: tuple[int, int] | None = None, fit: Fit = "cover"
+) -> Iterator[Rendition]:
+    """As `render`, each as soon as it is made: it can be stored while the next is."""
     stored = formats.header(original)
     if size is not None:
         _check_requested(size, stored)
     render_kind = _render_movie if stored.frames > 1 else _render_still
     # Handed over, not held: it is as large as the original, and is let go as soon as possible.
-    rendered = render_kind(stored, formats.clean(original), size, fit)
-    preview = to_srgb(geometry.shrink(rendered.picture, PREVIEW_PIXELS), rendered.profile)
+    image, picture, profile = render_kind(stored, formats.clean(original), size, fit)
+    yield image
+    del image
+    preview = to_srgb(geometry.shrink(picture, PREVIEW_PIXELS), profile)
+    del picture
+    yield Rendition("preview", encode_small(preview), *WEBP[1:], *preview.size, animated=False)
     thumbnail = geometry.shrink(preview, THUMBNAIL_PIXELS)
-    return [
-        rendered.image,
-        Rendition("preview", encode_small(preview), *WEBP[1:], *preview.size, animated=False),
-        Rendition(
-            "thumbnail",
-            encode_small(thumbnail),
-            *WEBP[1:],
-            *thumbnail.size,
-            animated=False,
-            placeholder=thumbhash(thumbnail),
-        ),
-    ]
+    yield Rendition(
+        "thumbnail",
+        encode_small(thumbnail),
+        *WEBP[1:],
+        *thumbnail.size,
+        animated=False,
+        placeholder=thumbhash(thumbnail),
+    )
 
 
 def _check_requested(size: tuple[int, int], stored: StoredPicture) -> None:
