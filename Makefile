@@ -141,7 +141,7 @@ compose: ## test docker-compose.yml, as a project of its own (needs Docker)
 bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker); ARGS=--user
 	@tests/bare-machine.sh $(ARGS)
 
-bench: ## measure a system that it starts; ARGS=cold-starts: measure the built packages
+bench: ## measure a system that it starts; ARGS=cold-starts or ARGS=renderer: packages, or rendering
 	@$(NEED) dev local lambda services
 	@$(DEV)/python -m bench $(ARGS)
 

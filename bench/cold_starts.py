@@ -164,6 +164,8 @@ async def run(folder: Path, runs: int) -> None:
             continue
         zipped, unzipped = sizes(built / name)
         print(f"{row} {zipped / 1e3:.1f} | {unzipped / 1e3:.1f} |")
+    ratio = _cpu_ms(starts["ConsumerFunction"][0]) / _cpu_ms(starts["RelayFunction"][0])
+    print(f"\nThe consumer takes {ratio:.2f} times the CPU of the relay.")
     print("\n| layer | zipped MB | unzipped MB |\n| --- | ---: | ---: |")
     for path in sorted(built.glob("*Layer")):
         zipped, unzipped = sizes(path)
@@ -172,8 +174,11 @@ async def run(folder: Path, runs: int) -> None:
 
 def _medians(starts: list[ColdStart]) -> str:
     elapsed_ms = statistics.median(start.elapsed_ms for start in starts)
-    cpu_ms = statistics.median(start.cpu_ms for start in starts)
-    return f"{elapsed_ms:.0f} ({cpu_ms:.0f})"
+    return f"{elapsed_ms:.0f} ({_cpu_ms(starts):.0f})"
+
+
+def _cpu_ms(starts: list[ColdStart]) -> float:
+    return statistics.median(start.cpu_ms for start in starts)
 
 
 def main() -> None:
