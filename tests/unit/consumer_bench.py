@@ -72,7 +72,7 @@ def _header(data: bytes) -> StoredPicture:
 
 
 def use_fake_pixels(
-    patch: pytest.MonkeyPatch, render: Callable[..., list[Rendition]] = rendered
+    patch: pytest.MonkeyPatch, render: Callable[..., Iterable[Rendition]] = rendered
 ) -> None:
     patch.setattr(renderer, "one_by_one", render)
     patch.setattr(rendering, "formats", SimpleNamespace(header=_header))

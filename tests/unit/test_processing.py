@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from image_api.core import events
-from image_api.errors import ServiceUnavailable
+from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
 from tests.unit.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
 from tests.waiting import PATIENCE_SECONDS
@@ -280,6 +280,49 @@ def test_the_images_of_a_batch_are_processed_side_by_side(
 
     use_fake_pixels(monkeypatch, together)
     assert bench.process(bench.accept_upload(), bench.accept_upload()) == {"applied": 2}
+
+
+def test_a_rendition_is_sent_while_the_next_is_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = threading.Event()
+
+    def one_by_one(original: bytes, **options: Any) -> Iterator[Rendition]:
+        first, *others = rendered(original, **options)
+        yield first
+        assert sent.wait(PATIENCE_SECONDS)
+        yield from others
+
+    image_id = bench.ready_image()
+    use_fake_pixels(monkeypatch, one_by_one)
+    bench.storage.fault = lambda operation, _key: sent.set() if operation == "put" else None
+    assert bench.process(bench.accept_update(image_id, resolution="10x5")) == {"applied": 1}
+
+
+def test_what_was_made_is_read_side_by_side(bench: Bench) -> None:
+    meeting = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+    update = bench.accept_update(bench.ready_image(), resolution="10x5")
+
+    def together(operation: str, key: str) -> None:
+        if operation == "get" and "original" not in key:
+            meeting.wait()
+
+    bench.storage.fault = together
+    assert bench.process(update) == {"applied": 1}
+
+
+def test_a_picture_found_damaged_after_its_image_was_made_leaves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged_at_last(original: bytes, **options: Any) -> Iterator[Rendition]:
+        yield rendered(original, size=(10, 5))[0]
+        raise DamagedImage("The image is damaged")
+
+    use_fake_pixels(monkeypatch, damaged_at_last)
+    upload = bench.accept_upload()
+    assert bench.process(upload) == {"dead": 1}
+    assert bench.image(upload.image_id).error == "The image is damaged"
+    assert list(bench.storage.objects) == [bench.image(upload.image_id).original_key]
 
 
 @pytest.mark.parametrize("data", [b"original", b"damaged"])

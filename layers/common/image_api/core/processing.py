@@ -167,7 +167,7 @@ class Processor:
         made = [rendition.object_key for rendition in renditions]
         kept = {image.original_key, *(made or image.rendition_keys)}
         try:
-            if work.failures or work.crashes or work.left:
+            if work.failures or work.crashes or work.left or not renditions:
                 self._storage.delete_folder(_folder(image), kept)
             elif superseded := sorted(set(image.rendition_keys) - kept):
                 self._storage.delete(superseded)
