@@ -143,7 +143,7 @@ bare-machine: ## test `make run` and `make test` on a plain Debian (needs Docker
 
 bench: ## measure a system that it starts; ARGS=cold-starts or ARGS=renderer: packages, or rendering
 	@$(NEED) dev local lambda services
-	@$(DEV)/python -m bench $(ARGS)
+	@PYTHONPATH=layers/common $(DEV)/python -m bench $(ARGS)
 
 invoke: ## run one function on one event: make invoke FN=upload EVENT=events/upload.json
 	@: $${FN:?which function, as in FN=upload} $${EVENT:?which event, as in EVENT=events/upload.json}

@@ -39,7 +39,7 @@ from tests.waiting import eventually
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PATIENCE_SECONDS = 600.0
 # Of the files that a form may bring, the one that takes longest; so many of one account.
-_COSTLIEST, _FORM_BYTES, _COSTLY = "GIF that moves", 4_400_000, 20
+_COSTLIEST, _FORM_BYTES, _COSTLY = "TIFF of 50 megapixels", 4_400_000, 20
 
 
 @dataclass(frozen=True, slots=True)
