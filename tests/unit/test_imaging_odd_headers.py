@@ -172,6 +172,33 @@ def test_a_bitmap_of_runs_is_read() -> None:
     assert pixel(run_length_bmp(), (3, 0)) == pytest.approx((30, 20, 10), abs=4)
 
 
+def test_a_bitmap_may_list_more_colours_than_its_pixels_can_name() -> None:
+    picture = samples.bmp(samples.photo().quantize(256))
+    spare = bytes((1, 2, 3, 0)) * 44
+    start = 54 + 4 * 256 + len(spare)
+    listed = start.to_bytes(4, "little") + picture[14:46] + (300).to_bytes(4, "little")
+    data = picture[:10] + listed + picture[50 : 54 + 4 * 256] + spare + picture[54 + 4 * 256 :]
+
+    assert render(data) == render(picture)
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [
+        *((kind, 0) for kind in (b"cHRM", b"gAMA", b"sRGB", b"pHYs", b"tRNS", b"sBIT", b"bKGD")),
+        *((b"tRNS", length) for length in (1, 2, 4, 7, 256)),
+        *((kind, 400) for kind in (b"cHRM", b"gAMA", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"bKGD")),
+    ],
+)
+def test_what_a_png_says_of_its_look_in_another_length_says_nothing(
+    kind: bytes, length: int
+) -> None:
+    """As libpng has it; and somebody's name could stand there."""
+    image, *_ = render(samples.with_png_chunk(samples.png(), kind, b"A" * length))
+
+    assert image.data == samples.png()
+
+
 @pytest.mark.parametrize(("bits", "masks"), [(32, (0, 0, 0, 0)), (24, RGB_MASKS)])
 def test_masks_that_say_nothing_new_are_those_of_ordinary_pixels(
     bits: int, masks: tuple[int, int, int, int]

@@ -15,7 +15,7 @@ _OS2_1, _OS2_2, _WITH_ALPHA = 12, 64, 56
 _HEADER_BYTES = (_OS2_1, 40, 52, _WITH_ALPHA, _OS2_2, 108, 124)
 _UNCOMPRESSED, _RLE8, _RLE4, BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 1, 2, 3, 6
 _BGR = (0xFF0000, 0xFF00, 0xFF, 0)
-_MASKS_AT = 54
+_COLOURS_AT, _MASKS_AT = 46, 54
 # One code of run-length encoding may skip 255 rows, which a decoder fills in one step.
 _MAX_RLE_WIDTH = 65_535
 
@@ -65,8 +65,14 @@ def header(data: bytes) -> StoredPicture:
 
 
 def clean_parts(data: bytes) -> list[Part]:
-    """All of it: the format has no room for metadata, and a BMP is never served."""
-    return [data]
+    """All of it: the format has no room for metadata, and a BMP is never served. Of a palette with
+    more colours than its pixels can name, which decoders choke on, it says what they can."""
+    bitmap, view = _header(data), memoryview(data)
+    if bitmap.bits > 8 or bitmap.header_bytes == _OS2_1 or len(data) < _COLOURS_AT + 4:
+        return [view]
+    (colours,) = struct.unpack_from("<I", data, _COLOURS_AT)
+    most = struct.pack("<I", min(colours, 1 << bitmap.bits))
+    return [view[:_COLOURS_AT], most, view[_COLOURS_AT + 4 :]]
 
 
 def bit_fields(data: bytes) -> BitFields | None:

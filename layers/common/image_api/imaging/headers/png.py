@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from image_api.errors import DamagedImage
@@ -20,10 +20,14 @@ _CRITICAL = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 _ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _PIXELS = _CRITICAL | _ANIMATION
 _SINGLE = {b"IHDR", b"PLTE", b"acTL"}
-_APPEARANCE = {
-    b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD",
-    b"pHYs",
+_APPEARANCE: dict[bytes, Collection[int]] = {
+    b"tRNS": range(1, 257), b"cHRM": (32,), b"gAMA": (4,), b"iCCP": range(1 << 31),
+    b"sBIT": (1, 2, 3, 4), b"sRGB": (1,), b"cICP": (4,), b"mDCV": (24,), b"cLLI": (8,),
+    b"bKGD": (1, 2, 6), b"pHYs": (9,),
 }  # fmt: skip
+"""How long each may be: with another length it says nothing, and decoders choke on some."""
+_TRANSPARENT_COLOUR = {0: (2,), 2: (6,)}
+"""What `tRNS` is where there is no palette, by type of colour."""
 _BIT_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _WITH_PALETTE = 3
 _PROFILE_NAME = b"ICC Profile"
@@ -94,11 +98,12 @@ def clean_parts(data: bytes) -> list[Part]:
     moves = any(_declared_frames(chunk) for chunk in before_pixels if chunk.kind == b"acTL")
     pixels = _PIXELS if moves else _CRITICAL
     kept = KeptRanges(data, [(0, len(SIGNATURE))])
+    colour_type = _image_header(data).colour_type
     seen: set[bytes] = set()
     for chunk in _chunks(data):
         if chunk.kind in pixels:
             kept.keep(chunk.start, chunk.end)
-        elif chunk.kind in _APPEARANCE and chunk.kind not in seen and chunk.is_intact:
+        elif chunk.kind not in seen and chunk.is_intact and _says_something(chunk, colour_type):
             # Each stands once; decoders take the first, or the last, or inflate all of them.
             seen.add(chunk.kind)
             if chunk.kind == b"iCCP":
@@ -143,6 +148,14 @@ def _check(chunk: _Chunk, seen: set[bytes]) -> None:
         raise DamagedImage("The PNG is damaged: a checksum is wrong")
     if chunk.kind in _SINGLE and chunk.kind in seen:
         raise DamagedImage("The PNG is damaged: it has more than one header")
+
+
+def _says_something(chunk: _Chunk, colour_type: int) -> bool:
+    """Of how the pixels are to be shown."""
+    lengths = _APPEARANCE.get(chunk.kind, ())
+    if chunk.kind == b"tRNS":
+        lengths = _TRANSPARENT_COLOUR.get(colour_type, lengths)
+    return len(chunk.body) in lengths
 
 
 def _declared_frames(animation_control: _Chunk) -> int:
