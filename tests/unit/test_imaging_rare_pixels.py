@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -74,6 +76,40 @@ def test_grey_that_is_premultiplied_is_shown_as_it_was_before() -> None:
     picture = shown(samples.tiff_of_tags(tags, bytes((100, 200, 50, 255)))).convert("LA")
 
     assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(127, 200), (50, 255)]
+
+
+def png_of_two(bits: int, colour_type: int, transparent: bytes, row: bytes) -> bytes:
+    """Two pixels, of which the first is transparent."""
+    return samples.png_of_chunks(
+        (b"IHDR", struct.pack(">2I5B", 2, 1, bits, colour_type, 0, 0, 0)),
+        (b"tRNS", transparent),
+        (b"IDAT", zlib.compress(b"\0" + row)),
+        (b"IEND", b""),
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            png_of_two(bits, 0, bytes((0, value)), bytes([value << 8 - bits]))
+            for bits in (1, 2, 4)
+            for value in (1, (1 << bits) - 1)
+        ),
+        *(png_of_two(8, 0, bytes((0, value)), bytes((value, value ^ 1))) for value in (0, 200)),
+        png_of_two(16, 0, b"\x12\x34", b"\x12\x34\x13\x34"),
+        png_of_two(8, 2, b"\0\1\0\2\0\3", bytes((1, 2, 3, 3, 2, 1))),
+        png_of_two(16, 2, b"\x12\x34" * 3, b"\x12\x34" * 3 + b"\x13\x34" * 3),
+    ],
+)
+@pytest.mark.parametrize("size", [None, (2, 1)])
+def test_one_colour_of_a_png_is_transparent_whatever_its_bits(
+    data: bytes, size: tuple[int, int] | None
+) -> None:
+    image, _, thumbnail = render(data, size=size)
+
+    for made in (thumbnail.data, *([image.data] if size else [])):
+        assert samples.opened(made).convert("RGBA").getchannel("A").tobytes() == b"\0\xff"
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -24,11 +24,11 @@ _product = importlib.util.module_from_spec(_spec)
 sys.modules["product_renderer"] = _product
 _spec.loader.exec_module(_product)
 
-_render = vars(renderer)["render"]
+_one_by_one = vars(renderer)["one_by_one"]
 _ordered: list[str] = []
 
 
-def _render_as_ordered(original: bytes, **options: Any) -> Any:
+def _one_by_one_as_ordered(original: bytes, **options: Any) -> Any:
     found = re.search(rb"hostile (\w+)", original)
     order = found[1].decode() if found else "none"
     _ordered.append(order)
@@ -44,10 +44,10 @@ def _render_as_ordered(original: bytes, **options: Any) -> Any:
             eaten = []
             while True:
                 eaten.append(bytearray(64 << 20))
-    return _render(original, **options)
+    return _one_by_one(original, **options)
 
 
-vars(renderer)["render"] = _render_as_ordered
+vars(renderer)["one_by_one"] = _one_by_one_as_ordered
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:

@@ -93,6 +93,11 @@ def header(data: bytes) -> StoredPicture:
     )
 
 
+def bit_depth(data: bytes) -> int:
+    """Of a sample: 1, 2, 4, 8 or 16."""
+    return _image_header(data).bit_depth
+
+
 def clean_parts(data: bytes) -> list[Part]:
     before_pixels = itertools.takewhile(lambda chunk: chunk.kind != b"IDAT", _chunks(data))
     moves = any(_declared_frames(chunk) for chunk in before_pixels if chunk.kind == b"acTL")

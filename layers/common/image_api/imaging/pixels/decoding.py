@@ -20,7 +20,7 @@ from PIL import (
 )
 
 from image_api.errors import DamagedImage, UnsupportedFormat
-from image_api.imaging.headers import bmp
+from image_api.imaging.headers import bmp, png
 from image_api.imaging.model import (
     AVIF,
     GIF,
@@ -43,7 +43,6 @@ PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
 
 _PLUGINS: dict[Format, type[ImageFile.ImageFile]] = {
     JPEG: JpegImagePlugin.JpegImageFile,
-    PNG: PngImagePlugin.PngImageFile,
     GIF: GifImagePlugin.GifImageFile,
     WEBP: WebPImagePlugin.WebPImageFile,
     AVIF: AvifImagePlugin.AvifImageFile,
@@ -92,9 +91,23 @@ def load(image: Image.Image, clean: bytes) -> None:
 def _open(image_format: Format, clean: bytes) -> Image.Image:
     if plugin := _PLUGINS.get(image_format):
         return plugin(BytesIO(clean))
+    if image_format is PNG:
+        return _open_png(clean)
     if image_format in (HEIC, HEIF):
         return _open_heif(clean)
     return _open_tiff(clean) if image_format is TIFF else _open_bmp(clean)
+
+
+def _open_png(clean: bytes) -> Image.Image:
+    image = PngImagePlugin.PngImageFile(BytesIO(clean))
+    transparent, bits = image.info.get("transparency"), png.bit_depth(clean)
+    # Pillow brings pixels to eight bits, and leaves the transparent colour as the file has it.
+    if isinstance(transparent, int) and bits < 8:
+        most = (1 << bits) - 1
+        image.info["transparency"] = (transparent & most) * 255 // most
+    elif isinstance(transparent, tuple) and bits == 16:
+        image.info["transparency"] = tuple(number >> 8 for number in transparent)
+    return image
 
 
 def _open_heif(clean: bytes) -> Image.Image:
