@@ -33,7 +33,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor e2e security cases faults chaos \
+	conformance compare deployment integration coverage coverage-floor clients e2e security cases faults chaos \
 	bench invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit lock reset clean
 
@@ -114,6 +114,10 @@ coverage-floor: ## fail if these tests, run with COVERED=yes, reached too little
 	@$(NEED) dev
 	@$(DEV)/coverage combine --quiet --keep --data-file=$(REACHED)/both $(REACHED)/unit $(REACHED)/integration
 	@$(DEV)/coverage report --data-file=$(REACHED)/both
+
+clients: ## check the API's documents with others' tools, make a client of them, and walk with it
+	@$(NEED) dev local lambda services clients
+	@$(DEV)/python $(PYTEST) tests/clients $(ARGS)
 
 e2e: ## tests of the whole system, over HTTP
 	@$(NEED) dev local lambda localstack services exiftool
@@ -213,7 +217,7 @@ audit: ## ask PyPI's advisories about every pinned package (needs the network)
 	@.venvs/audit/bin/python -m infra.tools.audit
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
-	@$(NEED) dev
+	@$(NEED) dev clients
 	@infra/tools/lock.sh $(UPGRADE)
 
 reset: ## stop this clone's local cloud and wipe all its data

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from aws_lambda_powertools.event_handler.openapi.params import Path
-
 from image_api import wiring
 from image_api.core import editing, images
 from image_api.web import conditional, http, problems
@@ -23,7 +19,7 @@ records, sink = wiring.image_records(), wiring.event_sink()
     responses=problems.documented(images.Accepted, 400, 401, 404, 409, 412, 422, 503),
 )
 def delete(
-    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    image_id: http.ImageId,
     key: http.IdempotencyKey = None,
     if_match: conditional.IfMatch = None,
 ) -> images.Accepted:

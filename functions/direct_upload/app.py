@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import settings, wiring
 from image_api.core import uploads
@@ -38,7 +38,7 @@ def begin() -> uploads.DirectUploadOffer:
     ),
 )
 def complete(
-    upload_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")],
+    upload_id: http.UploadId,
     sent: Annotated[uploads.DirectUploadDetails, Body()],
     key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:

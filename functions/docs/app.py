@@ -22,6 +22,7 @@ page[200]["content"]["text/html"] = {"schema": {"type": "string"}}
     "/docs",
     operation_id="getDocumentation",
     summary="Swagger UI",
+    description="This document as a page that sends requests.",
     tags=["Operations"],
     responses=page,
 )
@@ -40,6 +41,7 @@ def docs(
     "/openapi.json",
     operation_id="getOpenApiDocument",
     summary="The OpenAPI document of the whole API",
+    description="For generators of clients.",
     tags=["Operations"],
     responses=problems.documented(dict[str, Any]),
 )

@@ -19,10 +19,9 @@ url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
     "/image/<image_id>",
     operation_id="getImage",
     summary="Show one image",
+    description="Of an image that is `processing` again, the last good version.",
     tags=["Images"],
-    responses=problems.documented(
-        images.ImageView, 400, 401, 404, 503, headers=conditional.HEADERS
-    ),
+    responses=problems.documented(images.ImageView, 401, 404, 503, headers=conditional.HEADERS),
 )
 def get(image_id: http.ImageId, known: conditional.IfNoneMatch = None) -> Response[Any]:
     image = images.get(records, url_signer, http.caller(app).user_id, image_id)
@@ -33,8 +32,7 @@ def get(image_id: http.ImageId, known: conditional.IfNoneMatch = None) -> Respon
     "/image/<image_id>/history",
     operation_id="getImageHistory",
     summary="Show an image's history",
-    description="To its owner: the changes of the last 90 days that were accepted, newest first, "
-    "how each ended, and why it failed. At most 1,000.",
+    description="To its owner: the accepted changes of 90 days, newest first, at most 1,000.",
     tags=["Images"],
     responses=problems.documented(list[history.ChangeView], 401, 404, 503),
 )

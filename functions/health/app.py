@@ -26,9 +26,10 @@ responses[503]["content"] = responses[200]["content"]
 )
 def get_health() -> Response[Any]:
     report = health.examine(database, broker, storage)
-    return http.json_response(
-        report.model_dump(exclude_none=True), status=200 if report.status == "ok" else 503
-    )
+    if report.status == "ok":
+        return http.json_response(report.model_dump(exclude_none=True))
+    retry = {"Retry-After": str(health.RETRY_AFTER_SECONDS)}
+    return http.json_response(report.model_dump(exclude_none=True), retry, status=503)
 
 
 lambda_handler = http.lambda_handler(app)

@@ -33,13 +33,13 @@ records, url_signer = wiring.image_records(), wiring.url_signer()
     ),
 )
 def get_all_images(
-    limit: Annotated[int, Query(ge=1, le=images.PAGE_MAX)] = images.PAGE_DEFAULT,
+    limit: Annotated[
+        int, Query(ge=1, le=images.PAGE_MAX, description="How many at a time")
+    ] = images.PAGE_DEFAULT,
     cursor: Annotated[str | None, Query(description="From the Link of the page before")] = None,
     owner: Annotated[Literal["me"] | None, Query(description="Only your own images")] = None,
-    status: Annotated[images.Status | None, Query()] = None,
-    title: Annotated[
-        images.TitlePart | None, Query(description="Part of the title, regardless of case")
-    ] = None,
+    status: Annotated[images.Status | None, Query(description="Only these")] = None,
+    title: Annotated[images.TitlePart | None, Query(description="A part, in any case")] = None,
     if_none_match: conditional.IfNoneMatch = None,
 ) -> Response[Any]:
     before_id = images.decode_cursor(cursor) if cursor else None

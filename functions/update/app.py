@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
 from image_api.core import editing, images
@@ -27,7 +27,7 @@ records, sink = wiring.image_records(), wiring.event_sink()
     ),
 )
 def update(
-    image_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    image_id: http.ImageId,
     changes: Annotated[images.Changes, Body()],
     key: http.IdempotencyKey = None,
     if_match: conditional.IfMatch = None,

@@ -19,6 +19,7 @@ LISTS = [
     "infra/local/requirements.txt",
     "infra/policy/requirements.txt",
     "layers/dependencies/requirements.txt",
+    "tests/clients/requirements.txt",
     "tests/requirements.txt",
 ]
 

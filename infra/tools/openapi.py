@@ -10,7 +10,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from infra.tools import openapi_rules
+
+if TYPE_CHECKING:
+    from image_api.web.http import Resolver
 
 ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "functions" / "docs" / "openapi.json"
@@ -29,9 +34,21 @@ _DESCRIPTION = """\
 Register, sign in, upload, list, change and delete images.
 
 Changes are accepted at once and processed in the background: an image is `processing` until it
-is `ready` or `failed`. Errors are `{"detail": "...", "code": "..."}`: words for
-people, and a code for programs, which never changes. A broken rule also lists the fields.
+is `ready` or `failed`.
+
+Errors are `{{"detail": "...", "code": "..."}}`: words for people, and a code for programs, which
+never changes. A broken rule also lists the fields. A field or parameter that is not known is
+refused, so that a typing error never changes what is asked for. The codes, by status:
+
+{codes}
+
+HEAD answers wherever GET does. Every answer names its request in `X-Correlation-Id`.
 """
+_TAGS = {
+    "Accounts": "Registering and signing in",
+    "Images": "Uploading, finding, changing and deleting images",
+    "Operations": "This documentation, and whether the parts are up",
+}
 
 
 def merged_document() -> dict[str, Any]:
@@ -39,19 +56,28 @@ def merged_document() -> dict[str, Any]:
     sys.path.insert(0, str(ROOT / "layers" / "common"))
     from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
     from aws_lambda_powertools.event_handler.openapi.models import (
+        Contact,
         HTTPBearer,
+        License,
         OAuth2,
         OAuthFlowPassword,
         OAuthFlows,
+        Server,
+        Tag,
     )
 
     from image_api import __version__
+    from image_api.web import problems
 
     merge = OpenAPIMerge(
         title="Image Management API",
         version=__version__,
-        description=_DESCRIPTION,
-        tags=["Accounts", "Images", "Operations"],
+        description=_DESCRIPTION.format(codes=_codes(problems.EVERY_ANSWER)),
+        tags=[Tag(name=name, description=text) for name, text in _TAGS.items()],
+        # The one that is served names the address at which it was asked for.
+        servers=[Server(url="/", description="Where this document is")],
+        contact=Contact(name="The maintainers of the Image Management API"),
+        license_info=License(name="MIT", identifier="MIT"),
         security_schemes={
             "bearer": HTTPBearer(bearerFormat="JWT"),
             "password": OAuth2(
@@ -63,56 +89,63 @@ def merged_document() -> dict[str, Any]:
     )
     for path in sorted((ROOT / "functions").glob("*/app.py")):
         if "http.resolver(" in path.read_text(encoding="utf-8"):
-            merge.add_schema(_schema(path))
+            merge.add_schema(_schema(_resolver_of(path)))
     document: dict[str, Any] = json.loads(merge.get_openapi_json_schema())
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
-        schemas.pop(unused, None)
-    # A route takes one content type in Powertools; http.lambda_handler reads the form as well.
+    _add_sign_in_form(document)
+    return openapi_rules.applied(document)
+
+
+def _codes(answers: Any) -> str:
+    by_status: dict[int, list[str]] = {}
+    for answer in sorted(answers):
+        by_status.setdefault(answer.status, []).append(f"`{answer.code}`")
+    return "\n".join(f"- {status}: {', '.join(codes)}" for status, codes in by_status.items())
+
+
+def _add_sign_in_form(document: dict[str, Any]) -> None:
+    """A route takes one content type in Powertools; http.lambda_handler reads the form as well, and
+    passes over what else OAuth2 has in it.
+    """
     content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
-    # Of it, what else OAuth2 has in it is passed over.
     name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
-    fields = {**schemas[name], "additionalProperties": True}
+    fields = {**document["components"]["schemas"][name], "additionalProperties": True}
     content["application/x-www-form-urlencoded"] = {"schema": fields}
-    _describe_forms(document)
-    return document
 
 
-def _describe_forms(document: dict[str, Any]) -> None:
-    """Powertools makes a model of a form's fields, which says less than web.validation asks for."""
-    schemas = document["components"]["schemas"]
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
-            if form is None:
-                continue
-            schema = schemas.pop(form["schema"]["$ref"].rpartition("/")[2])
-            name = f"{operation['operationId'][0].upper()}{operation['operationId'][1:]}Form"
-            form["schema"]["$ref"] = f"#/components/schemas/{name}"
-            schemas[name] = {**schema, "title": name, "additionalProperties": False}
-            for field in schema["properties"].values():
-                # It is there or not: it cannot be null, as its Python type has it.
-                if "anyOf" in field:
-                    (choice,) = [one for one in field.pop("anyOf") if one != {"type": "null"}]
-                    field.update(choice)
-
-
-def _schema(path: Path) -> dict[str, Any]:
+def _resolver_of(path: Path) -> Resolver:
     name = f"functions_{path.parent.name}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    schema: dict[str, Any] = module.app.get_openapi_schema().model_dump(
+    resolver: Resolver = module.app
+    return resolver
+
+
+def _schema(resolver: Resolver) -> dict[str, Any]:
+    """With what the resolver does for all its routes: who may ask, and how it refuses."""
+    from image_api.web import problems
+
+    schema: dict[str, Any] = resolver.get_openapi_schema().model_dump(
         by_alias=True, exclude_none=True, mode="json"
     )
     for operations in schema["paths"].values():
         for operation in operations.values():
+            responses = operation["responses"]
             # Powertools documents its own 422 and 404; ours are in problems.ANSWERS.
-            if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
-                del operation["responses"]["422"]
-            if module.app.tokens is not None:
-                operation["security"] = [{"bearer": []}, {"password": []}]
+            if "HTTPValidationError" in json.dumps(responses.get("422")):
+                del responses["422"]
+            is_signed_in = resolver.tokens is not None
+            operation["security"] = [{"bearer": []}, {"password": []}] if is_signed_in else []
+            if is_signed_in:
+                responses["401"].setdefault("headers", {})["WWW-Authenticate"] = {
+                    "description": "`Bearer`; API Gateway puts x-amzn-Remapped- before its name",
+                    "schema": {"type": "string"},
+                }
+            statuses = {429, *([] if resolver.serves_pages else [400])}
+            statuses |= {413} if "requestBody" in operation else set()
+            for status, response in problems.documented_errors(*statuses).items():
+                responses.setdefault(str(status), openapi_rules.with_references(response))
     return schema
 
 

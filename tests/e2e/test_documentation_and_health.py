@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from image_api import __version__
 from tests.application import FUNCTIONS
 from tests.e2e.api_client import ApiClient
 
@@ -34,4 +35,10 @@ def test_everything_is_up(visitor: ApiClient) -> None:
     answer = visitor.get("/health")
 
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "up", "broker": "up", "storage": "up"}
+    assert answer.json() == {
+        "status": "ok",
+        "database": "up",
+        "broker": "up",
+        "storage": "up",
+        "version": __version__,
+    }

@@ -13,9 +13,10 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tests import samples
+from tests import asyncapi, samples
 from tests.amqp import open_channel
 from tests.e2e.api_client import ApiClient
+from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 
@@ -47,6 +48,7 @@ class Listener:
             while (message := self._channel.basic_get(self._queue, auto_ack=True))[0] is not None:
                 method, properties, body = message
                 heard = Heard(method.routing_key, properties, json.loads(body))
+                assert asyncapi.faults(heard.routing_key, heard.document) == []
                 self._heard.setdefault(heard.document["id"], heard)
             found = [
                 heard
@@ -150,6 +152,20 @@ def test_a_failure_is_announced_with_its_reason(ada: ApiClient, listener: Listen
 
     assert [item.routing_key for item in heard] == ["image.upload.requested", "image.upload.failed"]
     assert heard[1].document["data"]["error"] == ada.settled(image_id, "failed")["error"]
+
+
+def test_a_change_of_an_image_that_is_deleted_before_it_is_made_has_failed(
+    ada: ApiClient, listener: Listener, processing: Processing
+) -> None:
+    image_id = ada.uploaded(samples.gif())["id"]
+    with processing.held():
+        assert ada.update(image_id, title="new").status_code == 200
+        assert ada.delete(image_id).status_code == 200
+
+    heard = listener.events_of(image_id, "image.update.failed", "image.delete.completed")
+
+    (failed,) = (each for each in heard if each.routing_key == "image.update.failed")
+    assert failed.document["data"]["error"] == "The image was deleted"
 
 
 def test_what_the_client_calls_its_request_and_its_trace_reach_all_that_comes_of_it(

@@ -11,6 +11,7 @@ import requests
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
+from image_api import __version__
 from image_api.core import events
 from image_api.core.queues import dead_queue
 from tests import samples
@@ -451,6 +452,7 @@ def test_health_says_what_is_up_and_names_what_is_down(
         "database": "up",
         "broker": "up",
         "storage": "up",
+        "version": __version__,
     }
     environment.setenv("RABBITMQ_URL", "amqp://nobody:nothing@127.0.0.1:1/%2F")
     environment.setenv("IMAGES_BUCKET", "no-such-bucket")
@@ -459,6 +461,7 @@ def test_health_says_what_is_up_and_names_what_is_down(
     response = api.call("health", proxy_event("GET", "/health"))
     assert response["statusCode"] == 503
     assert body_of(response)["detail"] == "Down: broker, storage"
+    assert header_of(response, "Retry-After") == "5"
     assert body_of(response)["database"] == "up"
 
 

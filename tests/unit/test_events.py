@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from image_api import __version__
 from image_api.core import events, messages
 from image_api.core.events import Event, MalformedEvent
+from tests import asyncapi
 
 EVENT = Event(
     id="0b0a5f5e-8f52-4c2b-9d5f-0d9a5a3c6f10",
@@ -43,6 +45,32 @@ event_strategy = st.builds(
     correlation_id=TEXT,
     occurred_at=TEXT,
 )
+
+
+def test_each_type_of_event_is_a_channel_of_the_document() -> None:
+    types = {
+        value
+        for name, value in vars(events).items()
+        if name.endswith(("_REQUESTED", "_COMPLETED", "_FAILED"))
+    }
+    channels = asyncapi.DOCUMENT["channels"].values()
+    assert {channel["address"] for channel in channels} == types
+    exchanges = {channel["bindings"]["amqp"]["exchange"]["name"] for channel in channels}
+    assert exchanges == {events.EXCHANGE}
+    assert asyncapi.DOCUMENT["info"]["version"] == __version__
+    assert asyncapi.DOCUMENT["defaultContentType"] == events.CONTENT_TYPE
+
+
+def test_the_document_says_what_is_wrong_with_an_event_that_is_not_its_own() -> None:
+    right = document(data={"image_id": 7, "sequence": 1, "user_id": 3})
+    assert asyncapi.faults(events.DELETE_REQUESTED, right | {"type": events.DELETE_REQUESTED}) == []
+    # Of another type, without its title, and with a field that nobody knows.
+    assert len(asyncapi.faults(events.DELETE_REQUESTED, right)) == 1
+    assert any("title" in fault for fault in asyncapi.faults(events.UPLOAD_REQUESTED, right))
+    odd = document(data={"image_id": 7, "sequence": 1, "user_id": 3, "status": "failed", "x": 1})
+    faults = asyncapi.faults(events.UPLOAD_FAILED, odd | {"type": events.UPLOAD_FAILED})
+    assert len(faults) == 2
+    assert "x is not documented" in faults
 
 
 def document(**changed: Any) -> dict[str, Any]:

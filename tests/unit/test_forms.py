@@ -57,8 +57,11 @@ def test_what_a_client_encodes_comes_out_as_it_was(data: bytes, title: str) -> N
         (b'name="image"; filename="a; b.jpg"', "a; b.jpg"),
         (b'name="image"; filename=""', ""),
         (b"name=\"image\"; filename*=UTF-8''%C3%BC.jpg", "\u00fc.jpg"),
+        (b'name="image"; filename="=?utf-8?B?w7wuanBn?="', "\u00fc.jpg"),
+        (b'name="image"; filename="=?iso-8859-1?Q?=FC.jpg?="', "\u00fc.jpg"),
+        (b'name="image"; filename="=?nobody-knows?Q?=FC.jpg?="', "=?nobody-knows?Q?=FC.jpg?="),
+        (b'name="image"; filename="=?utf-8?B?w?="', "=?utf-8?B?w?="),
         ('name="image"; filename="\u00fc.jpg"'.encode(), "\u00fc.jpg"),
-        (b'name="image"; filename="\xff.jpg"', "\ufffd.jpg"),
         (b'name="image"; filename="C:\\Users\\a.jpg"', "C:\\Users\\a.jpg"),
         (b'name="image"; filename="a\\"b.jpg"', 'a"b.jpg'),
         (b'name="image"; filename="a.jpg"; filename="b.jpg"', "a.jpg"),
@@ -82,6 +85,31 @@ def test_a_file_has_the_name_that_its_client_gave_it(parameters: bytes, filename
 )
 def test_the_boundary_is_found_however_it_is_written(content_type: str) -> None:
     assert file_in(form((b'name="image"; filename="a"', b"x")), content_type).content == b"x"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        (b'name="image"; filename="\xfc.jpg"', "image"),
+        (b"name=\"image\"; filename*=UTF-8''%FC.jpg", "image"),
+        (b"name=\"image\"; filename*=gbk''%FF.jpg", "image"),
+        (b'name="\xff"; filename="a.jpg"', None),
+    ],
+)
+def test_a_name_that_nobody_can_read_is_refused_and_never_repaired(
+    parameters: bytes, field: str | None
+) -> None:
+    with pytest.raises(forms.MalformedForm, match="UTF-8") as refused:
+        forms.parse(form((parameters, b"x")), CONTENT_TYPE)
+
+    assert refused.value.field == field
+
+
+def test_a_file_has_its_name_in_the_charset_of_its_form() -> None:
+    parts = [(b'name="image"; filename="\xfc.jpg"', b"x"), (b'name="_charset_"', b"iso-8859-1")]
+
+    assert file_in(form(*parts)).filename == "\u00fc.jpg"
+    assert file_in(form(*reversed(parts))).filename == "\u00fc.jpg"
 
 
 def test_a_delimiter_inside_a_line_is_content() -> None:

@@ -7,8 +7,12 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -166,6 +170,8 @@ def test_every_error_has_a_body_with_a_detail(document: dict[str, Any]) -> None:
         for status, response in operation["responses"].items():
             if status == "302":
                 continue
+            if "$ref" in response:
+                response = document["components"]["responses"][status]
             assert response["content"]
             if status == "200" or "/health" in str(operation.get("operationId")):
                 continue
@@ -177,10 +183,17 @@ def test_every_error_has_a_body_with_a_detail(document: dict[str, Any]) -> None:
 
 def test_what_needs_a_token_says_so(document: dict[str, Any]) -> None:
     for (_, path), operation in operations_of(document).items():
-        assert bool(operation.get("security")) == path.startswith("/image/")
+        # An empty list says that nobody need sign in; without one, nothing is said.
+        assert bool(operation["security"]) == path.startswith("/image/")
         assert ("401" in operation["responses"]) == (
             path.startswith("/image/") or path == "/auth/login"
         )
+
+
+def test_every_operation_and_every_parameter_is_described(document: dict[str, Any]) -> None:
+    for operation in operations_of(document).values():
+        described = [operation, *operation.get("parameters", [])]
+        assert all(part.get("description") for part in described), operation["operationId"]
 
 
 def test_every_operation_has_a_summary_and_an_id_that_a_person_chose(
@@ -209,6 +222,65 @@ def resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]
         return schema
     named: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return named
+
+
+def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None:
+    """So that what a page or a mock shows can be sent as it stands."""
+    seen = 0
+    for schema in schemas_in(document):
+        for example in schema.get("examples", []):
+            seen += 1
+            whole = {**schema, "components": document["components"]}
+            jsonschema_rs.Draft202012Validator(whole, validate_formats=True).validate(example)
+    assert seen > 8
+
+
+def test_what_names_say_of_their_values_is_said_as_a_format(document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"]["ImageView"]["properties"]
+    assert fields["created_at"]["format"] == "date-time"
+    assert {choice.get("format") for choice in fields["url"]["anyOf"]} == {"uri", None}
+    assert fields["id"] == {"type": "integer", "format": "int64"}
+
+
+def test_no_number_is_larger_than_javascript_can_hold(document: dict[str, Any]) -> None:
+    numbers = re.findall(r'"m(?:ax|in)imum": (\S+?)[,}]', json.dumps(document))
+    assert numbers
+    assert all(number.isdecimal() and int(number) < 2**53 for number in numbers)
+
+
+def test_what_every_answer_has_is_required_in_its_schema(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert schemas["AccessToken"]["required"] == list(schemas["AccessToken"]["properties"])
+    # An answer of health names what is down only where something is.
+    assert "reasons" not in schemas["Report"]["required"]
+    assert "title" not in schemas["Changes"].get("required", [])
+
+
+def test_a_body_is_required_where_one_of_its_fields_is(document: dict[str, Any]) -> None:
+    required = {
+        operation["operationId"]: operation["requestBody"]["required"]
+        for operation in operations_of(document).values()
+        if "requestBody" in operation
+    }
+    assert required["completeDirectUpload"] is False
+    assert required["updateImage"] is required["uploadImage"] is required["login"] is True
+
+
+def test_swaggers_upload_form_is_prefilled_with_nothing(document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"]["UploadImageForm"]["properties"]
+    optional = {name: field["default"] for name, field in fields.items() if name != "image"}
+    assert optional
+    assert set(map(json.dumps, optional.values())) <= {'""', "[]"}
+
+
+def schemas_in(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if "examples" in part and "in" not in part:
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from schemas_in(each)
 
 
 def test_what_a_page_may_send_is_what_the_functions_say(template: dict[str, Any]) -> None:
@@ -256,17 +328,30 @@ def test_the_page_may_run_its_own_scripts_and_no_others() -> None:
     handler = load_function("docs").lambda_handler
     response = handler(proxy_event("GET", "/docs"), CONTEXT)
     policy = header_of(response, "Content-Security-Policy") or ""
-    scripts = re.findall(r"<script[^>]*>(.*?)</script>", response["body"], re.DOTALL)
+    scripts = re.findall(r"<script>(.*?)</script>", response["body"], re.DOTALL)
     assert scripts
     for script in scripts:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy
     assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+    assert policy.count("'sha256-") == len(scripts)
 
 
-def test_a_text_of_the_document_cannot_end_the_script_it_stands_in() -> None:
-    page = swagger.swagger_page(
-        {"openapi": "3.1.0", "info": {"title": "</script><script>alert(1)"}, "paths": {}},
-        "https://x",
+def test_the_page_has_an_icon_so_that_no_browser_asks_for_one() -> None:
+    page = load_function("docs").lambda_handler(proxy_event("GET", "/docs"), CONTEXT)["body"]
+    icon = re.search(r'<link rel="icon" href="data:image/svg\+xml,([^"]+)">', page)
+    assert icon is not None
+    ElementTree.fromstring(unquote(icon[1]))
+
+
+@pytest.mark.parametrize("text", ["</script><script>alert(1)", "<!--<script>", "\u2028"])
+def test_no_text_of_the_document_reaches_a_script(text: str) -> None:
+    plain = {"openapi": "3.1.0", "info": {"title": "plain"}, "paths": {}}
+    hostile = {**plain, "info": {"title": text}}
+    before, page = (swagger.swagger_page(each, "https://x") for each in (plain, hostile))
+    assert page.headers == before.headers
+    assert text not in str(page.body)
+    (block,) = re.findall(
+        r'<script type="application/json" id="openapi">(.*?)</script>', str(page.body)
     )
-    assert "</script><script>alert(1)" not in str(page.body)
+    assert json.loads(block)["info"]["title"] == text

@@ -53,6 +53,16 @@ def test_an_issued_token_is_good_and_says_who_it_is() -> None:
     assert SIGNER.verify(f"Bearer {SIGNER.issue(7)}") == 7
 
 
+@pytest.mark.parametrize("name", ["iat", "exp"])
+@pytest.mark.parametrize("kind", [str, bool, lambda moment: [moment]])
+def test_a_time_is_a_number(name: str, kind: Any) -> None:
+    moment = int(time.time()) + (60 if name == "exp" else 0)
+    fine: dict[str, Any] = {name: float(moment)}
+    assert SIGNER.verify(f"Bearer {signed(**fine)}") == 7
+    odd: dict[str, Any] = {name: kind(moment)}
+    assert "not valid" in refused(signed(**odd))
+
+
 def test_an_issued_token_has_the_claims_of_the_contract() -> None:
     token = SIGNER.issue(7)
     content = jwt.decode(token, SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
+from infra.local.gateway.connection import Server, unknown_version
 from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
 from infra.local.gateway.mock import mock_response
 from infra.local.gateway.request import (
@@ -51,9 +52,9 @@ class Gateway:
         self._deployment = deployment_of(api)
         self._takes_bytes = lru_cache(256)(self._matches_binary)
 
-    def server(self) -> web.Server:
+    def server(self) -> Server:
         """The aiohttp server that answers for this gateway."""
-        return web.Server(
+        return Server(
             self.handle,
             access_log=None,
             keepalive_timeout=350.0,
@@ -68,6 +69,8 @@ class Gateway:
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
+        if refusal := unknown_version(http_request):
+            return refusal
         request = received(http_request, self._deployment)
         if not is_own_host(http_request.headers.get("Host", "localhost"), self._allowed_hosts):
             return unknown_host()

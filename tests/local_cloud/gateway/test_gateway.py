@@ -185,6 +185,29 @@ async def test_a_body_that_lambda_would_not_take_is_refused(serve: Serve) -> Non
     assert len(site.events) == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /items/7 HTTP/2.0", 505),
+        (b"GET /items/7 HTTP/0.9", 505),
+        (b"GET /items/7 HTTP/1.1\r\nX: a\0b", 400),
+        (b"GET  /items/7\t HTTP/1.1", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400),
+    ],
+)
+async def test_what_is_not_http_is_refused_in_json(serve: Serve, line: bytes, status: int) -> None:
+    async with serve() as site:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(line + b"\r\nHost: localhost\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert head.split(b" ")[1] == str(status).encode()
+    assert json.loads(body).keys() == {"detail", "code"}
+    assert site.events == []
+
+
 async def test_headers_over_ten_kilobytes_are_refused(serve: Serve) -> None:
     async with serve() as site:
         fits = await site.request("GET", "/items/7", ("Cookie", "x" * 10_000))

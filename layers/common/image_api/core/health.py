@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from image_api import __version__
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 
 State = Literal["up", "down"]
+
+RETRY_AFTER_SECONDS = 5
 
 
 class Part(Protocol):
@@ -27,6 +30,7 @@ class Report(BaseModel):
     database: State
     broker: State
     storage: State
+    version: Annotated[str, Field(description="Of the code that answers")]
 
 
 def examine(database: Part, broker: Part, storage: Part) -> Report:
@@ -45,5 +49,6 @@ def examine(database: Part, broker: Part, storage: Part) -> Report:
         detail=f"Down: {', '.join(reasons)}" if reasons else None,
         code="service_unavailable" if reasons else None,
         reasons=reasons or None,
+        version=__version__,
         **states,
     )

@@ -120,7 +120,11 @@ def _checked_title_part(value: str) -> str:
     return unicodedata.normalize("NFC", value).strip()
 
 
-Title = Annotated[str, AfterValidator(checked_title), Field(json_schema_extra={"minLength": 1})]
+Title = Annotated[
+    str,
+    AfterValidator(checked_title),
+    Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}),
+]
 Description = Annotated[str, AfterValidator(checked_description)]
 Tag = Annotated[str, AfterValidator(checked_tag)]
 _NotEmpty = Annotated[Tag, Field(json_schema_extra={"minLength": 1})]

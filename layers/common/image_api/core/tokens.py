@@ -50,6 +50,7 @@ class TokenSigner:
                 issuer=ISSUER,
                 options={"require": ["sub", "iss", "iat", "exp"]},
             )
+            _require_numbers(claims["iat"], claims["exp"])
             return _user_id(claims["sub"])
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthenticated(_REFUSED) from error
@@ -59,6 +60,12 @@ class TokenSigner:
         if previous and jwt.get_unverified_header(token).get("kid") == _key_id(previous):
             return previous
         return self._secret
+
+
+def _require_numbers(*times: object) -> None:
+    # PyJWT would take a text of digits (RFC 7519, 2: NumericDate).
+    if not all(type(moment) in (int, float) for moment in times):
+        raise ValueError("A time is not a number")
 
 
 def _user_id(subject: str) -> int:

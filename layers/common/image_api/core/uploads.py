@@ -78,7 +78,10 @@ def _given(value: object) -> object:
 class DirectUploadDetails(BaseModel):
     """What a multipart upload carries beside its file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"filename": "rocket.jpg", "visibility": "private"}]},
+    )
 
     filename: Annotated[str | None, Field(max_length=1024)] = None
     title: Annotated[

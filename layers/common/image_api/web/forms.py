@@ -78,13 +78,18 @@ def parse(
     be anything. Raises MalformedForm."""
     parts = list(_parts(body, _boundary(content_type)))
     default = next(
-        (part.content.decode("ascii", "replace") for part in parts if part.name == CHARSET_FIELD),
+        (
+            part.content.decode("ascii", "replace").strip()
+            for part in (_part(part) for part in parts)
+            if part.name == CHARSET_FIELD
+        ),
         "utf-8",
     )
     fields: dict[str, Value | list[Value]] = {}
-    for part in parts:
+    for part in (_part(part, _CHARSETS.get(default.lower(), "utf-8")) for part in parts):
         if part.name == CHARSET_FIELD:
             continue
+        _require_readable(part)
         value: Value = ""
         if part.name in files:
             value = _file(part)
@@ -108,7 +113,7 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode("ascii")
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
+def _parts(body: bytes, boundary: bytes) -> Iterator[bytes]:
     # Every delimiter begins a line; the first one may begin the body.
     _, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 1)
     if not parts or parts[0].startswith(b"\n"):
@@ -116,7 +121,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
     for part in parts[:MAX_PARTS]:
         if part.startswith(b"--"):
             return
-        yield _part(part)
+        yield part
     if len(parts) > MAX_PARTS:
         if parts[MAX_PARTS].startswith(b"--"):
             return
@@ -136,8 +141,11 @@ def _without_delimiters(body: bytes, boundary: bytes) -> MalformedForm:
     )
 
 
-def _part(part: bytes) -> _Part:
-    """Of what follows a delimiter, the rest of whose line is still in front."""
+def _part(part: bytes, codec: str = "utf-8") -> _Part:
+    """Of what follows a delimiter, the rest of whose line is still in front.
+
+    `codec` is the form's; what it cannot read is left as lone surrogates.
+    """
     lines, blank_line, content = part.partition(b"\r\n\r\n")
     padding, _, header_lines = lines.partition(b"\r\n")
     if len(header_lines) > MAX_PART_HEADERS_BYTES:
@@ -146,14 +154,16 @@ def _part(part: bytes) -> _Part:
         )
     if padding.strip(b" \t") or not blank_line:
         raise MalformedForm("A part of the form has no readable headers")
-    headers = _headers(header_lines.decode("utf-8", "replace"))
+    # Delimited by characters of ASCII, which UTF-16 has in other bytes.
+    header_codec = "utf-8" if codec.startswith("utf-16") else codec
+    headers = _headers(header_lines.decode(header_codec, "surrogateescape"))
     parameters = dict(_parameters(headers.get("content-disposition", "")))
     name = _extended(parameters.get("name*")) or parameters.get("name")
     if name is None:
         raise MalformedForm("A part of the form has no name in its Content-Disposition")
     filename = _extended(parameters.get("filename*"))
     if filename is None:
-        filename = parameters.get("filename")
+        filename = _without_encoded_words(parameters.get("filename"))
     return _Part(name, filename, headers.get("content-type"), content)
 
 
@@ -187,7 +197,32 @@ def _extended(value: str | None) -> str | None:
     codec = _CHARSETS.get(charset.strip().lower())
     if codec is None:
         return None
-    return unquote_to_bytes(rest.partition("'")[2]).decode(codec, "replace")
+    return unquote_to_bytes(rest.partition("'")[2]).decode(codec, "surrogateescape")
+
+
+def _without_encoded_words(filename: str | None) -> str | None:
+    """A name as mail programs write one that is not ASCII (RFC 2047), which some clients send."""
+    if filename is None or not (filename.startswith("=?") and filename.endswith("?=")):
+        return filename
+    # Imported here: hardly anybody does.
+    from email.errors import HeaderParseError
+    from email.header import decode_header, make_header
+
+    try:
+        return str(make_header(decode_header(filename)))
+    except (HeaderParseError, LookupError, ValueError):
+        return filename
+
+
+def _require_readable(part: _Part) -> None:
+    if _is_unreadable(part.name):
+        raise MalformedForm("A name in the form is not UTF-8")
+    if _is_unreadable(part.filename or ""):
+        raise MalformedForm("The name of this file is not UTF-8, nor in its charset", part.name)
+
+
+def _is_unreadable(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _file(part: _Part) -> UploadFile:

@@ -93,6 +93,7 @@ class Resolver(APIGatewayRestResolver):
         self.tokens = tokens
         self.check_size = check_size
         self.form_fields = form_fields
+        self.serves_pages = serves_pages
         # Powertools takes no middleware of ours in the place of its own but by this attribute.
         self._request_validation_middleware = RequestValidation(serves_pages=serves_pages)
         self.exception_handler(errors.ImageApiError)(problems.of_error)
@@ -209,7 +210,16 @@ def _since(started_at: float) -> float:
     return round((time.perf_counter() - started_at) * 1000, 1)
 
 
-ImageId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+# Up to what JavaScript can hold; none is ever as large.
+ImageId = Annotated[int, Path(ge=1, le=2**53 - 1, description="The image's id", examples=[1])]
+UploadId = Annotated[
+    str,
+    Path(
+        pattern="^[0-9a-f]{32}$",
+        description="From the beginning of the upload",
+        examples=["0f1e2d3c4b5a69788796a5b4c3d2e1f0"],
+    ),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -217,6 +227,7 @@ IdempotencyKey = Annotated[
         description="Within 24 hours the same request with the same key gets the first answer "
         "again, and nothing is done twice",
         pattern="^[!-~]{1,255}$",
+        examples=["7d1c6ae4-0a2f-4a52-9f3b-2f0c4f6e8a11"],
     ),
 ]
 

@@ -57,9 +57,8 @@ _OF_THE_GATEWAY = (
     Answer(504, "timeout"),
     Answer(400, "bad_request"),
 )
-CODES = sorted(
-    answer.code for answer in (*ANSWERS.values(), _UNKNOWN_PATH, _WRONG_METHOD, *_OF_THE_GATEWAY)
-)
+EVERY_ANSWER = frozenset((*ANSWERS.values(), _UNKNOWN_PATH, _WRONG_METHOD, *_OF_THE_GATEWAY))
+CODES = sorted(answer.code for answer in EVERY_ANSWER)
 
 
 class Problem(BaseModel):
@@ -89,6 +88,19 @@ def documented(
 
     `headers` are those of a 200, by name: what each one says.
     """
+    success: OpenAPIResponse = {
+        "description": "Success",
+        "content": {"application/json": {"model": answer}},
+    }
+    if headers:
+        success["headers"] = {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in headers.items()
+        }
+    return {200: success, **documented_errors(*statuses)}
+
+
+def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or the token is not valid", Problem),
@@ -99,7 +111,7 @@ def documented(
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
         422: ("The Idempotency-Key belongs to another request", Problem),
-        429: ("Too many attempts, or too much under way", Problem),
+        429: ("Too many attempts or requests, or too much under way", Problem),
         503: ("A part is down", Problem),
     }
     responses: dict[int, OpenAPIResponse] = {
@@ -116,16 +128,7 @@ def documented(
                 "schema": {"type": "integer"},
             }
         }
-    success: OpenAPIResponse = {
-        "description": "Success",
-        "content": {"application/json": {"model": answer}},
-    }
-    if headers:
-        success["headers"] = {
-            name: {"description": description, "schema": {"type": "string"}}
-            for name, description in headers.items()
-        }
-    return {200: success, **responses}
+    return responses
 
 
 def redirected(description: str, *statuses: int) -> dict[int, OpenAPIResponse]:

@@ -1,0 +1,16 @@
+"""Node and its packages, as `make setup` has put them beside each other."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.commands import run
+from tests.variables import ROOT
+
+HERE = Path(__file__).parent
+PACKAGES = ROOT / ".venvs" / "clients" / "node_modules"
+
+
+def node(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run(ROOT / ".venvs" / "clients" / "bin" / "node", *arguments, cwd=cwd)
