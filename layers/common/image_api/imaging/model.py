@@ -32,7 +32,7 @@ PREVIEW_PIXELS = 1600
 THUMBNAIL_PIXELS = 320
 """The longest side of a preview and of a thumbnail."""
 
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 """Goes up with every change that makes other pixels or leaves less in a file: what an older version
 made is then rendered anew."""
 
