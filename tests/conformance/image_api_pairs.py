@@ -31,7 +31,7 @@ _PROMISES = (
             "status": 405,
             "keys": ["code", "detail"],
             "event:detail": _SENTENCE,
-            "header:Allow": "GET, OPTIONS",
+            "header:Allow": "GET, HEAD, OPTIONS",
         },
     ),
     (
@@ -48,9 +48,9 @@ _PROMISES = (
         {
             "status": 200,
             "header:Access-Control-Allow-Origin": "*",
-            "header:Access-Control-Allow-Methods": "GET,POST,PUT,DELETE,OPTIONS",
+            "header:Access-Control-Allow-Methods": "GET,HEAD,POST,PUT,DELETE,OPTIONS",
             "header:Access-Control-Allow-Headers": (
-                "Authorization,Content-Type,Idempotency-Key,X-Correlation-Id"
+                "Authorization,Content-Type,Idempotency-Key,If-Match,If-None-Match,X-Correlation-Id"
             ),
             "header:Access-Control-Max-Age": "600",
         },
