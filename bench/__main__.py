@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,22 @@ async def run(scale: Scale, folder: Path) -> None:
     )
 
 
+async def _refreshes(bench: Bench) -> None:
+    """Each with the token that another answer gave, as many sessions side by side as there are
+    connections.
+    """
+    tokens = deque(str(bench.client.sign_in().json()["refresh_token"]) for _ in range(8))
+
+    def request(_number: int) -> Request:
+        body = json.dumps({"refresh_token": tokens.popleft()}).encode()
+        return Request("POST", "/auth/refresh", {"Content-Type": "application/json"}, body)
+
+    def keep(_number: int, answer: Answer) -> None:
+        tokens.append(json.loads(answer.body)["refresh_token"])
+
+    await bench.both("refresh", request, count=bench.scale.fast // 3, on_answer=keep)
+
+
 async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
     scale = bench.scale
     hello = Request("GET", "/hello", {})
@@ -212,6 +229,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         ),
         count=scale.slow,
     )
+    await _refreshes(bench)
     for photo, name in ((photo_100kb, "upload 100 KB"), (photo_3mb, "upload 3 MB")):
         request = bench.upload_request(photo)
         await bench.both(name, lambda _, request=request: request, count=scale.large)

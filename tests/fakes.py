@@ -25,6 +25,7 @@ from image_api.core.events import Event
 from image_api.core.idempotency import Answer
 from image_api.core.images import Caller, FoundPage, ListQuery
 from image_api.core.messages import Message
+from image_api.core.sessions import REPEAT_SECONDS, Rotation
 from image_api.core.uploads import NewImage
 from image_api.errors import (
     ImageApiError,
@@ -50,7 +51,9 @@ class FakeUserRecords:
     users: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     registering: list[str] = field(default_factory=list)
     attempts: list[tuple[str, str]] = field(default_factory=list)
-    successes: list[tuple[str, str, int, str | None]] = field(default_factory=list)
+    successes: list[tuple[str, str, int]] = field(default_factory=list)
+    generations: dict[int, int] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
 
     def begin_registration(self, network: str) -> int:
         self.registering.append(network)
@@ -65,15 +68,77 @@ class FakeUserRecords:
         self.users[username_key] = (user_id, username, password_hash)
         return user_id
 
-    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt:
+    def begin_sign_in(self, username_key: str, network: str, typed_key: str) -> SignInAttempt:
         self.attempts.append((username_key, network))
-        user_id, _, password_hash = self.users.get(username_key, (None, None, None))
-        return SignInAttempt(user_id, password_hash, self.retry_after_seconds)
+        found = self.users.get(typed_key) or self.users.get(username_key)
+        user_id, _, password_hash = found or (None, None, None)
+        generation = self.generations.get(user_id, 0) if user_id is not None else 0
+        return SignInAttempt(user_id, password_hash, self.retry_after_seconds, generation)
 
-    def sign_in_succeeded(
-        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
-    ) -> None:
-        self.successes.append((username_key, network, user_id, new_password_hash))
+    def sign_in_succeeded(self, username_key: str, network: str, user_id: int) -> None:
+        self.successes.append((username_key, network, user_id))
+
+    def replace_hash(self, user_id: int, old_hash: str, new_hash: str) -> bool:
+        key = self.username_key(user_id)
+        _, username, password_hash = self.users[key]
+        if password_hash == old_hash:
+            self.users[key] = (user_id, username, new_hash)
+        return password_hash == old_hash
+
+    def username_key(self, user_id: int) -> str:
+        for key, (other_id, _, _) in self.users.items():
+            if other_id == user_id:
+                return key
+        raise Unauthenticated("This account no longer exists")
+
+    def change_password(self, user_id: int, old_hash: str, new_hash: str) -> int | None:
+        if not self.replace_hash(user_id, old_hash, new_hash):
+            return None
+        self.generations[user_id] = self.generations.get(user_id, 0) + 1
+        return self.generations[user_id]
+
+    def close(self, user_id: int, password_hash: str, correlation_id: str) -> bool:
+        key = self.username_key(user_id)
+        if self.users[key][2] != password_hash:
+            return False
+        del self.users[key]
+        return True
+
+    def forget_failures(self, username_key: str) -> None:
+        self.forgotten.append(username_key)
+
+
+@dataclass
+class FakeSessionRecords:
+    """Families by id: whose, of which generation, and the hash of the token that is good. `now` is
+    in seconds.
+    """
+
+    families: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
+    used: dict[bytes, tuple[float, bytes]] = field(default_factory=dict)
+    now: float = 0.0
+
+    def begin(self, user_id: int, generation: int, family_id: str, token_hash: bytes) -> None:
+        self.families[family_id] = (user_id, generation, token_hash)
+
+    def rotate(
+        self, family_id: str, token_hash: bytes, successor_hash: bytes, sealed_successor: bytes
+    ) -> Rotation | None:
+        if family_id not in self.families:
+            return None
+        user_id, generation, current_hash = self.families[family_id]
+        if token_hash == current_hash:
+            self.families[family_id] = (user_id, generation, successor_hash)
+            self.used[token_hash] = (self.now, sealed_successor)
+            return Rotation("rotated", user_id, generation)
+        used_at, sealed = self.used.get(token_hash, (float("-inf"), b""))
+        if self.now - used_at <= REPEAT_SECONDS:
+            return Rotation("repeated", user_id, generation, sealed)
+        self.end(family_id)
+        return Rotation("reused", user_id, generation)
+
+    def end(self, family_id: str) -> None:
+        self.families.pop(family_id, None)
 
 
 @dataclass

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
 from image_api.core import accounts
-from image_api.web import http, problems
+from image_api.core.sessions import Tokens
+from image_api.web import cookies, http, problems
 
 app = http.resolver(form_fields=("username", "password"))
-records, tokens = wiring.user_records(), wiring.tokens()
+records, sessions = wiring.user_records(), wiring.sessions()
 
 
 @app.post(
@@ -21,10 +23,11 @@ records, tokens = wiring.user_records(), wiring.tokens()
     description="Takes JSON or the OAuth2 password form. The same answer, after the same time, "
     "whether the name or the password is wrong.",
     tags=["Accounts"],
-    responses=problems.documented(accounts.AccessToken, 400, 401, 413, 429, 503),
+    responses=problems.documented(Tokens, 400, 401, 413, 429, 503, headers=cookies.HEADERS),
 )
-def login(credentials: Annotated[accounts.Credentials, Body()]) -> accounts.AccessToken:
-    return accounts.sign_in(records, tokens, credentials, http.client_address(app))
+def login(credentials: Annotated[accounts.Credentials, Body()]) -> Response[Any]:
+    tokens = accounts.sign_in(records, sessions, credentials, http.client_address(app))
+    return cookies.tokens_response(app, tokens, as_cookie=credentials.cookie)
 
 
 lambda_handler = http.lambda_handler(app)

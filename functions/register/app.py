@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
 from image_api.core import accounts
-from image_api.web import http, problems
+from image_api.core.sessions import Tokens
+from image_api.web import cookies, http, problems
 
 app = http.resolver()
-records, tokens = wiring.user_records(), wiring.tokens()
+records, sessions = wiring.user_records(), wiring.sessions()
 
 
 @app.post(
@@ -20,10 +22,11 @@ records, tokens = wiring.user_records(), wiring.tokens()
     summary="Register",
     description="Creates an account and signs it in. An address can do so only so often.",
     tags=["Accounts"],
-    responses=problems.documented(accounts.AccessToken, 400, 413, 429, 503),
+    responses=problems.documented(Tokens, 400, 413, 429, 503, headers=cookies.HEADERS),
 )
-def register(registration: Annotated[accounts.Registration, Body()]) -> accounts.AccessToken:
-    return accounts.register(records, tokens, registration, http.client_address(app))
+def register(registration: Annotated[accounts.Registration, Body()]) -> Response[Any]:
+    tokens = accounts.register(records, sessions, registration, http.client_address(app))
+    return cookies.tokens_response(app, tokens, as_cookie=registration.cookie)
 
 
 lambda_handler = http.lambda_handler(app)

@@ -8,11 +8,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
-from image_api.core import forgetting, metrics, relay
+from image_api.core import closing, forgetting, metrics, relay
 from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()
 images, broker = wiring.image_records(), wiring.broker()
+sessions, closed_accounts = wiring.session_records(), wiring.closed_accounts()
 
 
 @failures_logged
@@ -21,10 +22,13 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
         {
             "sign_in_failures": users.forget_old_failures,
             "sign_in_networks": users.forget_old_networks,
+            "used_refresh_tokens": sessions.forget_used,
+            "refresh_families": sessions.forget_expired,
             "direct_uploads": images.forget_old_offers,
             "idempotency_keys": images.forget_old_keys,
             "changes": partial(records.forget_old, settings.changes_kept_days()),
         }
     )
+    closing.remove_closed(closed_accounts)
     metrics.measure(records, broker)
     return relay.relay_all(records, broker, context.get_remaining_time_in_millis)

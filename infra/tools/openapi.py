@@ -109,7 +109,8 @@ def _add_sign_in_form(document: dict[str, Any]) -> None:
     content = document["paths"]["/auth/login"]["post"]["requestBody"]["content"]
     name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
     fields = {**document["components"]["schemas"][name], "additionalProperties": True}
-    content["application/x-www-form-urlencoded"] = {"schema": fields}
+    known = {field: rules for field, rules in fields["properties"].items() if field != "cookie"}
+    content["application/x-www-form-urlencoded"] = {"schema": {**fields, "properties": known}}
 
 
 def _resolver_of(path: Path) -> Resolver:

@@ -45,6 +45,8 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
     return {
         "register": _request("POST", "/auth/register", body=json.dumps(_ACCOUNT)),
         "login": _request("POST", "/auth/login", body=json.dumps(_ACCOUNT)),
+        "session": _request("POST", "/auth/refresh", body=json.dumps({"refresh_token": "TOKEN"})),
+        "account": _request("GET", "/auth/me", token=token),
         "upload": _upload(token),
         "direct_upload": _request("POST", "/image/direct_upload", token=token),
         "list": _request("GET", "/image/get_all_images", query={"limit": "10"}, token=token),

@@ -71,9 +71,9 @@ class ApiClient:
             json={"username": username or self.username, "password": password},
         )
 
-    def sign_up(self) -> Self:
+    def sign_up(self, password: str = PASSWORD) -> Self:
         """Registered, and signed in from now on."""
-        answer = self.register()
+        answer = self.register(password=password)
         assert answer.status_code == 200, answer.text
         self.token = answer.json()["access_token"]
         return self

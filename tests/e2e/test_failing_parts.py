@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests import samples
-from tests.e2e.api_client import ApiClient
+from tests.e2e.api_client import PASSWORD, ApiClient
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
@@ -110,6 +110,30 @@ def test_what_is_accepted_while_the_broker_is_away_is_done_when_it_is_back(
 
     eventually(relay, "both changes are applied")
     assert user.image(before["id"]).json()["resolution"] == "20x20"
+
+
+def test_an_account_is_deleted_while_the_broker_is_away_and_its_files_go_when_it_is_back(
+    fragile: FragileCloud, user: ApiClient
+) -> None:
+    image = user.uploaded(samples.png())
+    with ApiClient(fragile.cloud.api_url) as another:
+        another.sign_up()
+        assert another.image(image["id"]).status_code == 200
+
+        fragile.ways["broker"].cut()
+        password = {"password": PASSWORD}
+        deleted = user.request("POST", "/auth/delete_account", json=password)
+        fragile.cloud.invoke("relay", {})
+        seen = another.image(image["id"]).status_code
+        fragile.ways["broker"].restore()
+
+        assert (deleted.status_code, seen) == (200, 404)
+
+        def look() -> bool:
+            fragile.cloud.invoke("relay", {})
+            return another.get(image["url"]).status_code == 404
+
+        eventually(look, "the files are gone")
 
 
 def test_a_broker_that_takes_connections_and_says_nothing_is_as_good_as_away(

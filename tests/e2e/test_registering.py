@@ -12,7 +12,8 @@ def test_registering_answers_with_a_bearer_token_that_works(visitor: ApiClient) 
     answer = visitor.register()
 
     assert answer.status_code == 200
-    assert answer.json().keys() == {"access_token", "token_type"}
+    assert answer.json().keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert answer.json()["expires_in"] == 30 * 60
     assert answer.json()["token_type"] == "bearer"
     visitor.token = answer.json()["access_token"]
     assert visitor.images(owner="me").json() == []

@@ -10,7 +10,8 @@ def test_signing_in_with_json_gives_a_token_that_works(ada: ApiClient) -> None:
     answer = ada.sign_in()
 
     assert answer.status_code == 200
-    assert answer.json().keys() == {"access_token", "token_type"}
+    assert answer.json().keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert answer.json()["expires_in"] == 30 * 60
     assert answer.json()["token_type"] == "bearer"
     ada.token = answer.json()["access_token"]
     assert ada.images().status_code == 200

@@ -19,6 +19,7 @@ TABLES = (
     "account_usage",
     "changes",
     "changes_in_broker",
+    "closed_accounts",
     "direct_uploads",
     "images",
     "idempotency_keys",
@@ -26,10 +27,12 @@ TABLES = (
     "inbox",
     "objects_without_row",
     "outbox",
+    "refresh_families",
     "renditions",
     "searchable_titles",
     "sign_in_failures",
     "sign_in_networks",
+    "used_refresh_tokens",
     "users",
 )
 

@@ -15,10 +15,13 @@ from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
 import image_migrations
+from image_api.core import accounts
+from image_api.core.characters import IGNORED_IN_KEYS
 from image_api.postgres.database import Database, StatementFailed
 from tests.integration.real_services import TABLES, connect
 
 BEFORE_SEARCHABLE_TITLES = "0004"
+BEFORE_KEYS_OF_NAMES = "0010"
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
 
@@ -300,6 +303,35 @@ def test_what_accounts_use_is_counted_once_by_the_migration(empty_database_url: 
         assert usage(sql) == []
     finally:
         sql.close()
+
+
+def test_keys_of_names_lose_what_nobody_sees_unless_somebody_has_that_key(
+    empty_database_url: str,
+) -> None:
+    image_migrations.upgrade(empty_database_url, BEFORE_KEYS_OF_NAMES)
+    sql = connect(empty_database_url)
+    ignored = [chr(code) for first, last in IGNORED_IN_KEYS for code in {first, last}]
+    alone = [f"{number} A{character}\u0301d\u00e9 " for number, character in enumerate(ignored)]
+    taken = ["Ada", "A\u200bda", "Bo\u200bb", "Bo\u00adb", "\u3164", "\u200b", "plain name"]
+    for name in (*alone, *taken):
+        sql.run(
+            "INSERT INTO users (username, username_key, password_hash) VALUES (:name, :key, 'h')",
+            name=name,
+            key=accounts._key_as_typed(name),
+        )
+
+    image_migrations.upgrade(empty_database_url)
+
+    keys = dict(sql.run("SELECT username, username_key FROM users"))
+    assert {name: keys[name] for name in alone} == {
+        name: accounts._username_key(name) for name in alone
+    }
+    assert [keys[name] for name in taken] == [
+        *("ada", "a\u200bda", "bob", "bo\u00adb"),
+        # Nothing would be left of these.
+        *(accounts._key_as_typed("\u3164"), "\u200b", "plain name"),
+    ]
+    sql.close()
 
 
 def test_users_who_add_images_side_by_side_neither_lose_counts_nor_deadlock(

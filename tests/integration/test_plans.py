@@ -22,12 +22,14 @@ from image_api.core.images import Status
 from image_api.postgres import (
     before_the_log,
     changes,
+    closed_accounts,
     database,
     history,
     idempotency,
     images,
     janitor,
     processing,
+    sessions,
     users,
 )
 from tests.integration.real_services import RealServices, connect
@@ -49,6 +51,13 @@ FROM generate_series(1, 5000) AS n;
 INSERT INTO sign_in_networks SELECT 1 + n % 1001, sha256(n::text::bytea)
 FROM generate_series(1, 20000) AS n;
 INSERT INTO sign_in_failures SELECT sha256(n::text::bytea), 5, 1, now(), '-infinity'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO closed_accounts SELECT n, 'c' FROM generate_series(12, 21) AS n;
+INSERT INTO refresh_families
+SELECT md5(n::text)::uuid, 1 + abs(n) % 1001, 0, sha256(n::text::bytea), now() + n * interval '1 s'
+FROM generate_series(-20000, 20000) AS n;
+INSERT INTO used_refresh_tokens
+SELECT sha256(n::text::bytea), md5(n::text)::uuid, now() - n * interval '1 s', ''
 FROM generate_series(1, 20000) AS n;
 
 INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
@@ -157,6 +166,7 @@ def rows_read(sql: Connection, statement: str, parameters: dict[str, Any]) -> in
             names.append(match[1])
         return f"${names.index(match[1]) + 1}"
 
+    parameters = {"token_generation": 0, **parameters}
     numbered = re.sub(r"(?<!:):([a-z_]+)", number_of, statement)
     values = ", ".join(literal(parameters[name]) for name in names)
     sql.run("BEGIN")
@@ -226,6 +236,7 @@ SIGNING_IN: dict[str, Any] = {
     **{f"{what}_key": what for what in ("pair", "network", "name")},
     **{f"per_{what}": 5 for what in ("pair", "network", "name")},
     "username_key": "7",
+    "typed_key": "7 ",
     "user_id": 7,
     "network": "n",
     "window_seconds": 900,
@@ -295,7 +306,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         3,
     ),
     "unexpose": (processing._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
-    **{name: (statement, ACCEPTED, 8) for name, statement in ACCEPTING.items()},
+    **{name: (statement, ACCEPTED, 9) for name, statement in ACCEPTING.items()},
     **{name: (statement, SIGNING_IN, 6) for name, statement in SIGN_IN.items()},
     "is deleted": (processing._IS_DELETED, {"image_id": 7}, 1),
     "mark request": (changes._MARK_REQUEST, {"event_id": "{id}"}, 1),
@@ -351,7 +362,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
 
 THE_LOG = frozenset(STATEMENTS)
 
-USER, KEY = 7, "\\x00"
+USER, CLOSED, KEY = 7, 13, "\\x00"
 ACCEPTED = {
     "user_id": USER,
     "image_id": 7,
@@ -403,6 +414,17 @@ def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
         )
 
 
+SESSION = {
+    "user_id": USER,
+    "generation": 0,
+    "family_id": NOBODY,
+    "token_hash": KEY,
+    "successor_hash": "\\x01",
+    "sealed_successor": KEY,
+    "ttl_seconds": 60,
+    "repeat_seconds": 30,
+    "batch_size": 100,
+}
 STATEMENTS |= {
     "user exists": (images._USER_EXISTS, {"user_id": USER}, 1),
     "find": (images._FIND, {"user_id": USER, "image_id": 7}, 4),
@@ -452,7 +474,45 @@ STATEMENTS |= {
         {"address_key": KEY, "allowed": 5, "window_seconds": 900},
         2,
     ),
-    "store hash": (users._STORE_HASH, {"user_id": USER, "password_hash": "h"}, 1),
+    **{
+        name: (statement, {"user_id": USER, "old_hash": "h", "new_hash": "n"}, 2)
+        for name, statement in (
+            ("replace hash", users._REPLACE_HASH),
+            ("change the password", users._RENEW),
+            ("username key", users._USERNAME_KEY),
+            ("profile", users._PROFILE),
+        )
+    },
+    "forget the failures of a name": (users._FORGET_FAILURES, {"name_key": KEY}, 1),
+    "close": (
+        closed_accounts.CLOSE,
+        {"user_id": USER, "password_hash": "h", "correlation_id": "c"},
+        2,
+    ),
+    "next closed": (closed_accounts._NEXT, {"run_started_at": "now"}, 50),
+    # Each with its entry in the table of the closed, which are few.
+    "remove images": (
+        closed_accounts._REMOVE_IMAGES,
+        {"user_id": CLOSED, "batch_size": 100},
+        250,
+    ),
+    "forget a closed account": (
+        closed_accounts._FORGET,
+        {"user_id": CLOSED, "batch_size": 100},
+        1_000,
+    ),
+    "finish": (closed_accounts._FINISH, {"user_id": CLOSED}, 30),
+    **{
+        name: (statement, SESSION, limit)
+        for name, statement, limit in (
+            ("begin a session", sessions._BEGIN, 1),
+            ("rotate", sessions._ROTATE, 4),
+            ("repeat", sessions._REPEAT, 6),
+            ("end a session", sessions._END, 2),
+            ("forget used refresh tokens", sessions._FORGET_USED, 200),
+            ("forget expired sessions", sessions._FORGET_EXPIRED, 200),
+        )
+    },
     "forget networks": (users._FORGET_OLD_NETWORKS, {"batch_size": 100}, 200),
     "forget offers": (images._FORGET_OLD_OFFERS, {"batch_size": 100}, 200),
     "forget failures": (users._FORGET_OLD_FAILURES, {"batch_size": 100}, 200),
@@ -470,7 +530,8 @@ PARTS_OF_OTHERS = (
 def test_every_statement_is_here() -> None:
     known = {statement for statement, _, _ in STATEMENTS.values()}
     for module in (
-        *(before_the_log, changes, history, idempotency, images, janitor, processing, users),
+        *(before_the_log, changes, closed_accounts, history, idempotency, images, janitor),
+        *(processing, sessions, users),
     ):
         for name, value in vars(module).items():
             if isinstance(value, str) and STATEMENT.match(value):

@@ -40,7 +40,12 @@ def test_every_right_is_used(
     assert api.call("health", proxy_event("GET", "/health"))["statusCode"] == 200
     ada = api.register("Ada")
     credentials = {"username": "Ada", "password": PASSWORD}
-    api.call("login", proxy_event("POST", "/auth/login", json_body=credentials))
+    signed_in = body_of(
+        api.call("login", proxy_event("POST", "/auth/login", json_body=credentials))
+    )
+    sent = {"refresh_token": signed_in["refresh_token"]}
+    api.call("session", proxy_event("POST", "/auth/refresh", json_body=sent))
+    assert api.call("account", proxy_event("GET", "/auth/me", token=ada))["statusCode"] == 200
 
     image_id = api.upload(ada)
     assert api.consume() == {"applied": 1}

@@ -61,7 +61,8 @@ def test_every_sample_event_does_what_it_is_for(
 
     assert body_of(invoke("register"))["token_type"] == "bearer"
     token = body_of(invoke("login"))["access_token"]
-    for function in ("upload", "direct_upload", "list", "get", "update", "delete"):
+    assert body_of(invoke("session"))["code"] == "refresh_token_refused"
+    for function in ("account", "upload", "direct_upload", "list", "get", "update", "delete"):
         assert invoke(function)["statusCode"] == 401
 
     assert body_of(invoke("upload", token))["id"] == 1
@@ -88,6 +89,8 @@ def test_every_sample_event_does_what_it_is_for(
     assert body_of(invoke("delete", token))["id"] == 1
     assert invoke("get", token)["statusCode"] == 404
     assert body_of(invoke("list", token)) == []
+
+    assert body_of(invoke("account", token))["username"] == "ada"
 
     begun = body_of(invoke("direct_upload", token))
     assert begun["url"].startswith("http")

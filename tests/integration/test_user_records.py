@@ -10,16 +10,21 @@ from pg8000.native import Connection
 
 from image_api.core import accounts
 from image_api.core.accounts import Credentials, Registration
+from image_api.core.sessions import Sessions
 from image_api.core.tokens import TokenSigner
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
 from image_api.postgres.database import Database
 from image_api.postgres.users import PostgresUserRecords
 from image_api.settings import RegistrationThrottle, SignInThrottle
+from tests.fakes import FakeSessionRecords
 
 HOME, OFFICE = "203.0.113.7", "198.51.100.9"
 PASSWORD = "analytical!engine"
 WINDOW_SECONDS = 15 * 60
-SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
+SESSIONS = Sessions(
+    FakeSessionRecords(),
+    TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600),
+)
 
 
 def records_on(
@@ -44,7 +49,7 @@ def records(database: Database) -> PostgresUserRecords:
 def fail(records: PostgresUserRecords, name: str = "ada", address: str = HOME) -> int:
     """One wrong guess; the seconds to wait, or 0 when the password was looked at."""
     try:
-        accounts.sign_in(records, SIGNER, Credentials(username=name, password="wrong"), address)
+        accounts.sign_in(records, SESSIONS, Credentials(username=name, password="wrong"), address)
     except WrongCredentials:
         return 0
     except TooManyAttempts as refused:
@@ -63,12 +68,12 @@ def let_time_pass(sql: Connection, minutes: int) -> None:
 
 
 def test_a_registered_user_signs_in(records: PostgresUserRecords) -> None:
-    accounts.register(records, SIGNER, Registration(username="Ada", password=PASSWORD), HOME)
-    assert accounts.sign_in(records, SIGNER, Credentials(username="ADA", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="Ada", password=PASSWORD), HOME)
+    assert accounts.sign_in(records, SESSIONS, Credentials(username="ADA", password=PASSWORD), HOME)
 
 
 def test_a_name_is_kept_as_it_was_given(records: PostgresUserRecords, sql: Connection) -> None:
-    accounts.register(records, SIGNER, Registration(username=" Zoë ", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username=" Zoë ", password=PASSWORD), HOME)
     assert sql.run("SELECT username, username_key FROM users") == [["Zoë", "zoë"]]
 
 
@@ -115,20 +120,20 @@ def test_while_it_lasts_a_wait_is_neither_counted_nor_prolonged(
 
 
 def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(5):
         fail(records)
     with pytest.raises(TooManyAttempts):
-        accounts.sign_in(records, SIGNER, Credentials(username="ada", password=PASSWORD), HOME)
+        accounts.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
 
 
 def test_the_last_allowed_attempt_may_be_the_right_one(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(4):
         fail(records)
-    assert accounts.sign_in(records, SIGNER, Credentials(username="ada", password=PASSWORD), HOME)
+    assert accounts.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
     # And clears what was counted, except for the registration.
     assert sql.run("SELECT sum(failures) FROM sign_in_failures") == [[1]]
     assert [fail(records) for _ in range(5)] == [0] * 5
@@ -162,7 +167,7 @@ def test_another_name_and_another_address_are_not_blocked(records: PostgresUserR
 def sign_in(records: PostgresUserRecords, address: str, name: str = "ada") -> int:
     """With the right password; the seconds to wait, or 0."""
     try:
-        accounts.sign_in(records, SIGNER, Credentials(username=name, password=PASSWORD), address)
+        accounts.sign_in(records, SESSIONS, Credentials(username=name, password=PASSWORD), address)
     except TooManyAttempts as refused:
         return refused.retry_after_seconds
     return 0
@@ -176,7 +181,7 @@ def end_waits(sql: Connection) -> None:
 def test_whoever_guesses_from_elsewhere_keeps_nobody_out(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     # As often as its waits allow within the window, and many times while they last.
     looked_at = 0
     for wait_minutes in (0, 1, 2, 4, 8):
@@ -190,7 +195,7 @@ def test_whoever_guesses_from_elsewhere_keeps_nobody_out(
 def test_guesses_from_many_networks_are_slowed_down_where_the_user_has_never_been(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     networks = (f"192.0.2.{number}" for number in range(200))
 
     assert [fail(records, address=next(networks)) for _ in range(25)].count(0) == 20
@@ -221,7 +226,7 @@ def test_signing_in_with_an_account_of_ones_own_wipes_out_no_guesses_at_others(
     database: Database, sql: Connection
 ) -> None:
     records = records_on(database, failures_per_address=5)
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     looked_at = 0
     for number in range(12):
         looked_at += fail(records, f"user{number}") == 0
@@ -237,7 +242,7 @@ def test_signing_in_with_an_account_of_ones_own_wipes_out_no_guesses_at_others(
 def test_networks_from_which_nobody_has_signed_in_for_long_are_forgotten(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for address in (HOME, OFFICE, OFFICE):
         sign_in(records, address)
     assert sql.run("SELECT count(*) FROM sign_in_networks") == [[2]]
@@ -264,7 +269,7 @@ def test_of_twenty_guesses_at_once_at_most_five_are_looked_at(
         database.ping()
 
     def guess(database: Database) -> bool:
-        attempt = records_on(database).begin_sign_in("ada", HOME)
+        attempt = records_on(database).begin_sign_in("ada", HOME, "ada")
         return attempt.retry_after_seconds == 0
 
     with ThreadPoolExecutor(20) as threads:
@@ -282,7 +287,8 @@ def test_guesses_from_everywhere_at_once_do_not_deadlock(
         records = records_on(database)
         for turn in range(10):
             # The same two keys in every combination.
-            records.begin_sign_in(f"user{(number + turn) % 2}", f"address{turn % 2}")
+            name = f"user{(number + turn) % 2}"
+            records.begin_sign_in(name, f"address{turn % 2}", name)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(guess, enumerate(databases)))
@@ -294,7 +300,7 @@ def test_an_address_registers_only_so_often(database: Database, sql: Connection)
 
     assert 890 < records.begin_registration(HOME) <= 900
     with pytest.raises(TooManyAttempts, match="registrations from this address"):
-        accounts.register(records, SIGNER, Registration(username="ada", password=PASSWORD), HOME)
+        accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
 
     assert sql.run("SELECT count(*) FROM users") == [[0]]
     assert records.begin_registration(OFFICE) == 0
@@ -361,7 +367,10 @@ def test_old_failures_are_forgotten_and_young_ones_are_not(
     assert sql.run("SELECT count(*) FROM sign_in_failures") == [[3]]
 
 
-def test_a_better_hash_replaces_the_old_one(records: PostgresUserRecords, sql: Connection) -> None:
+def test_a_better_hash_replaces_the_old_one_and_no_other(
+    records: PostgresUserRecords, sql: Connection
+) -> None:
     user_id = records.add("Ada", "ada", "old")
-    records.sign_in_succeeded("ada", HOME, user_id, "new")
+    assert records.replace_hash(user_id, "old", "new")
+    assert not records.replace_hash(user_id, "old", "late")
     assert sql.run("SELECT password_hash FROM users") == [["new"]]

@@ -28,7 +28,21 @@ def _walk(client: ApiClient) -> set[str]:
     for answer in (client.sign_in(), client.sign_in(password=OTHER_PASSWORD)):
         if answer.status_code == 200:
             client.token = answer.json()["access_token"]
-            secrets.add(str(client.token))
+            secrets |= {str(client.token), answer.json()["refresh_token"]}
+            sent = {"refresh_token": answer.json()["refresh_token"]}
+            for _ in range(2):
+                refreshed = client.request("POST", "/auth/refresh", json=sent).json()
+                secrets |= {refreshed["access_token"], refreshed["refresh_token"]}
+            moved = {"refresh_token": refreshed["refresh_token"], "cookie": True}
+            cookie = client.request("POST", "/auth/refresh", json=moved).headers["Set-Cookie"]
+            secrets.add(cookie.partition("=")[2].partition(";")[0])
+            client.request(
+                *("POST", "/auth/logout"),
+                json={"cookie": True},
+                headers={"Cookie": cookie.partition(";")[0]},
+            )
+            change = {"current_password": OTHER_PASSWORD, "new_password": PASSWORD}
+            client.request("PUT", "/auth/password", json=change)
     form = client.request(
         "POST", "/auth/login", data={"username": client.username, "password": PASSWORD}
     )

@@ -11,28 +11,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from image_api.core import accounts
-from image_api.core.accounts import Credentials, Registration
-from image_api.core.tokens import TokenSigner
-from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
-from tests.fakes import FakeUserRecords
+from image_api.core.accounts import Credentials, PasswordChange, Registration, SignInAttempt
+from image_api.core.sessions import Sessions, Tokens
+from image_api.core.tokens import AccessClaims, TokenSigner
+from image_api.errors import TooManyAttempts, Unauthenticated, UsernameTaken, WrongCredentials
+from tests.fakes import FakeSessionRecords, FakeUserRecords
 
 PASSWORD = "analytical!engine"
 ADDRESS = "203.0.113.7"
 SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
+SESSIONS = Sessions(FakeSessionRecords(), SIGNER)
 
 
-def register(
-    records: FakeUserRecords, username: str, password: str = PASSWORD
-) -> accounts.AccessToken:
+def register(records: FakeUserRecords, username: str, password: str = PASSWORD) -> Tokens:
     registration = Registration(username=username, password=password)
-    return accounts.register(records, SIGNER, registration, ADDRESS)
+    return accounts.register(records, SESSIONS, registration, ADDRESS)
 
 
-def sign_in(
-    records: FakeUserRecords, username: str, password: str = PASSWORD
-) -> accounts.AccessToken:
+def sign_in(records: FakeUserRecords, username: str, password: str = PASSWORD) -> Tokens:
     return accounts.sign_in(
-        records, SIGNER, Credentials(username=username, password=password), ADDRESS
+        records, SESSIONS, Credentials(username=username, password=password), ADDRESS
     )
 
 
@@ -133,8 +131,7 @@ def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_th
 
     assert sign_in(records, "Ada", decomposed)
 
-    ((_, _, _, new_hash),) = records.successes
-    assert new_hash is not None
+    ((_, _, new_hash),) = records.users.values()
     assert argon2.PasswordHasher().verify(new_hash, "p\u00e4ss!")
 
 
@@ -194,7 +191,7 @@ def test_who_registers_is_signed_in() -> None:
     records = FakeUserRecords()
     token = register(records, "Ada")
     assert token.token_type == "bearer"
-    assert SIGNER.verify(f"Bearer {token.access_token}") == 1
+    assert SIGNER.verify(f"Bearer {token.access_token}") == AccessClaims(1, 0)
 
 
 def test_the_password_is_kept_as_an_argon2id_hash_of_owasp_strength(
@@ -234,6 +231,32 @@ def test_the_key_of_a_name_is_its_own_key(name: str) -> None:
     assert accounts._username_key(key) == key
 
 
+@pytest.mark.parametrize("what", [name for name in INVISIBLE if name != "unassigned"])
+def test_what_nobody_sees_does_not_count_in_a_name(what: str) -> None:
+    records = FakeUserRecords()
+    for name in (f"a{INVISIBLE[what]}da", f"{INVISIBLE[what]} Ada", f"ADA{INVISIBLE[what]}"):
+        assert accounts._username_key(name) == "ada"
+    # A name from before, whose key the migration has made.
+    records.add(f"A{INVISIBLE[what]}da", "ada", accounts._hasher.hash(PASSWORD))
+    for name in (f"A{INVISIBLE[what]}da", "Ada"):
+        assert sign_in(records, name)
+    with pytest.raises(UsernameTaken):
+        register(records, "Ada")
+
+
+def test_of_two_names_from_before_that_look_alike_each_signs_in() -> None:
+    records = FakeUserRecords()
+    records.add("Ada", "ada", accounts._hasher.hash("the first!"))
+    records.add("A\u200bda", "a\u200bda", accounts._hasher.hash("the second!"))
+
+    assert sign_in(records, "Ada", "the first!")
+    assert sign_in(records, "A\u200bda", "the second!")
+    with pytest.raises(WrongCredentials):
+        sign_in(records, "A\u200bda", "the first!")
+    # Whatever is put into a name, guesses at it count together.
+    assert {key for key, _ in records.attempts} == {"ada"}
+
+
 def test_names_that_merely_look_alike_are_two_names(records: FakeUserRecords) -> None:
     cyrillic = "Аda"  # noqa: RUF001 - the point of the test
     register(records, cyrillic)
@@ -242,8 +265,8 @@ def test_names_that_merely_look_alike_are_two_names(records: FakeUserRecords) ->
 
 def test_the_right_pair_signs_in_regardless_of_the_names_case(records: FakeUserRecords) -> None:
     token = sign_in(records, " ADA")
-    assert SIGNER.verify(f"Bearer {token.access_token}") == 1
-    assert records.successes == [("ada", ADDRESS, 1, None)]
+    assert SIGNER.verify(f"Bearer {token.access_token}") == AccessClaims(1, 0)
+    assert records.successes == [("ada", ADDRESS, 1)]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +288,7 @@ def test_a_wrong_pair_is_refused_in_the_same_words_whatever_is_wrong(
 ) -> None:
     credentials = Credentials.model_construct(username=username, password=password)
     with pytest.raises(WrongCredentials) as refused:
-        accounts.sign_in(records, SIGNER, credentials, ADDRESS)
+        accounts.sign_in(records, SESSIONS, credentials, ADDRESS)
     assert refused.value.detail == "The username or the password is wrong"
     assert records.successes == []
 
@@ -336,8 +359,7 @@ def test_a_hash_of_older_parameters_is_replaced_at_the_next_sign_in() -> None:
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
     records.add("Ada", "ada", weak.hash(PASSWORD))
     sign_in(records, "Ada")
-    ((_, _, _, new_hash),) = records.successes
-    assert new_hash is not None
+    ((_, _, new_hash),) = records.users.values()
     assert argon2.extract_parameters(new_hash).memory_cost == 19 * 1024
     assert argon2.PasswordHasher().verify(new_hash, PASSWORD)
 
@@ -365,5 +387,57 @@ def test_a_hash_that_is_no_hash_lets_nobody_in() -> None:
 def test_attempts_are_counted_for_a_network(address: str, network: str) -> None:
     records = FakeUserRecords()
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(records, SIGNER, Credentials(username="ada", password="wrong"), address)
+        accounts.sign_in(records, SESSIONS, Credentials(username="ada", password="wrong"), address)
     assert records.attempts == [("ada", network)]
+
+
+def change_password(
+    records: FakeUserRecords, new: str, current: str = PASSWORD, user_id: int = 1
+) -> Tokens:
+    change = PasswordChange(current_password=current, new_password=new)
+    return accounts.change_password(records, SESSIONS, user_id, change, ADDRESS)
+
+
+def test_a_changed_password_signs_in_and_the_one_before_does_not(
+    records: FakeUserRecords,
+) -> None:
+    tokens = change_password(records, "difference!engine")
+
+    assert SIGNER.verify(f"Bearer {tokens.access_token}") == AccessClaims(1, 1)
+    again = sign_in(records, "Ada", "difference!engine")
+    assert SIGNER.verify(f"Bearer {again.access_token}") == AccessClaims(1, 1)
+    with pytest.raises(WrongCredentials):
+        sign_in(records, "Ada")
+
+
+def test_a_password_is_changed_by_who_knows_it_alone(records: FakeUserRecords) -> None:
+    with pytest.raises(WrongCredentials, match=r"^The password is wrong$"):
+        change_password(records, "difference!engine", "not this one!")
+    assert sign_in(records, "Ada")
+
+
+def test_guesses_at_the_current_password_wait_as_those_of_signing_in(
+    records: FakeUserRecords,
+) -> None:
+    records.retry_after_seconds = 7
+    with pytest.raises(TooManyAttempts):
+        change_password(records, "difference!engine")
+    assert records.attempts == [("ada", ADDRESS)]
+
+
+def test_a_new_password_keeps_the_rules(records: FakeUserRecords) -> None:
+    with pytest.raises(ValidationError, match="needs at least one of"):
+        change_password(records, "nothing special")
+
+
+def test_of_two_changes_at_once_one_is_made(records: FakeUserRecords) -> None:
+    attempts = records.begin_sign_in
+
+    def overtaken(username_key: str, network: str, typed_key: str) -> SignInAttempt:
+        attempt = attempts(username_key, network, typed_key)
+        records.users["ada"] = (1, "Ada", "the other one's")
+        return attempt
+
+    records.begin_sign_in = overtaken  # type: ignore[method-assign]
+    with pytest.raises(Unauthenticated, match="changed meanwhile"):
+        change_password(records, "difference!engine")

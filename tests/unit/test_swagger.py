@@ -134,6 +134,11 @@ def test_the_contracts_routes_are_there(document: dict[str, Any]) -> None:
     assert set(operations_of(document)) >= {
         ("post", "/auth/register"),
         ("post", "/auth/login"),
+        ("post", "/auth/refresh"),
+        ("post", "/auth/logout"),
+        ("get", "/auth/me"),
+        ("put", "/auth/password"),
+        ("post", "/auth/delete_account"),
         ("post", "/image/upload_image"),
         ("get", "/image/get_all_images"),
         ("get", "/image/{image_id}"),
@@ -150,6 +155,11 @@ def test_the_contracts_routes_are_there(document: dict[str, Any]) -> None:
     [
         ("post", "/auth/register", {"200", "400", "503"}),
         ("post", "/auth/login", {"200", "400", "401", "429", "503"}),
+        ("post", "/auth/refresh", {"200", "400", "401", "503"}),
+        ("post", "/auth/logout", {"200", "400", "503"}),
+        ("get", "/auth/me", {"200", "401", "503"}),
+        ("put", "/auth/password", {"200", "400", "401", "429", "503"}),
+        ("post", "/auth/delete_account", {"200", "400", "401", "429", "503"}),
         ("post", "/image/upload_image", {"200", "400", "401", "413", "415", "503"}),
         ("get", "/image/get_all_images", {"200", "400", "401", "503"}),
         ("get", "/image/{image_id}", {"200", "401", "404", "503"}),
@@ -181,12 +191,16 @@ def test_every_error_has_a_body_with_a_detail(document: dict[str, Any]) -> None:
                 assert "detail" in schemas[name]["properties"]
 
 
+OWN_ACCOUNT = {"/auth/me", "/auth/password", "/auth/delete_account"}
+
+
 def test_what_needs_a_token_says_so(document: dict[str, Any]) -> None:
     for (_, path), operation in operations_of(document).items():
+        needs_one = path.startswith("/image/") or path in OWN_ACCOUNT
         # An empty list says that nobody need sign in; without one, nothing is said.
-        assert bool(operation["security"]) == path.startswith("/image/")
+        assert bool(operation["security"]) == needs_one
         assert ("401" in operation["responses"]) == (
-            path.startswith("/image/") or path == "/auth/login"
+            needs_one or path in ("/auth/login", "/auth/refresh")
         )
 
 

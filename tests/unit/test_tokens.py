@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from image_api import settings, wiring
 from image_api.core import tokens
-from image_api.core.tokens import TokenSigner
+from image_api.core.tokens import AccessClaims, TokenSigner
 from image_api.errors import ConfigurationError, Unauthenticated
 from tests import application
 
@@ -25,8 +25,8 @@ SIGNER = TokenSigner(SECRET, None, 30 * 60)
 
 def wired() -> TokenSigner:
     """As the settings have it now."""
-    wiring.tokens.cache_clear()
-    return wiring.tokens()
+    wiring.token_signer.cache_clear()
+    return wiring.token_signer()
 
 
 def claims(**changed: object) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def refused(token: str) -> str:
 
 
 def test_an_issued_token_is_good_and_says_who_it_is() -> None:
-    assert SIGNER.verify(f"Bearer {SIGNER.issue(7)}") == 7
+    assert SIGNER.verify(f"Bearer {SIGNER.issue(7, 3)}") == AccessClaims(7, 3)
 
 
 @pytest.mark.parametrize("name", ["iat", "exp"])
@@ -80,7 +80,7 @@ def test_the_lifetime_is_the_deployments(environment: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_regardless_of_case(scheme: str) -> None:
-    assert SIGNER.verify(f"{scheme}  {signed()} ") == 7
+    assert SIGNER.verify(f"{scheme}  {signed()} ") == AccessClaims(7, 0)
 
 
 @pytest.mark.parametrize("header", [None, "", " ", "Bearer", "Bearer ", "Basic YWRhOmE=", "token"])
@@ -184,6 +184,16 @@ def test_a_strange_key_id_does_not_make_a_wrong_signature_good(kid: object) -> N
     refused(f"{header}.{segment(claims())}.c2lnbmF0dXJl")
 
 
+@pytest.mark.parametrize("generation", ["1", 1.0, True, -1, 2**31, [1]], ids=str)
+def test_a_generation_that_is_no_whole_number_is_refused(generation: object) -> None:
+    refused(signed(gen=generation))
+
+
+@pytest.mark.parametrize("name", ["iat", "exp"])
+def test_a_time_that_is_no_number_is_refused(name: str) -> None:
+    refused(signed(**{name: str(claims()[name])}))
+
+
 def test_a_rotated_secret_signs_nobody_out(environment: pytest.MonkeyPatch) -> None:
     before = SIGNER.issue(7)
     environment.setenv("JWT_SECRET", OTHER_SECRET)
@@ -191,8 +201,8 @@ def test_a_rotated_secret_signs_nobody_out(environment: pytest.MonkeyPatch) -> N
     settings.tokens.cache_clear()
     rotated = wired()
     after = rotated.issue(8)
-    assert rotated.verify(f"Bearer {before}") == 7
-    assert rotated.verify(f"Bearer {after}") == 8
+    assert rotated.verify(f"Bearer {before}").user_id == 7
+    assert rotated.verify(f"Bearer {after}").user_id == 8
     assert jwt.decode(after, OTHER_SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)["sub"] == "8"
 
 

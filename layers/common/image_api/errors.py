@@ -4,7 +4,7 @@ ImageApiError
 ├── ConfigurationError            the deployment, not the client
 ├── InvalidRequest                a field breaks a rule
 │   └── UsernameTaken
-├── Unauthenticated, WrongCredentials, TooManyAttempts
+├── Unauthenticated, WrongCredentials, RefreshTokenRefused, TooManyAttempts
 ├── ImageNotFound, UploadNotFound
 ├── PreconditionFailed            the image is at another version
 ├── InvalidImage                  the uploaded bytes
@@ -49,8 +49,15 @@ class Unauthenticated(ImageApiError):
 
 
 class WrongCredentials(ImageApiError):
+    def __init__(self, detail: str = "The username or the password is wrong") -> None:
+        super().__init__(detail)
+
+
+class RefreshTokenRefused(ImageApiError):
+    """Unknown, expired, withdrawn or used before: one answer, so that nothing is revealed."""
+
     def __init__(self) -> None:
-        super().__init__("The username or the password is wrong")
+        super().__init__("The refresh token is expired or not valid: sign in again")
 
 
 class TooManyAttempts(ImageApiError):

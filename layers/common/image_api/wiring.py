@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from image_api.aws.signing import AwsCredentials, UrlSigner
     from image_api.aws.transfers import SignedTransfers
     from image_api.core.rendering import Renderings
+    from image_api.core.sessions import Sessions
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
     from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
+    from image_api.postgres.closed_accounts import PostgresClosedAccounts
     from image_api.postgres.database import Database
     from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
+    from image_api.postgres.sessions import PostgresSessionRecords
+    from image_api.postgres.signed_in import BoundTokens
     from image_api.postgres.users import PostgresUserRecords
     from image_api.rabbitmq.broker import Broker
 
@@ -52,7 +56,29 @@ def storage() -> S3Storage:
 
 
 @cache
-def tokens() -> TokenSigner:
+def tokens() -> BoundTokens:
+    """For who is to be signed in: what their token says holds for the statements that follow."""
+    from image_api.postgres.signed_in import BoundTokens
+
+    return BoundTokens(token_signer(), database())
+
+
+@cache
+def sessions() -> Sessions:
+    from image_api.core.sessions import Sessions
+
+    return Sessions(session_records(), token_signer())
+
+
+@cache
+def session_records() -> PostgresSessionRecords:
+    from image_api.postgres.sessions import PostgresSessionRecords
+
+    return PostgresSessionRecords(database())
+
+
+@cache
+def token_signer() -> TokenSigner:
     from image_api.core.tokens import TokenSigner
 
     token_settings = settings.tokens()
@@ -68,6 +94,13 @@ def user_records() -> PostgresUserRecords:
     return PostgresUserRecords(
         database(), settings.sign_in_throttle(), settings.registration_throttle()
     )
+
+
+@cache
+def closed_accounts() -> PostgresClosedAccounts:
+    from image_api.postgres.closed_accounts import PostgresClosedAccounts
+
+    return PostgresClosedAccounts(database())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Users: the rules of names and passwords, registering, signing in."""
+"""Accounts: the rules of names and passwords; registering, signing in, leaving."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import ipaddress
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from image_api.core import metrics
-from image_api.core.characters import has_nothing_to_see, is_invisible
-from image_api.errors import TooManyAttempts, WrongCredentials
+from image_api.core.characters import has_nothing_to_see, is_invisible, without_ignored
+from image_api.core.sessions import AsCookie, Tokens
+from image_api.errors import TooManyAttempts, Unauthenticated, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
 PASSWORD_MIN_CHARACTERS = 4
@@ -54,6 +55,22 @@ def checked_password(value: str) -> str:
     return value
 
 
+Password = Annotated[
+    str,
+    AfterValidator(checked_password),
+    Field(
+        description=f"4 to 50 characters, at least one of {SPECIAL_CHARACTERS}",
+        json_schema_extra={
+            "minLength": PASSWORD_MIN_CHARACTERS,
+            "maxLength": PASSWORD_MAX_CHARACTERS,
+            "pattern": _SPECIAL_CHARACTER,
+        },
+    ),
+]
+# Rules are not checked: what is wrong is wrong.
+TypedPassword = Annotated[str, Field(max_length=1024)]
+
+
 class Registration(BaseModel):
     """What somebody who registers sends."""
 
@@ -70,22 +87,12 @@ class Registration(BaseModel):
             json_schema_extra={"minLength": 1, "pattern": r"\S"},
         ),
     ]
-    password: Annotated[
-        str,
-        AfterValidator(checked_password),
-        Field(
-            description=f"4 to 50 characters, at least one of {SPECIAL_CHARACTERS}",
-            json_schema_extra={
-                "minLength": PASSWORD_MIN_CHARACTERS,
-                "maxLength": PASSWORD_MAX_CHARACTERS,
-                "pattern": _SPECIAL_CHARACTER,
-            },
-        ),
-    ]
+    password: Password
+    cookie: AsCookie = False
 
 
 class Credentials(BaseModel):
-    """What somebody who signs in sends. Rules are not checked: a wrong pair is a wrong pair."""
+    """What somebody who signs in sends."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -93,23 +100,52 @@ class Credentials(BaseModel):
     )
 
     username: Annotated[str, Field(max_length=1024)]
-    password: Annotated[str, Field(max_length=1024)]
+    password: TypedPassword
+    cookie: AsCookie = False
 
 
-class AccessToken(BaseModel):
-    """The token that every other request needs, for the header `Authorization: Bearer`."""
+class PasswordChange(BaseModel):
+    """The password as it is, and as it is to be."""
 
-    access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a kind, not a password
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"current_password": "analytical!engine", "new_password": "difference!engine"}
+            ]
+        },
+    )
+
+    current_password: TypedPassword
+    new_password: Password
+    cookie: AsCookie = False
+
+
+class AccountDeletion(BaseModel):
+    """The password, once more."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"password": "analytical!engine"}]}
+    )
+
+    password: TypedPassword
+
+
+class AccountDeleted(BaseModel):
+    detail: str = "The account is deleted; its files follow"
 
 
 @dataclass(frozen=True, slots=True)
 class SignInAttempt:
-    """What is known when somebody tries to sign in; the attempt is already counted."""
+    """What is known when somebody tries to sign in; the attempt is already counted.
+
+    `generation`: of the account's tokens, which are good for no longer than it lasts.
+    """
 
     user_id: int | None
     password_hash: str | None
     retry_after_seconds: int
+    generation: int = 0
 
 
 class UserRecords(Protocol):
@@ -121,20 +157,43 @@ class UserRecords(Protocol):
     ) -> int:
         """The new user's id; raises UsernameTaken. `network`: where they sign in with this."""
 
-    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt: ...
+    def begin_sign_in(self, username_key: str, network: str, typed_key: str) -> SignInAttempt:
+        """For the account with `typed_key` if there is one, else with `username_key`, for which
+        attempts count.
+        """
 
-    def sign_in_succeeded(
-        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
-    ) -> None: ...
+    def sign_in_succeeded(self, username_key: str, network: str, user_id: int) -> None: ...
+
+    def replace_hash(self, user_id: int, old_hash: str, new_hash: str) -> bool:
+        """Of the same password, made in a better way; unless that is another one by now."""
 
 
-class TokenIssuer(Protocol):
-    def issue(self, user_id: int) -> str: ...
+class OwnAccountRecords(UserRecords, Protocol):
+    """For who is signed in: raises Unauthenticated when they are so no longer."""
+
+    def username_key(self, user_id: int) -> str: ...
+
+    def change_password(self, user_id: int, old_hash: str, new_hash: str) -> int | None:
+        """The generation of the tokens from now on; all others are good no longer. None when the
+        password is another one by now.
+        """
+
+    def close(self, user_id: int, password_hash: str, correlation_id: str) -> bool:
+        """From now on nobody is signed in to the account, nobody sees its images, and its name is
+        free. False when the password is another one by now.
+        """
+
+    def forget_failures(self, username_key: str) -> None:
+        """Those to sign in with this name, from wherever."""
+
+
+class SessionStarter(Protocol):
+    def begin(self, user_id: int, generation: int) -> Tokens: ...
 
 
 def register(
-    records: UserRecords, tokens: TokenIssuer, registration: Registration, address: str
-) -> AccessToken:
+    records: UserRecords, sessions: SessionStarter, registration: Registration, address: str
+) -> Tokens:
     """Raises UsernameTaken, or TooManyAttempts before any work is done."""
     network = network_of(address)
     retry_after_seconds = records.begin_registration(network)
@@ -146,37 +205,103 @@ def register(
         _hasher.hash(registration.password),
         network,
     )
-    return AccessToken(access_token=tokens.issue(user_id))
+    return sessions.begin(user_id, 0)
 
 
 def sign_in(
-    records: UserRecords, tokens: TokenIssuer, credentials: Credentials, address: str
-) -> AccessToken:
+    records: UserRecords, sessions: SessionStarter, credentials: Credentials, address: str
+) -> Tokens:
     """Raises WrongCredentials or TooManyAttempts, alike for names that exist and that do not."""
-    name_key, network = _username_key(credentials.username), network_of(address)
-    attempt = records.begin_sign_in(name_key, network)
+    verified = _verified(
+        records, _key_as_typed(credentials.username), credentials.password, network_of(address)
+    )
+    if verified is None:
+        raise WrongCredentials
+    return sessions.begin(verified.user_id, verified.generation)
+
+
+def change_password(
+    records: OwnAccountRecords,
+    sessions: SessionStarter,
+    user_id: int,
+    change: PasswordChange,
+    address: str,
+) -> Tokens:
+    """Signs everybody else out who has signed in to the account. Guesses at the current password
+    are counted as those of signing in. Raises WrongCredentials or TooManyAttempts.
+    """
+    name_key = records.username_key(user_id)
+    password_hash = _own_password_hash(records, user_id, name_key, change.current_password, address)
+    generation = records.change_password(user_id, password_hash, _hasher.hash(change.new_password))
+    if generation is None:
+        raise Unauthenticated("The password was changed meanwhile: sign in again")
+    return sessions.begin(user_id, generation)
+
+
+def delete_account(
+    records: OwnAccountRecords,
+    user_id: int,
+    deletion: AccountDeletion,
+    address: str,
+    correlation_id: str,
+) -> AccountDeleted:
+    """Guesses at the password are counted as those of signing in. Raises WrongCredentials or
+    TooManyAttempts. `correlation_id`: of the request, for all that comes of it.
+    """
+    name_key = records.username_key(user_id)
+    password_hash = _own_password_hash(records, user_id, name_key, deletion.password, address)
+    if not records.close(user_id, password_hash, correlation_id):
+        raise Unauthenticated("The password was changed meanwhile: sign in again")
+    records.forget_failures(_counted_key(name_key))
+    return AccountDeleted()
+
+
+def _own_password_hash(
+    records: OwnAccountRecords, user_id: int, name_key: str, password: str, address: str
+) -> str:
+    """The hash that is stored of the password that was typed; raises WrongCredentials."""
+    verified = _verified(records, name_key, password, network_of(address))
+    if verified is None or verified.user_id != user_id:
+        raise WrongCredentials("The password is wrong")
+    return verified.password_hash
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    user_id: int
+    generation: int
+    password_hash: str
+
+
+def _verified(
+    records: UserRecords, typed_key: str, typed_password: str, network: str
+) -> _Verified | None:
+    """None for a wrong password and an unknown name, after the same time. Raises TooManyAttempts
+    without looking at it.
+    """
+    name_key = _counted_key(typed_key)
+    attempt = records.begin_sign_in(name_key, network, typed_key)
     if attempt.retry_after_seconds > 0:
         metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
-    password = unicodedata.normalize("NFC", credentials.password)
-    password_hash = attempt.password_hash or _hash_of_nobody()
+    password = unicodedata.normalize("NFC", typed_password)
+    compared_hash = attempt.password_hash or _hash_of_nobody()
     outdated = False
-    verified = _verify(password_hash, password)
-    if not verified and password != credentials.password:
+    matches = _verify(compared_hash, password)
+    if not matches and password != typed_password:
         # It may have been set before passwords were composed. What this takes tells of what was
         # typed, not of the account.
-        verified = outdated = _verify(password_hash, credentials.password)
-    if not verified or attempt.user_id is None or attempt.password_hash is None:
+        matches = outdated = _verify(compared_hash, typed_password)
+    if not matches or attempt.user_id is None or attempt.password_hash is None:
         metrics.sign_in_failed()
-        raise WrongCredentials
-    outdated = outdated or _hasher.check_needs_rehash(attempt.password_hash)
-    records.sign_in_succeeded(
-        name_key,
-        network,
-        attempt.user_id,
-        _hasher.hash(password) if outdated else None,
-    )
-    return AccessToken(access_token=tokens.issue(attempt.user_id))
+        return None
+    password_hash = attempt.password_hash
+    if outdated or _hasher.check_needs_rehash(password_hash):
+        new_hash = _hasher.hash(password)
+        if records.replace_hash(attempt.user_id, password_hash, new_hash):
+            password_hash = new_hash
+    records.sign_in_succeeded(name_key, network, attempt.user_id)
+    return _Verified(attempt.user_id, attempt.generation, password_hash)
 
 
 def network_of(address: str) -> str:
@@ -193,13 +318,27 @@ def network_of(address: str) -> str:
 
 
 def _username_key(username: str) -> str:
-    """What must be unique: the name without case. Empty for what no user can be called."""
+    """What must be unique: the name without case, and without what nobody sees. Empty for what no
+    user can be called.
+    """
+    return _counted_key(_key_as_typed(username))
+
+
+def _key_as_typed(username: str) -> str:
+    """The name without case. Of two names from before that differ in what nobody sees, one has this
+    for its key.
+    """
     name = unicodedata.normalize("NFKC", username).strip()
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         return ""
     # Composed before as well: the capital of a script or a ligature has a case only once it is
     # taken apart.
     return unicodedata.normalize("NFKC", name.casefold())
+
+
+def _counted_key(key: str) -> str:
+    """Attempts count for this, however the name is typed. The migration of names does the same."""
+    return unicodedata.normalize("NFKC", without_ignored(key)).strip()
 
 
 def _verify(password_hash: str, password: str) -> bool:

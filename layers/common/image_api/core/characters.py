@@ -10,6 +10,15 @@ _IGNORABLE = {
     0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800, 0x3164, 0xFFA0,
     *range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000),
 }  # fmt: skip
+# What is seen neither by itself nor for what it does (Default_Ignorable_Code_Point, separators,
+# annotations, the Braille blank), as ranges of code points. Keys stay as they are, so this is the
+# same whatever version of Unicode the runtime knows; the migration of names has it too.
+IGNORED_IN_KEYS = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5),
+    (0x180B, 0x180F), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x2800, 0x2800),
+    (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB),
+    (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
 _FORMAT_SEPARATORS_AND_UNASSIGNED = {"Cf", "Zl", "Zp", "Cn"}
 _JOINERS = {"\u200c", "\u200d", "\ufe0e", "\ufe0f"}
 _FIRST_JOINED_LETTER = "\u0600"
@@ -31,6 +40,14 @@ def has_nothing_to_see(text: str) -> bool:
     """Whether it is made of invisible characters, marks and spaces alone."""
     return all(
         is_invisible(character) or unicodedata.category(character)[0] in "MZ" for character in text
+    )
+
+
+def without_ignored(text: str) -> str:
+    return "".join(
+        character
+        for character in text
+        if not any(first <= ord(character) <= last for first, last in IGNORED_IN_KEYS)
     )
 
 

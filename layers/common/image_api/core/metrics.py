@@ -50,6 +50,11 @@ def sign_in_refused() -> None:
     write_metrics({}, {"SignInsRefused": 1})
 
 
+def refresh_token_reused() -> None:
+    """One that was used up long before: somebody has a copy."""
+    write_metrics({}, {"RefreshTokensReused": 1})
+
+
 class OutcomeMetrics:
     """What became of changes; several threads count, and one writes when their batch is done."""
 

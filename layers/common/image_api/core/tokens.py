@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import dataclass
 
 import jwt
 
@@ -12,7 +13,18 @@ from image_api.errors import Unauthenticated
 ISSUER = "image-management-api"
 ALGORITHM = "HS256"
 
+_GENERATION = "gen"
 _REFUSED = "The token is missing, expired or not valid: sign in again"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """Who a token says somebody is. Whether `generation` is still that of the account's tokens is
+    for each statement to check that serves them.
+    """
+
+    user_id: int
+    generation: int
 
 
 class TokenSigner:
@@ -21,19 +33,25 @@ class TokenSigner:
     def __init__(self, secret: str, previous_secret: str | None, ttl_seconds: int) -> None:
         self._secret = secret
         self._previous_secret = previous_secret
-        self._ttl_seconds = ttl_seconds
+        self.ttl_seconds = ttl_seconds
 
-    def issue(self, user_id: int) -> str:
+    def issue(self, user_id: int, generation: int = 0) -> str:
         now = int(time.time())
         return jwt.encode(
-            {"sub": str(user_id), "iss": ISSUER, "iat": now, "exp": now + self._ttl_seconds},
+            {
+                "sub": str(user_id),
+                "iss": ISSUER,
+                "iat": now,
+                "exp": now + self.ttl_seconds,
+                _GENERATION: generation,
+            },
             self._secret,
             algorithm=ALGORITHM,
             headers={"kid": _key_id(self._secret)},
         )
 
-    def verify(self, authorization: str | None) -> int:
-        """The user id in an `Authorization: Bearer` header; raises Unauthenticated.
+    def verify(self, authorization: str | None) -> AccessClaims:
+        """What an `Authorization: Bearer` header says; raises Unauthenticated.
 
         A token whose `kid` names the previous secret is checked with that one, so that a rotated
         secret signs nobody out.
@@ -50,8 +68,9 @@ class TokenSigner:
                 issuer=ISSUER,
                 options={"require": ["sub", "iss", "iat", "exp"]},
             )
-            _require_numbers(claims["iat"], claims["exp"])
-            return _user_id(claims["sub"])
+            _check_times(claims)
+            # Tokens had none before passwords could be changed.
+            return AccessClaims(_user_id(claims["sub"]), _generation(claims.get(_GENERATION, 0)))
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthenticated(_REFUSED) from error
 
@@ -74,6 +93,18 @@ def _user_id(subject: str) -> int:
     if not 0 < user_id < 2**63:
         raise ValueError("The subject is not a user id")
     return user_id
+
+
+def _check_times(claims: dict[str, object]) -> None:
+    # PyJWT takes the digits of a text as well.
+    if not all(type(claims[name]) is int for name in ("iat", "exp")):
+        raise ValueError("A time is not a number of seconds")
+
+
+def _generation(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError("The generation is not a number of one")
+    return value
 
 
 def _key_id(secret: str) -> str:

@@ -73,6 +73,11 @@ class Database:
         self._connection: Connection | None = None
         self._statements: dict[str, PreparedStatement] = {}
         self._in_transaction = False
+        self._bound: dict[str, Any] = {"token_generation": 0}
+
+    def bind(self, **parameters: Any) -> None:
+        """Values of the request under way, for every statement that names them."""
+        self._bound.update(parameters)
 
     def rows(self, statement: str, **parameters: Any) -> list[Row]:
         connection = self._live_connection()
@@ -80,7 +85,7 @@ class Database:
             prepared = self._statements.get(statement)
             if prepared is None:
                 prepared = self._statements[statement] = connection.prepare(statement)
-            rows: list[Row] | None = prepared.run(**parameters)
+            rows: list[Row] | None = prepared.run(**{**self._bound, **parameters})
         except DatabaseError as error:
             # What Postgres says quotes the row, and would stand in the log with the traceback.
             raise self._translated(error) from None

@@ -10,15 +10,16 @@ from image_api.core.events import Event
 from image_api.core.replay import Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.database import Database
+from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 
-_HISTORY = """
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id),
+_HISTORY = f"""
+SELECT {IS_SIGNED_IN},
        EXISTS (SELECT FROM images AS i
                WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL),
        (SELECT coalesce(json_agg(json_build_object(
             'version', c.sequence, 'change', split_part(c.type, '.', 2),
             'changes', CASE jsonb_typeof(c.data -> 'changes')
-                       WHEN 'object' THEN c.data -> 'changes' ELSE '{}' END,
+                       WHEN 'object' THEN c.data -> 'changes' ELSE '{{}}' END,
             'accepted_at', rfc3339(c.accepted_at), 'settled_at', rfc3339(c.settled_at),
             'outcome', c.outcome, 'attempts', c.attempts, 'reason', c.reason)
             ORDER BY c.sequence DESC), '[]')::text
@@ -72,7 +73,7 @@ class PostgresHistory:
             _HISTORY, user_id=user_id, image_id=image_id, kept_days=kept_days, row_limit=limit
         )
         if not user_exists:
-            raise Unauthenticated("This account no longer exists: register again")
+            raise Unauthenticated(NO_LONGER_SIGNED_IN)
         if not is_own:
             return None
         found: list[dict[str, Any]] = orjson.loads(changes)

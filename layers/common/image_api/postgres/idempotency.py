@@ -5,16 +5,17 @@ from __future__ import annotations
 from image_api.core.idempotency import Answer
 from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
 from image_api.postgres.database import Database
+from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 
 # Longer than a function may run: a claim whose process died is taken over after that.
 LEASE_SECONDS = 60
 
-_CLAIM = """
+_CLAIM = f"""
 WITH claimed AS (
     INSERT INTO idempotency_keys AS k (user_id, key, request_hash, claim_id, leased_until)
     SELECT u.id, :key, :request_hash::bytea, :claim_id::uuid,
            now() + make_interval(secs => :lease_seconds::integer)
-    FROM users AS u WHERE u.id = :user_id
+    FROM users AS u WHERE u.id = :user_id AND u.token_generation = :token_generation
     ON CONFLICT (user_id, key) DO UPDATE SET
         (request_hash, claim_id, claimed_at, leased_until, image_id, version)
         = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL, NULL)
@@ -22,7 +23,7 @@ WITH claimed AS (
        OR (k.image_id IS NULL AND k.leased_until < now())
     RETURNING k.claim_id
 )
-SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id), EXISTS (SELECT FROM claimed),
+SELECT {IS_SIGNED_IN}, EXISTS (SELECT FROM claimed),
        k.request_hash = :request_hash::bytea, k.image_id,
        -- The release before this one kept none.
        coalesce(k.version, (SELECT i.accepted_sequence FROM images AS i WHERE i.id = k.image_id), 1)
@@ -79,7 +80,7 @@ class PostgresKeyRecords:
             lease_seconds=LEASE_SECONDS,
         )
         if not exists:
-            raise Unauthenticated("This account no longer exists: register again")
+            raise Unauthenticated(NO_LONGER_SIGNED_IN)
         if is_claimed:
             return None
         if is_same is False:

@@ -24,6 +24,7 @@ from image_api.errors import (
     UploadNotFound,
 )
 from image_api.postgres.changes import INSERT_CHANGE
+from image_api.postgres.closed_accounts import owner_stays
 from image_api.postgres.database import Database, UniqueViolation, texts
 from image_api.postgres.idempotency import (
     ANSWER_CLAIMS,
@@ -31,10 +32,11 @@ from image_api.postgres.idempotency import (
     HOLDS_CLAIMS,
     PostgresKeyRecords,
 )
+from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 from image_api.postgres.title_search import MOST_COUNTED, title_search
 from image_api.settings import AccountLimits
 
-_USER_EXISTS = "SELECT EXISTS (SELECT FROM users AS u WHERE u.id = :user_id)"
+_USER_EXISTS = f"SELECT {IS_SIGNED_IN}"
 
 
 # Whoever waits for the lock sees what those before have counted, so that no limit is passed by
@@ -55,9 +57,9 @@ _REFUSES_UPDATE = """
          WHEN u.unfinished_changes >= nullif(:limit_unfinished_changes::bigint, 0)
          THEN 'unfinished_changes' END
 """
-_OWN_IMAGE = """
+_OWN_IMAGE = f"""
     SELECT i.id, i.user_id, i.accepted_sequence AS version FROM images AS i
-    WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
+    WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL AND {IS_SIGNED_IN}
     FOR NO KEY UPDATE
 """
 
@@ -86,7 +88,7 @@ admission AS (SELECT {_REFUSES_UPLOAD} AS refusal FROM usage AS u),
 used AS (
     DELETE FROM direct_uploads AS d
     WHERE d.user_id = :user_id AND d.upload_id = :upload_id::text
-      AND {HOLDS_CLAIMS} AND {_IS_ADMITTED})""",
+      AND {IS_SIGNED_IN} AND {HOLDS_CLAIMS} AND {_IS_ADMITTED})""",
     _REFUSAL,
     f"""
     INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
@@ -95,7 +97,11 @@ used AS (
     SELECT u.id, :title, :visibility, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height, :frames, :size_bytes,
            :taken_at::text::timestamp, :description, {texts("tags")}, {texts("tag_keys")}
-    FROM users AS u WHERE u.id = :user_id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
+    FROM users AS u
+    WHERE u.id = :user_id AND u.token_generation = :token_generation
+      AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
+    -- Whoever is leaving is waited for, and has no image more from then on.
+    FOR KEY SHARE OF u
     RETURNING user_id, id AS image_id, accepted_sequence AS sequence, :data::jsonb AS data""",
 )
 
@@ -170,7 +176,7 @@ WITH expired AS (
     INSERT INTO direct_uploads (user_id, upload_id, expires_at)
     SELECT u.user_id, :upload_id, now() + make_interval(secs => :ttl_seconds::integer)
     FROM account_usage AS u, open AS o
-    WHERE u.user_id = :user_id AND ({_REFUSES_UPLOAD}) IS NULL
+    WHERE u.user_id = :user_id AND {IS_SIGNED_IN} AND ({_REFUSES_UPLOAD}) IS NULL
       AND (:limit_open::integer = 0 OR o.uploads < :limit_open::integer)
     RETURNING upload_id
 )
@@ -218,7 +224,7 @@ SELECT ({_USER_EXISTS}),
        (SELECT {_IMAGE_JSON}::text
         FROM images AS i
         WHERE i.id = :image_id AND i.deleted_at IS NULL
-          AND (i.visibility = 'shared' OR i.user_id = :user_id))
+          AND (i.visibility = 'shared' AND {owner_stays("i")} OR i.user_id = :user_id))
 """
 
 
@@ -246,7 +252,7 @@ def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> s
     shared = (
         "i.user_id = :user_id AND i.visibility = 'shared'"
         if mine_only
-        else ("i.visibility = 'shared'")
+        else f"i.visibility = 'shared' AND {owner_stays('i')}"
     )
     scopes = [shared, "i.user_id = :user_id AND i.visibility = 'private'"]
     # Two keyset scans, of what everybody sees and of the user's own, merged by id: one with OR
@@ -270,6 +276,12 @@ def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> s
         )
         by = f" AND n.status = '{status}'" if status else ""
         counts = f"(SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE {kept}{by})"
+        if not mine_only:
+            counts += (
+                " - (SELECT coalesce(sum((SELECT sum(n.images) FROM image_totals AS n"
+                f" WHERE n.user_id = c.user_id AND n.visibility = 'shared'{by})), 0)"
+                " FROM closed_accounts AS c)"
+            )
     return f"""
 SELECT ({_USER_EXISTS}),
        ({counts})::bigint,
@@ -514,4 +526,4 @@ class PostgresImageRecords(PostgresKeyRecords):
 
 def _require(user_exists: bool) -> None:
     if not user_exists:
-        raise Unauthenticated("This account no longer exists: register again")
+        raise Unauthenticated(NO_LONGER_SIGNED_IN)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from image_api.postgres.closed_accounts import owner_stays
+
 # Counting further would cost more than the page.
 MOST_COUNTED = 10_000
 # A part that half of the newest titles have is common: then titles are read from the newest on.
@@ -28,7 +30,7 @@ def title_search(scopes: dict[str, str], *, ready_only: bool) -> TitleSearch:
     believes: a rare part by the index of terms, which costs as much as it finds; a common part from
     the newest title on, which is short until there are enough.
     """
-    matches = "strpos(t.folded, (SELECT n.folded FROM needle AS n)) > 0"
+    matches = f"strpos(t.folded, (SELECT n.folded FROM needle AS n)) > 0 AND {owner_stays('t')}"
     if ready_only:
         matches += " AND (SELECT i.status FROM images AS i WHERE i.id = t.image_id) = 'ready'"
     steps = [
@@ -44,12 +46,12 @@ def title_search(scopes: dict[str, str], *, ready_only: bool) -> TitleSearch:
     for number, (scope, terms) in enumerate(scopes.items()):
         steps.append(f"""sampled_{number} AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON} AS is_common
-    FROM (SELECT t.image_id, t.folded FROM searchable_titles AS t WHERE {scope}
+    FROM (SELECT t.image_id, t.user_id, t.folded FROM searchable_titles AS t WHERE {scope}
           ORDER BY t.image_id DESC LIMIT {_SAMPLE}) AS t
 ), newest_{number} AS MATERIALIZED (
     SELECT count(*) AS images
     FROM (SELECT FROM (
-              SELECT t.image_id, t.folded FROM searchable_titles AS t
+              SELECT t.image_id, t.user_id, t.folded FROM searchable_titles AS t
               WHERE {scope} AND (SELECT s.is_common FROM sampled_{number} AS s)
               ORDER BY t.image_id DESC LIMIT {_READ_AT_MOST}) AS t
           WHERE {matches} LIMIT {MOST_COUNTED + 1}) AS m

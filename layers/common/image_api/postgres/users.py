@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from image_api.core.accounts import SignInAttempt
-from image_api.errors import UsernameTaken
-from image_api.postgres.database import Database, UniqueViolation
+from image_api.core.profile import Usage
+from image_api.errors import Unauthenticated, UsernameTaken
+from image_api.postgres.closed_accounts import CLOSE
+from image_api.postgres.database import Database, Row, UniqueViolation
+from image_api.postgres.signed_in import NO_LONGER_SIGNED_IN
 from image_api.settings import RegistrationThrottle, SignInThrottle
 
 _INSERT = """
@@ -82,9 +85,13 @@ def _counted(what: str, condition: str, factor: str = _DOUBLING) -> str:
 # none while any has to wait, so that nobody prolongs somebody else's wait; and all lock their rows
 # in this order, so that no two attempts wait for each other.
 _BEGIN_SIGN_IN = f"""
-WITH known AS (
-    SELECT n.user_id FROM users AS u JOIN sign_in_networks AS n ON n.user_id = u.id
-    WHERE u.username_key = :username_key AND n.network = :network::bytea
+WITH account AS (
+    SELECT u.id, u.password_hash, u.token_generation FROM users AS u
+    WHERE u.username_key IN (:username_key, :typed_key)
+    ORDER BY u.username_key = :typed_key DESC LIMIT 1
+), known AS (
+    SELECT n.user_id FROM account AS a JOIN sign_in_networks AS n ON n.user_id = a.id
+    WHERE n.network = :network::bytea
 ), keys (key) AS (
     VALUES (:pair_key::bytea), (:network_key::bytea)
     UNION ALL SELECT :name_key::bytea WHERE NOT EXISTS (SELECT FROM known)
@@ -98,14 +105,14 @@ WITH known AS (
         "name", "EXISTS (SELECT FROM of_network) AND NOT EXISTS (SELECT FROM known)", factor="1"
     )
 })
-SELECT u.id, u.password_hash,
+SELECT u.id, u.password_hash, u.token_generation,
        EXISTS (SELECT FROM of_network)
        AND (EXISTS (SELECT FROM of_name) OR EXISTS (SELECT FROM known)),
        (SELECT ceil(extract(epoch FROM max(f.blocked_until) - now()))::integer
         FROM sign_in_failures AS f
         WHERE f.key IN (SELECT k.key FROM keys AS k) AND f.blocked_until > now())
 FROM (SELECT 1) AS always
-LEFT JOIN users AS u ON u.username_key = :username_key
+LEFT JOIN account AS u ON true
 """
 
 # Takes off what this name's own attempts from here have added, and nobody else's: otherwise
@@ -129,9 +136,30 @@ ON CONFLICT (user_id, network) DO UPDATE SET signed_in_at = now()
 WHERE n.signed_in_at < now() - interval '1 day'
 """
 
-_STORE_HASH = """
-UPDATE users SET password_hash = :password_hash WHERE id = :user_id
+# Between these and what was verified somebody may have changed the password.
+_REPLACE_HASH = """
+UPDATE users SET password_hash = :new_hash WHERE id = :user_id AND password_hash = :old_hash
+RETURNING id
 """
+
+_RENEW = """
+UPDATE users SET password_hash = :new_hash, token_generation = token_generation + 1
+WHERE id = :user_id AND token_generation = :token_generation AND password_hash = :old_hash
+RETURNING token_generation
+"""
+
+_USERNAME_KEY = """
+SELECT u.username_key FROM users AS u
+WHERE u.id = :user_id AND u.token_generation = :token_generation
+"""
+
+_PROFILE = """
+SELECT u.username, rfc3339(u.created_at), coalesce(a.images, 0), coalesce(a.bytes, 0)
+FROM users AS u LEFT JOIN account_usage AS a ON a.user_id = u.id
+WHERE u.id = :user_id AND u.token_generation = :token_generation
+"""
+
+_FORGET_FAILURES = "DELETE FROM sign_in_failures WHERE key = :name_key::bytea"
 
 _FORGET_OLD_FAILURES = """
 WITH forgotten AS (
@@ -199,11 +227,12 @@ class PostgresUserRecords:
         except UniqueViolation as error:
             raise UsernameTaken from error
 
-    def begin_sign_in(self, username_key: str, network: str) -> SignInAttempt:
+    def begin_sign_in(self, username_key: str, network: str, typed_key: str) -> SignInAttempt:
         limits = self._sign_in_throttle
-        user_id, password_hash, is_admitted, wait_seconds = self._database.only_row(
+        user_id, password_hash, generation, is_admitted, wait_seconds = self._database.only_row(
             _BEGIN_SIGN_IN,
             username_key=username_key,
+            typed_key=typed_key,
             per_pair=limits.failures_per_name,
             per_network=limits.failures_per_address,
             per_name=min(limits.failures_per_name * _NETWORKS_PER_NAME, _MAX_COUNT),
@@ -214,14 +243,43 @@ class PostgresUserRecords:
             user_id=user_id,
             password_hash=password_hash,
             retry_after_seconds=0 if is_admitted else (wait_seconds or _FIRST_WAIT_SECONDS),
+            generation=generation or 0,
         )
 
-    def sign_in_succeeded(
-        self, username_key: str, network: str, user_id: int, new_password_hash: str | None
-    ) -> None:
+    def sign_in_succeeded(self, username_key: str, network: str, user_id: int) -> None:
         self._database.rows(_SUCCEED, user_id=user_id, **_keys(username_key, network))
-        if new_password_hash is not None:
-            self._database.rows(_STORE_HASH, user_id=user_id, password_hash=new_password_hash)
+
+    def replace_hash(self, user_id: int, old_hash: str, new_hash: str) -> bool:
+        row = self._database.row(
+            _REPLACE_HASH, user_id=user_id, old_hash=old_hash, new_hash=new_hash
+        )
+        return row is not None
+
+    def username_key(self, user_id: int) -> str:
+        return str(self._of_signed_in(_USERNAME_KEY, user_id)[0])
+
+    def change_password(self, user_id: int, old_hash: str, new_hash: str) -> int | None:
+        row = self._database.row(_RENEW, user_id=user_id, old_hash=old_hash, new_hash=new_hash)
+        return int(row[0]) if row is not None else None
+
+    def close(self, user_id: int, password_hash: str, correlation_id: str) -> bool:
+        closed = self._database.number(
+            CLOSE, user_id=user_id, password_hash=password_hash, correlation_id=correlation_id
+        )
+        return bool(closed)
+
+    def forget_failures(self, username_key: str) -> None:
+        self._database.rows(_FORGET_FAILURES, name_key=_digest("name", username_key))
+
+    def profile(self, user_id: int) -> tuple[str, str, Usage]:
+        username, created_at, images, stored_bytes = self._of_signed_in(_PROFILE, user_id)
+        return username, created_at, Usage(images=images, bytes=stored_bytes)
+
+    def _of_signed_in(self, statement: str, user_id: int) -> Row:
+        row = self._database.row(statement, user_id=user_id)
+        if row is None:
+            raise Unauthenticated(NO_LONGER_SIGNED_IN)
+        return row
 
     def forget_old_failures(self, batch_size: int) -> int:
         """How many rows left."""

@@ -28,6 +28,7 @@ from image_api.web.validation import REPLACED, RequestValidation, invalid, refus
 
 if TYPE_CHECKING:
     from image_api.core.images import Caller
+    from image_api.core.tokens import AccessClaims
 
 _COMMON_HEADERS = {
     "X-Content-Type-Options": ["nosniff"],
@@ -56,8 +57,8 @@ Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 
 class TokenVerifier(Protocol):
-    def verify(self, authorization: str | None) -> int:
-        """The user id; raises Unauthenticated."""
+    def verify(self, authorization: str | None) -> AccessClaims:
+        """Raises Unauthenticated."""
 
 
 def check_body_size(size_bytes: int) -> None:
@@ -191,8 +192,9 @@ def _answer(
         return _refusal(app, event, problems.of_wrong_method(method, allowed))
     try:
         if app.tokens is not None:
-            app.context["user_id"] = user_id = app.tokens.verify(headers.get("authorization"))
-            logger.append_keys(user_id=user_id)
+            claims = app.tokens.verify(headers.get("authorization"))
+            app.context["user_id"] = claims.user_id
+            logger.append_keys(user_id=claims.user_id)
         app.check_size(_body_size_bytes(event))
         _read_text(event, _media_type(event), app.form_fields)
     except (errors.Unauthenticated, errors.FileTooLarge) as error:
@@ -247,6 +249,15 @@ def caller(app: Resolver, idempotency_key: str | None = None) -> Caller:
     )
 
 
+def user_id(app: Resolver) -> int:
+    """Who is signed in."""
+    return int(app.context["user_id"])
+
+
+def correlation_id(app: Resolver) -> str:
+    return str(app.context["correlation_id"])
+
+
 def client_address(app: Resolver) -> str:
     return str(app.current_event.request_context.identity.source_ip or "unknown")
 
@@ -275,12 +286,17 @@ def link_to_next(app: Resolver, cursor: str) -> str:
 
 def base_url(app: Resolver) -> str:
     """Where this API is for the client that asks, without a slash at the end."""
+    headers = app.current_event.headers
+    scheme = headers.get("x-forwarded-proto", "https")
+    return f"{scheme}://{headers.get('host', 'localhost')}{base_path(app)}"
+
+
+def base_path(app: Resolver) -> str:
+    """What stands before the path of each route for the client that asks."""
     event = app.current_event
-    host = event.headers.get("host", "localhost")
-    scheme = event.headers.get("x-forwarded-proto", "https")
     # Only API Gateway's own domain shows the stage to clients.
-    stage = f"/{event.request_context.stage}" if ".execute-api." in host else ""
-    return f"{scheme}://{host}{stage}"
+    is_its_own = ".execute-api." in event.headers.get("host", "")
+    return f"/{event.request_context.stage}" if is_its_own else ""
 
 
 def _origin(event: dict[str, Any], headers: dict[str, str]) -> dict[str, str]:
