@@ -58,7 +58,7 @@ def test_an_issued_token_is_good_and_says_who_it_is() -> None:
 def test_a_time_is_a_number(name: str, kind: Any) -> None:
     moment = int(time.time()) + (60 if name == "exp" else 0)
     fine: dict[str, Any] = {name: float(moment)}
-    assert SIGNER.verify(f"Bearer {signed(**fine)}") == 7
+    assert SIGNER.verify(f"Bearer {signed(**fine)}").user_id == 7
     odd: dict[str, Any] = {name: kind(moment)}
     assert "not valid" in refused(signed(**odd))
 
