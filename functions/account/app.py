@@ -18,8 +18,9 @@ records, limits = wiring.user_records(), settings.account_limits()
 
 @app.get(
     "/auth/me",
-    summary="Show who you are, what you store, and how much you may",
     operation_id="getAccount",
+    summary="Show your account",
+    description="Who you are, what you store, and how much you may.",
     tags=["Accounts"],
     responses=problems.documented(profile.Profile, 401, 503),
 )
