@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import renderer, samples
+from bench import renderer, renditions, samples
 from bench.cloud import LocalCloud
 from bench.load import Answer, Figures, Request, measure
 from tests.e2e.api_client import PASSWORD, ApiClient
@@ -175,6 +175,7 @@ async def run(scale: Scale, folder: Path) -> None:
         memory = cloud.memory_bytes()
         bench = Bench(cloud, scale)
         await _requests(bench, photo_100kb, photo_3mb)
+        await _stored_rendition(bench, photo_100kb)
         rates = {
             "12-megapixel JPEG": bench.consumer_rate(photo_12mp, "jpg", scale.images),
             "1-megapixel PNG": bench.consumer_rate(photo_1mp, "png", scale.images),
@@ -283,6 +284,15 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         bench.rows.append((name, figures, None))
 
 
+async def _stored_rendition(bench: Bench, photo: bytes) -> None:
+    (image_id,), _ = await bench.upload(photo, 1)
+    bench.client.settled(image_id)
+    # As JSON, since whatever is not 200 is taken for an error.
+    headers = {**bench.headers(), "Accept": "application/json"}
+    request = Request("GET", f"/image/{image_id}/rendition?width=640&format=webp", headers)
+    await bench.both("rendition that is stored", lambda _: request, count=bench.scale.fast)
+
+
 def _peak_memory_mb(cloud: LocalCloud, function: str) -> float | None:
     peaks = [
         line["memory_mb"]
@@ -319,6 +329,8 @@ def _print_report(
     print(
         f"| upload answered until thumbnail ready, 12 MP | {statistics.median(ready_ms):.0f} ms |"
     )
+    for name, figure in renditions.rows(samples.jpeg_12_megapixels(), bench.cloud.environment):
+        print(f"| {name} | {figure} |")
     if consumer_peak_mb is not None:
         print(f"| consumer, peak memory | {consumer_peak_mb:.0f} MB |")
     print(f"| first start until the first answer | {first_start_seconds:.1f} s |")

@@ -24,6 +24,7 @@ from image_api.core.downloads import Original
 from image_api.core.events import Event
 from image_api.core.idempotency import Answer
 from image_api.core.images import Caller, FoundPage, ListQuery
+from image_api.core.links import LinkFacts
 from image_api.core.messages import Message
 from image_api.core.sessions import REPEAT_SECONDS, Rotation
 from image_api.core.uploads import NewImage
@@ -182,7 +183,8 @@ class FakeStorage:
     def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
         assert prefix.endswith("/"), "or a longer name would go as well"
         found = [key for key in self.objects if key.startswith(prefix)]
-        self.delete([key for key in found if key not in keep])
+        folders = tuple(kept for kept in keep if kept.endswith("/"))
+        self.delete([key for key in found if key not in keep and not key.startswith(folders)])
 
     def _begin(self, operation: str, key: str) -> None:
         self.operations.append((operation, key))
@@ -192,6 +194,12 @@ class FakeStorage:
 class FakeUrlSigner:
     def signed(self, key: str) -> str:
         return f"https://storage.example.com/{key}?signed"
+
+    def signed_download(self, key: str, filename: str) -> str:
+        return f"https://storage.example.com/{key}?signed&as={filename}"
+
+    def rendition(self, image_id: int, facts: LinkFacts) -> str:
+        return f"https://api.example.com/image/{image_id}/rendition?token={facts.generation}"
 
 
 @dataclass
@@ -288,6 +296,7 @@ class FakeImageRecords:
             "description": image.description,
             "tags": image.tags,
             "version": 1,
+            "rendition_url": None,
         }
         self._answer_claims(caller, image_id)
         return _event(events.UPLOAD_REQUESTED, image_id, 1, {}, caller.correlation_id)

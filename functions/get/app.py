@@ -12,7 +12,7 @@ from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, past = wiring.image_records(), wiring.history()
-url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
+links, original_signer = wiring.image_links, wiring.original_signer()
 
 
 @app.get(
@@ -24,7 +24,7 @@ url_signer, original_signer = wiring.url_signer(), wiring.original_signer()
     responses=problems.documented(images.ImageView, 401, 404, 503, headers=conditional.HEADERS),
 )
 def get(image_id: http.ImageId, known: conditional.IfNoneMatch = None) -> Response[Any]:
-    image = images.get(records, url_signer, http.caller(app).user_id, image_id)
+    image = images.get(records, links(http.base_url(app)), http.caller(app).user_id, image_id)
     return conditional.answer(image, if_none_match=known, version=image["version"])
 
 

@@ -12,7 +12,7 @@ from image_api.core import images
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, url_signer = wiring.image_records(), wiring.url_signer()
+records, links = wiring.image_records(), wiring.image_links
 
 
 @app.get(
@@ -44,7 +44,7 @@ def get_all_images(
 ) -> Response[Any]:
     before_id = images.decode_cursor(cursor) if cursor else None
     query = images.ListQuery(limit, before_id, owner == "me", status, title)
-    page = images.list_page(records, url_signer, http.caller(app).user_id, query)
+    page = images.list_page(records, links(http.base_url(app)), http.caller(app).user_id, query)
     headers = {"X-Total-Count": str(page.total)}
     if not page.is_total_exact:
         headers["X-Total-Count-Relation"] = "at-least"

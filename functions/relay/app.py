@@ -12,8 +12,9 @@ from image_api.core import closing, forgetting, metrics, relay
 from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()
-images, broker = wiring.image_records(), wiring.broker()
+images, renditions = wiring.image_records(), wiring.rendition_records()
 sessions, closed_accounts = wiring.session_records(), wiring.closed_accounts()
+broker = wiring.broker()
 
 
 @failures_logged
@@ -26,6 +27,8 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
             "refresh_families": sessions.forget_expired,
             "direct_uploads": images.forget_old_offers,
             "idempotency_keys": images.forget_old_keys,
+            "requested_renditions": renditions.forget_unmade,
+            "new_renditions": renditions.forget_counts,
             "changes": partial(records.forget_old, settings.changes_kept_days()),
         }
     )

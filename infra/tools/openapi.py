@@ -26,6 +26,7 @@ _PLACEHOLDERS = {
     "RABBITMQ_URL": "amqp://localhost",
     "JWT_SECRET": "only for generating the documentation",
     "IMAGES_BUCKET": "images",
+    "RENDERER_FUNCTION": "renderer",
     "AWS_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }

@@ -51,6 +51,13 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
         "direct_upload": _request("POST", "/image/direct_upload", token=token),
         "list": _request("GET", "/image/get_all_images", query={"limit": "10"}, token=token),
         "get": _request("GET", "/image/{image_id}", image_id=image_id, token=token),
+        "rendition": _request(
+            "GET",
+            "/image/{image_id}/rendition",
+            image_id=image_id,
+            query={"width": "640", "ratio": "1:1"},
+            token=token,
+        ),
         "update": _request(
             "PUT",
             "/image/update/{image_id}",

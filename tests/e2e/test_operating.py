@@ -18,7 +18,7 @@ from tests.processes import is_running
 from tests.waiting import eventually
 
 ROCKET = samples.rocket()
-LINKS = {"url", "thumbnail_url", "preview_url"}
+LINKS = {"url", "thumbnail_url", "preview_url", "rendition_url"}
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ FIELDS = [
     "url",
     "thumbnail_url",
     "preview_url",
+    "rendition_url",
     "username",
     "width",
     "height",

@@ -192,7 +192,7 @@ def test_a_change_that_cannot_be_made_fails_and_leaves_the_image_as_it_was(
         ({"resolution": "10001x1"}, "resolution"),
         ({"resolution": "10x10", "fit": "squeeze"}, "fit"),
         ({"fit": "cover"}, "body"),
-        ({"visibility": "public"}, "visibility"),
+        ({"visibility": "hidden"}, "visibility"),
         ({"description": "x" * 2001}, "description"),
         ({"tags": "a"}, "tags"),
         ({"tags": [""]}, "tags"),

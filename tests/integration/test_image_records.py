@@ -93,7 +93,10 @@ def test_an_image_has_the_fields_of_the_contract_in_their_order(
     assert list(image) == list(images.ImageView.model_fields)
     images.ImageView.model_validate(image)
     assert image["status"] == "processing"
-    not_yet = ("error", "url", "thumbnail_url", "preview_url", "placeholder", "taken_at")
+    not_yet = (
+        *("error", "url", "thumbnail_url", "preview_url", "rendition_url", "placeholder"),
+        "taken_at",
+    )
     assert [image[name] for name in not_yet] == [None] * len(not_yet)
     assert (image["resolution"], image["size"], image["user_id"]) == ("640x480", 1234, users[0])
     assert image["created_at"] == image["updated_at"]

@@ -29,6 +29,7 @@ from image_api.postgres import (
     images,
     janitor,
     processing,
+    renditions,
     sessions,
     users,
 )
@@ -89,6 +90,16 @@ INSERT INTO sign_in_failures
 SELECT sha256(n::text::bytea), 5, 1, now() - interval '2 days', '-infinity'
 FROM generate_series(20001, 50000) AS n;
 INSERT INTO account_usage (user_id) SELECT id FROM users;
+INSERT INTO requested_renditions (image_id, width, ratio, format, source_key, making_until,
+                                  object_key)
+SELECT 1 + n % 100000, 64 + n % 4, '', 'webp', n, now(), 'storage/' || n
+FROM generate_series(1, 400000) AS n ON CONFLICT DO NOTHING;
+INSERT INTO requested_renditions (image_id, width, ratio, format, source_key, making_until)
+SELECT n, 99, '', 'webp', n, now() - interval '2 days' FROM generate_series(1, 20000) AS n;
+INSERT INTO new_renditions
+SELECT sha256(n::text::bytea), now() - interval '1 hour' FROM generate_series(1, 20000) AS n;
+INSERT INTO forgotten_objects
+SELECT 'nobody/' || n, now() - interval '1 hour' FROM generate_series(1, 20000) AS n;
 """
 
 # The first user's are begun in part; all others wait, each for one message that was not published.
@@ -209,7 +220,7 @@ ACCEPTED: dict[str, Any] = {
     "tag_keys": "[]",
     "upload_id": "u",
     "title": "t",
-    "visibility": "shared",
+    "visibility": "public",
     "original_key": "k",
     "content_type": "image/png",
     "size_bytes": 1,
@@ -390,6 +401,30 @@ CLAIM = {
     "claim_id": NOBODY,
     "lease_seconds": 60,
 }
+RENDITION = {
+    "user_id": USER,
+    "image_id": 7,
+    "generation": None,
+    "public_secret": None,
+    "width": 64,
+    "across": 1,
+    "down": 1,
+    "ratio": "1:1",
+    "still": "webp",
+    "moving": "webp",
+    "format": "webp",
+    "claim_id": NOBODY,
+    "source_key": "7",
+    "key": KEY,
+    "per_minute": 120,
+    "reason": "r",
+    "is_final": False,
+    "object_key": "k",
+    "per_image": 2,
+    "batch_size": 100,
+    "keys": ["k"],
+    "min_age_seconds": 0,
+}
 # A page's two scans and its thumbnails; of a part of a title also samples and what is counted.
 PAGE, FEW, MANY = 700, 1_700, 45_500
 
@@ -450,6 +485,24 @@ STATEMENTS |= {
     "claim": (idempotency._CLAIM, CLAIM, 4),
     "release": (idempotency._RELEASE, {"claim_id": NOBODY}, 1),
     "forget keys": (idempotency._FORGET_OLD, {"batch_size": 100}, 200),
+    **{
+        name: (statement, RENDITION, limit)
+        for name, statement, limit in (
+            ("find rendition", renditions._FIND, 5),
+            ("touch rendition", renditions._TOUCH, 2),
+            ("claim rendition", renditions._CLAIM, 4),
+            ("count rendition", renditions._COUNT, 3),
+            ("release rendition", renditions._RELEASE, 1),
+            ("fail rendition", renditions._FAIL, 1),
+            ("finish rendition", renditions._FINISH, 4),
+            ("evict renditions", renditions._EVICT, 20),
+            ("forget unmade", renditions._FORGET_UNMADE, 200),
+            ("forget counts", renditions._FORGET_COUNTS, 200),
+            ("forgotten objects", janitor._FORGOTTEN, 100),
+            ("forget forgotten", janitor._FORGET_FORGOTTEN, 1),
+            ("forget lost", janitor._FORGET_LOST, 1),
+        )
+    },
     "expected keys": (
         janitor._EXPECTED_KEYS,
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},

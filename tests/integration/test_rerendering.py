@@ -18,6 +18,7 @@ from tests.integration.lambda_server import LambdaServer
 OUTDATED = "UPDATE renditions SET renderer_version = 0, considered_version = 0"
 MADE_ANEW = {
     *("url", "thumbnail_url", "preview_url", "file_path", "updated_at", "placeholder", "taken_at"),
+    "rendition_url",
 }
 VERSIONS = "SELECT DISTINCT renderer_version, considered_version, rerender_attempts FROM renditions"
 

@@ -13,11 +13,12 @@ from pg8000.native import Connection
 
 from image_api.core import rerendering
 from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.renditions import PostgresRenditionRecords
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from tests import samples
 from tests.integration.functions import PASSWORD, Api
 from tests.integration.guarded_aws import GuardedAws, Right
-from tests.proxy_events import body_of, proxy_event, upload_event
+from tests.proxy_events import body_of, header_of, proxy_event, upload_event
 
 # With the consumer's role Lambda itself looks at the broker and its network before it polls.
 POLLER = {
@@ -52,6 +53,19 @@ def test_every_right_is_used(
     (listed,) = body_of(api.list_images(ada))
     for url in (listed["url"], api.get(ada, image_id)["url"]):
         assert requests.get(url).ok
+    original = api.call("get", proxy_event("GET", f"/image/{image_id}/original", token=ada))
+    assert requests.get(header_of(original, "Location") or "").ok
+    # One that comes too late, and is made again.
+    finish = PostgresRenditionRecords.finish
+
+    def finish_late(*arguments: Any) -> bool:
+        environment.setattr(PostgresRenditionRecords, "finish", finish)
+        sql.run("DELETE FROM requested_renditions")
+        return finish(*arguments)
+
+    environment.setattr(PostgresRenditionRecords, "finish", finish_late)
+    rendition = api.call("rendition", proxy_event("GET", f"/image/{image_id}/rendition", token=ada))
+    assert requests.get(header_of(rendition, "Location") or "").ok
     api.update(ada, image_id, title="another")
     assert api.consume() == {"applied": 1}
     api.delete(ada, image_id)

@@ -43,6 +43,9 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.UploadNotFound: errors.UploadNotFound(),
     errors.KeyReused: errors.KeyReused(),
     errors.PreconditionFailed: errors.PreconditionFailed(),
+    errors.ImageNotReady: errors.ImageNotReady(),
+    errors.RenditionUnderWay: errors.RenditionUnderWay(),
+    errors.TooManyRenditions: errors.TooManyRenditions(7),
     errors.RequestInProgress: errors.RequestInProgress(),
 }
 # A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.

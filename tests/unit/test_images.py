@@ -214,7 +214,7 @@ def problems(**fields: object) -> list[str]:
         ({"resolution": "big"}, "must look like"),
         ({"resolution": ["1x1"]}, "valid string"),
         ({"resolution": "1x1", "fit": "fill"}, "'cover', 'contain' or 'stretch'"),
-        ({"visibility": "public"}, "'shared' or 'private'"),
+        ({"visibility": "hidden"}, "'shared', 'private' or 'public'"),
         ({"title": "x", "status": "ready"}, "Extra inputs are not permitted"),
         ({"user_id": 2}, "Extra inputs are not permitted"),
         ({"description": "x" * 2001}, "The description has 2001 characters"),

@@ -26,6 +26,7 @@ class Rows:
     # In which run each key was seen without a row first, and last.
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     runs: int = 0
+    forgotten_keys: list[str] = field(default_factory=list)
 
     def now(self) -> str:
         self.runs += 1
@@ -54,6 +55,16 @@ class Rows:
 
     def fail_for_missing_file(self, image_id: int) -> None:
         self.failed.append(image_id)
+
+    def forgotten(self, batch_size: int) -> list[str]:
+        return self.forgotten_keys[:batch_size]
+
+    def forget_forgotten(self, keys: list[str]) -> None:
+        self.forgotten_keys = [key for key in self.forgotten_keys if key not in keys]
+
+    def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:
+        for key in keys:
+            del self.expected[key]
 
 
 @dataclass

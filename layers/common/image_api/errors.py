@@ -7,6 +7,8 @@ ImageApiError
 ├── Unauthenticated, WrongCredentials, RefreshTokenRefused, TooManyAttempts
 ├── ImageNotFound, UploadNotFound
 ├── PreconditionFailed            the image is at another version
+├── ImageNotReady, ImageFailed     there is nothing to show of it, yet or at all
+├── TooManyRenditions, RenditionUnderWay
 ├── InvalidImage                  the uploaded bytes
 │   └── EmptyFile, NotAnImage, DamagedImage, UnsupportedFormat, TooManyPixels
 ├── FileTooLarge
@@ -71,6 +73,40 @@ class ImageNotFound(ImageApiError):
 
     def __init__(self) -> None:
         super().__init__("There is no such image")
+
+
+class ImageNotReady(ImageApiError):
+    """It has not been processed for the first time."""
+
+    retry_after_seconds = 1
+
+    def __init__(self) -> None:
+        super().__init__("The image is not processed yet; try again in a moment")
+
+
+class ImageFailed(ImageApiError):
+    def __init__(self, detail: str = "The image could not be processed") -> None:
+        super().__init__(detail)
+
+
+class RenditionUnderWay(ImageApiError):
+    """It takes longer than a request may, and goes on."""
+
+    retry_after_seconds = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The rendition is being made; try again in {self.retry_after_seconds} seconds"
+        )
+
+
+class TooManyRenditions(ImageApiError):
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "Too many new renditions; those that exist are still there. "
+            f"Try again in {retry_after_seconds} seconds"
+        )
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UploadNotFound(ImageApiError):

@@ -90,6 +90,14 @@ class AccountLimits:
     open_direct_uploads: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RenditionLimits:
+    """How many are kept of an image, and how many new ones may be begun in a minute; 0: any."""
+
+    per_image: int = 0
+    new_per_minute: int = 0
+
+
 @cache
 def database_url() -> str:
     """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts."""
@@ -203,6 +211,14 @@ def account_limits() -> AccountLimits:
 
 
 @cache
+def rendition_limits() -> RenditionLimits:
+    return RenditionLimits(
+        per_image=_number("RENDITIONS_PER_IMAGE", 64, 0),
+        new_per_minute=_number("LIMIT_NEW_RENDITIONS_PER_MINUTE", 120, 0),
+    )
+
+
+@cache
 def janitor() -> JanitorSettings:
     return JanitorSettings(
         min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
@@ -224,8 +240,12 @@ def default_visibility() -> Visibility:
             return "shared"
         case "private":
             return "private"
+        case "public":
+            return "public"
         case other:
-            raise ConfigurationError(f"DEFAULT_VISIBILITY is {other!r}, not shared or private")
+            raise ConfigurationError(
+                f"DEFAULT_VISIBILITY is {other!r}, not shared, private or public"
+            )
 
 
 @cache
@@ -244,6 +264,7 @@ def load_all() -> None:
     sign_in_throttle()
     registration_throttle()
     account_limits()
+    rendition_limits()
     janitor()
     changes_kept_days()
     default_visibility()

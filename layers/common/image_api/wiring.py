@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import AwsCredentials, UrlSigner
     from image_api.aws.transfers import SignedTransfers
+    from image_api.core.links import ImageLinks, LinkSigner
     from image_api.core.rendering import Renderings
+    from image_api.core.renditions import RenditionsOnDemand
     from image_api.core.sessions import Sessions
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
+    from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.signed_in import BoundTokens
@@ -151,6 +154,34 @@ def url_signer() -> UrlSigner:
 
     target = settings.storage()
     return UrlSigner(target.bucket, target.region, target.public_url, _credentials())
+
+
+@cache
+def link_signer() -> LinkSigner:
+    from image_api.core.links import LinkSigner
+
+    token_settings = settings.tokens()
+    return LinkSigner(token_settings.secret, token_settings.previous_secret)
+
+
+def image_links(base_url: str) -> ImageLinks:
+    from image_api.core.links import ImageLinks
+
+    return ImageLinks(url_signer(), link_signer(), base_url)
+
+
+@cache
+def rendition_records() -> PostgresRenditionRecords:
+    from image_api.postgres.renditions import PostgresRenditionRecords
+
+    return PostgresRenditionRecords(database(), settings.rendition_limits())
+
+
+@cache
+def renditions_on_demand() -> RenditionsOnDemand:
+    from image_api.core.renditions import RenditionsOnDemand
+
+    return RenditionsOnDemand(rendition_records(), url_signer(), renderings(), stored_objects())
 
 
 @cache

@@ -58,8 +58,13 @@ class StoredObjects:
             _expect(self._send("DELETE", quote(key)), 204, "The storage did not delete every file")
 
     def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
-        """Deletes whatever lies below `prefix`, but for `keep`."""
-        while keys := [key for key in self._listed(prefix) if key not in keep]:
+        """Deletes whatever lies below `prefix`, but for `keep`: keys, and folders with a slash at
+        the end.
+        """
+        folders = tuple(kept for kept in keep if kept.endswith("/"))
+        while keys := [
+            key for key in self._listed(prefix) if key not in keep and not key.startswith(folders)
+        ]:
             self.delete(keys)
 
     def _listed(self, prefix: str) -> list[str]:

@@ -49,7 +49,8 @@ class Work:
     `failures` and `crashes` count the attempts before this one, `renderer_failures` those failures
     that a renderer caused; `is_replaced`: a later accepted change asks for another resolution.
     With `left` the attempt is one of before, whose renderer was not waited for. `busy_seconds`:
-    how long such renderers of earlier changes of the image may still store something.
+    how long such renderers of earlier changes of the image, or of renditions that somebody asks
+    for, may still store something.
     """
 
     event: Event

@@ -13,11 +13,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from image_api.core.characters import has_nothing_to_see, is_control, without_invisible
 from image_api.core.events import Event
+from image_api.core.links import LinkFacts
 from image_api.errors import ImageNotFound, InvalidRequest
 from image_api.imaging import MAX_PIXELS, Fit
 
 Status = Literal["processing", "ready", "failed"]
-Visibility = Literal["shared", "private"]
+Visibility = Literal["shared", "private", "public"]
+"""For every signed-in user; for the owner alone; as shared, and with a link for anybody."""
 
 TITLE_MAX_CHARACTERS = 255
 DESCRIPTION_MAX_CHARACTERS = 2_000
@@ -210,6 +212,7 @@ class ImageView(BaseModel):
                     "url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/original.jpg?...",
                     "thumbnail_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
                     "preview_url": "https://bucket.s3.eu-west-1.amazonaws.com/storage/6f1c/...",
+                    "rendition_url": "https://api.example.com/image/1/rendition?token=...",
                     "username": "ada",
                     "width": 640,
                     "height": 427,
@@ -254,6 +257,14 @@ class ImageView(BaseModel):
         str | None,
         Field(
             description="Signed, expires; a WebP of at most 1600 pixels, of an animation a still; "
+            "null until the image was ready for the first time"
+        ),
+    ]
+    rendition_url: Annotated[
+        str | None,
+        Field(
+            description="Any size of it, without signing in: add &width=640, &ratio=1:1 and so on. "
+            "Signed, expires; of a public image it is the same as long as that is public; "
             "null until the image was ready for the first time"
         ),
     ]
@@ -338,13 +349,17 @@ class ImageRecords(Protocol):
     """Each method raises Unauthenticated when the user is gone."""
 
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
-        """The image's fields, with object keys in place of URLs."""
+        """The image's fields, with object keys in place of URLs, and what LinkFacts holds in place
+        of `rendition_url`.
+        """
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage: ...
 
 
 class Links(Protocol):
     def signed(self, key: str) -> str: ...
+
+    def rendition(self, image_id: int, facts: LinkFacts) -> str: ...
 
 
 class EventSink(Protocol):
@@ -393,4 +408,7 @@ def _with_links(image: dict[str, Any], links: Links) -> dict[str, Any]:
     for name in ("url", "thumbnail_url", "preview_url"):
         if image[name] is not None:
             image[name] = links.signed(image[name])
+    if image["rendition_url"] is not None:
+        facts = LinkFacts(*image["rendition_url"])
+        image["rendition_url"] = links.rendition(image["id"], facts)
     return image

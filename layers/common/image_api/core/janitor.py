@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
+from image_api.core.rendering import ON_DEMAND_FOLDER
 from image_api.observability import logger, write_metrics
 
 PREFIX = "storage/"
@@ -59,6 +60,14 @@ class JanitorRecords(Protocol):
     def forget_noted(self, keys: list[str]) -> None: ...
 
     def fail_for_missing_file(self, image_id: int) -> None: ...
+
+    def forgotten(self, batch_size: int) -> list[str]:
+        """Keys whose rows are gone for so long that nobody has a URL of one any more."""
+
+    def forget_forgotten(self, keys: list[str]) -> None: ...
+
+    def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:
+        """Rows of renditions on demand, old enough to be judged, whose objects are missing."""
 
 
 class ObjectListing(Protocol):
@@ -115,10 +124,13 @@ class _Sweep:
         self._remaining_milliseconds = remaining_milliseconds
         self._report = report
         self._incomplete: set[int] = set()
+        self._lost: list[str] = []
         self._keys_judged = self._keys_missing = 0
 
     def run(self, start: float) -> dict[str, int | bool]:
         report = self._report
+        if not report.dry_run:
+            self._delete_forgotten()
         run_started_at = self._records.now()
         begin = f"{PREFIX}{int(start * 256) % 256:02x}"
         report.finished = self._compare(begin, _LAST_KEY) and self._compare(PREFIX, begin)
@@ -132,6 +144,7 @@ class _Sweep:
         elif not report.dry_run:
             self._delete(run_started_at)
             self._fail()
+            self._forget_lost()
         logger.info("storage and rows compared", **asdict(report))
         write_metrics(
             {},
@@ -172,6 +185,9 @@ class _Sweep:
         judged = {key: image_id for key, image_id in expected.items() if image_id is not None}
         missing = {key: image_id for key, image_id in judged.items() if key not in present}
         self._incomplete |= set(missing.values())
+        self._lost += [
+            key for key in expected if f"/{ON_DEMAND_FOLDER}/" in key and key not in present
+        ]
         self._keys_judged += len(judged)
         self._keys_missing += len(missing)
         self._report.objects_seen += len(present)
@@ -190,6 +206,18 @@ class _Sweep:
             self._storage.delete(keys)
             self._records.forget_noted(keys)
             self._report.objects_deleted += len(keys)
+
+    def _delete_forgotten(self) -> None:
+        while self._has_time_for_a_step() and (keys := self._records.forgotten(_STEP)):
+            self._storage.delete(keys)
+            self._records.forget_forgotten(keys)
+            self._report.objects_deleted += len(keys)
+
+    def _forget_lost(self) -> None:
+        for start in range(0, len(self._lost), _STEP):
+            if not self._has_time_for_a_step():
+                return
+            self._records.forget_lost(self._lost[start : start + _STEP], self._min_age_seconds)
 
     def _fail(self) -> None:
         for image_id in sorted(self._incomplete):

@@ -13,6 +13,7 @@ from image_api.core import events, images
 from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.events import Event
 from image_api.core.rendering import (
+    ON_DEMAND_FOLDER,
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererFailed,
@@ -25,6 +26,8 @@ from image_api.observability import logger
 
 # How soon somebody looks again for what a slow renderer makes.
 _LOOK_SECONDS = 1
+# And whether renderers have ended that would store something of an image that has to go.
+_BUSY_LOOK_SECONDS = 5
 
 _DELETED = "The image was deleted"
 
@@ -46,7 +49,9 @@ class RenditionStore(Protocol):
     def delete(self, keys: list[str]) -> None: ...
 
     def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
-        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`."""
+        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`: keys, and
+        folders with a slash at the end.
+        """
 
 
 class NeverPossible(Exception):
@@ -76,7 +81,9 @@ class Processor:
                     self._storage.delete_folder(_folder_of(key))
             if work.busy_seconds > 0:
                 # What is stored after this would stay.
-                self._log().put_back(work, math.ceil(work.busy_seconds))
+                # Most have ended long before they must.
+                busy_seconds = math.ceil(work.busy_seconds)
+                self._log().put_back(work, min(busy_seconds, _BUSY_LOOK_SECONDS))
                 return "postponed"
             return self._finish(self._log().remove(work, _COMPLETED[event.type]), "applied")
         if image is None:
@@ -168,6 +175,7 @@ class Processor:
         kept = {image.original_key, *(made or image.rendition_keys)}
         try:
             if work.failures or work.crashes or work.left or not renditions:
+                kept.add(f"{_folder(image)}{ON_DEMAND_FOLDER}/")
                 self._storage.delete_folder(_folder(image), kept)
             elif superseded := sorted(set(image.rendition_keys) - kept):
                 self._storage.delete(superseded)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from image_api.core.rendering import REPORT, RESULTS_OF_A_PICTURE
+from image_api.core.rendering import REPORT, RESULTS_OF_A_PICTURE, wanted_of_json
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
-from image_api.imaging.model import RENDERER_VERSION
+from image_api.imaging.model import RENDERER_VERSION, Rendition
+from image_api.imaging.pixels.on_demand import render_wanted
 from image_api.imaging.pixels.rendering import one_by_one
 from image_api.observability import logger
 
@@ -55,14 +56,14 @@ def _report(task: Mapping[str, Any], transfers: Transfers) -> dict[str, Any]:
 
 
 def _render(task: Mapping[str, Any], transfers: Transfers) -> list[dict[str, Any]]:
-    original = transfers.get(task["source"])
-    size = None if task["size"] is None else (task["size"][0], task["size"][1])
+    source = transfers.get(task["source"])
     made = []
     # Each is sent while the next is made.
     with ThreadPoolExecutor(RESULTS_OF_A_PICTURE, thread_name_prefix="storing") as threads:
         sendings = []
-        for rendition in one_by_one(original, size=size, fit=task["fit"]):
-            is_original = rendition.data == original
+        for rendition in _made(source, task):
+            # A rendition on demand goes again, and must not take what is served along.
+            is_original = rendition.name != "rendition" and rendition.data == source
             if not is_original:
                 name = f"{rendition.name}.{rendition.extension}"
                 sendings.append(threads.submit(_store, task, transfers, name, rendition.data))
@@ -80,6 +81,13 @@ def _render(task: Mapping[str, Any], transfers: Transfers) -> list[dict[str, Any
     for sending in sendings:
         sending.result()
     return made
+
+
+def _made(source: bytes, task: Mapping[str, Any]) -> Iterator[Rendition]:
+    if task.get("wanted") is not None:
+        return iter([render_wanted(source, wanted_of_json(task["wanted"]))])
+    size = None if task["size"] is None else (task["size"][0], task["size"][1])
+    return one_by_one(source, size=size, fit=task["fit"])
 
 
 def _base64(placeholder: bytes | None) -> str | None:

@@ -27,6 +27,7 @@ from image_api.imaging.model import (
     THUMBNAIL_PIXELS,
     WEBP,
     Format,
+    Wanted,
 )
 
 # As template.yaml has it. What is signed for a renderer is good for so long and a little more.
@@ -48,6 +49,8 @@ _MAX_THUMBNAIL_BYTES = 4 * THUMBNAIL_PIXELS**2 + _OVERHEAD_BYTES
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9+/]{8,35}={0,2}", re.ASCII)
 
 REPORT = "report.json"
+# Of what lies beside an original, for renditions that are asked for one by one.
+ON_DEMAND_FOLDER = "on-demand"
 _JSON = "application/json"
 
 
@@ -81,12 +84,24 @@ RESULTS_OF_A_PICTURE = len(_KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to make, and the folder for what is made of it, without a slash at the end."""
+    """A picture to make, and the folder for what is made of it, without a slash at the end.
 
-    original_key: str
+    Either the image with its preview and thumbnail, of the original; or, `wanted`, one rendition of
+    what is served.
+    """
+
+    source_key: str
     folder: str
-    size: tuple[int, int] | None
-    fit: Fit
+    size: tuple[int, int] | None = None
+    fit: Fit = "cover"
+    wanted: Wanted | None = None
+
+    @property
+    def kinds(self) -> dict[str, _Kind]:
+        """What is to be made, by name."""
+        if self.wanted is None:
+            return _KINDS
+        return {"rendition": _Kind(self.wanted.formats, None, _MAX_IMAGE_BYTES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +146,16 @@ def render_request(
     for its answer, and it stores that.
     """
     uploads = {REPORT: Upload(f"{picture.folder}/{REPORT}", _JSON, MAX_REPORT_BYTES)}
-    for kind_name, kind in _KINDS.items():
+    for kind_name, kind in picture.kinds.items():
         for made in kind.formats:
             name = f"{kind_name}.{made.extension}"
             uploads[name] = Upload(f"{picture.folder}/{name}", made.content_type, kind.max_bytes)
     url, shared, forms = signer.forms(uploads.values())
     return {
-        "source": signer.signed(picture.original_key),
+        "source": signer.signed(picture.source_key),
         "size": picture.size,
         "fit": picture.fit,
+        "wanted": _wanted_in_json(picture.wanted),
         "report_after": report_after,
         "form": {"url": url, "fields": shared},
         "results": dict(zip(uploads, forms, strict=True)),
@@ -194,13 +210,13 @@ class Renderings:
             claims = {str(claim["name"]): claim for claim in report["renditions"]}
         except (KeyError, TypeError) as error:
             raise RendererFailed("The renderer's answer has another form") from error
-        if claims.keys() != _KINDS.keys() or len(claims) != len(report["renditions"]):
+        if claims.keys() != picture.kinds.keys() or len(claims) != len(report["renditions"]):
             raise RendererFailed("The renderer made something else than was asked for")
         # While a deployment replaces both, the two may be of different versions.
         version = min(_version(report), RENDERER_VERSION)
         readings = [
             self._readers.submit(self._measured, picture, name, claims[name], version)
-            for name in _KINDS
+            for name in picture.kinds
         ]
         return [reading.result() for reading in readings]
 
@@ -208,10 +224,10 @@ class Renderings:
         self, picture: Picture, name: str, claim: dict[str, Any], version: int
     ) -> StoredRendition:
         """Reads the object, and believes nothing else."""
-        kind, extension = _KINDS[name], claim.get("extension")
+        kind, extension = picture.kinds[name], claim.get("extension")
         key = f"{picture.folder}/{name}.{extension}"
         if extension is None and name == "image":
-            key = picture.original_key
+            key = picture.source_key
         elif extension not in [made.extension for made in kind.formats]:
             raise RendererFailed(f"The renderer names no format that a {name} may have")
         try:
@@ -232,24 +248,52 @@ class Renderings:
             renderer_version=version,
             placeholder=_placeholder(claim),
         )
-        _check(measured, kind, claim, picture.size)
+        _check(measured, kind, claim, picture)
         return measured
 
 
-def _check(
-    measured: StoredRendition, kind: _Kind, claim: dict[str, Any], size: tuple[int, int] | None
-) -> None:
+def _is_as_asked(made: tuple[int, int], kind: _Kind, picture: Picture) -> bool:
+    if picture.wanted is None:
+        return kind.longest_side is not None or picture.size is None or made == picture.size
+    width, height = made
+    across, down = picture.wanted.ratio or made
+    # As near to the ratio as whole pixels come.
+    return width <= picture.wanted.width and abs(width * down - height * across) <= max(
+        across, down
+    )
+
+
+def _check(measured: StoredRendition, kind: _Kind, claim: dict[str, Any], picture: Picture) -> None:
     made = (measured.width, measured.height)
-    is_as_asked = kind.longest_side is not None or size is None or made == size
     if (
         measured.content_type not in [allowed.content_type for allowed in kind.formats]
         or (claim.get("width"), claim.get("height")) != made
         or claim.get("size_bytes") != measured.size_bytes
         or measured.size_bytes > kind.max_bytes
         or max(made) > (kind.longest_side or MAX_PIXELS)
-        or not is_as_asked
+        or not _is_as_asked(made, kind, picture)
     ):
         raise RendererFailed(f"The {measured.name} that the renderer stored is not what it says")
+
+
+def _wanted_in_json(wanted: Wanted | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    return {
+        "width": wanted.width,
+        "ratio": wanted.ratio,
+        "formats": [made.extension for made in wanted.formats],
+    }
+
+
+def wanted_of_json(sent: dict[str, Any]) -> Wanted:
+    """As `render_request` wrote it."""
+    by_extension = {made.extension: made for made in (JPEG, PNG, WEBP, AVIF)}
+    return Wanted(
+        width=sent["width"],
+        ratio=None if sent["ratio"] is None else (sent["ratio"][0], sent["ratio"][1]),
+        formats=tuple(by_extension[extension] for extension in sent["formats"]),
+    )
 
 
 def _placeholder(claim: dict[str, Any]) -> str | None:

@@ -62,6 +62,17 @@ HEIF = Format("HEIF", "image/heif", "heif")
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A rendition on demand: at most `width` pixels wide, cut to `ratio` from the middle if there
+    is one, in the first of `formats`, or in the last where the picture is transparent.
+    """
+
+    width: int
+    ratio: tuple[int, int] | None
+    formats: tuple[Format, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What the bytes say before any pixel is decoded; the size in pixels is upright."""
 
@@ -106,7 +117,7 @@ class Rendition:
     `placeholder`: of the thumbnail, a ThumbHash of it.
     """
 
-    name: Literal["image", "preview", "thumbnail"]
+    name: Literal["image", "preview", "thumbnail", "rendition"]
     data: bytes
     content_type: str
     extension: str

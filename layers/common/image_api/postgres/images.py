@@ -82,6 +82,11 @@ FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
 _IS_ADMITTED = "(SELECT a.refusal IS NULL FROM admission AS a)"
 _REFUSAL = "(SELECT a.refusal FROM admission AS a)"
 
+# A public image is kept as a shared one whose link stays the same: whatever lists, counts and
+# searches what everybody may see has one kind of it.
+KEPT_VISIBILITY = "CASE :visibility::text WHEN 'public' THEN 'shared' ELSE :visibility::text END"
+NEW_PUBLIC_SECRET = "replace(gen_random_uuid()::text, '-', '')"  # noqa: S105 - an expression
+
 _ACCEPT_UPLOAD = _accept(
     f"""usage AS ({_USAGE_OF_USER.format(user_id=":user_id")}),
 admission AS (SELECT {_REFUSES_UPLOAD} AS refusal FROM usage AS u),
@@ -92,11 +97,13 @@ used AS (
     _REFUSAL,
     f"""
     INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type,
-                        size_bytes, width, height, frames, original_bytes, taken_at, description,
-                        tags, tag_keys)
-    SELECT u.id, :title, :visibility, :original_key, :original_key,
+                        size_bytes, width, height, frames, original_bytes, taken_at,
+                        public_secret, description, tags, tag_keys)
+    SELECT u.id, :title, {KEPT_VISIBILITY}, :original_key, :original_key,
            :content_type, :size_bytes, :width, :height, :frames, :size_bytes,
-           :taken_at::text::timestamp, :description, {texts("tags")}, {texts("tag_keys")}
+           :taken_at::text::timestamp,
+           CASE :visibility::text WHEN 'public' THEN {NEW_PUBLIC_SECRET} END,
+           :description, {texts("tags")}, {texts("tag_keys")}
     FROM users AS u
     WHERE u.id = :user_id AND u.token_generation = :token_generation
       AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
@@ -107,6 +114,11 @@ used AS (
 
 # As it is outside the trash. (The release before this one changes the one without the other.)
 VISIBILITY = "CASE WHEN i.visibility = 'trashed' THEN i.visibility_aside ELSE i.visibility END"
+# As clients know it.
+SHOWN_VISIBILITY = f"CASE WHEN i.public_secret IS NOT NULL THEN 'public' ELSE {VISIBILITY} END"
+
+# A public image that is to be seen by signed-in users alone.
+_WITHDRAWS = "(i.public_secret IS NOT NULL AND :visibility::text = 'shared')"
 
 # To hide is done at once, whatever becomes of the rest of the change: its processing moves what
 # was to be seen until now to other keys. What is in the trash keeps its visibility aside.
@@ -128,10 +140,13 @@ admission AS (SELECT coalesce({_REFUSES_VERSION}, {_REFUSES_UPDATE}) AS refusal
         trashed_at = CASE WHEN :trashes::boolean THEN now() ELSE i.trashed_at END,
         trashed_sequence = CASE WHEN :trashes::boolean THEN i.accepted_sequence + 1
                                 ELSE i.trashed_sequence END,
-        hidden_sequence = CASE WHEN :hides::boolean THEN i.accepted_sequence + 1
+        public_secret = CASE WHEN :visibility::text IN ('shared', 'private') THEN NULL
+                             ELSE i.public_secret END,
+        hidden_sequence = CASE WHEN :hides::boolean OR {_WITHDRAWS} THEN i.accepted_sequence + 1
                                ELSE i.hidden_sequence END,
         exposed_key = CASE WHEN i.exposed_key IS NULL
                              AND (:hides::boolean AND i.visibility NOT IN ('private', 'trashed')
+                                  OR {_WITHDRAWS} AND i.visibility <> 'trashed'
                                   OR :trashes::boolean AND i.visibility <> 'trashed')
                            THEN i.original_key ELSE i.exposed_key END
     FROM found AS f
@@ -202,12 +217,14 @@ _IMAGE_JSON = f"""json_build_object(
     'size', i.size_bytes, 'file_path', i.object_key,
     'created_at', rfc3339(i.created_at), 'updated_at', rfc3339(i.updated_at),
     'user_id', i.user_id, 'status', i.status, 'error', i.error,
-    'content_type', i.content_type, 'visibility', {VISIBILITY},
+    'content_type', i.content_type, 'visibility', {SHOWN_VISIBILITY},
     'url', CASE WHEN i.rendered_at IS NOT NULL THEN i.object_key END,
     'thumbnail_url', (SELECT t.object_key FROM renditions AS t
                       WHERE t.image_id = i.id AND t.name = 'thumbnail'),
     'preview_url', (SELECT p.object_key FROM renditions AS p
                     WHERE p.image_id = i.id AND p.name = 'preview'),
+    'rendition_url', CASE WHEN i.rendered_at IS NOT NULL THEN json_build_array(
+        i.link_generation, CASE i.visibility WHEN 'shared' THEN i.public_secret END) END,
     'username', (SELECT u.username FROM users AS u WHERE u.id = i.user_id),
     'width', i.width, 'height', i.height,
     'description', i.description, 'tags', array_to_json(i.tags),
@@ -414,6 +431,7 @@ class PostgresImageRecords(PostgresKeyRecords):
             data,
             image_id=image_id,
             versions=versions,
+            visibility=changes.get("visibility"),
             hides=changes.get("visibility") == "private",
             trashes=changes.get("trashed") is True,
             renders="resolution" in changes,

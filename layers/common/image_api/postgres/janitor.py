@@ -16,6 +16,12 @@ FROM images AS i WHERE i.original_key > :after AND i.original_key <= :until
 UNION ALL
 SELECT r.object_key, (SELECT {_JUDGED_ID} FROM images AS i WHERE i.id = r.image_id)
 FROM renditions AS r WHERE r.object_key > :after AND r.object_key <= :until
+UNION ALL
+SELECT d.object_key, NULL FROM requested_renditions AS d
+WHERE d.object_key > :after AND d.object_key <= :until
+UNION ALL
+SELECT f.object_key, NULL FROM forgotten_objects AS f
+WHERE f.object_key > :after AND f.object_key <= :until
 """
 
 _FAIL = """
@@ -42,8 +48,22 @@ WHERE o.first_seen_at <= now() - make_interval(secs => :min_age_seconds::integer
   AND o.last_seen_at >= :run_started_at::text::timestamptz
   AND (SELECT count(*) FROM images AS i WHERE i.original_key = o.key) = 0
   AND (SELECT count(*) FROM renditions AS r WHERE r.object_key = o.key) = 0
+  AND (SELECT count(*) FROM requested_renditions AS d WHERE d.object_key = o.key) = 0
 ORDER BY o.first_seen_at
 LIMIT :batch_size
+"""
+
+_FORGOTTEN = """
+SELECT f.object_key FROM forgotten_objects AS f
+WHERE f.delete_after <= now() ORDER BY f.delete_after LIMIT :batch_size
+"""
+_FORGET_FORGOTTEN = "DELETE FROM forgotten_objects WHERE object_key = ANY(:keys::text[])"
+
+# One that is asked for again is made again.
+_FORGET_LOST = """
+DELETE FROM requested_renditions AS d
+WHERE d.object_key = ANY(:keys::text[])
+  AND d.making_until < now() - make_interval(secs => :min_age_seconds::integer)
 """
 
 _FORGET_NOTED = "DELETE FROM objects_without_row WHERE key = ANY(:keys::text[])"
@@ -76,6 +96,15 @@ class PostgresJanitorRecords:
 
     def forget_noted(self, keys: list[str]) -> None:
         self._database.rows(_FORGET_NOTED, keys=keys)
+
+    def forgotten(self, batch_size: int) -> list[str]:
+        return [row[0] for row in self._database.rows(_FORGOTTEN, batch_size=batch_size)]
+
+    def forget_forgotten(self, keys: list[str]) -> None:
+        self._database.rows(_FORGET_FORGOTTEN, keys=keys)
+
+    def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:
+        self._database.rows(_FORGET_LOST, keys=keys, min_age_seconds=min_age_seconds)
 
     def fail_for_missing_file(self, image_id: int) -> None:
         self._database.rows(_FAIL, image_id=image_id)

@@ -22,7 +22,12 @@ from image_api.core.images import tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
 from image_api.postgres.database import RELAXED, Database, Row, texts
-from image_api.postgres.images import VISIBILITY
+from image_api.postgres.images import (
+    KEPT_VISIBILITY,
+    NEW_PUBLIC_SECRET,
+    SHOWN_VISIBILITY,
+    VISIBILITY,
+)
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
 # is the condition of the indexes made for them: with the second, and statistics of a quiet hour,
@@ -145,8 +150,11 @@ SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_
        rfc3339(b.accepted_at), b.traceparent, b.client_correlation_id, b.user_id, b.failures,
        b.crashes, b.renderer_failures,
        b.rendering_folder, extract(epoch FROM b.rendering_until - now())::float8,
-       (SELECT extract(epoch FROM max(o.rendering_until) - now())::float8 FROM changes AS o
-        WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
+       (SELECT extract(epoch FROM greatest(
+               (SELECT max(o.rendering_until) FROM changes AS o
+                WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
+               (SELECT max(d.making_until) FROM requested_renditions AS d
+                WHERE d.image_id = b.image_id AND d.claim_id IS NOT NULL)) - now())::float8),
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
@@ -203,7 +211,7 @@ _RESTORING = f"""
         visibility_aside = CASE WHEN {_STAYS_TRASHED}
                                 THEN coalesce({{visibility}}, i.visibility_aside) END,
         trashed_at = CASE WHEN {_STAYS_TRASHED} THEN i.trashed_at END"""
-_WIDENED = "CASE WHEN i.hidden_sequence <= :sequence THEN :visibility::text END"
+_WIDENED = f"CASE WHEN i.hidden_sequence <= :sequence THEN {KEPT_VISIBILITY} END"
 
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
 _COMPLETE = f"""
@@ -214,6 +222,10 @@ WITH changed AS (
         tags = coalesce({texts("tags")}, i.tags),
         tag_keys = coalesce({texts("tag_keys")}, i.tag_keys),
 {_RESTORING.format(visibility=_WIDENED)},
+        public_secret = CASE
+            WHEN i.hidden_sequence > :sequence OR :visibility::text IS NULL THEN i.public_secret
+            WHEN :visibility::text = 'public' THEN coalesce(i.public_secret, {NEW_PUBLIC_SECRET})
+            END,
         status = CASE WHEN i.accepted_sequence > :sequence THEN 'processing' ELSE 'ready' END,
         error = NULL,
         updated_at = now(),
@@ -247,7 +259,7 @@ WITH changed AS (
         'user_id', i.user_id, 'status', 'ready', 'title', i.title,
         'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
         'content_type', i.content_type, 'file_path', i.object_key,
-        'visibility', {VISIBILITY},
+        'visibility', {SHOWN_VISIBILITY},
         'description', i.description, 'tags', to_jsonb(i.tags),
         'trashed_at', rfc3339(i.trashed_at), 'renditions', (
             SELECT coalesce(jsonb_agg(r.value - '{{renderer_version,placeholder}}'::text[]

@@ -35,6 +35,7 @@ SELECT i.id, i.applied_sequence, i.original_key, i.asked_width, i.asked_height, 
 FROM begun AS b JOIN images AS i ON i.id = b.image_id
 """
 
+# What was made on demand is as old, also where the image itself has stayed the same file.
 _REPLACE = """
 WITH changed AS (
     UPDATE images AS i
@@ -61,6 +62,8 @@ WITH changed AS (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer, animated boolean, renderer_version integer)
     WHERE r.image_id = c.id AND r.name = n.name
+), forgotten AS (
+    DELETE FROM requested_renditions AS d USING changed AS c WHERE d.image_id = c.id
 )
 SELECT id FROM changed
 """

@@ -46,6 +46,7 @@ EXPOSED_HEADERS = (
     *("ETag", "Link", "Retry-After", "X-Correlation-Id", "X-Total-Count"),
     "X-Total-Count-Relation",
 )
+LINK_TOKEN = "token"  # noqa: S105 - the name of a parameter
 MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -78,6 +79,7 @@ class Resolver(APIGatewayRestResolver):
         check_size: Callable[[int], None],
         *,
         serves_pages: bool,
+        takes_links: bool,
         form_fields: Collection[str] | None,
     ) -> None:
         # Before Powertools' constructor, which registers routes of its own.
@@ -92,6 +94,7 @@ class Resolver(APIGatewayRestResolver):
             enable_validation=True, cors=self._cors_config, json_body_deserializer=_json_object
         )
         self.tokens = tokens
+        self.takes_links = takes_links
         self.check_size = check_size
         self.form_fields = form_fields
         self.serves_pages = serves_pages
@@ -133,13 +136,21 @@ def resolver(
     tokens: TokenVerifier | None = None,
     check_size: Callable[[int], None] = check_body_size,
     serves_pages: bool = False,
+    takes_links: bool = False,
     form_fields: Collection[str] | None = None,
 ) -> Resolver:
-    """With `tokens`, for signed-in users only. `check_size` gets the size of the body in bytes
-    before any of it is decoded. Pages take any query: links to them carry what others add.
+    """With `tokens`, for signed-in users only; with `takes_links` also for whoever comes with the
+    query's `token`, which the route itself has to check. `check_size` gets the size of the body in
+    bytes before any of it is decoded. Pages take any query: links to them carry what others add.
     `form_fields` are all that is read of an urlencoded form, as OAuth2 asks for (RFC 6749, 3.2).
     """
-    return Resolver(tokens, check_size, serves_pages=serves_pages, form_fields=form_fields)
+    return Resolver(
+        tokens,
+        check_size,
+        serves_pages=serves_pages,
+        takes_links=takes_links,
+        form_fields=form_fields,
+    )
 
 
 def lambda_handler(app: Resolver) -> Handler:
@@ -191,7 +202,7 @@ def _answer(
     if allowed and method not in allowed:
         return _refusal(app, event, problems.of_wrong_method(method, allowed))
     try:
-        if app.tokens is not None:
+        if app.tokens is not None and not (app.takes_links and _has_link(event)):
             claims = app.tokens.verify(headers.get("authorization"))
             app.context["user_id"] = claims.user_id
             logger.append_keys(user_id=claims.user_id)
@@ -205,6 +216,10 @@ def _answer(
         # As a GET, whose body the gateway leaves out: it alone can then say how long that is.
         event = {**event, "httpMethod": "GET"}
     return app.resolve(event, context)
+
+
+def _has_link(event: dict[str, Any]) -> bool:
+    return bool(((event.get("queryStringParameters") or {}).get(LINK_TOKEN) or "").strip())
 
 
 def _since(started_at: float) -> float:
@@ -256,6 +271,15 @@ def user_id(app: Resolver) -> int:
 
 def correlation_id(app: Resolver) -> str:
     return str(app.context["correlation_id"])
+def signed_in_user(app: Resolver) -> int | None:
+    """None for whoever came with a link."""
+    user_id = app.context.get("user_id")
+    return None if user_id is None else int(user_id)
+
+
+def accepted_types(app: Resolver) -> str | None:
+    """The Accept header."""
+    return app.current_event.headers.get("accept")
 
 
 def client_address(app: Resolver) -> str:

@@ -34,6 +34,10 @@ ANSWERS: dict[type[errors.ImageApiError], Answer] = {
     errors.RefreshTokenRefused: Answer(401, "refresh_token_refused"),
     errors.TooManyAttempts: Answer(429, "too_many_attempts"),
     errors.ImageNotFound: Answer(404, "image_not_found"),
+    errors.ImageNotReady: Answer(409, "not_ready"),
+    errors.ImageFailed: Answer(409, "image_failed"),
+    errors.TooManyRenditions: Answer(429, "too_many_renditions"),
+    errors.RenditionUnderWay: Answer(503, "rendition_under_way"),
     errors.UploadNotFound: Answer(404, "upload_not_found"),
     errors.PreconditionFailed: Answer(412, "precondition_failed"),
     errors.KeyReused: Answer(422, "idempotency_key_reused"),
@@ -107,13 +111,17 @@ def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
         401: ("Not signed in, or the token or the password is not valid", Problem),
         403: ("The account stores as much as it may", Problem),
         404: ("It does not exist for this user", Problem),
-        409: ("The first request with this Idempotency-Key is still running", Problem),
+        409: (
+            "The first request with this Idempotency-Key is still running; of a rendition: "
+            "the image is not processed yet, or could not be",
+            Problem,
+        ),
         412: ("The image is at none of the versions of If-Match", Problem),
         413: ("Larger than a limit; the answer says which", Problem),
         415: ("The format is not accepted", Problem),
         422: ("The Idempotency-Key belongs to another request", Problem),
         429: ("Too many attempts or requests, or too much under way", Problem),
-        503: ("A part is down", Problem),
+        503: ("A part is down, or a rendition takes longer than a request may", Problem),
     }
     responses: dict[int, OpenAPIResponse] = {
         status: {
@@ -132,10 +140,11 @@ def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
     return responses
 
 
-def redirected(description: str, *statuses: int) -> dict[int, OpenAPIResponse]:
-    """As `documented`, of a route that answers 302."""
-    responses = documented(None, *statuses)
-    del responses[200]
+def redirected(description: str, *statuses: int, or_json: Any = None) -> dict[int, OpenAPIResponse]:
+    """As `documented`, of a route that answers 302, or 200 with `or_json`."""
+    responses = documented(or_json, *statuses)
+    if or_json is None:
+        del responses[200]
     responses[302] = {
         "description": description,
         "content": {},
@@ -161,7 +170,10 @@ def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
         errors.TooManyAttempts
         | errors.TooMuchUnderWay
         | errors.ServiceUnavailable
-        | errors.RequestInProgress,
+        | errors.RequestInProgress
+        | errors.ImageNotReady
+        | errors.TooManyRenditions
+        | errors.RenditionUnderWay,
     ):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.Unauthenticated):

@@ -37,6 +37,13 @@ LONGEST_SIDE = {JPEG: 65_500, WEBP: 16_383, GIF: 65_535, AVIF: MAX_AVIF_SIDE_PIX
 
 _TINY_PIXELS = 64
 
+_WEB_OPTIONS: dict[Format, dict[str, Any]] = {
+    JPEG: {"quality": 82, "subsampling": 2, "progressive": True},
+    PNG: {"compress_level": _PNG_COMPRESS_LEVEL},
+    WEBP: {"quality": 80, "method": _WEBP_METHOD},
+    AVIF: {"quality": 62, "speed": _AVIF_SPEED},
+}
+
 _GIF_COLOURS = 255
 _GIF_TRANSPARENT = 255
 _GIF_SAMPLE = 128
@@ -106,6 +113,13 @@ def encode_small(image: Image.Image) -> bytes:
         # Of an icon or of pixel art, halved chroma leaves mud.
         return _save(image, WEBP, {"lossless": True, "method": 0})
     return _save(image, WEBP, {"quality": 80, "method": 0})
+
+
+def encode_for_web(image: Image.Image, target: Format) -> bytes:
+    """As small as one cannot see: what is kept and shown at one size needs no reserve."""
+    if max(image.size) <= _TINY_PIXELS and target is WEBP:
+        return encode_small(image)
+    return _save(image, target, _WEB_OPTIONS[target])
 
 
 def _save(image: Image.Image, target: Format, options: dict[str, Any]) -> bytes:

@@ -60,6 +60,13 @@ def shrink(image: Image.Image, longest: int) -> Image.Image:
     return image.resize(target, Image.Resampling.HAMMING, reducing_gap=1.2)
 
 
+def upon_white(image: Image.Image) -> Image.Image:
+    """Of LA or RGBA what L or RGB can show."""
+    canvas = Image.new(image.mode[:-1], image.size, "white")
+    canvas.paste(image.convert(canvas.mode), mask=image.getchannel("A"))
+    return canvas
+
+
 def letterbox(image: Image.Image, size: tuple[int, int], *, transparent: bool) -> Image.Image:
     if image.size == size:
         return image

@@ -25,7 +25,7 @@ from image_api.imaging.model import (
 )
 from image_api.imaging.pixels import geometry
 from image_api.imaging.pixels.colours import profile_of, to_eight_bits, to_srgb
-from image_api.imaging.pixels.decoding import load, open_image, refuse_damage
+from image_api.imaging.pixels.decoding import load, open_image
 from image_api.imaging.pixels.encoding import (
     LONGEST_SIDE,
     JpegTables,
@@ -37,6 +37,7 @@ from image_api.imaging.pixels.encoding import (
     to_palette,
     web_format,
 )
+from image_api.imaging.pixels.movies import Frames
 from image_api.imaging.pixels.thumbhash import thumbhash
 
 
@@ -182,35 +183,10 @@ def _fit_and_orient(
 def _render_movie(
     stored: StoredPicture, clean: bytes, size: tuple[int, int] | None, fit: Fit
 ) -> _Rendered:
-    source = open_image(stored.format, clean)
-    profile = profile_of(source)
-    loop = source.info.get("loop")
-    # An APNG may begin with a picture for those who cannot play it.
-    first = 1 if getattr(source, "default_image", False) else 0
-    count = getattr(source, "n_frames", 1) - first
-    canvas = stored.crop or (0, 0, stored.width, stored.height)
-
-    def original_frame(index: int) -> Image.Image:
-        nonlocal source
-        if first + index < source.tell():
-            # A decoder that goes back has lost the palette, or what lay beneath a frame.
-            source = open_image(stored.format, clean)
-        with refuse_damage():
-            source.seek(first + index)
-            source.load()
-            # A copy, because the decoder draws the next frame over this one.
-            frame = source.copy()
-        if canvas != (0, 0, *frame.size):
-            frame = frame.crop(canvas)
-        return to_eight_bits(frame)
-
-    durations_ms: list[float] = []
-    translucent = False
-    for index in range(count):
-        frame = original_frame(index)
-        durations_ms.append(source.info.get("duration", 0))
-        translucent = translucent or frame.mode in ("LA", "RGBA")
-    picture = original_frame(0)
+    frames = Frames(stored, clean)
+    profile = frames.profile
+    durations_ms, translucent = frames.survey()
+    picture = frames.frame(0)
     if size is None and stored.web_safe:
         return _Rendered(_keep_as_it_is(stored, clean), picture, profile)
 
@@ -218,17 +194,16 @@ def _render_movie(
     mode = "RGBA" if translucent or stored.format is GIF else "RGB"
 
     def frame_to_write(index: int) -> Image.Image:
-        frame = original_frame(index)
-        frame = _fit_and_orient(frame, profile, stored, size, fit).convert(mode)
+        frame = _fit_and_orient(frames.frame(index), profile, stored, size, fit).convert(mode)
         if stored.format is GIF:
             return to_palette(frame, dither=Image.Dither.NONE)
         return frame
 
     data = encode_movie(
-        Movie(count, frame_to_write),
+        Movie(frames.count, frame_to_write),
         stored.format,
         durations_ms=durations_ms,
-        loop=loop,
+        loop=frames.loop,
         translucent=translucent,
     )
     if stored.format is AVIF:
