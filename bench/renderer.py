@@ -139,12 +139,12 @@ def _round_trip(cloud: LocalCloud, scale: Scale) -> Iterator[Row]:
         url, shared, (own,) = signer.forms([Upload(key, content_type, len(data))])
         transfers.post(url, {**shared, **own}, data)
 
-    store(picture.original_key, original, "image/jpeg")
+    store(picture.source_key, original, "image/jpeg")
     made = render(original, size=picture.size, fit=picture.fit)
 
     def transfer() -> None:
         """The same files, one after the other, and nothing else."""
-        transfers.get(signer.signed(picture.original_key))
+        transfers.get(signer.signed(picture.source_key))
         for rendition in made:
             key = f"{picture.folder}/bare-{rendition.name}"
             store(key, rendition.data, rendition.content_type)
