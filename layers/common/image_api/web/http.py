@@ -271,6 +271,8 @@ def user_id(app: Resolver) -> int:
 
 def correlation_id(app: Resolver) -> str:
     return str(app.context["correlation_id"])
+
+
 def signed_in_user(app: Resolver) -> int | None:
     """None for whoever came with a link."""
     user_id = app.context.get("user_id")
