@@ -1,6 +1,7 @@
 """An invocation of a function, as whoever invokes and whatever runs the function see it."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -13,7 +14,8 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 class Event:
     """What a function is invoked with. `payload` is JSON in pieces, sent as they are.
 
-    `wants_log`: the result is to hold what the function wrote.
+    `wants_log`: the result is to hold what the function wrote. `client_context` is JSON.
+    `qualifier` is the version or alias that was asked for, `version` the version it stands for.
     """
 
     payload: Sequence[bytes]
@@ -21,6 +23,8 @@ class Event:
     trace_id: str | None = None
     client_context: str | None = None
     wants_log: bool = False
+    qualifier: str | None = None
+    version: str = "$LATEST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,19 @@ class NotInvoked(Exception):
 
 # Runs a function, given by its logical id, to its end. Raises Throttled, NotInvoked.
 Invoke = Callable[[str, Event], Awaitable[Result]]
+
+
+def whole_trace_id(given: str | None) -> str:
+    """As X-Ray names a request that it does not sample, with what is given of it."""
+    root = given or f"Root=1-{int(time.time()):08x}-{uuid4().hex[:24]}"
+    whole = with_parent(root)
+    return whole if "Sampled=" in whole else f"{whole};Sampled=0"
+
+
+def with_parent(trace_id: str) -> str:
+    """What only names the trace names who asks, too."""
+    is_whole = "Parent=" in trace_id or "Root=" not in trace_id
+    return trace_id if is_whole else f"{trace_id.rstrip(';')};Parent={uuid4().hex[:16]}"
 
 
 def json_event(payload: object) -> Event:

@@ -89,7 +89,7 @@ class LogStream:
         if self._is_only_json("application", fields):
             return
         shown = line.splitlines() if self._is_whole else readable(line, own_folders)
-        for text in shown or [""]:
+        for text in shown:
             self._write(function, self._cut(text, request_id))
 
     def event(self, part: str, text: str, *, is_problem: bool = False) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 _MAX_CHARACTERS = 400
 _TRACEBACK = "Traceback (most recent call last):"
+# What the runtime puts before each error of an import, on updates of AWS's runtimes.
+_RUNTIME_WARNING = "LAMBDA_WARNING: Unhandled exception."
 _FRAME = re.compile(r'^\s*File "([^"]+)", line \d+')
 # What a log line of JSON has for machines: the line's prefix says it, or it never changes.
 _FOR_MACHINES = {
@@ -38,6 +40,8 @@ def readable(text: str, own_folders: Iterable[Path]) -> Iterator[str]:
     Metrics are folded, fields of JSON lines named, and of tracebacks only frames of the function's
     own folders kept.
     """
+    if _RUNTIME_WARNING in text:
+        return
     fields = _json_object(text)
     folders = tuple(map(str, own_folders))
     if fields is None:

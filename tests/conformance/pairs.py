@@ -496,7 +496,7 @@ _ANSWERS = (
         OUTPUT,
     ),
     Pair(
-        "headers and multiValueHeaders are merged into one list",
+        "headers and multiValueHeaders are merged into one list, these before those",
         _answered(
             {
                 "statusCode": 200,
@@ -504,8 +504,8 @@ _ANSWERS = (
                 "multiValueHeaders": {"X-Two": ["x"], "X-Both": ["b"]},
             }
         ),
-        {"header:X-One": "1", "header:X-Two": "x", "header:X-Both": ["a", "b"]},
-        OUTPUT,
+        {"header:X-One": "1", "header:X-Two": "x", "header:X-Both": ["b", "a"]},
+        RECORDED_ANSWERS,
     ),
     Pair(
         "The same pair in both maps is one header",

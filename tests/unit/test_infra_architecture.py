@@ -179,7 +179,7 @@ def test_what_builds_events_needs_the_standard_library_alone(module: str) -> Non
         ("infra.local.gateway.server", "from infra.services import ports"),
         ("infra.local.lambda_.pool", "import infra.local.triggers.schedules"),
         ("infra.local.lambda_.pool", "from ..gateway.routes import RouteTable"),
-        ("infra.local.lambda_.runtime.warm_start_handler", "from infra.local import invocation"),
+        ("infra.local.lambda_.runtime.bootstrap", "from infra.local import invocation"),
         ("infra.local.triggers.schedules", "from infra.local.lambda_ import functions"),
         ("infra.local.triggers.schedules", "from ..cloud import Cloud"),
         ("infra.local.cloud", "import infra.deploy_local.sam"),

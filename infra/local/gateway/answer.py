@@ -69,6 +69,8 @@ def read_answer(payload: bytes) -> Answer:
     body = answer.get("body")
     if body is None:
         body = ""
+    if isinstance(body, int | float) and not isinstance(body, bool):
+        body = json.dumps(body)
     if not isinstance(body, str):
         raise MalformedAnswer("the body is not text")
     is_base64 = answer.get("isBase64Encoded") or False
@@ -90,6 +92,7 @@ def _status(value: Any) -> int:
 
 def _headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
+    spelt: dict[str, str] = {}
     for name, value in _pairs(answer):
         if isinstance(value, dict | list):
             raise MalformedAnswer(f"the header {name} is not text")
@@ -100,6 +103,8 @@ def _headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
         if _LINE_BREAK.search(name + text):
             raise MalformedAnswer(f"the header {name!r} has a line break")
         target = f"x-amzn-Remapped-{name}" if lower in _REMAPPED else name
+        # As the first one of that name is spelt.
+        target = spelt.setdefault(target.lower(), target)
         # The same pair in both maps is one header.
         if text not in headers.getall(target, ()):
             headers.add(target, text)
@@ -112,8 +117,8 @@ def _pairs(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     multiple = answer.get("multiValueHeaders") or {}
     if not isinstance(single, dict) or not isinstance(multiple, dict):
         raise MalformedAnswer("headers are not an object")
-    yield from single.items()
     for name, values in multiple.items():
         if not isinstance(values, list):
             raise MalformedAnswer(f"multiValueHeaders: {name} is not a list")
         yield from ((name, value) for value in values)
+    yield from single.items()

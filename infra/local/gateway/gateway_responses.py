@@ -13,6 +13,8 @@ from infra.local.gateway.request import MAX_BODY_BYTES, MAX_HEADER_BYTES, Reques
 from infra.local.template.model import GatewayResponse
 
 _DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
+# As recorded of what an integration did: with a space, unlike all others.
+_DEFAULT_TEMPLATE_OF_502 = '{"message": $context.error.messageString}'
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def gateway_response(
         chosen.status or failure.status,
         chosen.headers,
         chosen.templates,
-        default_template=_DEFAULT_TEMPLATE,
+        default_template=_DEFAULT_TEMPLATE_OF_502 if failure.status == 502 else _DEFAULT_TEMPLATE,
         error={
             "message": failure.message,
             "messageString": json.dumps(failure.message),

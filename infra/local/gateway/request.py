@@ -11,12 +11,28 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from aiohttp import web
 
 from infra.local.gateway.event import Deployment, ProxyRequest
+from infra.local.invocation import with_parent
 from infra.local.template.model import ACCOUNT_ID, Api
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
 
-_NOT_PASSED_ON = frozenset({"content-length", "connection", "expect", "transfer-encoding"})
+_NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-md5",
+        "expect",
+        "max-forwards",
+        "proxy-authenticate",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+    }
+)
 # Names that arrive in this spelling, whatever the client's.
 _RESPELLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -61,7 +77,8 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     domain_name, port = _host_and_port(host)
     source_ip = request.remote or "127.0.0.1"
     epoch_seconds = time.time()
-    trace_id = lookup.get("X-Amzn-Trace-Id") or _trace_id(epoch_seconds)
+    given_trace_id = lookup.get("X-Amzn-Trace-Id")
+    trace_id = with_parent(given_trace_id) if given_trace_id else _trace_id(epoch_seconds)
     forwarded = lookup.get("X-Forwarded-For")
     headers = _headers(request)
     for name, value in (

@@ -26,6 +26,7 @@ from infra.local.gateway.request import (
     resource_id,
 )
 from infra.local.gateway.routes import RouteTable
+from infra.local.gateway.validation import refusal
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Result, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration
@@ -87,6 +88,10 @@ class Gateway:
         body = await read_body(http_request)
         if body is None:
             return body_too_large()
+        if route.validation is not None and (
+            found_wrong := refusal(request, route.validation, body)
+        ):
+            return self._fail(request, found_wrong)
         if isinstance(route.integration, MockIntegration):
             answer = mock_response(request, route.integration)
         else:
@@ -139,7 +144,8 @@ class Gateway:
     def _matches_binary(self, content_type: str) -> bool:
         media_type = content_type.split(";")[0].strip().lower()
         main_type = media_type.split("/")[0]
+        # Of the patterns `*/*` alone stands for any main type.
+        exact = {media_type, f"{main_type}/*"} if main_type != "*" else set()
         return any(
-            pattern in {media_type, "*/*", f"{main_type}/*"}
-            for pattern in map(str.lower, self._api.binary_media_types)
+            pattern in {"*/*", *exact} for pattern in map(str.lower, self._api.binary_media_types)
         )

@@ -13,15 +13,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.invocation import Event, Result, failure
+from infra.local.invocation import Event, Result, failure, whole_trace_id
 from infra.local.lambda_.launch import Launch
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
+from infra.local.template.model import ACCOUNT_ID
 from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
 
-_WARM_UP = base64.b64encode(json.dumps({"custom": {"local-cloud-warm-up": True}}).encode())
+_NO_REASON = "Runtime exited without providing a reason"
 # For what hangs.
 _STOP_PATIENCE_SECONDS = 30.0
 
@@ -41,6 +42,7 @@ class Environment(asyncio.SubprocessProtocol):
         self, launch: Launch, logs: LogStream, on_process: Callable[[ProcessIdentity], None]
     ) -> None:
         self._launch = launch
+        self._region = launch.variables.get("AWS_REGION", "us-east-1")
         self._logs = logs
         self._on_process = on_process
         self._output = EnvironmentOutput(launch.function, logs)
@@ -160,30 +162,27 @@ class Environment(asyncio.SubprocessProtocol):
 
     async def _warm_up(self, connection: RieConnection) -> int:
         """Has the function imported, and returns the runtime's process."""
-        headers = b"X-Amzn-RequestId: %b\r\nX-Amz-Client-Context: %b\r\n" % (
-            str(uuid.uuid4()).encode(),
-            _WARM_UP,
-        )
+        request_id = str(uuid.uuid4())
+        started_at = time.monotonic()
+        headers = b"X-Amzn-RequestId: %b\r\n" % request_id.encode()
         status, payload = await connection.post(headers, [b"{}"])
         try:
             return int(json.loads(payload)["pid"])
         except (ValueError, KeyError, TypeError):
-            # The runtime names the module that it was told to load: ours, around the function's.
-            module = self._launch.function.handler.rpartition(".")[0].encode()
-            payload = payload.replace(b"'warm_start_handler'", b"'%b'" % module)
-            if payload.startswith(b"Task timed out") or (status != 200 and not payload):
+            waited_seconds = time.monotonic() - started_at
+            is_late = waited_seconds >= self._launch.function.timeout_seconds
+            if payload.startswith(b"Task timed out") or (status != 200 and not payload and is_late):
                 late = failure("Sandbox.Timedout", "The function took too long to initialise")
                 payload = late.payload
+            elif not payload:
+                payload = _crashed(request_id, _NO_REASON).payload
             raise InitFailed(payload) from None
 
     async def _exchange(self, event: Event) -> Result:
         if self._connection is None:
-            return _crashed(event, "the environment has ended")
+            return _crashed(event.request_id, "the environment has ended")
         headers = b"X-Amzn-RequestId: %b\r\n" % event.request_id.encode()
-        if event.trace_id:
-            headers += b"X-Amzn-Trace-Id: %b\r\n" % event.trace_id.encode()
-        if event.client_context:
-            headers += b"X-Amz-Client-Context: %b\r\n" % event.client_context.encode()
+        headers += b"X-Amz-Client-Context: %b\r\n" % self._brought(event)
         # The emulator ends an invocation in time; this is for the day it does not.
         limit_seconds = self._launch.function.timeout_seconds + 5
         try:
@@ -194,7 +193,7 @@ class Environment(asyncio.SubprocessProtocol):
             return self._timed_out(event)
         except ConnectionError:
             self._die()
-            return _crashed(event, "Runtime exited without providing a reason")
+            return _crashed(event.request_id, _NO_REASON)
         if status != 200:
             self._die()
             return Result(payload, is_error=True)
@@ -202,6 +201,17 @@ class Environment(asyncio.SubprocessProtocol):
             self._die()
             return self._timed_out(event)
         return Result(payload, is_error=_is_function_error(payload, event.request_id))
+
+    def _brought(self, event: Event) -> bytes:
+        """What the emulator does not hand on to the runtime; see runtime/bootstrap.py."""
+        arn = f"arn:aws:lambda:{self._region}:{ACCOUNT_ID}:function:{self._launch.function.name}"
+        brought = {
+            "trace_id": whole_trace_id(event.trace_id),
+            "client_context": event.client_context,
+            "arn": f"{arn}:{event.qualifier}" if event.qualifier else arn,
+            "version": event.version,
+        }
+        return base64.b64encode(json.dumps(brought).encode())
 
     def _timed_out(self, event: Event) -> Result:
         seconds = self._launch.function.timeout_seconds
@@ -227,8 +237,8 @@ class Environment(asyncio.SubprocessProtocol):
                 self._transport.send_signal(number)
 
 
-def _crashed(event: Event, reason: str) -> Result:
-    return failure("Runtime.ExitError", f"RequestId: {event.request_id} Error: {reason}")
+def _crashed(request_id: str, reason: str) -> Result:
+    return failure("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 
 def _is_function_error(payload: bytes, request_id: str) -> bool:

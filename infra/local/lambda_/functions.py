@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
-from infra.local.template.model import UNTIMED_SECONDS, Function, Template
+from infra.local.template.model import UNTIMED_SECONDS, Function, Retries, Template
 from infra.services.process_identity import ProcessIdentity
 
 # As on AWS: an asynchronous invocation that failed is tried twice more.
@@ -189,8 +190,8 @@ class FunctionService:
             "PYTHONPYCACHEPREFIX": str(self._artifacts.bytecode_folder),
         }
         return Launch(
-            # The count of environments and the name in routes do not need a new process.
-            function=replace(function, reserved_concurrency=None),
+            # How it is invoked does not need a new process.
+            function=replace(function, reserved_concurrency=None, versions={}, retries=Retries()),
             interpreter=self._artifacts.interpreter,
             python_path=tuple(await self._artifacts.python_path(function)),
             variables=variables,
@@ -218,7 +219,9 @@ class FunctionService:
         )
 
     async def _invoke_with_retries(self, function_id: str, event: Event) -> None:
-        for delay_seconds in (*_RETRY_DELAYS_SECONDS, None):
+        function = self.template.functions[function_id]
+        accepted_at = time.monotonic()
+        for delay_seconds in (*_RETRY_DELAYS_SECONDS[: function.retries.max_attempts], None):
             while True:
                 try:
                     result = await self.invoke(function_id, event)
@@ -226,7 +229,15 @@ class FunctionService:
                     await asyncio.sleep(_THROTTLED_RETRY_SECONDS)
                 else:
                     break
-            if not result.is_error or delay_seconds is None:
+            if not result.is_error:
+                return
+            age_seconds = time.monotonic() - accepted_at + (delay_seconds or 0)
+            if delay_seconds is None or age_seconds > function.retries.max_event_age_seconds:
+                self._logs.event(
+                    function.folder_name,
+                    f"given up: {event.request_id} failed at its last try",
+                    is_problem=True,
+                )
                 return
             await asyncio.sleep(delay_seconds)
 

@@ -11,10 +11,13 @@ from aiohttp import web
 
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
+from infra.local.lambda_.qualified import Qualified, Refused, find
 from infra.local.visitors import is_of_a_strange_page, is_own_host, strange_page, unknown_host
 
 # Of ours: the port where a terminal waits for breakpoints.
 TERMINAL_HEADER = "X-Local-Cloud-Terminal"
+# Of an asynchronous invocation.
+_MAX_EVENT_BYTES = 1024 * 1024
 _PREFIX = "/2015-03-31/functions/"
 _SUFFIX = "/invocations"
 
@@ -44,20 +47,24 @@ class InvokeApi:
             return web.Response()
         if request.method == "POST" and path.startswith(_PREFIX) and path.endswith(_SUFFIX):
             name = unquote(path.removeprefix(_PREFIX).removesuffix(_SUFFIX))
-            return await self._invoke(request, name)
+            try:
+                asked = find(self._functions.template, name, request.query.get("Qualifier") or None)
+            except Refused as refused:
+                return _error(refused.status, refused.error_type, refused.message)
+            return await self._invoke(request, asked)
         return _error(404, "ResourceNotFoundException", f"There is nothing at {path}")
 
-    async def _invoke(self, request: web.BaseRequest, name: str) -> web.Response:
-        try:
-            function = self._functions.template.function(name)
-        except KeyError as error:
-            return _error(404, "ResourceNotFoundException", str(error.args[0]))
+    async def _invoke(self, request: web.BaseRequest, asked: Qualified) -> web.Response:
+        function = asked.function
         payload = await request.content.read() or b"{}"
-        if len(payload) > MAX_PAYLOAD_BYTES:
+        kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        limit_bytes = _MAX_EVENT_BYTES if kind == "Event" else MAX_PAYLOAD_BYTES
+        if len(payload) > limit_bytes:
             return _error(
                 413,
                 "RequestTooLargeException",
-                f"Request must be smaller than {MAX_PAYLOAD_BYTES} bytes",
+                f"Request must be smaller than {limit_bytes} bytes for the InvokeFunction "
+                "operation",
             )
         try:
             json.loads(payload)
@@ -65,15 +72,25 @@ class InvokeApi:
             return _error(
                 400, "InvalidRequestContentException", f"Could not parse request body: {error}"
             )
+        try:
+            client_context = _client_context(request.headers.get("X-Amz-Client-Context"))
+        except ValueError:
+            return _error(
+                400,
+                "InvalidRequestContentException",
+                "Client context must be a valid Base64-encoded JSON object.",
+            )
         event = Event(
             [payload],
             str(uuid4()),
             trace_id=request.headers.get("X-Amzn-Trace-Id"),
-            client_context=request.headers.get("X-Amz-Client-Context"),
+            client_context=client_context,
             wants_log=request.headers.get("X-Amz-Log-Type") == "Tail",
+            qualifier=asked.qualifier,
+            version=asked.version,
         )
         headers = {"x-amzn-RequestId": event.request_id}
-        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+        match kind:
             case "DryRun":
                 return web.Response(status=204, headers=headers)
             case "Event":
@@ -94,8 +111,13 @@ class InvokeApi:
             else:
                 result = await self._functions.invoke(function_id, event)
         except Throttled:
-            return _error(429, "TooManyRequestsException", "Rate Exceeded.")
-        headers |= {"X-Amz-Executed-Version": "$LATEST", "Content-Type": "application/json"}
+            return _error(
+                429,
+                "TooManyRequestsException",
+                "Rate Exceeded.",
+                reason="ReservedFunctionConcurrentInvocationLimitExceeded",
+            )
+        headers |= {"X-Amz-Executed-Version": event.version, "Content-Type": "application/json"}
         if result.is_error:
             headers["X-Amz-Function-Error"] = "Unhandled"
         if event.wants_log:
@@ -104,8 +126,21 @@ class InvokeApi:
         return web.Response(body=result.payload, headers=headers)
 
 
-def _error(status: int, error_type: str, message: str) -> web.Response:
+def _client_context(header: str | None) -> str | None:
+    """The JSON text in it. Raises ValueError."""
+    if header is None:
+        return None
+    text = base64.b64decode(header, validate=True).decode()
+    if not text.lstrip().startswith("{"):
+        raise ValueError(text)
+    json.loads(text)
+    return text
+
+
+def _error(status: int, error_type: str, message: str, reason: str | None = None) -> web.Response:
     body: dict[str, Any] = {"Type": "User", "Message": message}
+    if reason is not None:
+        body |= {"Reason": reason, "message": message}
     return web.Response(
         status=status,
         body=json.dumps(body).encode(),

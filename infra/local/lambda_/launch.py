@@ -4,6 +4,8 @@ import importlib.util
 import os
 import platform
 import shutil
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,8 @@ _SPARE_MEMORY_MB = 256
 # So much memory comes with a whole processor.
 _MEMORY_MB_OF_A_CPU = 1769
 
-RUNTIME_FOLDER = Path(__file__).parent / "runtime"
+_NO_MODULES = Path(os.devnull)
+_RUNTIME = Path(__file__).parent / "runtime" / "bootstrap.py"
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,8 @@ class Launch:
             *bound,
             *self._memory_limit(),
             str(self.interpreter.path),
-            "-m",
-            "awslambdaric",
-            "warm_start_handler.lambda_handler",
+            str(_RUNTIME),
+            self.function.handler,
         ]
 
     @property
@@ -77,8 +79,12 @@ class Launch:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(function.timeout_seconds),
             "LAMBDA_TASK_ROOT": str(function.code_path),
-            "LOCAL_CLOUD_HANDLER": function.handler,
-            "PYTHONPATH": os.pathsep.join(map(str, [*self.python_path, RUNTIME_FOLDER])),
+            # Always one of them: an empty entry would be the working folder.
+            "PYTHONPATH": os.pathsep.join(map(str, [*self.python_path, _NO_MODULES])),
+            "LOCAL_CLOUD_AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+            "LOCAL_CLOUD_AWS_LAMBDA_LOG_STREAM_NAME": (
+                f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
+            ),
             **self._debugger(),
         }
 

@@ -14,6 +14,7 @@ from infra.local.template.model import Function
 _STANDARD_OUTPUT = 1
 _END = re.compile(rb"END RequestId: [0-9a-f-]{36}\Z")
 _DURATION = re.compile(rb"\tDuration: ([\d.]+) ms")
+_MAX_USED = re.compile(rb"Max Memory Used: \d+ MB")
 _PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
 _MEMORY_AGE_SECONDS = 0.25
@@ -83,6 +84,7 @@ class EnvironmentOutput:
                 continue
             if line.startswith(b"REPORT RequestId: "):
                 self._report = line
+                self._written[-1] = self._as_measured(line)
                 self._reported.set()
                 if self._unreported is not None:
                     self._log_invocation()
@@ -94,6 +96,13 @@ class EnvironmentOutput:
         if descriptor == _STANDARD_OUTPUT:
             self._is_closed = True
             self._reported.set()
+
+    def _as_measured(self, report: bytes) -> bytes:
+        """The emulator puts the limit where the use belongs, and knows of no separate start."""
+        report = _MAX_USED.sub(b"Max Memory Used: %d MB" % self._peak_memory_mb(), report)
+        if self._init_ms is None:
+            return report
+        return b"%b\tInit Duration: %.2f ms\t" % (report.rstrip(b"\t"), self._init_ms)
 
     def _log_line(self, line: bytes) -> None:
         # The runtime writes a traceback's line ends as carriage returns, to keep it one record.

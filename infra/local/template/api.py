@@ -14,6 +14,7 @@ from infra.local.template.model import (
     Route,
 )
 from infra.local.template.resources import Resources
+from infra.local.template.validators import read_validation
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 _ANY_METHOD = "x-amazon-apigateway-any-method"
@@ -66,6 +67,7 @@ def _routes(resources: Resources, logical_id: str, body: Mapping[str, Any]) -> I
                 path,
                 "ANY" if method == _ANY_METHOD else method.upper(),
                 _integration(resources, where, integration),
+                read_validation(resources, where, body, operation),
             )
 
 

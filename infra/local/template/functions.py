@@ -1,19 +1,56 @@
 """The functions that a template declares, and their layers."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from infra.local.template.model import Function, Layer
+from infra.local.template.model import Function, Layer, Retries
 from infra.local.template.resources import Resources
 
 
 def read_functions(resources: Resources, variables: Mapping[str, str]) -> dict[str, Function]:
     """By logical id; `variables` replace the values of function variables of that name."""
-    return {
+    functions = {
         logical_id: _function(resources, variables, logical_id, properties)
         for logical_id, properties in resources.of_type("AWS::Lambda::Function")
     }
+    folders = Counter(function.code_path.name for function in functions.values())
+    return {
+        logical_id: replace(
+            function,
+            has_own_folder=folders[function.code_path.name] == 1,
+            versions=dict(_versions(resources, logical_id)),
+            retries=_retries(resources, logical_id),
+        )
+        for logical_id, function in functions.items()
+    }
+
+
+def _versions(resources: Resources, function_id: str) -> Iterator[tuple[str, str]]:
+    """A version that the template publishes is the first one here; aliases stand for it."""
+    for _, properties in resources.of_type("AWS::Lambda::Version"):
+        if resources.names_function(properties, function_id):
+            yield "1", "1"
+    for logical_id, properties in resources.of_type("AWS::Lambda::Alias"):
+        if resources.names_function(properties, function_id):
+            yield str(resources.required(logical_id, properties, "Name")), "1"
+
+
+def _retries(resources: Resources, function_id: str) -> Retries:
+    """What its EventInvokeConfig says of retries. Raises TemplateError for destinations."""
+    for logical_id, properties in resources.of_type("AWS::Lambda::EventInvokeConfig"):
+        if not resources.names_function(properties, function_id):
+            continue
+        if properties.get("DestinationConfig"):
+            raise resources.error(
+                f"{logical_id}: the local cloud has no destinations for asynchronous invocations"
+            )
+        attempts = resources.optional(logical_id, properties, "MaximumRetryAttempts", 2)
+        age = resources.optional(logical_id, properties, "MaximumEventAgeInSeconds", 21_600)
+        return Retries(int(attempts), int(age))
+    return Retries()
 
 
 def _function(

@@ -1,6 +1,5 @@
 """What a template declares, as the local cloud runs it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Retries:
+    """Of asynchronous invocations that failed, with Lambda's defaults."""
+
+    max_attempts: int = 2
+    max_event_age_seconds: int = 21_600
+
+
+@dataclass(frozen=True)
 class Function:
     """`environment` holds the variables that the template declares, with their local values."""
 
@@ -47,10 +54,16 @@ class Function:
     memory_mb: int
     layers: tuple[Layer, ...]
     reserved_concurrency: int | None
+    # By alias, and by its own number, the version that is published.
+    versions: Mapping[str, str] = field(default_factory=dict)
+    retries: Retries = Retries()
+    # Of several functions in one folder none can be called by its name.
+    has_own_folder: bool = True
 
     @property
     def folder_name(self) -> str:
-        return self.code_path.name
+        """What it is called here."""
+        return self.code_path.name if self.has_own_folder else self.logical_id
 
     @property
     def code_folders(self) -> list[Path]:
@@ -84,12 +97,22 @@ class FunctionIntegration:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """What a request validator asks for: `required` are pairs of header, path or querystring and a
+    name; `schemas` are the JSON Schemas, as text, of bodies by their media type."""
+
+    required: frozenset[tuple[str, str]]
+    schemas: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Route:
     """`method` is upper case, or ANY."""
 
     path: str
     method: str
     integration: FunctionIntegration | MockIntegration
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True)
@@ -162,15 +185,13 @@ class Template:
     buckets: tuple[Bucket, ...] = ()
     custom_resources: tuple[CustomResource, ...] = ()
 
-    def function(self, reference: str) -> Function:
-        """By logical id, function name, folder name, or ARN (with or without a qualifier)."""
-        match = re.fullmatch(r"(?:arn:aws[\w-]*:lambda:[^:]*:)?\d*:?(?:function:)?(.+)", reference)
-        name = (match.group(1) if match else reference).split(":")[0]
+    def function(self, name: str) -> Function:
+        """By logical id, function name or folder name. Raises KeyError, in words."""
         for function in self.functions.values():
             if name in (function.logical_id, function.name, function.folder_name):
                 return function
         known = ", ".join(sorted(item.folder_name for item in self.functions.values()))
-        raise KeyError(f"There is no function {reference}; there are: {known}")
+        raise KeyError(f"There is no function {name}; there are: {known}")
 
     @property
     def code_folders(self) -> set[Path]:

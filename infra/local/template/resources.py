@@ -90,6 +90,14 @@ class Resources:
                 return logical_id
         return name
 
+    def names_function(self, properties: Mapping[str, Any], function_id: str) -> bool:
+        """Whether the FunctionName of a version, an alias or a configuration is this function."""
+        target = properties.get("FunctionName")
+        if isinstance(target, dict):
+            named = target.get("Ref") or (target.get("Fn::GetAtt") or [None])[0]
+            return bool(named == function_id)
+        return target in (function_id, self._attributes.get((function_id, "Ref")))
+
     def code_folder(self, where: str, code: Mapping[str, Any]) -> Path:
         """The folder on this machine that a function's or layer's code is in."""
         path = local_path(self._translation, code) if isinstance(code, dict) else None

@@ -74,7 +74,7 @@ class Cron:
 
 def parse(expression: str) -> Rate | Once | Cron:
     """Raises ScheduleError."""
-    match = re.fullmatch(r"(rate|cron|at)\((.+)\)", expression.strip())
+    match = re.fullmatch(r"(rate|cron|at)\((.+)\)", expression)
     if match is None:
         raise ScheduleError(f"{expression!r} is neither rate(...), cron(...) nor at(...)")
     kind, text = match.groups()

@@ -6,6 +6,7 @@ What AWS documents of a request and its answer is in tests/conformance/pairs.py.
 import asyncio
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from infra.local.template.model import (
     MockIntegration,
     MockResponse,
     Route,
+    Validation,
 )
 from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint, Request, Response
@@ -44,6 +46,11 @@ MOCK_405 = MockIntegration(
         ),
     ),
 )
+GIVEN = ("X-Header-Param", "1")
+CHECKED = Validation(
+    required=frozenset({("header", "x-header-param"), ("querystring", "qs1"), ("path", "issuer")}),
+    schemas={"application/json": '{"type": "object", "required": ["name"]}'},
+)
 API = Api(
     logical_id="Api",
     stage="v1",
@@ -54,6 +61,7 @@ API = Api(
         Route("/items/{item_id}", "POST", FunctionIntegration("Items", 29.0)),
         Route("/items/{item_id}", "ANY", MOCK_405),
         Route("/slow", "GET", FunctionIntegration("Slow", 0.05)),
+        Route("/checked/{issuer}", "POST", FunctionIntegration("Items", 29.0), CHECKED),
     ),
     gateway_responses={},
 )
@@ -316,3 +324,90 @@ async def test_requests_on_one_connection_are_answered_in_turn(serve: Serve) -> 
         writer.close()
         await writer.wait_closed()
     assert [event["pathParameters"]["item_id"] for event in site.events] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "body", "status", "message"),
+    [
+        (
+            "/checked/me",
+            (),
+            b'{"name": "x"}',
+            400,
+            "Missing required request parameters: [x-header-param, qs1]",
+        ),
+        (
+            "/checked/me?qs1=",
+            (GIVEN,),
+            b'{"nope": 1}',
+            400,
+            "Invalid request body",
+        ),
+        ("/checked/me?qs1=", (GIVEN,), b"{", 400, "Invalid request body"),
+        ("/checked/me?qs1=", (GIVEN,), b"", 400, "Invalid request body"),
+        ("/checked/me?qs1=", (GIVEN,), b'{"name": "x"}', 200, None),
+        (
+            "/checked/me?qs1=",
+            (GIVEN, ("Content-Type", "text/plain")),
+            b"no model is for it",
+            200,
+            None,
+        ),
+    ],
+)
+async def test_a_request_validator_asks_for_parameters_and_the_model_for_a_body(
+    serve: Serve,
+    target: str,
+    headers: tuple[tuple[str, str], ...],
+    body: bytes,
+    status: int,
+    message: str | None,
+) -> None:
+    async with serve() as site:
+        answer = await site.request("POST", target, *headers, body=body)
+    assert answer.status == status
+    assert len(site.events) == (1 if message is None else 0)
+    if message is not None:
+        assert json.loads(answer.body) == {"message": message}
+
+
+async def test_headers_that_aws_keeps_to_itself_do_not_arrive(serve: Serve) -> None:
+    kept = (
+        *("Content-MD5", "Max-Forwards", "Proxy-Authenticate", "Server", "TE", "Trailer"),
+        *("Upgrade", "WWW-Authenticate"),
+    )
+    async with serve() as site:
+        await site.request("GET", "/items/7", *((name, "x") for name in kept), ("X-Other", "y"))
+    arrived = {name.lower() for name in site.events[0]["headers"]}
+    assert "x-other" in arrived
+    assert not arrived & {name.lower() for name in kept}
+
+
+async def test_a_trace_gets_the_parent_that_it_lacks(serve: Serve) -> None:
+    given = ("Root=1-2-3", "Root=1-2-3;Parent=4", "Self=5")
+    async with serve() as site:
+        for trace_id in given:
+            await site.request("GET", "/items/7", ("X-Amzn-Trace-Id", trace_id))
+    first, *others = [event["headers"]["X-Amzn-Trace-Id"] for event in site.events]
+    assert re.fullmatch("Root=1-2-3;Parent=[0-9a-f]{16}", first)
+    assert others == ["Root=1-2-3;Parent=4", "Self=5"]
+
+
+async def test_the_spelling_of_a_header_is_that_of_its_several_values(serve: Serve) -> None:
+    async with serve() as site:
+        site.answer = {
+            "multiValueHeaders": {"tesT-Multi": ["value-multi"]},
+            "headers": {"test-multi": "value-solo"},
+            "body": 42,
+        }
+        answer = await site.request("GET", "/items/7")
+    found = [pair for pair in answer.headers if pair[0].lower() == "test-multi"]
+    assert found == [("tesT-Multi", "value-multi"), ("tesT-Multi", "value-solo")]
+    assert answer.body == b"42"
+
+
+async def test_only_a_binary_type_that_is_one_is_decoded(serve: Serve) -> None:
+    async with serve(replace(API, binary_media_types=("*/test",))) as site:
+        site.answer = {"body": "aGk=", "isBase64Encoded": True}
+        answers = [await site.request("GET", "/items/7", ("Accept", kind)) for kind in ("*/test",)]
+    assert [answer.body for answer in answers] == [b"aGk="]

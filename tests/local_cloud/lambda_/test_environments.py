@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +261,105 @@ async def test_a_function_added_to_the_template_runs(
     again = await probe(functions, do="show")
     assert json.loads(result.payload) == "second"
     assert kept["pid"] == again["pid"]
+
+
+@pytest.mark.parametrize(
+    ("source", "error_type", "message"),
+    [
+        (
+            "other = 1\n",
+            "Runtime.HandlerNotFound",
+            "Handler 'lambda_handler' missing on module 'app'",
+        ),
+        (
+            "import sys\nsys.exit('SETTING_X is missing')\n",
+            "Runtime.ExitError",
+            "Runtime exited without providing a reason",
+        ),
+        ("1 / 0\n", "ZeroDivisionError", "division by zero"),
+        ("def lambda_handler(\n", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
+    ],
+)
+async def test_what_is_wrong_with_a_handler_is_said_as_lambda_says_it(
+    template: Template,
+    start_functions: StartFunctions,
+    project: Path,
+    source: str,
+    error_type: str,
+    message: str,
+) -> None:
+    (project / "functions/probe/app.py").write_text(source)
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    assert result.is_error
+    error = json.loads(result.payload)
+    assert error["errorType"] == error_type
+    assert message in error["errorMessage"]
+    assert "infra/local" not in result.payload.decode()
+
+
+async def test_a_handler_without_a_module_is_malformed(
+    project: Path, start_functions: StartFunctions
+) -> None:
+    path = project / "template.yaml"
+    path.write_text(path.read_text().replace("app.lambda_handler", "app"))
+    async with start_functions(read_template(path, {}, "us-east-1")) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    error = json.loads(result.payload)
+    assert error["errorType"] == "Runtime.MalformedHandlerName"
+    assert error["errorMessage"].startswith("Bad handler 'app'")
+
+
+async def test_a_tracebacks_frames_are_the_functions(functions: FunctionService) -> None:
+    result = await functions.invoke("ProbeFunction", json_event({"do": "raise"}))
+    (frame,) = json.loads(result.payload)["stackTrace"]
+    assert "functions/probe/app.py" in frame
+
+
+async def test_an_invocation_knows_its_trace_and_where_it_logs(functions: FunctionService) -> None:
+    event = replace(json_event({"do": "show"}), trace_id="Root=1-2-3;Parent=4;Sampled=0")
+    result = await functions.invoke("ProbeFunction", event)
+    traced = json.loads(result.payload)["environment"]
+    plain = (await probe(functions, do="show"))["environment"]
+    assert traced["_X_AMZN_TRACE_ID"] == "Root=1-2-3;Parent=4;Sampled=0"
+    assert re.fullmatch(
+        r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0",
+        plain["_X_AMZN_TRACE_ID"],
+    )
+    assert plain["AWS_LAMBDA_LOG_GROUP_NAME"] == "/aws/lambda/ProbeFunction"
+    assert re.fullmatch(
+        r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", plain["AWS_LAMBDA_LOG_STREAM_NAME"]
+    )
+
+
+async def test_the_runtime_has_boto3(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    (project / "functions/probe/app.py").write_text(
+        "import boto3\ndef lambda_handler(event, context):\n    return boto3.__name__\n"
+    )
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    assert json.loads(result.payload) == "boto3"
+
+
+async def test_the_tail_of_the_log_is_true(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    (project / "functions/probe/app.py").write_text(
+        "def lambda_handler(event, context):\n    print('no line end', end='')\n"
+    )
+    async with start_functions(template) as functions:
+        tails = []
+        for _ in range(2):
+            event = replace(json_event({}), wants_log=True)
+            result = await functions.invoke("ProbeFunction", event)
+            tails.append(result.log.decode().splitlines())
+    for start, line, end, report in tails:
+        assert start.startswith("START RequestId: ")
+        assert line == "no line end"
+        assert end.startswith("END RequestId: ")
+        used = re.search(r"\tMemory Size: 256 MB\tMax Memory Used: (\d+) MB\t", report)
+        assert used is not None
+        assert int(used[1]) < 100
+    assert ["Init Duration" in tail[3] for tail in tails] == [True, False]

@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import boto3
@@ -13,6 +16,7 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from infra.local.template.model import Template
+from infra.local.template.reader import read_template
 from tests.local_cloud.conftest import ServeLambda
 
 
@@ -47,6 +51,8 @@ async def invoke(url: str, function: str, **arguments: Any) -> dict[str, Any]:
         "probe",
         "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction",
         "ProbeFunction:$LATEST",
+        "012345678912:function:ProbeFunction",
+        "function:ProbeFunction",
     ],
 )
 async def test_an_sdk_invokes_a_function_by_every_name(url: str, name: str) -> None:
@@ -109,3 +115,91 @@ async def test_only_reports_of_custom_resources_are_taken_by_put(
         session.put(url + path, data=b"{}") as answer,
     ):
         assert answer.status == status
+
+
+ARN = "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction"
+
+
+@pytest_asyncio.fixture
+async def published(serve_lambda: ServeLambda, project: Path) -> AsyncIterator[str]:
+    """Of the project whose probe is published under the alias `live`."""
+    path = project / "template.yaml"
+    probe = "      CodeUri: functions/probe\n"
+    path.write_text(path.read_text().replace(probe, f"{probe}      AutoPublishAlias: live\n"))
+    async with serve_lambda(read_template(path, {}, "us-east-1")) as (url, _):
+        yield url
+
+
+async def test_an_alias_and_the_version_it_stands_for_are_invoked(published: str) -> None:
+    for name, qualifier, version in (
+        ("ProbeFunction", "live", "1"),
+        ("ProbeFunction", "1", "1"),
+        (f"{ARN}:live", None, "1"),
+        ("ProbeFunction:live", "live", "1"),
+        ("ProbeFunction", "$LATEST", "$LATEST"),
+        ("ProbeFunction", None, "$LATEST"),
+    ):
+        more = {"Qualifier": qualifier} if qualifier else {}
+        answer = await invoke(published, name, Payload=b'{"do": "show"}', **more)
+        shown = json.loads(answer["Payload"])
+        asked = qualifier or name.removeprefix(ARN).rpartition(":")[2]
+        assert answer["ExecutedVersion"] == version
+        assert shown["environment"]["AWS_LAMBDA_FUNCTION_VERSION"] == version
+        assert shown["arn"] == (f"{ARN}:{asked}" if asked != "ProbeFunction" else ARN)
+
+
+@pytest.mark.parametrize(
+    ("name", "qualifier", "code", "words"),
+    [
+        ("ProbeFunction", "nope", "ResourceNotFoundException", f"Function not found: {ARN}:nope"),
+        ("ProbeFunction", "99", "ResourceNotFoundException", f"Function not found: {ARN}:99"),
+        ("ProbeFunction:nope", None, "ResourceNotFoundException", f"{ARN}:nope"),
+        ("ProbeFunction", "invalid!", "ValidationException", "at 'qualifier' failed"),
+        ("ProbeFunction", "x" * 129, "ValidationException", "length less than or equal to 128"),
+        ("ProbeFunction:$latest", None, "ValidationException", "at 'functionName' failed"),
+        ("ProbeFunction:1:2", None, "ValidationException", "at 'functionName' failed"),
+        ("ProbeFunction:$LATEST", "1", "InvalidParameterValueException", "does not match"),
+        (
+            ARN.replace("us-east-1", "eu-west-1"),
+            None,
+            "ResourceNotFoundException",
+            "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
+        ),
+        (ARN.replace("012345678912", "999999999999"), None, "AccessDeniedException", "account"),
+        ("another", None, "ResourceNotFoundException", "there are: hello, probe"),
+    ],
+)
+async def test_a_name_or_a_qualifier_that_lambda_would_refuse_is_refused(
+    url: str, name: str, qualifier: str | None, code: str, words: str
+) -> None:
+    query = f"?Qualifier={quote(qualifier)}" if qualifier else ""
+    path = f"/2015-03-31/functions/{quote(name)}/invocations{query}"
+    # Not by an SDK, which refuses some of these itself.
+    async with aiohttp.ClientSession() as session, session.post(url + path, data=b"{}") as answer:
+        body = await answer.json()
+    assert answer.headers["X-Amzn-ErrorType"] == code
+    assert words in body["Message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "payload", "status", "code"),
+    [
+        (
+            {"X-Amz-Invocation-Type": "Event"},
+            b'"' + b"x" * (1024 * 1024) + b'"',
+            413,
+            "RequestTooLargeException",
+        ),
+        ({"X-Amz-Client-Context": "!"}, b"{}", 400, "InvalidRequestContentException"),
+        ({"X-Amz-Client-Context": "W10="}, b"{}", 400, "InvalidRequestContentException"),
+    ],
+)
+async def test_what_is_asked_for_wrongly_is_refused(
+    url: str, headers: dict[str, str], payload: bytes, status: int, code: str
+) -> None:
+    path = "/2015-03-31/functions/ProbeFunction/invocations"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url + path, data=io.BytesIO(payload), headers=headers) as answer,
+    ):
+        assert (answer.status, answer.headers["X-Amzn-ErrorType"]) == (status, code)

@@ -1,5 +1,6 @@
 """What the local cloud reads from a template."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from infra.local.template.model import (
     FunctionIntegration,
     MockIntegration,
+    Retries,
     Route,
     Template,
     TemplateError,
@@ -210,27 +212,6 @@ def test_a_custom_resource_names_its_function(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reference",
-    [
-        "Function",
-        "code",
-        "arn:aws:lambda:eu-west-1:012345678912:function:Function",
-        "arn:aws:lambda:eu-west-1:012345678912:function:Function:live",
-        "012345678912:function:Function",
-        "function:Function",
-        "Function:$LATEST",
-    ],
-)
-def test_a_function_is_found_by_every_name_it_has(folder: Path, reference: str) -> None:
-    assert read(folder).function(reference).logical_id == "Function"
-
-
-def test_an_unknown_function_is_told_with_those_that_exist(folder: Path) -> None:
-    with pytest.raises(KeyError, match="there are: code"):
-        read(folder).function("another")
-
-
-@pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("Runtime: python3.13", "Runtime: nodejs20.x", "runs Python functions"),
@@ -304,3 +285,88 @@ def test_the_projects_own_template_can_be_run() -> None:
     assert template.buckets
     assert template.schedules
     assert template.custom_resources
+
+
+VALIDATED = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function: {Runtime: python3.13, Handler: app.lambda_handler, CodeUri: code}
+Resources:
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: v1
+      Models: {User: {type: object, required: [name], properties: {name: {type: string}}}}
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      Events:
+        Post:
+          Type: Api
+          Properties:
+            RestApiId: !Ref Api
+            Path: /users
+            Method: post
+            RequestModel:
+              {Model: User, Required: true, ValidateBody: true, ValidateParameters: true}
+            RequestParameters:
+              - method.request.header.X-Header: {Required: true}
+              - method.request.querystring.free
+        Get:
+          Type: Api
+          Properties: {RestApiId: !Ref Api, Path: /users, Method: get}
+"""
+
+
+def test_a_request_validator_is_read_with_its_model(folder: Path) -> None:
+    api = read(folder, VALIDATED).api
+    assert api is not None
+    post, get = sorted(api.routes, key=lambda route: route.method, reverse=True)
+    assert post.validation is not None
+    assert post.validation.required == {("header", "X-Header")}
+    schema = json.loads(post.validation.schemas["application/json"])
+    assert schema["definitions"]["user"]["required"] == ["name"]
+    assert get.validation is None
+
+
+PUBLISHED = """
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function: {Runtime: python3.13, CodeUri: code, AutoPublishAlias: live}
+Resources:
+  One:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: app.one
+      EventInvokeConfig: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}
+  Two:
+    Type: AWS::Serverless::Function
+    Properties: {Handler: app.two}
+"""
+
+
+def test_functions_of_one_folder_have_names_of_their_own(folder: Path) -> None:
+    template = read(folder, PUBLISHED)
+    names = {name: function.folder_name for name, function in template.functions.items()}
+    assert names == {"One": "One", "Two": "Two"}
+    assert template.function("Two").handler == "app.two"
+    with pytest.raises(KeyError, match="there are: One, Two"):
+        template.function("code")
+
+
+def test_versions_aliases_and_retries_are_read(folder: Path) -> None:
+    functions = read(folder, PUBLISHED).functions
+    assert functions["One"].versions == {"1": "1", "live": "1"}
+    assert functions["One"].retries == Retries(0, 60)
+    assert functions["Two"].retries == Retries(2, 21_600)
+
+
+def test_a_destination_of_asynchronous_invocations_is_refused(folder: Path) -> None:
+    with pytest.raises(TemplateError, match="no destinations for asynchronous invocations"):
+        read(
+            folder,
+            PUBLISHED.replace(
+                "{MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}",
+                "{DestinationConfig: {OnFailure: {Type: SQS, Destination: 'arn:aws:sqs:a:1:q'}}}",
+            ),
+        )
