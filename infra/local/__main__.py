@@ -43,6 +43,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         is_private=arguments.private,
         as_json=getattr(arguments, "json", False),
         is_watching=not getattr(arguments, "no_watch", True),
+        parameter_overrides=arguments.parameter_overrides,
+        config_environment=arguments.config_env,
         debugged=(getattr(arguments, "debug", None) or "").replace(",", " ").split(),
     )
 
@@ -128,6 +130,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--template", type=Path, help="another template than ./template.yaml")
+    shared.add_argument(
+        "--parameter-overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="values for the template's parameters, instead of samconfig.toml's",
+    )
+    shared.add_argument(
+        "--config-env",
+        default="default",
+        help="whose deployment's parameters samconfig.toml is read for (%(default)s)",
+    )
     shared.add_argument("--data-folder", type=Path, help="where all data is kept (.local)")
     shared.add_argument("--private", action="store_true", help="every port is a free one")
     shared.add_argument("--verbose", action="store_true", help="say also what is left out")

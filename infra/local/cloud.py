@@ -180,7 +180,11 @@ class Cloud:
     async def _read_template(self) -> Template:
         settings = self._settings
         template = await asyncio.to_thread(
-            read_template, settings.template, settings.variables, settings.region
+            read_template,
+            settings.template,
+            settings.variables,
+            settings.region,
+            settings.parameters,
         )
         for schedule in template.schedules:
             parse(schedule.expression)

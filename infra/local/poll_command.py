@@ -50,7 +50,9 @@ async def poll(settings: Settings, lambda_url: str, function_name: str | None) -
 
 
 def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
-    template = read_template(settings.template, settings.variables, settings.region)
+    template = read_template(
+        settings.template, settings.variables, settings.region, settings.parameters
+    )
     mappings = [mapping for mapping in template.queue_mappings if mapping.enabled]
     if not mappings:
         raise TemplateError(f"No queue triggers a function of {settings.template.name}")

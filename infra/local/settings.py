@@ -11,6 +11,7 @@ from urllib.parse import quote
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from infra.local.parameters import given, of_a_deployment
 from infra.program import Explained
 from infra.services.process_identity import ProcessIdentity
 from infra.services.records import read_record, write_record
@@ -34,7 +35,7 @@ class Settings:
 
     `port` is the API's; None picks a free one. `lambda_port` is that of the Lambda API where
     somebody has asked for one. `debugged` are functions that wait for a debugger, at `debug_port`
-    and the ports after it.
+    and the ports after it. `parameters` are values for the template's.
     """
 
     template: Path
@@ -49,6 +50,7 @@ class Settings:
     is_watching: bool
     debugged: tuple[str, ...]
     debug_port: int
+    parameters: Mapping[str, str]
     variables: Mapping[str, str]
 
     @property
@@ -134,6 +136,8 @@ def read_settings(
     as_json: bool = False,
     is_watching: bool = True,
     debugged: Sequence[str] = (),
+    parameter_overrides: Sequence[str] = (),
+    config_environment: str = "default",
 ) -> Settings:
     """Settings from options, the environment and the project's `.env`. Raises SettingsError."""
     template = (template or ROOT / "template.yaml").resolve()
@@ -155,6 +159,10 @@ def read_settings(
         is_watching=is_watching,
         debugged=tuple(debugged),
         debug_port=_port("DEBUG_PORT", variables.get("DEBUG_PORT", str(_DEFAULT_DEBUG_PORT))),
+        parameters={
+            **of_a_deployment(template.parent, config_environment),
+            **given(parameter_overrides),
+        },
         variables=variables,
     )
     # So that what is wrong with them is told before anything starts.

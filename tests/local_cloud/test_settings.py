@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.settings import read_settings
+from infra.local.template.reader import read_template
 from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
 
 SECRET = "s3cr3t"
@@ -106,3 +108,49 @@ def test_psql_is_told_where_the_database_is(project: Path) -> None:
     assert "No local cloud is running here" in refused(Cloud(project), "psql")
     with running(Cloud(project)) as cloud:
         assert cloud.run("psql", "--url").stdout == f"{ELSEWHERE['DATABASE_URL']}\n"
+
+
+def parametrised(project: Path) -> None:
+    path = project / "template.yaml"
+    path.write_text(
+        "Parameters:\n  Stage: {Type: String, AllowedValues: [dev, prod, 'a b']}\n"
+        + path.read_text().replace("from the template", "!Ref Stage")
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "stage"),
+    [
+        ((), "dev"),
+        (("--config-env", "prod"), "prod"),
+        (("--parameter-overrides", "Other=1", "Stage='a b'"), "a b"),
+        (("--parameter-overrides", "ParameterKey=Stage,ParameterValue=prod"), "prod"),
+    ],
+)
+def test_parameters_come_from_the_command_line_or_from_samconfig(
+    project: Path, options: tuple[str, ...], stage: str
+) -> None:
+    parametrised(project)
+    (project / "samconfig.toml").write_text(
+        "version = 0.1\n"
+        "[default.deploy.parameters]\nparameter_overrides = 'Stage=dev'\n"
+        "[prod.global.parameters]\nparameter_overrides = ['Stage=prod']\n"
+    )
+    settings = read_settings(
+        template=project / "template.yaml",
+        parameter_overrides=options[1:] if "--parameter-overrides" in options else (),
+        config_environment=options[1] if "--config-env" in options else "default",
+    )
+    template = read_template(settings.template, {}, "us-east-1", settings.parameters)
+    assert template.functions["ProbeFunction"].environment["DECLARED"] == stage
+
+
+def test_a_wrong_parameter_is_named(project: Path) -> None:
+    parametrised(project)
+    for overrides, words in (
+        (("Stage=nowhere",), "the parameter Stage is 'nowhere', not one of dev, prod, a b"),
+        (("Stage",), "--parameter-overrides: 'Stage' is not of the form Name=value"),
+    ):
+        assert words in refused(Cloud(project), "run", "--parameter-overrides", *overrides)
+    (project / "samconfig.toml").write_text("version = ")
+    assert "samconfig.toml cannot be read" in refused(Cloud(project), "run")

@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.log_archive": set(),
     "infra.local.logs": {"infra.local.readable", "infra.local.log_archive"},
     "infra.local.progress": {"infra.local.logs"},
-    "infra.local.settings": {"infra.program", "infra.services"},
+    "infra.local.parameters": {"infra.program"},
+    "infra.local.settings": {"infra.local.parameters", "infra.program", "infra.services"},
     "infra.local.visitors": set(),
     "infra.local.code_files": set(),
     # Those rooms know one another through `cloud` alone.

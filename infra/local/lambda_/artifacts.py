@@ -104,10 +104,11 @@ class Artifacts:
             self._tell_progress(name, requirements, output, (temporary, draft))
         )
         try:
+            draft.mkdir()
             await self._run(
                 *("-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-                *("--root-user-action=ignore", "--no-deps", "--require-hashes", "--no-compile"),
-                *("--progress-bar", "off", "--only-binary", ":all:"),
+                *("--root-user-action=ignore", "--no-compile", "--progress-bar", "off"),
+                *_rigour(requirements.read_bytes()),
                 *("--target", str(draft), "-r", str(requirements)),
                 output=output,
                 TMPDIR=str(temporary),
@@ -171,3 +172,11 @@ class Artifacts:
         if await process.wait() != 0:
             lines = output.decode(errors="replace").strip().splitlines()
             raise InstallFailed("\n".join(lines[-_LAST_LINES:]))
+
+
+def _rigour(requirements: bytes) -> tuple[str, ...]:
+    """A list with hashes holds everything, and nothing else is installed. Of one without, pip finds
+    what its entries depend on, as sam build has it do."""
+    if b"--hash=" in requirements:
+        return ("--no-deps", "--require-hashes", "--only-binary", ":all:")
+    return ("--prefer-binary",)

@@ -36,6 +36,7 @@ class Resolver:
     ) -> None:
         self._conditions: Mapping[str, Any] = document.get("Conditions") or {}
         self._mappings: Mapping[str, Any] = document.get("Mappings") or {}
+        self._parameters: Mapping[str, Any] = document.get("Parameters") or {}
         self._attributes = attributes
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref,
@@ -89,6 +90,11 @@ class Resolver:
         try:
             return self._attributes[logical_id, attribute]
         except KeyError:
+            if attribute == "Ref" and logical_id in self._parameters:
+                raise Unresolved(
+                    f"the parameter {logical_id} has no value: --parameter-overrides "
+                    f"{logical_id}=..., or samconfig.toml"
+                ) from None
             wanted = logical_id if attribute == "Ref" else f"{logical_id}.{attribute}"
             raise Unresolved(f"{wanted} does not exist on this machine") from None
 

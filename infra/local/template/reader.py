@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from infra.local.template.api import read_api
@@ -36,15 +37,21 @@ _NOT_RUN = {
 logger = logging.getLogger(__name__)
 
 
-def read_template(path: Path, variables: Mapping[str, str], region: str) -> Template:
-    """Reads a SAM template; `variables` replace the values of function variables of that name.
+def read_template(
+    path: Path,
+    variables: Mapping[str, str],
+    region: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> Template:
+    """Reads a SAM template; `variables` replace the values of function variables of that name, and
+    `parameters` the defaults of the template's own.
 
     A variable that is a plain reference to a parameter or a bucket sets that parameter, or names
     that bucket, everywhere in the template.
     Raises TemplateError, whatever the file holds: halves of templates are typed at any time.
     """
     try:
-        return _read(path, variables, region)
+        return _read(path, variables, region, parameters)
     except Explained:
         raise
     except Exception as error:
@@ -55,8 +62,10 @@ def read_template(path: Path, variables: Mapping[str, str], region: str) -> Temp
         ) from error
 
 
-def _read(path: Path, variables: Mapping[str, str], region: str) -> Template:
-    resources = Resources(translate(path, variables, region), region)
+def _read(
+    path: Path, variables: Mapping[str, str], region: str, parameters: Mapping[str, str]
+) -> Template:
+    resources = Resources(translate(path, variables, region, parameters), region)
     for logical_id, kind, properties in resources:
         _refuse_what_cannot_run(resources, logical_id, kind, properties)
     template = Template(

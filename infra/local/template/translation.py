@@ -28,8 +28,11 @@ class Translation:
     overrides: Mapping[str, str]
 
 
-def translate(path: Path, variables: Mapping[str, str], region: str) -> Translation:
-    """Reads the template; a function variable of the same name gives way to `variables`.
+def translate(
+    path: Path, variables: Mapping[str, str], region: str, parameters: Mapping[str, str]
+) -> Translation:
+    """Reads the template; a function variable of the same name gives way to `variables`, a
+    parameter's default to `parameters`.
 
     Raises TemplateError.
     """
@@ -42,7 +45,8 @@ def translate(path: Path, variables: Mapping[str, str], region: str) -> Translat
 
     source = _source(path)
     _hide_local_paths(source)
-    overrides = dict(_plain_references(source, variables))
+    _check_parameters(path, source, parameters)
+    overrides = {**parameters, **dict(_plain_references(source, variables))}
     # Whatever profile the environment names: nothing is asked of AWS.
     session = Session(
         botocore_session=BotocoreSession(session_vars={"profile": (None, None, None, None)}),
@@ -95,6 +99,16 @@ def _source(path: Path) -> dict[str, Any]:
         raise TemplateError(f"{path.name}: {error}") from error
     document: dict[str, Any] = source
     return document
+
+
+def _check_parameters(path: Path, source: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    for name, declared in (source.get("Parameters") or {}).items():
+        allowed = [str(value) for value in (declared or {}).get("AllowedValues") or []]
+        if allowed and name in parameters and parameters[name] not in allowed:
+            raise TemplateError(
+                f"{path.name}: the parameter {name} is {parameters[name]!r}, "
+                f"not one of {', '.join(allowed)}"
+            )
 
 
 def _hide_local_paths(source: dict[str, Any]) -> None:

@@ -89,3 +89,25 @@ async def test_a_package_that_cannot_be_installed_is_told_in_pips_words(
     made = Artifacts(tmp_path / "cache", interpreter, print)
     with pytest.raises(InstallFailed, match="DO NOT MATCH THE HASHES"):
         await made.python_path(function)
+
+
+@pytest.mark.parametrize("has_hashes", [True, False])
+async def test_requirements_may_have_hashes_or_none(
+    template: Template, interpreter: Interpreter, tmp_path: Path, has_hashes: bool
+) -> None:
+    function = template.functions["ProbeFunction"]
+    line = requirement(tmp_path)
+    (function.code_path / "requirements.txt").write_text(
+        line if has_hashes else line.partition(" --hash")[0] + "\n"
+    )
+    folders = await Artifacts(tmp_path / "cache", interpreter, print).python_path(function)
+    assert [folder for folder in folders if (folder / "tiny.py").exists()]
+
+
+async def test_requirements_of_nothing_are_installed(
+    template: Template, interpreter: Interpreter, tmp_path: Path
+) -> None:
+    function = template.functions["ProbeFunction"]
+    (function.code_path / "requirements.txt").write_text("# none yet\n")
+    (folder,) = await Artifacts(tmp_path / "cache", interpreter, print).python_path(function)
+    assert folder.is_dir()
