@@ -4,10 +4,12 @@ The services are said to run elsewhere: this project uses none of them.
 """
 
 import json
+import os
 import platform
 import socket
 import stat
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +48,20 @@ def test_it_serves_the_template_and_stops_without_a_trace(project: Path) -> None
     assert len(pids) > 1
     eventually(lambda: not any(map(is_running, pids)), "all of it has ended")
     assert "Traceback" not in cloud.log()
+
+
+def test_two_hundred_requests_at_once_are_all_answered(project: Path) -> None:
+    with running(Cloud(project)) as cloud, ThreadPoolExecutor(200) as threads:
+        begun = threading.Barrier(200)
+
+        def ask(_number: int) -> tuple[int, str]:
+            begun.wait()
+            return cloud.get("/hello")
+
+        answers = list(threads.map(ask, range(200)))
+        assert set(answers) == {(200, "hello")}
+        # As many environments as there may be, and no more: the others waited for these.
+        assert len(cloud.environment_pids) <= 2 * max(4, 2 * (os.cpu_count() or 1)) + 2
 
 
 def test_a_generated_secret_is_kept(project: Path) -> None:
