@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -29,7 +30,10 @@ class Translation:
 
 
 def translate(
-    path: Path, variables: Mapping[str, str], region: str, parameters: Mapping[str, str]
+    path: Path,
+    variables: Mapping[str, str],
+    region: str,
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> Translation:
     """Reads the template; a function variable of the same name gives way to `variables`, a
     parameter's default to `parameters`.

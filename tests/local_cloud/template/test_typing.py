@@ -66,7 +66,6 @@ def test_a_function_can_be_added_letter_by_letter(project: Path) -> None:
         "Resources: {F: &a {Type: x, Properties: *a}}",
         "\x00",
         "Resources: !Nothing",
-        "- " * 3000,
     ],
 )
 def test_what_is_no_template_is_refused_in_words(tmp_path: Path, text: str) -> None:
