@@ -72,6 +72,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         as_json=settings.as_json,
         call_soon=loop.call_soon,
         archive=archive,
+        call_later=loop.call_later,
     )
     running = loop.create_task(_run_until_cancelled(settings, console, logs, with_functions))
 
@@ -89,6 +90,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         return 0
     finally:
         logs.flush()
+        logs.archive()
         archive.close()
     return 0
 

@@ -4,7 +4,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +18,7 @@ _COLOURS = (
     *(29, 61, 137, 103),
 )
 _NAME_WIDTH = 10
+_ARCHIVE_DELAY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class InvocationRecord:
     error: str | None
 
 
+_INVOCATION_FIELDS = tuple(field.name for field in fields_of(InvocationRecord))
+
+
 class LogStream:
     """Writes to `stream`, in colour where it is a terminal; as JSON lines where `as_json`.
 
@@ -50,6 +55,7 @@ class LogStream:
         as_json: bool = False,
         call_soon: Callable[[Callable[[], None]], object] | None = None,
         archive: LogArchive | None = None,
+        call_later: Callable[[float, Callable[[], None]], object] | None = None,
         is_whole: bool = False,
     ) -> None:
         self._stream = stream or sys.stdout
@@ -57,7 +63,8 @@ class LogStream:
         self._call_soon = call_soon
         self._archive = archive
         self._is_whole = is_whole
-        self._archived: list[str] = []
+        self._call_later = call_later
+        self._archived: list[tuple[float, str, Mapping[str, Any]]] = []
         self._in_colour = not as_json and self._stream.isatty()
         self._lines: list[str] = []
         self._colour_of: dict[str, int] = {}
@@ -66,7 +73,8 @@ class LogStream:
 
     def invocation(self, record: InvocationRecord) -> None:
         """One line for a finished invocation."""
-        if self._is_only_json("invocation", asdict(record)):
+        fields = {name: getattr(record, name) for name in _INVOCATION_FIELDS}
+        if self._is_only_json("invocation", fields):
             return
         init = f"  init {record.init_ms:.0f} ms" if record.init_ms is not None else ""
         text = (
@@ -110,18 +118,24 @@ class LogStream:
             self._lines.clear()
             self._stream.write(text)
             self._stream.flush()
+        if self._call_later is None:
+            self.archive()
+
+    def archive(self) -> None:
+        """Writes to the archive what has gathered for it."""
         if self._archive is not None and self._archived:
-            self._archive.write("".join(self._archived))
+            self._archive.write("".join(map(_json_line, self._archived)))
             self._archived.clear()
 
     def _is_only_json(self, kind: str, fields: Mapping[str, Any]) -> bool:
-        if self._archive is None and not self._as_json:
-            return False
-        line = json.dumps({"time": round(time.time(), 3), "kind": kind, **fields}) + "\n"
+        record = (time.time(), kind, fields)
         if self._archive is not None:
-            self._archived.append(line)
+            if not self._archived and self._call_later is not None:
+                # No request waits for it.
+                self._call_later(_ARCHIVE_DELAY_SECONDS, self.archive)
+            self._archived.append(record)
         if self._as_json:
-            self._append(line)
+            self._append(_json_line(record))
         return self._as_json
 
     def _cut(self, text: str, request_id: str | None) -> str:
@@ -152,3 +166,8 @@ class LogStream:
         self._lines.append(line)
         if self._call_soon is None:
             self.flush()
+
+
+def _json_line(record: tuple[float, str, Mapping[str, Any]]) -> str:
+    seconds, kind, fields = record
+    return json.dumps({"time": round(seconds, 3), "kind": kind, **fields}) + "\n"

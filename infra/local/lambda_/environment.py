@@ -42,7 +42,8 @@ class Environment(asyncio.SubprocessProtocol):
         self, launch: Launch, logs: LogStream, on_process: Callable[[ProcessIdentity], None]
     ) -> None:
         self._launch = launch
-        self._region = launch.variables.get("AWS_REGION", "us-east-1")
+        region = launch.variables.get("AWS_REGION", "us-east-1")
+        self._arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{launch.function.name}"
         self._logs = logs
         self._on_process = on_process
         self._output = EnvironmentOutput(launch.function, logs)
@@ -204,7 +205,7 @@ class Environment(asyncio.SubprocessProtocol):
 
     def _brought(self, event: Event) -> bytes:
         """What the emulator does not hand on to the runtime; see runtime/bootstrap.py."""
-        arn = f"arn:aws:lambda:{self._region}:{ACCOUNT_ID}:function:{self._launch.function.name}"
+        arn = self._arn
         brought = {
             "trace_id": whole_trace_id(event.trace_id),
             "client_context": event.client_context,

@@ -219,9 +219,9 @@ def test_a_custom_resource_names_its_function(folder: Path) -> None:
         ("CodeUri: code", "CodeUri: s3://bucket/key", "not a folder on this machine"),
         ("Handler: app.lambda_handler,", "", "Handler"),
         ("Type: AWS::RDS::DBInstance", "Type: AWS::ApiGatewayV2::Api", "does not run HTTP"),
-        ("{Type: String, Default: image_events}", "{Type: String}", "QueueName does not exist"),
+        ("{Type: String, Default: image_events}", "{Type: String}", "the parameter QueueName has no value"),
         ("Condition: Never", "Condition: Missing", "no condition Missing"),
-        ("!GetAtt Function.Arn", "!Ref SecretArn", "SecretArn does not exist"),
+        ("!GetAtt Function.Arn", "!Ref SecretArn", "the parameter SecretArn has no value"),
         ("Resources:", "Resources: [", "not valid YAML"),
     ],
 )  # fmt: skip
@@ -264,7 +264,7 @@ def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
             "Type: Schedule\n          Properties: {Schedule: rate(1 minute), Enabled: false}",
             "Type: ScheduleV2\n          Properties: "
             "{ScheduleExpression: rate(1 day), Input: !Ref SecretArn}",
-            "SecretArn does not exist",
+            "the parameter SecretArn has no value",
         ),
     ],
 )
