@@ -219,7 +219,7 @@ def test_a_custom_resource_names_its_function(folder: Path) -> None:
         ("CodeUri: code", "CodeUri: s3://bucket/key", "not a folder on this machine"),
         ("Handler: app.lambda_handler,", "", "Handler"),
         ("Type: AWS::RDS::DBInstance", "Type: AWS::ApiGatewayV2::Api", "does not run HTTP"),
-        ("{Type: String, Default: image_events}", "{Type: String}", "the parameter QueueName has no value"),
+        ("{Type: String, Default: image_events}", "{Type: String}", "QueueName has no value"),
         ("Condition: Never", "Condition: Missing", "no condition Missing"),
         ("!GetAtt Function.Arn", "!Ref SecretArn", "the parameter SecretArn has no value"),
         ("Resources:", "Resources: [", "not valid YAML"),
