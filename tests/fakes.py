@@ -14,6 +14,7 @@ from image_api.core.accounts import SignInAttempt
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LEASE_SECONDS,
+    AppliedChange,
     ImageState,
     LeftRendering,
     LoggedChange,
@@ -509,6 +510,40 @@ class FakeChangeLog:
             row.begun_for = message_id
             row.due_at = self.now + LEASE_SECONDS
             return self._work(row)
+
+    def apply_plain(self, after_user_id: int, most: int) -> list[AppliedChange]:
+        with self._answering():
+            possible = [row for row in self._unsettled() if self._is_plain(row)]
+            possible.sort(key=lambda row: (row.user_id <= after_user_id, row.user_id, row.due_at))
+            applied = []
+            for row in possible[:most]:
+                image = self.images[row.event.image_id]
+                row.attempts += 1
+                image.title = row.event.data["changes"].get("title") or image.title
+                self._apply(image, row.event, "ready", None)
+                outcome = self._settle(
+                    row, "applied", None, events.UPDATE_COMPLETED, {"status": "ready"}
+                )
+                applied.append(
+                    AppliedChange(copy.deepcopy(row.event), row.user_id, row.attempts, outcome)
+                )
+            return applied
+
+    def _is_plain(self, row: ChangeRow) -> bool:
+        image = self.images.get(row.event.image_id)
+        changes = row.event.data.get("changes")
+        return (
+            row.event.type == events.UPDATE_REQUESTED
+            and isinstance(changes, dict)
+            and changes.keys() <= {"title"}
+            and row.due_at <= self.now
+            and row.attempts == row.failures
+            and image is not None
+            and not image.deleted
+            and image.rendered
+            and image.exposed_key is None
+            and row.event.sequence == image.applied_sequence + 1
+        )
 
     def postpone(
         self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False

@@ -39,9 +39,10 @@ def begin() -> uploads.DirectUploadOffer:
 )
 def complete(
     upload_id: http.UploadId,
-    sent: Annotated[uploads.DirectUploadDetails, Body()],
+    sent: Annotated[uploads.DirectUploadDetails | None, Body()] = None,
     key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:
+    sent = sent or uploads.DirectUploadDetails()
     details = uploads.UploadDetails(
         filename=sent.filename,
         title=sent.title,

@@ -7,11 +7,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import settings, wiring
-from image_api.core import downloads, history, images
+from image_api.core import downloads, history, images, waiting
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, past = wiring.image_records(), wiring.history()
+records, past, places = wiring.image_records(), wiring.history(), wiring.waiting_places()
 links, original_signer = wiring.image_links, wiring.original_signer()
 
 
@@ -23,8 +23,11 @@ links, original_signer = wiring.image_links, wiring.original_signer()
     tags=["Images"],
     responses=problems.documented(images.ImageView, 401, 404, 503, headers=conditional.HEADERS),
 )
-def get(image_id: http.ImageId, known: conditional.IfNoneMatch = None) -> Response[Any]:
-    image = images.get(records, links(http.base_url(app)), http.caller(app).user_id, image_id)
+def get(
+    image_id: http.ImageId, wait: http.Wait = None, known: conditional.IfNoneMatch = None
+) -> Response[Any]:
+    user_id, signer = http.caller(app).user_id, links(http.base_url(app))
+    image = waiting.get_image(records, places, signer, user_id, image_id, wait)
     return conditional.answer(image, if_none_match=known, version=image["version"])
 
 
@@ -45,8 +48,7 @@ def get_history(image_id: http.ImageId) -> Response[Any]:
     "/image/<image_id>/original",
     operation_id="getImageOriginal",
     summary="Download the original",
-    description="To its owner: the file as it was uploaded, with all that it says of camera and "
-    "place, under a URL that is good for five minutes.",
+    description="To its owner: the file as it was uploaded, for five minutes under this URL.",
     tags=["Images"],
     responses=problems.redirected("Where the file is", 401, 404, 503),
 )

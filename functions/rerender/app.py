@@ -1,4 +1,4 @@
-"""Every five minutes: renders anew, one after the other, what an older renderer made."""
+"""Every five minutes: makes good what was left behind, and renders anew what is outdated."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core import rerendering
+from image_api.core import measuring, rerendering, withdrawing
 
 records, renderings = wiring.rerender_records(), wiring.renderings()
+moves, unmeasured = wiring.image_moves(), wiring.unmeasured_images()
 storage = wiring.stored_objects()
 
 
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int | bool]:
+    remaining_milliseconds = context.get_remaining_time_in_millis
+    withdrawing.withdraw_what_stayed(moves, storage, remaining_milliseconds)
+    measuring.measure_originals(unmeasured, storage, remaining_milliseconds)
     return rerendering.rerender(
-        records, renderings, storage, remaining_milliseconds=context.get_remaining_time_in_millis
+        records, renderings, storage, remaining_milliseconds=remaining_milliseconds
     )

@@ -14,6 +14,13 @@ class Processing:
     def __init__(self, database: Connection) -> None:
         self._database = database
 
+    def waiting_requests(self) -> int:
+        """How many requests wait for an image now."""
+        ((number,),) = self._database.run(
+            "SELECT count(*) FROM waiting_requests WHERE leased_until > clock_timestamp()"
+        )
+        return int(number)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nothing is applied inside: the consumer waits for a table that only it writes to."""

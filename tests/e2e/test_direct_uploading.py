@@ -59,6 +59,22 @@ def test_a_photo_too_large_for_the_api_comes_in_by_way_of_the_storage(ada: ApiCl
     assert ada.download(image["url"]).content == data
 
 
+def test_an_upload_is_completed_without_a_body_since_every_field_is_optional(
+    ada: ApiClient,
+) -> None:
+    variants: tuple[dict[str, Any], ...] = (
+        {},
+        {"data": b"", "headers": {"Content-Type": "application/json"}},
+    )
+    for options in variants:
+        offer = _begin(ada)
+        _send(ada, offer, ROCKET)
+        path = f"/image/direct_upload/{offer['upload_id']}"
+        answer = ada.request("POST", path, **options)
+        assert answer.status_code == 200, answer.text
+        assert ada.image(answer.json()["id"]).json()["title"] == "image.jpg"
+
+
 def test_a_page_in_a_browser_may_send_a_file_to_the_storage(ada: ApiClient) -> None:
     offer = _begin(ada)
     origin = {"Origin": "https://photos.example"}

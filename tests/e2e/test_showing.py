@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests import samples
 from tests.e2e.api_client import ApiClient
+from tests.e2e.conftest import NewClient
+from tests.e2e.holding import Processing
+from tests.waiting import eventually
 
 FIELDS = [
     "id",
@@ -80,3 +85,53 @@ def test_a_shared_image_is_seen_by_every_signed_in_user(
 
     assert bob.image(image["id"]).json() == {**image, "taken_at": None}
     assert visitor.image(image["id"]).status_code == 401
+
+
+def test_who_waits_for_an_image_hears_of_it_when_it_is_ready(
+    ada: ApiClient, processing: Processing
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        with processing.held():
+            image_id = ada.upload(samples.png()).json()["id"]
+            answer = threads.submit(ada.get, f"/image/{image_id}?wait=15")
+            eventually(lambda: processing.waiting_requests() == 1, "it waits", watch=answer.running)
+        assert answer.result().json()["status"] == "ready"
+    assert ada.get(f"/image/{image_id}?wait=15").json()["status"] == "ready"
+
+
+def test_as_many_wait_as_may_and_plain_requests_wait_for_none_of_them(
+    new_client: NewClient, new_user: NewClient, processing: Processing
+) -> None:
+    users = [new_user() for _ in range(4)]
+    reader = new_user()
+
+    def waiter(number: int) -> ApiClient:
+        client = new_client()
+        client.token = users[number % len(users)].token
+        return client
+
+    # Three of an account may wait, ten in all.
+    waiters = [waiter(number) for number in range(16)]
+    with processing.held(), ThreadPoolExecutor(len(waiters)) as threads:
+        image_id = users[0].upload(samples.png()).json()["id"]
+
+        def is_answered_beside_them() -> bool:
+            """False where they had enough of it before: on a machine that is very busy."""
+            answers = [threads.submit(each.get, f"/image/{image_id}?wait=15") for each in waiters]
+            eventually(
+                lambda: (
+                    processing.waiting_requests() <= 10
+                    and sum(each.done() for each in answers) >= 6
+                ),
+                "those beyond the bound go on",
+            )
+            before = processing.waiting_requests()
+            statuses = {reader.image(image_id).json()["status"] for _ in range(10)}
+            after = processing.waiting_requests()
+            # It asks, since what is held back is not held for an idle connection.
+            eventually(lambda: processing.waiting_requests() == 0, "nobody waits any more")
+            assert {each.result().json()["status"] for each in answers} == {"processing"}
+            assert statuses == {"processing"}
+            return before == after == 10
+
+        eventually(is_answered_beside_them, "plain requests are answered while others wait")

@@ -43,7 +43,7 @@ class GuardedAws(LocalServer):
         self._rights = rights
         self._secrets = secrets
         self._s3 = urllib3.PoolManager(retries=False)
-        self._s3_url = s3_url
+        self.s3_url = s3_url
         self._lambda_url = lambda_url
         methods = dict.fromkeys((f"do_{method}" for method in _METHODS), _Handler.answer)
         super().__init__(type("Handler", (_Handler,), {"aws": self, **methods}))
@@ -62,7 +62,7 @@ class GuardedAws(LocalServer):
             return 200, {}, json.dumps({"SecretString": json.dumps(self._secrets[arn])}).encode()
         answer = self._s3.request(
             method,
-            (self._lambda_url if _FUNCTION.match(target) else self._s3_url) + target,
+            (self._lambda_url if _FUNCTION.match(target) else self.s3_url) + target,
             headers=dict(headers.items()),
             body=body,
             decode_content=False,

@@ -37,6 +37,7 @@ TABLES = (
     "sign_in_networks",
     "used_refresh_tokens",
     "users",
+    "waiting_requests",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -35,6 +35,11 @@ class Recorder:
 
     def publish_event(self, event: Event) -> None:
         self.published.append(event)
+
+    def publish_events(self, events: Sequence[Event], seconds: float) -> list[Event]:
+        assert seconds > 0
+        self.published += events
+        return list(events)
 
 
 @pytest.fixture
@@ -494,6 +499,7 @@ WISHES = {
     "size": {"resolution": "10x10"},
     "hide": {"visibility": "private"},
     "show": {"visibility": "shared", "resolution": "9x9"},
+    "both": {"title": "both", "visibility": "shared"},
 }
 OPERATIONS = st.lists(
     st.one_of(
@@ -504,6 +510,7 @@ OPERATIONS = st.lists(
             st.integers(0, 3),
         ),
         st.tuples(st.sampled_from(["free", "wait"]), st.just(0)),
+        st.tuples(st.just("apply_plain"), st.integers(1, 3)),
     ),
     max_size=25,
 )
@@ -568,6 +575,18 @@ class Both:
         if works[0] is not None and works[1] is not None:
             self._begun.append((works[0], works[1]))
             self._last_user_id = works[0].user_id
+
+    def apply_plain(self, most: int) -> None:
+        applied = [log.apply_plain(self._last_user_id, most) for log in (self._fake, self._real)]
+        fake, real = (
+            [(each.user_id, _shown(each.event), _shown(each.outcome)) for each in one]
+            for one in applied
+        )
+        assert sorted(fake) == sorted(real)
+        if fake:
+            self._last_user_id = max(
+                (user_id <= self._last_user_id, user_id) for user_id, _, _ in fake
+            )[1]
 
     def complete(self, number: int) -> None:
         self._settle(number, lambda log, work: log.complete(work, "done", beside_original(work)))

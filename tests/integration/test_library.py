@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,9 @@ ODD_TAGS = ["NULL", "null", "", '"', "\\", "a,b", "{c}", "'", "\t", "KÃ¶ln", "ğŸ
 class Silent:
     def publish_event(self, event: events.Event) -> None:
         """Nobody listens."""
+
+    def publish_events(self, batch: Sequence[events.Event], _seconds: float) -> list[events.Event]:
+        return list(batch)
 
 
 class Library:

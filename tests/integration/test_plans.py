@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import import_module
 from itertools import product
+from pkgutil import iter_modules
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +21,8 @@ import pytest
 from pg8000.native import Connection, literal
 
 import image_migrations
+from image_api import postgres
+from image_api.core.changes import StoredRendition
 from image_api.core.images import Status
 from image_api.postgres import (
     before_the_log,
@@ -28,10 +33,14 @@ from image_api.postgres import (
     idempotency,
     images,
     janitor,
+    measuring,
     processing,
     renditions,
+    rerendering,
     sessions,
     users,
+    waiting,
+    withdrawing,
 )
 from tests.integration.real_services import RealServices, connect
 
@@ -40,10 +49,13 @@ INSERT INTO users (username, username_key, password_hash)
 SELECT n, n, 'h' FROM generate_series(1, 1001) AS n;
 
 INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, size_bytes,
-                    width, height, status, applied_sequence)
+                    width, height, status, applied_sequence, rendered_at)
 SELECT 1 + n % 1001, chr(97 + n % 26), CASE n % 10 WHEN 0 THEN 'shared' ELSE 'private' END, n, n,
-       'image/png', 1, 1, 1, CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1
+       'image/png', 1, 1, 1, CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1, now()
 FROM generate_series(1, {images}) AS n;
+
+UPDATE images SET exposed_key = original_key WHERE id % 2000 = 7;
+UPDATE images SET frames = 1 WHERE id % 2000 <> 7;
 
 INSERT INTO inbox SELECT gen_random_uuid() FROM generate_series(1, 20000);
 
@@ -100,6 +112,14 @@ INSERT INTO new_renditions
 SELECT sha256(n::text::bytea), now() - interval '1 hour' FROM generate_series(1, 20000) AS n;
 INSERT INTO forgotten_objects
 SELECT 'nobody/' || n, now() - interval '1 hour' FROM generate_series(1, 20000) AS n;
+INSERT INTO waiting_requests
+SELECT n, 1 + n % 1001, gen_random_uuid(), now() + interval '1 hour'
+FROM generate_series(1, 500) AS n;
+INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
+                        animated, considered_version)
+SELECT id, 'image', 'image/' || id, 'image/webp', 1, 1, 1, false, CASE id % 1000 WHEN 1 THEN 0
+       ELSE 1 END
+FROM images;
 """
 
 # The first user's are begun in part; all others wait, each for one message that was not published.
@@ -268,6 +288,15 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         {"message_id": NOBODY, "after_user_id": 1, "renderers": 3},
         30,
     ),
+    # For each of the fifty: its user, its change and its image, found, locked and written.
+    **{
+        f"apply plain after {user_id}": (
+            processing._APPLY_PLAIN,
+            {"after_user_id": user_id, "most": 50, "outcome_type": "x"},
+            700,
+        )
+        for user_id in (0, 1)
+    },
     "look up": (processing._LOOK_UP, {"event_ids": [NOBODY, "{id}"]}, 2),
     # Perhaps all that are begun: these are few.
     "free": (processing._FREE, {"message_ids": [NOBODY, "{id}"]}, 20),
@@ -312,11 +341,11 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         )
     },
     "move": (
-        processing._MOVE,
+        withdrawing._MOVE,
         {"image_id": 7, "folder": "a/", "new_folder": "b/"},
         3,
     ),
-    "unexpose": (processing._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
+    "unexpose": (withdrawing._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
     **{name: (statement, ACCEPTED, 9) for name, statement in ACCEPTING.items()},
     **{name: (statement, SIGNING_IN, 6) for name, statement in SIGN_IN.items()},
     "is deleted": (processing._IS_DELETED, {"image_id": 7}, 1),
@@ -425,6 +454,8 @@ RENDITION = {
     "keys": ["k"],
     "min_age_seconds": 0,
 }
+MADE = StoredRendition("image", "k", "image/png", 1, 1, 1, animated=False, renderer_version=1)
+RENDITIONS = json.dumps([asdict(MADE)])
 # A page's two scans and its thumbnails; of a part of a title also samples and what is counted.
 PAGE, FEW, MANY = 700, 1_700, 45_500
 
@@ -569,6 +600,22 @@ STATEMENTS |= {
     "forget networks": (users._FORGET_OLD_NETWORKS, {"batch_size": 100}, 200),
     "forget offers": (images._FORGET_OLD_OFFERS, {"batch_size": 100}, 200),
     "forget failures": (users._FORGET_OLD_FAILURES, {"batch_size": 100}, 200),
+    # Those are passed over that something is about to change.
+    "begin rendering anew": (rerendering._BEGIN, {"version": 1, "max_attempts": 3}, 40),
+    "next exposed": (withdrawing._NEXT_EXPOSED, {"after_image_id": 0}, 4),
+    "next unmeasured": (measuring._NEXT, {}, 1),
+    "measured": (measuring._MEASURED, {"image_id": 7, "frames": 1, "size_bytes": 1}, 1),
+    **{
+        name: (statement, {"image_id": 7, "sequence": 1, "renditions": RENDITIONS}, 4)
+        for name, statement in (("replace", rerendering._REPLACE), ("add", rerendering._ADD))
+    },
+    "lock who waits": (waiting._LOCK_USER, {"user_id": USER}, 0),
+    "wait": (
+        waiting._TAKE,
+        {"user_id": USER, "lease_id": NOBODY, "at_once": 500, "per_account": 3},
+        1_100,
+    ),
+    "wait no more": (waiting._GIVE_BACK, {"lease_id": NOBODY}, 500),
 }
 
 
@@ -582,10 +629,12 @@ PARTS_OF_OTHERS = (
 
 def test_every_statement_is_here() -> None:
     known = {statement for statement, _, _ in STATEMENTS.values()}
-    for module in (
-        *(before_the_log, changes, closed_accounts, history, idempotency, images, janitor),
-        *(processing, sessions, users),
-    ):
+    modules = [
+        import_module(f"{postgres.__name__}.{found.name}")
+        for found in iter_modules(postgres.__path__)
+    ]
+    assert {processing, users} <= set(modules)
+    for module in modules:
         for name, value in vars(module).items():
             if isinstance(value, str) and STATEMENT.match(value):
                 assert value in known or name in PARTS_OF_OTHERS, name

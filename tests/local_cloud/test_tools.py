@@ -1,11 +1,16 @@
-"""`make dead-letters`, `make redrive`, `make listen`: which broker they use, and what they say."""
+"""`make dead-letters`, `redrive`, `listen` and `replay`: where they ask, and what they say."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import pika
@@ -123,3 +128,71 @@ def test_a_broker_that_cannot_be_used_is_told_in_one_line_without_its_password(
         assert words.format(address=address) in done.stderr
         assert done.stderr.count("\n") == 1
         assert "secret" not in done.stderr
+
+
+@contextmanager
+def answering(data_folder: Path, *answers: dict[str, Any]) -> Iterator[list[Any]]:
+    """What a function is asked, who answers this; the last answer is its failure."""
+    asked: list[Any] = []
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((self.path, json.loads(body)))
+            answer = left.pop(0)
+            self.send_response_only(200)
+            if "errorMessage" in answer:
+                self.send_header("X-Amz-Function-Error", "Unhandled")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        data_folder.mkdir()
+        state = {"pid": os.getpid(), "invoke_url": f"http://127.0.0.1:{server.server_port}"}
+        (data_folder / "state.json").write_text(json.dumps(state))
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_replay_goes_on_until_the_function_has_sent_everything(
+    clone: Path, tmp_path: Path
+) -> None:
+    since, until = "2026-11-02T18:10:16Z", "2026-11-03"
+    with answering(
+        tmp_path / "data",
+        {"sent": 500, "until": until, "after": "2026|0|7"},
+        {"sent": 3, "until": until, "after": None},
+    ) as asked:
+        options = ("--queue", "reports", "--since", since, "--data-folder", str(tmp_path / "data"))
+        done = run(clone, "infra.tools.replay", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "500 so far; UNTIL='2026-11-03' AFTER='2026|0|7'\n503 events sent to reports\n"
+    )
+    first = {"queue": "reports", "since": since, "until": None, "after": None}
+    assert asked == [
+        ("/2015-03-31/functions/replay/invocations", request)
+        for request in (first, first | {"until": until, "after": "2026|0|7"})
+    ]
+
+
+def test_a_replay_that_is_refused_is_told_in_the_functions_words(
+    clone: Path, tmp_path: Path
+) -> None:
+    refused = {"errorMessage": "`since` must be a time", "errorType": "ReplayRefused"}
+    options = ("--queue", "q", "--since", "soon", "--data-folder", str(tmp_path / "data"))
+    with answering(tmp_path / "data", refused):
+        done = run(clone, "infra.tools.replay", *options)
+    assert (done.returncode, done.stderr) == (1, "`since` must be a time\n")
+    (tmp_path / "data" / "state.json").unlink()
+    done = run(clone, "infra.tools.replay", *options)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "No local cloud is running here: start it with make run\n",
+    )

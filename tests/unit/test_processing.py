@@ -139,6 +139,29 @@ def test_an_image_without_its_file_can_be_hidden(bench: Bench) -> None:
     assert bench.image(image_id).exposed_key is None
 
 
+def test_what_somebody_else_moves_meanwhile_is_found_by_the_next_attempt(bench: Bench) -> None:
+    image_id = bench.ready_image()
+    image = bench.image(image_id)
+    folder = image.original_key.rpartition("/")[0] + "/"
+
+    def moved(operation: str, _key: str) -> None:
+        if operation == "copy" and image.original_key.startswith(folder):
+            for key in [each for each in bench.storage.objects if each.startswith(folder)]:
+                there = "storage/elsewhere/" + key.removeprefix(folder)
+                bench.storage.objects[there] = bench.storage.objects[key]
+            bench.log.move(image_id, folder, "storage/elsewhere/")
+
+    bench.storage.fault = moved
+    hide = bench.accept_update(image_id, visibility="private")
+    assert bench.process(hide) == {"postponed": 1, "waiting": 1}
+    bench.log.now += 600
+    assert bench.process(hide) == {"applied": 1}
+    served = {rendition.object_key for rendition in image.renditions.values()}
+    assert {image.original_key, *served} <= bench.storage.objects.keys()
+    assert image.original_key.startswith("storage/elsewhere/")
+    assert not [key for key in bench.storage.objects if key.startswith(folder)]
+
+
 def test_what_is_deleted_before_it_has_moved_is_gone_from_both_places(bench: Bench) -> None:
     image_id = bench.ready_image()
     hide = bench.accept_update(image_id, visibility="private")

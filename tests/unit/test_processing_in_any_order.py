@@ -225,6 +225,9 @@ class AnyOrder(RuleBasedStateMachine):
         damaged = self.storage.objects[image.original_key][0] == b"damaged"
         for number, event in enumerate(changes):
             wanted: dict[str, str] = event.data.get("changes") or {}
+            if wanted.get("visibility") == "private":
+                # Whatever becomes of the rest.
+                visibility = "private"
             resolution = wanted.get("resolution")
             # One that a later change replaces need not be rendered.
             is_replaced = was_rendered and any(

@@ -8,11 +8,18 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from image_api.core import events, settling
-from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, LoggedChange, Work
+from image_api.core.changes import (
+    CRASH_PAUSE_SECONDS,
+    LEASE_SECONDS,
+    AppliedChange,
+    LoggedChange,
+    Work,
+)
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS
@@ -703,3 +710,62 @@ def test_headers_are_read_as_lambda_hands_them_over() -> None:
     (message,) = read(lambda_message(headers=headers))
     assert message.headers == headers | {"text": "Zoë", "signed": "Zoë"}
     assert message.waits == 2
+
+
+def test_many_titles_are_applied_at_once_and_their_messages_find_them_settled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_ids = [bench.ready_image(user_id=number % 3) for number in range(6)]
+    updates = [
+        bench.accept_update(image_id, title=f"{image_id} {number}")
+        for number in range(20)
+        for image_id in image_ids
+    ]
+    monkeypatch.setattr(settling, "_PLAIN_STEP", 6)
+    begin = Mock(wraps=bench.log.begin)
+    monkeypatch.setattr(bench.log, "begin", begin)
+    # Of each image the next, in four steps; then as many as messages ask for.
+    assert bench.process(updates[0]) == {"applied": 25}
+    assert len(bench.log.published) == 6 + 25
+    while waiting := [row.event for row in bench.log.changes.values() if row.outcome is None]:
+        bench.process(waiting[0])
+    assert len(bench.log.published) == 6 + len(updates)
+    assert bench.process(*updates) == {"duplicate": len(updates)}
+    assert [bench.image(image_id).title for image_id in image_ids] == [
+        f"{image_id} 19" for image_id in image_ids
+    ]
+    outcomes = [outcome for outcome in bench.log.outcomes if outcome.image_id == image_ids[0]]
+    assert [outcome.sequence for outcome in outcomes] == list(range(1, 22))
+    assert begin.call_count < len(updates)
+
+
+@pytest.mark.parametrize("error", [ServiceUnavailable("a row is held"), KeyError("a mistake")])
+def test_what_cannot_be_applied_with_others_is_tried_by_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    image_ids = [bench.ready_image() for _ in range(3)]
+    updates = [bench.accept_update(image_id, title="new") for image_id in image_ids]
+    tried: list[int] = []
+
+    def fail(after_user_id: int, _most: int) -> list[AppliedChange]:
+        tried.append(after_user_id)
+        raise error
+
+    monkeypatch.setattr(bench.log, "apply_plain", fail)
+    assert bench.process(*updates[:2]) == {"applied": 2}
+    # Not at every batch.
+    assert bench.process(updates[2]) == {"applied": 1}
+    assert len(tried) == 1
+
+
+def test_outcomes_that_cannot_be_published_are_left_to_the_relay(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = bench.accept_update(bench.ready_image(), title="new")
+
+    def fail(_outcomes: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(bench.log, "publish", fail)
+    assert bench.process(update) == {"applied": 1}
+    assert bench.process(update) == {"duplicate": 1}

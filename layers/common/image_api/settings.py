@@ -55,6 +55,14 @@ class RendererSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WaiterLimits:
+    """How many requests may wait for an image at a time, and how many of them one account's."""
+
+    at_once: int
+    per_account: int
+
+
+@dataclass(frozen=True, slots=True)
 class JanitorSettings:
     """With `dry_run` it counts and changes nothing, as where over `max_percent` disagree."""
 
@@ -219,6 +227,14 @@ def rendition_limits() -> RenditionLimits:
 
 
 @cache
+def waiters() -> WaiterLimits:
+    return WaiterLimits(
+        at_once=_number("WAITERS_AT_ONCE", 10, 0),
+        per_account=_number("WAITERS_PER_ACCOUNT", 3, 0),
+    )
+
+
+@cache
 def janitor() -> JanitorSettings:
     return JanitorSettings(
         min_age_seconds=_number("JANITOR_MIN_AGE_SECONDS", 24 * 3600, 0),
@@ -265,6 +281,7 @@ def load_all() -> None:
     registration_throttle()
     account_limits()
     rendition_limits()
+    waiters()
     janitor()
     changes_kept_days()
     default_visibility()

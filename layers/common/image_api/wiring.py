@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
+    from image_api.postgres.measuring import PostgresUnmeasuredImages
     from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.signed_in import BoundTokens
     from image_api.postgres.users import PostgresUserRecords
+    from image_api.postgres.waiting import PostgresWaitingPlaces
+    from image_api.postgres.withdrawing import PostgresImageMoves
     from image_api.rabbitmq.broker import Broker
 
 
@@ -114,6 +117,13 @@ def image_records() -> PostgresImageRecords:
 
 
 @cache
+def waiting_places() -> PostgresWaitingPlaces:
+    from image_api.postgres.waiting import PostgresWaitingPlaces
+
+    return PostgresWaitingPlaces(database(), settings.waiters())
+
+
+@cache
 def janitor_records() -> PostgresJanitorRecords:
     from image_api.postgres.janitor import PostgresJanitorRecords
 
@@ -125,6 +135,20 @@ def rerender_records() -> PostgresRerenderRecords:
     from image_api.postgres.rerendering import PostgresRerenderRecords
 
     return PostgresRerenderRecords(database())
+
+
+@cache
+def image_moves() -> PostgresImageMoves:
+    from image_api.postgres.withdrawing import PostgresImageMoves
+
+    return PostgresImageMoves(database())
+
+
+@cache
+def unmeasured_images() -> PostgresUnmeasuredImages:
+    from image_api.postgres.measuring import PostgresUnmeasuredImages
+
+    return PostgresUnmeasuredImages(database())
 
 
 @cache

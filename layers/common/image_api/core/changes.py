@@ -77,6 +77,16 @@ class LoggedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedChange:
+    """A change that is settled, and the event that says so."""
+
+    event: Event
+    user_id: int
+    attempts: int
+    outcome: Event
+
+
+@dataclass(frozen=True, slots=True)
 class StoredRendition:
     name: str
     object_key: str
@@ -89,7 +99,19 @@ class StoredRendition:
     placeholder: str | None = None
 
 
-class ChangeLog(Protocol):
+class ImageMoves(Protocol):
+    """Each raises ServiceUnavailable."""
+
+    def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
+        """Everything of the image lies in another folder from now on (both end with a slash); None
+        when it does not lie in `folder`, or is about to go.
+        """
+
+    def unexpose(self, image_id: int, exposed_key: str) -> None:
+        """Nothing is left where it lay when it was hidden."""
+
+
+class ChangeLog(ImageMoves, Protocol):
     """What processing reads and writes; everything raises ServiceUnavailable.
 
     Each of the three that settle applies the change, writes how it ended and the outcome's event in
@@ -114,6 +136,11 @@ class ChangeLog(Protocol):
         to a renderer.
         """
 
+    def apply_plain(self, after_user_id: int, most: int) -> list[AppliedChange]:
+        """In one transaction so many of the changes that need neither a renderer nor the storage,
+        or none: of the next user who waits, then of the next, of each image the next.
+        """
+
     def postpone(
         self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
     ) -> None:
@@ -135,14 +162,6 @@ class ChangeLog(Protocol):
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         """The image with all that was accepted before its removal and is void now."""
-
-    def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
-        """Everything of the image lies in another folder from now on (both end with a slash); None
-        when it does not lie in `folder`, or is about to go.
-        """
-
-    def unexpose(self, image_id: int, exposed_key: str) -> None:
-        """Nothing is left where it lay when it was hidden."""
 
     def is_deleted(self, image_id: int) -> bool:
         """Whether the image is gone or about to go."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import secrets
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from image_api.core import events, images
@@ -20,6 +18,7 @@ from image_api.core.rendering import (
     Renderings,
     StillRendering,
 )
+from image_api.core.withdrawing import MovableObjects, folder_of, folder_of_change, withdraw
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.imaging import Fit
 from image_api.observability import logger
@@ -42,16 +41,8 @@ _FAILED = {
 }
 
 
-class RenditionStore(Protocol):
-    def copy(self, key: str, new_key: str) -> None:
-        """Raises ObjectMissing."""
-
+class RenditionStore(MovableObjects, Protocol):
     def delete(self, keys: list[str]) -> None: ...
-
-    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
-        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`: keys, and
-        folders with a slash at the end.
-        """
 
 
 class NeverPossible(Exception):
@@ -78,7 +69,7 @@ class Processor:
             if image is not None:
                 # The whole folder: a render that was given up may have left files no row names.
                 for key in {image.original_key, image.exposed_key or image.original_key}:
-                    self._storage.delete_folder(_folder_of(key))
+                    self._storage.delete_folder(folder_of(key))
             if work.busy_seconds > 0:
                 # What is stored after this would stay.
                 # Most have ended long before they must.
@@ -89,7 +80,7 @@ class Processor:
         if image is None:
             return self.fail(work, _DELETED)
         if image.exposed_key is not None:
-            image = self._withdraw(work, image, image.exposed_key)
+            image = self._withdraw(work, image)
         try:
             renditions = self._render(work, image)
         except (RendererFailed, ObjectMissing):
@@ -112,32 +103,23 @@ class Processor:
             self._tidy_up(work, work.image, [])
         return self._finish([failed] if failed is not None else [], "failed")
 
-    def _withdraw(self, work: Work, image: ImageState, exposed_key: str) -> ImageState:
-        """Moves what others hold signed URLs of, so that these end now.
-
-        Each step can be repeated: the new folder follows from the change.
-        """
+    def _withdraw(self, work: Work, image: ImageState) -> ImageState:
+        """Moves what others hold signed URLs of."""
+        new_folder = folder_of_change(image.original_key, work.event.id)
         image_id = work.event.image_id
-        if image.original_key == exposed_key:
-            folder, new_folder = _folder(image), _moved_folder(exposed_key, work.event.id)
-            for key in sorted({image.original_key, *image.rendition_keys}):
-                # What is missing is as missing under any key.
-                with suppress(ObjectMissing):
-                    self._storage.copy(key, new_folder + key.removeprefix(folder))
-            moved = self._log().move(image_id, folder, new_folder)
-            if moved is None:
-                if self._log().is_deleted(image_id):
-                    self._storage.delete_folder(new_folder)
-                return image
-            image = moved
-        self._storage.delete_folder(_folder_of(exposed_key))
-        self._log().unexpose(image_id, exposed_key)
+        moved = withdraw(self._log(), self._storage, image_id, image, new_folder)
+        if moved is not None:
+            return moved
+        if not self._log().is_deleted(image_id):
+            # By somebody else: the next attempt finds where.
+            raise ServiceUnavailable("The image has moved meanwhile")
+        self._storage.delete_folder(new_folder)
         return image
 
     def _come_too_late(self, work: Work, image: ImageState) -> Outcome:
         """A removal waits for nothing, so what was stored meanwhile may have to go as well."""
         if self._log().is_deleted(work.event.image_id):
-            self._storage.delete_folder(_folder(image))
+            self._storage.delete_folder(folder_of(image.original_key))
         return "duplicate"
 
     def _render(self, work: Work, image: ImageState) -> list[StoredRendition] | None:
@@ -156,7 +138,7 @@ class Processor:
                 self._wait_on(work, picture, work.left.seconds_left)
             return renditions
         # No two attempts write to the same keys: a late renderer overwrites nothing.
-        folder = f"{_folder(image)}{work.event.sequence}-{secrets.token_hex(4)}"
+        folder = f"{folder_of(image.original_key)}{work.event.sequence}-{secrets.token_hex(4)}"
         picture = Picture(image.original_key, folder, size, fit)
         try:
             return self._renderings.render(picture)
@@ -175,8 +157,8 @@ class Processor:
         kept = {image.original_key, *(made or image.rendition_keys)}
         try:
             if work.failures or work.crashes or work.left or not renditions:
-                kept.add(f"{_folder(image)}{ON_DEMAND_FOLDER}/")
-                self._storage.delete_folder(_folder(image), kept)
+                kept.add(f"{folder_of(image.original_key)}{ON_DEMAND_FOLDER}/")
+                self._storage.delete_folder(folder_of(image.original_key), kept)
             elif superseded := sorted(set(image.rendition_keys) - kept):
                 self._storage.delete(superseded)
         except ServiceUnavailable as error:
@@ -188,21 +170,6 @@ class Processor:
             return "duplicate"
         self._log().publish(outcomes)
         return outcome
-
-
-def _folder(image: ImageState) -> str:
-    """Where everything of one image lies, with a slash at the end."""
-    return _folder_of(image.original_key)
-
-
-def _folder_of(original_key: str) -> str:
-    return original_key.rpartition("/")[0] + "/"
-
-
-def _moved_folder(original_key: str, event_id: str) -> str:
-    """Beside the old one; nobody can tell it from what they know of that."""
-    name = hashlib.sha256(f"{original_key} {event_id}".encode()).hexdigest()[:32]
-    return f"{_folder_of(original_key)[:-1].rpartition('/')[0]}/{name}/"
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:

@@ -17,6 +17,7 @@ from image_api.core import events
 from image_api.core.changes import (
     MAX_CRASHES,
     MAX_FAILURES,
+    AppliedChange,
     ChangeLog,
     LoggedChange,
     Outcome,
@@ -45,6 +46,11 @@ MIN_REMAINING_MILLISECONDS = 60_000
 _LOOKOUT_SECONDS = 0.1
 # ... but a batch comes to its end: its messages wait to be acknowledged.
 _MAX_LOOKOUT_SECONDS = 20.0
+# Changes that need neither renderer nor storage are applied in steps of so many, a few for each
+# batch: a step holds rows that other requests of the same accounts may wait for.
+_PLAIN_STEP, _PLAIN_STEPS = 50, 4
+# One of them did not go, or its row was held too long: meanwhile each is tried by itself.
+_PLAIN_PAUSE_SECONDS = 30.0
 # Renderers that are all taken are free again soon.
 _BUSY_SECONDS = 1
 # A message whose change is not settled yet comes back soon, then less and less often.
@@ -92,6 +98,7 @@ class Consumer:
         self._publisher = publisher
         self._queue = queue
         self._last_user_id = 0
+        self._plain_after_seconds = 0.0
         self._metrics = OutcomeMetrics()
         self._turn = Lock()
         # Attempts that ended here in order when that could not be written: they were no crashes.
@@ -136,7 +143,7 @@ class Consumer:
                 rejected.append(_Rejected(message, str(error)))
         logged = self._look_up([hint.event for hint in received]) if received else {}
         if returned := [hint.event.id for hint in received if hint.message.redelivered]:
-            self._log().free(returned)
+            self._free(returned)
         hints: dict[str, _Hint] = {}
         for hint in received:
             known = logged.get(hint.event.id)
@@ -163,6 +170,15 @@ class Consumer:
             logger.exception("unexpected error while looking up", event_id=received[0].id)
             return {}
 
+    def _free(self, message_ids: list[str]) -> None:
+        """What cannot be freed now is free when its lease ends."""
+        try:
+            self._log().free(message_ids)
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            logger.exception("unexpected error while freeing")
+
     def _reopen(self, event: Event) -> bool:
         try:
             return self._log().reopen(event)
@@ -173,6 +189,8 @@ class Consumer:
             return False
 
     def _work(self, batch: _Batch) -> None:
+        if batch.size:
+            self._apply_plain(batch)
         working = {
             self._threads.submit(self._work_on, batch)
             for _ in range(min(self._workers, batch.size))
@@ -191,6 +209,48 @@ class Consumer:
             pass
         if batch.is_interrupted:
             raise ServiceUnavailable("The database did not answer while changes were settled")
+
+    def _apply_plain(self, batch: _Batch) -> None:
+        """More than the messages ask for, since many cost little more than one; the messages of
+        the others will find them settled.
+        """
+        applied: list[AppliedChange] = []
+        try:
+            while self._may_apply_plain(len(applied), batch):
+                started_at = time.perf_counter()
+                step = self._log().apply_plain(self._last_user_id, _PLAIN_STEP)
+                for each in step:
+                    batch.count("applied")
+                    self._note(each.event, "applied", started_at, None, each.attempts)
+                applied += step
+                self._last_user_id = _last_in_turn(step, self._last_user_id)
+                if len(step) < _PLAIN_STEP:
+                    break
+        except ServiceUnavailable as error:
+            self._pause_plain(error.detail)
+        except Exception as error:
+            logger.exception("unexpected error while settling")
+            self._pause_plain(type(error).__name__)
+        self._publish([each.outcome for each in applied])
+
+    def _publish(self, outcomes: list[Event]) -> None:
+        """What is settled must not be tried again for what happens here."""
+        try:
+            if outcomes:
+                self._log().publish(outcomes)
+        except Exception:
+            logger.exception("outcomes are left to the relay", count=len(outcomes))
+
+    def _may_apply_plain(self, applied: int, batch: _Batch) -> bool:
+        return (
+            applied < _PLAIN_STEP * _PLAIN_STEPS
+            and batch.may_begin_more
+            and time.monotonic() >= self._plain_after_seconds
+        )
+
+    def _pause_plain(self, reason: str) -> None:
+        self._plain_after_seconds = time.monotonic() + _PLAIN_PAUSE_SECONDS
+        logger.warning("changes are applied one by one", reason=reason)
 
     def _work_on(self, batch: _Batch) -> None:
         while (message_id := batch.take()) and self._begin_and_settle(message_id, batch):
@@ -241,22 +301,32 @@ class Consumer:
             outcome = self._give_up(work, reason)
         else:
             outcome, reason = self._attempt(work)
-        self._metrics.count(work.event, outcome, reason)
+        self._note(work.event, outcome, started_at, reason, work.failures + work.crashes + 1)
+        return outcome
+
+    def _note(
+        self,
+        event: Event,
+        outcome: Outcome,
+        started_at: float,
+        reason: str | None,
+        attempt: int,
+    ) -> None:
+        self._metrics.count(event, outcome, reason)
         write = logger.warning if outcome == "dead" else logger.info
         write(
             "attempt ended",
             outcome=outcome,
             reason=reason,
-            event_id=work.event.id,
-            event_type=work.event.type,
-            image_id=work.event.image_id,
-            correlation_id=work.event.correlation_id,
-            client_correlation_id=work.event.client_correlation_id or None,
-            trace_id=trace_id_of(work.event.traceparent),
-            attempt=work.failures + work.crashes + 1,
+            event_id=event.id,
+            event_type=event.type,
+            image_id=event.image_id,
+            correlation_id=event.correlation_id,
+            client_correlation_id=event.client_correlation_id or None,
+            trace_id=trace_id_of(event.traceparent),
+            attempt=attempt,
             duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
         )
-        return outcome
 
     def _attempt(self, work: Work) -> tuple[Outcome, str | None]:
         try:
@@ -337,6 +407,11 @@ class Consumer:
         except MessageRefused:
             # As often as it came, it would be refused.
             kept = False
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            logger.exception("unexpected error while setting a message aside")
+            kept = False
         logger.warning(
             "message set aside", reason=reason, kept=kept, correlation_id=message.correlation_id
         )
@@ -362,6 +437,8 @@ class Consumer:
                 # The relay sends another when the change is overdue.
                 logger.warning("a message was not sent on", reason=error.detail)
                 return
+            except Exception:
+                logger.exception("unexpected error while sending on", event_id=hint.event.id)
 
 
 class _Batch:
@@ -415,6 +492,11 @@ class _Batch:
         with self._lock:
             if number:
                 self.counts[outcome] = self.counts.get(outcome, 0) + number
+
+
+def _last_in_turn(applied: list[AppliedChange], after_user_id: int) -> int:
+    in_turn = [(each.user_id <= after_user_id, each.user_id) for each in applied]
+    return max(in_turn, default=(False, after_user_id))[1]
 
 
 def _says_the_same(event: Event, known: LoggedChange) -> bool:

@@ -97,8 +97,15 @@ FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
 """
 
 
+# In which so many as may come of one batch are sent.
+_MANY_SECONDS = 5.0
+
+
 class EventPublisher(Protocol):
     def publish_event(self, event: Event) -> None: ...
+
+    def publish_events(self, events: Sequence[Event], seconds: float) -> list[Event]:
+        """Those that were confirmed; as many are begun as can be in about that time."""
 
 
 class PostgresEventSink:
@@ -130,6 +137,27 @@ class PostgresEventSink:
                 reason=error.detail,
             )
 
+    def publish_many(self, outcomes: Sequence[Event]) -> None:
+        """Without awaiting each confirm before the next is sent."""
+        try:
+            confirmed = self._publisher.publish_events(outcomes, _MANY_SECONDS)
+            _mark_outcomes(self._database, confirmed)
+        except ServiceUnavailable as error:
+            logger.warning("events left to the relay", count=len(outcomes), reason=error.detail)
+            return
+        if left := len(outcomes) - len(confirmed):
+            logger.warning("events left to the relay", count=left, reason="No confirm came")
+
+
+def _mark_outcomes(database: Database, outcomes: Sequence[Event]) -> None:
+    if outcomes:
+        database.rows(
+            _MARK_OUTCOMES,
+            image_ids=[event.image_id for event in outcomes],
+            sequences=[event.sequence for event in outcomes],
+            event_ids=[event.id for event in outcomes],
+        )
+
 
 class PostgresRelayRecords:
     def __init__(self, database: Database) -> None:
@@ -159,13 +187,7 @@ class PostgresRelayRecords:
         outcomes = [event for event in published if event.type not in events.REQUESTS]
         if requests:
             self._database.rows(_MARK_REQUESTS, event_ids=requests)
-        if outcomes:
-            self._database.rows(
-                _MARK_OUTCOMES,
-                image_ids=[event.image_id for event in outcomes],
-                sequences=[event.sequence for event in outcomes],
-                event_ids=[event.id for event in outcomes],
-            )
+        _mark_outcomes(self._database, outcomes)
         self._before.mark_published(published)
 
     def forget_old(self, kept_days: int, batch_size: int) -> int:

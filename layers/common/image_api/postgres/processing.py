@@ -11,6 +11,7 @@ from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LEASE_SECONDS,
     RENDERERS_PER_ACCOUNT,
+    AppliedChange,
     ImageState,
     LeftRendering,
     LoggedChange,
@@ -22,12 +23,8 @@ from image_api.core.images import tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
 from image_api.postgres.database import RELAXED, Database, Row, texts
-from image_api.postgres.images import (
-    KEPT_VISIBILITY,
-    NEW_PUBLIC_SECRET,
-    SHOWN_VISIBILITY,
-    VISIBILITY,
-)
+from image_api.postgres.images import KEPT_VISIBILITY, NEW_PUBLIC_SECRET, SHOWN_VISIBILITY
+from image_api.postgres.withdrawing import IMAGE_STATE, PostgresImageMoves, image_state
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
 # is the condition of the indexes made for them: with the second, and statistics of a quiet hour,
@@ -87,32 +84,43 @@ _RENDERERS_OF_USER = """(
 _TAKES_NO_RENDERER = """(c.type = 'image.delete.requested' OR c.rendering_until IS NOT NULL)"""
 
 
-_STATE = """i.original_key, i.rendered_at IS NOT NULL,
-       (SELECT json_agg(r.object_key) FROM renditions AS r WHERE r.image_id = i.id)::text,
-       i.exposed_key"""
+def _who_waits(is_due: str) -> str:
+    """Steps of a WITH RECURSIVE: users in turn, `those_after` the last one and `those_before`.
 
-
-def _begin(which: str) -> str:
-    """One change of those that were begun before and did not end, or of all others.
-
-    That it begins outlives this process, and need not outlive the server's.
-    From one user who waits to the next by the index, so that one with many changes costs no more
-    than one with few; of each user from the change that is due longest.
+    From one to the next by the index, so that one with many changes costs no more than one with
+    few.
     """
-    is_due = f"c.outcome IS NULL AND {which} AND c.due_at <= now()"
 
     def waiting(name: str, first: str, last: str) -> str:
-        following = (
-            "(SELECT c.user_id FROM changes AS c "
-            f"WHERE {{condition}}{last} AND {is_due} ORDER BY c.user_id LIMIT 1)"
-        )
+        def following(condition: str) -> str:
+            return (
+                "(SELECT c.user_id FROM changes AS c "
+                f"WHERE {condition}{last} AND {is_due} ORDER BY c.user_id LIMIT 1)"
+            )
+
         return f"""{name} (user_id) AS (
-    {following.format(condition=first)}
+    {following(first)}
     UNION ALL
     SELECT f.user_id
     FROM {name} AS u
-    CROSS JOIN LATERAL {following.format(condition="c.user_id > u.user_id")} AS f
+    CROSS JOIN LATERAL {following("c.user_id > u.user_id")} AS f
 )"""
+
+    after = waiting("those_after", "c.user_id > :after_user_id", "")
+    before = waiting("those_before", "c.user_id > 0", " AND c.user_id <= :after_user_id")
+    return f"{after},\n{before}"
+
+
+_IN_TURN = "(SELECT user_id FROM those_after UNION ALL SELECT user_id FROM those_before)"
+
+
+def _begin(which: str) -> str:
+    """One change of those that were begun before and did not end, or of all others; of each user
+    from the change that is due longest.
+
+    That it begins outlives this process, and need not outlive the server's.
+    """
+    is_due = f"c.outcome IS NULL AND {which} AND c.due_at <= now()"
 
     def next_where(condition: str) -> str:
         return f"""(SELECT c.id
@@ -123,11 +131,10 @@ def _begin(which: str) -> str:
          FOR UPDATE OF c SKIP LOCKED)"""
 
     return f"""
-WITH RECURSIVE {waiting("those_after", "c.user_id > :after_user_id", "")},
-{waiting("those_before", "c.user_id > 0", " AND c.user_id <= :after_user_id")},
+WITH RECURSIVE {_who_waits(is_due)},
 picked AS (
     SELECT coalesce(free.id, other.id) AS id
-    FROM (SELECT user_id FROM those_after UNION ALL SELECT user_id FROM those_before) AS w
+    FROM {_IN_TURN} AS w
     CROSS JOIN LATERAL {_RENDERERS_OF_USER} AS u
     LEFT JOIN LATERAL {next_where("u.number < :renderers::integer")} AS free ON true
     LEFT JOIN LATERAL {
@@ -158,10 +165,15 @@ SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
-       {_STATE}
+       {IMAGE_STATE}
 FROM begun AS b LEFT JOIN images AS i ON i.id = b.image_id
 """
 
+
+# As the index `changes_plain` has it: nothing but a title. What else a change may say is applied by
+# itself.
+_IS_PLAIN = """c.type = 'image.update.requested'
+          AND (c.data #- '{changes,title}') -> 'changes' = '{}'::jsonb"""
 
 _BEGIN = _begin("c.attempts = c.failures")
 _BEGIN_CRASHED = _begin("c.attempts > c.failures")
@@ -213,6 +225,18 @@ _RESTORING = f"""
         trashed_at = CASE WHEN {_STAYS_TRASHED} THEN i.trashed_at END"""
 _WIDENED = f"CASE WHEN i.hidden_sequence <= :sequence THEN {KEPT_VISIBILITY} END"
 
+
+def _completed(renditions: str) -> str:
+    """What the outcome's event says of an image `i` and the renditions that were made, as jsonb."""
+    return f"""jsonb_build_object(
+        'user_id', i.user_id, 'status', 'ready', 'title', i.title,
+        'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
+        'content_type', i.content_type, 'file_path', i.object_key,
+        'visibility', {SHOWN_VISIBILITY},
+        'description', i.description, 'tags', to_jsonb(i.tags),
+        'trashed_at', rfc3339(i.trashed_at), 'renditions', {renditions})"""
+
+
 # An image with more accepted changes ahead stays `processing` until the last one is applied.
 _COMPLETE = f"""
 WITH changed AS (
@@ -255,16 +279,12 @@ WITH changed AS (
         name text, object_key text, content_type text, size_bytes bigint,
         width integer, height integer) ON n.name = 'image'
     WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1 AND i.deleted_at IS NULL
-    RETURNING i.id, jsonb_build_object(
-        'user_id', i.user_id, 'status', 'ready', 'title', i.title,
-        'resolution', i.width || 'x' || i.height, 'size', i.size_bytes,
-        'content_type', i.content_type, 'file_path', i.object_key,
-        'visibility', {SHOWN_VISIBILITY},
-        'description', i.description, 'tags', to_jsonb(i.tags),
-        'trashed_at', rfc3339(i.trashed_at), 'renditions', (
-            SELECT coalesce(jsonb_agg(r.value - '{{renderer_version,placeholder}}'::text[]
+    RETURNING i.id, {
+    _completed('''(
+            SELECT coalesce(jsonb_agg(r.value - '{renderer_version,placeholder}'::text[]
                                       ORDER BY r.ordinality), '[]')
-            FROM jsonb_array_elements(:renditions::jsonb) WITH ORDINALITY AS r)) AS data
+            FROM jsonb_array_elements(:renditions::jsonb) WITH ORDINALITY AS r)''')
+} AS data
 ), rendered AS (
     INSERT INTO renditions (image_id, name, object_key, content_type, size_bytes, width, height,
                             animated, renderer_version, considered_version)
@@ -279,6 +299,58 @@ WITH changed AS (
         animated = excluded.animated, renderer_version = excluded.renderer_version,
         considered_version = excluded.considered_version, rerender_attempts = 0
 ) {_settle("applied", "i.data", "FROM changed AS i WHERE")}
+"""
+
+_PLAIN_DUE = f"c.outcome IS NULL AND c.attempts = c.failures AND {_IS_PLAIN} AND c.due_at <= now()"
+
+# Without storage and renderer.
+_MAY_BE_APPLIED = """{change}.sequence = i.applied_sequence + 1 AND i.deleted_at IS NULL
+              AND i.rendered_at IS NOT NULL AND i.exposed_key IS NULL"""
+
+# Of each user few of those that wait longest are looked at, since those that must wait for another
+# change of their image are passed over. So are rows that somebody else holds: so many locks would
+# be waited for in no order. What is counted of accounts comes after, in the triggers' order.
+_APPLY_PLAIN = f"""
+WITH RECURSIVE {_who_waits(_PLAIN_DUE)},
+picked AS MATERIALIZED (
+    SELECT c.id, c.image_id, c.sequence, c.data
+    FROM changes AS c JOIN images AS i ON i.id = c.image_id
+    WHERE c.id = ANY(ARRAY(
+        SELECT o.id
+        FROM (SELECT w.user_id FROM {_IN_TURN} AS w LIMIT :most) AS u
+        CROSS JOIN LATERAL (
+            SELECT s.id
+            FROM (SELECT c.id, c.image_id, c.sequence, c.due_at FROM changes AS c
+                  WHERE c.user_id = u.user_id AND {_PLAIN_DUE} AND c.rendering_until IS NULL
+                  ORDER BY c.due_at
+                  LIMIT 2 * :most::integer) AS s
+            JOIN images AS i ON i.id = s.image_id
+            WHERE {_MAY_BE_APPLIED.format(change="s")}
+            ORDER BY s.due_at
+            LIMIT :most) AS o
+        LIMIT :most))
+      AND c.outcome IS NULL AND c.attempts = c.failures AND c.rendering_until IS NULL
+      AND {_MAY_BE_APPLIED.format(change="c")}
+    FOR NO KEY UPDATE OF i, c SKIP LOCKED
+), changed AS (
+    UPDATE images AS i
+    SET title = coalesce(p.data #>> '{{changes,title}}', i.title),
+        status = CASE WHEN i.accepted_sequence > p.sequence THEN 'processing' ELSE 'ready' END,
+        error = NULL,
+        updated_at = now(),
+        applied_sequence = p.sequence
+    FROM picked AS p
+    WHERE i.id = p.image_id
+    RETURNING p.id, {_completed("'[]'::jsonb")} AS data
+)
+UPDATE changes AS c
+SET attempts = c.attempts + 1, settled_at = now(), outcome = 'applied', reason = NULL,
+    outcome_id = gen_random_uuid(), outcome_type = :outcome_type, outcome_data = i.data
+FROM changed AS i
+WHERE c.id = i.id
+RETURNING c.change_id::text, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
+          rfc3339(c.accepted_at), c.traceparent, c.client_correlation_id, c.user_id,
+          c.attempts, {_OUTCOME}
 """
 
 # The image's row is locked first, as by whatever else settles: a step that nobody reads from would
@@ -330,31 +402,13 @@ SELECT * FROM void UNION ALL SELECT * FROM settled
 
 _VOID = "The image was deleted"
 
-# The keys that it answers are those of its own step `renditions`, not of the table.
-_MOVE = f"""
-WITH moved AS (
-    UPDATE images AS i
-    SET original_key = :new_folder || substr(i.original_key, length(:folder) + 1),
-        object_key = :new_folder || substr(i.object_key, length(:folder) + 1)
-    WHERE i.id = :image_id AND i.deleted_at IS NULL
-      AND starts_with(i.original_key, :folder) AND starts_with(i.object_key, :folder)
-    RETURNING i.id, i.original_key, i.rendered_at, i.exposed_key
-), renditions AS (
-    UPDATE renditions AS r
-    SET object_key = :new_folder || substr(r.object_key, length(:folder) + 1)
-    FROM moved AS i WHERE r.image_id = i.id AND starts_with(r.object_key, :folder)
-    RETURNING r.image_id, r.object_key
-)
-SELECT {_STATE} FROM moved AS i
-"""
-
-_UNEXPOSE = """
-UPDATE images SET exposed_key = NULL WHERE id = :image_id AND exposed_key = :exposed_key
-"""
-
 _IS_DELETED = """
 SELECT NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id AND i.deleted_at IS NULL)
 """
+
+
+# So many are sent together, over a connection of their own.
+_MANY = 5
 
 
 class PostgresChangeLog:
@@ -370,6 +424,7 @@ class PostgresChangeLog:
         self._database = database
         self._renderers_per_account = renderers_per_account
         self._before = BeforeTheLog(database)
+        self._moves = PostgresImageMoves(database)
         self._sink = PostgresEventSink(database, publisher)
 
     def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
@@ -398,6 +453,15 @@ class PostgresChangeLog:
             renderers=self._renderers_per_account,
         )
         return _work(row) if row is not None else None
+
+    def apply_plain(self, after_user_id: int, most: int) -> list[AppliedChange]:
+        rows = self._database.rows(
+            _APPLY_PLAIN,
+            after_user_id=after_user_id,
+            most=most,
+            outcome_type=events.UPDATE_COMPLETED,
+        )
+        return [AppliedChange(Event(*row[:9]), row[9], row[10], Event(*row[11:])) for row in rows]
 
     def postpone(
         self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
@@ -448,19 +512,21 @@ class PostgresChangeLog:
         return sorted((Event(*row) for row in rows), key=lambda event: event.sequence)
 
     def move(self, image_id: int, folder: str, new_folder: str) -> ImageState | None:
-        row = self._database.row(_MOVE, image_id=image_id, folder=folder, new_folder=new_folder)
-        return _state(row) if row is not None else None
+        return self._moves.move(image_id, folder, new_folder)
 
     def unexpose(self, image_id: int, exposed_key: str) -> None:
-        self._database.rows(_UNEXPOSE, image_id=image_id, exposed_key=exposed_key)
+        self._moves.unexpose(image_id, exposed_key)
 
     def is_deleted(self, image_id: int) -> bool:
         row = self._database.row(_IS_DELETED, image_id=image_id)
         return row is not None and bool(row[0])
 
     def publish(self, outcomes: list[Event]) -> None:
-        for outcome in outcomes:
-            self._sink.publish(outcome)
+        if len(outcomes) < _MANY:
+            for outcome in outcomes:
+                self._sink.publish(outcome)
+        else:
+            self._sink.publish_many(outcomes)
 
     def _leave(
         self, work: Work, folder: str | None, busy_seconds: float | None, delay_seconds: int
@@ -509,10 +575,5 @@ def _work(row: Row) -> Work:
         is_replaced=is_replaced,
         left=None if folder is None else LeftRendering(folder, seconds_left),
         busy_seconds=max(0.0, busy_seconds or 0.0),
-        image=_state(row[17:]) if row[17] is not None else None,
+        image=image_state(row[17:]) if row[17] is not None else None,
     )
-
-
-def _state(columns: Row) -> ImageState:
-    original_key, rendered, keys, exposed_key = columns
-    return ImageState(original_key, rendered, tuple(json.loads(keys or "[]")), exposed_key)

@@ -16,6 +16,7 @@ WITH picked AS (
     FROM renditions AS r JOIN images AS i ON i.id = r.image_id
     WHERE r.name = 'image' AND r.considered_version < :version::integer
       AND i.deleted_at IS NULL AND i.applied_sequence = i.accepted_sequence
+      AND i.exposed_key IS NULL
     ORDER BY r.considered_version, r.image_id
     LIMIT 1
     FOR UPDATE OF r SKIP LOCKED

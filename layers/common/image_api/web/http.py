@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import (
     RequestUnsupportedContentType,
     RequestValidationError,
 )
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
@@ -235,6 +235,16 @@ UploadId = Annotated[
         pattern="^[0-9a-f]{32}$",
         description="From the beginning of the upload",
         examples=["0f1e2d3c4b5a69788796a5b4c3d2e1f0"],
+    ),
+]
+Wait = Annotated[
+    int | None,
+    Query(
+        ge=1,
+        le=15,
+        description="Seconds until the answer at last; it comes before as soon as the image is no "
+        "longer `processing`, and at once where too many wait",
+        examples=[15],
     ),
 ]
 IdempotencyKey = Annotated[

@@ -172,7 +172,7 @@ def _is_blank(value: object, field: ModelField) -> bool:
 def _is_spelled_right(value: str | None, field: ModelField) -> bool:
     """A whole number has one spelling; Pydantic takes 01, +1, 1_0 and 1.0 as well."""
     return (
-        field.field_info.annotation is not int
+        field.field_info.annotation not in (int, int | None)
         or value is None
         or _NUMBER.fullmatch(value) is not None
         or not any(character.isdigit() for character in value)
