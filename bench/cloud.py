@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from tests.e2e.running_cloud import RunningCloud
-from tests.processes import has_variable, read
+from tests.processes import read
 from tests.variables import ROOT
 
 # One user does it all, and for long.
@@ -67,20 +63,6 @@ class LocalCloud(RunningCloud):
     def database_url(self) -> str:
         """The owner's: the API's role may not ANALYZE what the bench fills in."""
         return self.environment.get("DATABASE_ADMIN_URL") or self.environment["DATABASE_URL"]
-
-    @contextmanager
-    def held_back(self, folder_name: str) -> Iterator[None]:
-        """A function's processes stand still inside: what invokes it waits."""
-        name = self.function_name(folder_name)
-        pids = [pid for pid in self.pids() if has_variable(pid, "AWS_LAMBDA_FUNCTION_NAME", name)]
-        assert pids, f"{folder_name} does not run"
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
 
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]

@@ -63,8 +63,8 @@ def database(cloud: RunningCloud) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def processing(database: Connection) -> Processing:
-    return Processing(database)
+def processing(cloud: RunningCloud, database: Connection) -> Processing:
+    return Processing(cloud, database)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import requests
 
 from tests.commands import run
-from tests.processes import descendants
+from tests.processes import descendants, has_variable
 from tests.variables import ROOT, variables_without_settings
 from tests.waiting import eventually
 
@@ -171,6 +172,20 @@ class RunningCloud:
         )
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    @contextmanager
+    def held_back(self, folder_name: str) -> Iterator[None]:
+        """A function's processes stand still inside: what invokes it waits."""
+        name = self.function_name(folder_name)
+        pids = [pid for pid in self.pids() if has_variable(pid, "AWS_LAMBDA_FUNCTION_NAME", name)]
+        assert pids, f"{folder_name} does not run"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""

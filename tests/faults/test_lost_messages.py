@@ -13,7 +13,6 @@ from image_api.core import events
 from image_api.core.changes import LEASE_SECONDS
 from tests import samples
 from tests.e2e.api_client import ApiClient
-from tests.e2e.holding import Processing
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.losing import delete_everything, delete_queue, purge_queue
@@ -25,8 +24,14 @@ COUNT = 30
 
 @contextmanager
 def consumer_held(audit: Audit) -> Iterator[None]:
-    with audit.database() as database, Processing(database).held():
-        yield
+    """Nothing is applied inside: the consumer waits for a table to which only it writes."""
+    with audit.database() as database:
+        database.run("BEGIN")
+        database.run("LOCK TABLE renditions IN EXCLUSIVE MODE")
+        try:
+            yield
+        finally:
+            database.run("ROLLBACK")
 
 
 @pytest.fixture
