@@ -11,6 +11,7 @@ from image_api.core import uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
+NOTHING_SAID = uploads.DirectUploadDetails()
 records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_sink()
 
 
@@ -39,10 +40,9 @@ def begin() -> uploads.DirectUploadOffer:
 )
 def complete(
     upload_id: http.UploadId,
-    sent: Annotated[uploads.DirectUploadDetails | None, Body()] = None,
+    sent: Annotated[uploads.DirectUploadDetails, Body()] = NOTHING_SAID,
     key: http.IdempotencyKey = None,
 ) -> uploads.UploadAccepted:
-    sent = sent or uploads.DirectUploadDetails()
     details = uploads.UploadDetails(
         filename=sent.filename,
         title=sent.title,

@@ -309,7 +309,8 @@ _MAY_BE_APPLIED = """{change}.sequence = i.applied_sequence + 1 AND i.deleted_at
 
 # Of each user few of those that wait longest are looked at, since those that must wait for another
 # change of their image are passed over. So are rows that somebody else holds: so many locks would
-# be waited for in no order. What is counted of accounts comes after, in the triggers' order.
+# be waited for in no order. What is counted of accounts comes after, in the triggers' order. That a
+# change is open still is asked again in words that no index has: by one of those all would be read.
 _APPLY_PLAIN = f"""
 WITH RECURSIVE {_who_waits(_PLAIN_DUE)},
 picked AS MATERIALIZED (
@@ -329,8 +330,8 @@ picked AS MATERIALIZED (
             ORDER BY s.due_at
             LIMIT :most) AS o
         LIMIT :most))
-      AND c.outcome IS NULL AND c.attempts = c.failures AND c.rendering_until IS NULL
-      AND {_MAY_BE_APPLIED.format(change="c")}
+      AND coalesce(c.outcome, '') = '' AND c.attempts <= c.failures
+      AND c.rendering_until IS NULL AND {_MAY_BE_APPLIED.format(change="c")}
     FOR NO KEY UPDATE OF i, c SKIP LOCKED
 ), changed AS (
     UPDATE images AS i
