@@ -70,8 +70,8 @@ class Gateway:
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        if refusal := unknown_version(http_request):
-            return refusal
+        if wrong_version := unknown_version(http_request):
+            return wrong_version
         request = received(http_request, self._deployment)
         if not is_own_host(http_request.headers.get("Host", "localhost"), self._allowed_hosts):
             return unknown_host()

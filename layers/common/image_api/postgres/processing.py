@@ -23,7 +23,12 @@ from image_api.core.images import tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
 from image_api.postgres.database import RELAXED, Database, Row, texts
-from image_api.postgres.images import KEPT_VISIBILITY, NEW_PUBLIC_SECRET, SHOWN_VISIBILITY
+from image_api.postgres.images import (
+    KEPT_VISIBILITY,
+    NEW_PUBLIC_SECRET,
+    SHOWN_VISIBILITY,
+    VISIBILITY,
+)
 from image_api.postgres.withdrawing import IMAGE_STATE, PostgresImageMoves, image_state
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
