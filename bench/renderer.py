@@ -155,7 +155,7 @@ def _round_trip(cloud: LocalCloud, scale: Scale) -> Iterator[Row]:
         "trip": lambda: renderings.render(picture),
         "pixels": lambda: render(original, size=picture.size, fit=picture.fit),
         "transfers": transfer,
-        "hello": lambda: hello.invoke(b"{}", _PATIENCE_SECONDS),
+        "hello": lambda: hello.invoke(b'{"path": "/hello"}', _PATIENCE_SECONDS),
     }
     rounds = []
     for number in range(scale.trips + _WARM_UP):
