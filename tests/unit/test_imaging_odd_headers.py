@@ -172,6 +172,50 @@ def test_a_bitmap_of_runs_is_read() -> None:
     assert pixel(run_length_bmp(), (3, 0)) == pytest.approx((30, 20, 10), abs=4)
 
 
+def apng_of(*order: str) -> bytes:
+    """Two frames of two pixels; `order` names chunks, with their number where they have one."""
+    rows = zlib.compress(b"\0" + bytes((10, 20)))
+
+    def chunk(name: str) -> tuple[bytes, bytes]:
+        kind, number = name[:4].encode(), name[4:]
+        counted = struct.pack(">I", int(number)) if number else b""
+        control = struct.pack(">4I2H2B", 2, 1, 0, 0, 1, 10, 0, 0)
+        return kind, {b"fcTL": counted + control, b"fdAT": counted + rows}.get(kind, rows)
+
+    return samples.png_of_chunks(
+        (b"IHDR", struct.pack(">2I5B", 2, 1, 8, 0, 0, 0, 0)),
+        (b"acTL", struct.pack(">2I", 2, 0)),
+        *map(chunk, order),
+        (b"IEND", b""),
+    )
+
+
+def test_the_first_frame_of_an_apng_is_its_picture_or_not() -> None:
+    for order in (
+        ("fcTL0", "IDAT", "fcTL1", "fdAT2", "fdAT3"),
+        ("IDAT", "fcTL0", "fdAT1", "fcTL2", "fdAT3"),
+    ):
+        assert identify(apng_of(*order)).frames == 2
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("fcTL1", "IDAT", "fcTL2", "fdAT3"),
+        ("fcTL0", "IDAT", "fcTL1", "fdAT3"),
+        ("fcTL0", "IDAT", "fcTL1", "fdAT1"),
+        ("fcTL0", "IDAT", "fdAT1", "fcTL2"),
+        ("fcTL0", "IDAT", "fcTL1"),
+        ("IDAT", "fcTL0", "fcTL1", "fdAT2"),
+        ("fcTL0", "IDAT", "fdAT1", "fcTL2", "fdAT3"),
+    ],
+    ids=" ".join,
+)
+def test_an_apng_whose_frames_are_out_of_order_is_refused_at_upload(order: tuple[str, ...]) -> None:
+    with pytest.raises(DamagedImage, match="frames of its animation are missing"):
+        identify(apng_of(*order))
+
+
 def test_a_bitmap_may_list_more_colours_than_its_pixels_can_name() -> None:
     picture = samples.bmp(samples.photo().quantize(256))
     spare = bytes((1, 2, 3, 0)) * 44

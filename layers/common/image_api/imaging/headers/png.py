@@ -62,11 +62,39 @@ class _ImageHeader(NamedTuple):
         return {b"IDAT", b"PLTE"} if self.colour_type == _WITH_PALETTE else {b"IDAT"}
 
 
+class _Frames:
+    """Those of an animation: their chunks are numbered, and each frame has pixels; the first may
+    have those of the picture."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._numbers = 0
+        self._in_order = True
+        self._awaits_pixels = False
+        self._takes_pixels = False
+
+    def add(self, chunk: _Chunk, *, is_behind_pixels: bool) -> None:
+        number = int.from_bytes(chunk.body[:4], "big")
+        self._in_order &= len(chunk.body) >= 4 and number == self._numbers
+        self._numbers += 1
+        if chunk.kind == b"fcTL":
+            self._in_order &= not self._awaits_pixels
+            self._awaits_pixels = self._takes_pixels = is_behind_pixels
+            self.count += 1
+        else:
+            self._in_order &= self._takes_pixels
+            self._awaits_pixels = False
+
+    @property
+    def are_complete(self) -> bool:
+        return self._in_order and not self._awaits_pixels
+
+
 def header(data: bytes) -> StoredPicture:
     image_header = _image_header(data)
     orientation = 0
     taken: str | None = None
-    declared_frames = frames = 0
+    declared_frames, frames = 0, _Frames()
     seen: set[bytes] = set()
     for chunk in _chunks(data):
         _check(chunk, seen)
@@ -74,13 +102,13 @@ def header(data: bytes) -> StoredPicture:
             orientation, taken = exif_orientation(chunk.body), taken_at(chunk.body)
         elif chunk.kind == b"acTL" and b"IDAT" not in seen:
             declared_frames = _declared_frames(chunk)
-        elif chunk.kind == b"fcTL":
-            frames += 1
+        elif chunk.kind in (b"fcTL", b"fdAT"):
+            frames.add(chunk, is_behind_pixels=b"IDAT" in seen)
         if chunk.kind in _PIXELS:
             seen.add(chunk.kind)
     if not image_header.required_chunks <= seen:
         raise DamagedImage("The PNG is damaged: it holds no picture")
-    if declared_frames not in (0, frames):
+    if declared_frames and not (frames.are_complete and frames.count == declared_frames):
         raise DamagedImage("The PNG is damaged: frames of its animation are missing")
     return StoredPicture(
         PNG,
