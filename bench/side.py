@@ -11,8 +11,25 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+
+def _rate(bench: Any, cloud: Any, photo: bytes, count: int) -> float:
+    """Images a second of batches that come one after the other, until the last is ready: one that
+    finds its work done by the batch before it is answered at once."""
+    from bench import samples
+
+    bench.wait_until_settled()
+    batches = samples.waiting_batches(
+        *(cloud.environment, cloud.database_url, bench.username, photo, "jpg", count, 20)
+    )
+    started_at = time.perf_counter()
+    for batch in batches:
+        cloud.invoke("ConsumerFunction", batch)
+    bench.wait_until_settled()
+    return count / (time.perf_counter() - started_at)
 
 
 def main() -> None:
@@ -42,7 +59,7 @@ def main() -> None:
         for line in sys.stdin:
             command, _, count = line.partition(" ")
             if command == "rate":
-                answer: object = bench.consumer_rate(photo, "jpg", int(count))
+                answer: object = _rate(bench, cloud, photo, int(count))
             elif command == "ready":
                 answer = asyncio.run(bench.time_to_ready(photo, int(count)))
             else:
