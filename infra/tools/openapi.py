@@ -46,7 +46,7 @@ refused, so that a typing error never changes what is asked for. The codes, by s
 HEAD answers wherever GET does. Every answer names its request in `X-Correlation-Id`.
 """
 _TAGS = {
-    "Accounts": "Registering and signing in",
+    "Accounts": "Registering, signing in and out, and what is yours",
     "Images": "Uploading, finding, changing and deleting images",
     "Operations": "This documentation, and whether the parts are up",
 }

@@ -23,6 +23,7 @@ def applied(document: Json) -> Json:
     for name in _UNUSED_SCHEMAS:
         document["components"]["schemas"].pop(name, None)
     for operation in _operations(document):
+        _add_not_modified(operation)
         _describe_answers(operation)
         _add_gateway_responses(operation)
         _describe_form(operation, document["components"]["schemas"])
@@ -30,8 +31,11 @@ def applied(document: Json) -> Json:
         for parameter in operation.get("parameters", []):
             _describe_parameter(parameter)
     _add_components(document)
-    for name in _schemas_of_answers(document):
+    sent, answered = _schemas_by_use(document)
+    for name in answered - sent:
         _require_what_is_always_there(document["components"]["schemas"][name])
+    for name in sent:
+        _leave_out_defaults(document["components"]["schemas"][name])
     _name_formats(document)
     whole: Json = _with_whole_numbers(document)
     return whole
@@ -48,6 +52,17 @@ def with_references(response: Any) -> Json:
 def _operations(document: Json) -> Iterator[Json]:
     for operations in document["paths"].values():
         yield from operations.values()
+
+
+def _add_not_modified(operation: Json) -> None:
+    """To whoever says what they know already."""
+    names = [parameter["name"].lower() for parameter in operation.get("parameters", [])]
+    if "if-none-match" in names:
+        etag = operation["responses"]["200"]["headers"]["ETag"]
+        operation["responses"]["304"] = {
+            "description": "What is known is still so",
+            "headers": {"ETag": etag},
+        }
 
 
 def _add_gateway_responses(operation: Json) -> None:
@@ -125,11 +140,11 @@ def _without_null(schema: Json) -> None:
 
 
 def _allow_blank(field: Json) -> None:
-    """A blank field is one that is not given; Swagger's page shows what stands as the default."""
+    """A blank field is one that is not given; Swagger's page is filled with the first example."""
     if field.get("type") == "array":
-        field["default"] = []
+        field["examples"] = [[]]
         return
-    field["default"] = ""
+    field["examples"] = [""]
     field.pop("minLength", None)
     field.pop("pattern", None)
     if "enum" in field:
@@ -150,7 +165,8 @@ def _describe_parameter(parameter: Json) -> None:
         schema.pop("title", None)
 
 
-def _schemas_of_answers(document: Json) -> set[str]:
+def _schemas_by_use(document: Json) -> tuple[set[str], set[str]]:
+    """The names of those that are in requests, and of those that are in answers."""
     schemas = document["components"]["schemas"]
     sent = set(_references([operation.get("requestBody") for operation in _operations(document)]))
     answered = set(_references([operation["responses"] for operation in _operations(document)]))
@@ -160,7 +176,7 @@ def _schemas_of_answers(document: Json) -> set[str]:
             found = set(_references(schemas[waiting.pop()])) - names
             names |= found
             waiting += found
-    return answered - sent
+    return sent, answered
 
 
 def _references(part: Any) -> Iterator[str]:
@@ -183,6 +199,12 @@ def _require_what_is_always_there(schema: Json) -> None:
     always = [name for name, field in properties.items() if field.pop("default", None) is not None]
     if required or always:
         schema["required"] = [name for name in properties if name in {*required, *always}]
+
+
+def _leave_out_defaults(schema: Json) -> None:
+    """Generators take a field with a default for one that is always there."""
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
 
 
 def _name_formats(part: Any) -> None:

@@ -178,7 +178,7 @@ def test_every_error_has_a_body_with_a_detail(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for operation in operations_of(document).values():
         for status, response in operation["responses"].items():
-            if status == "302":
+            if status in ("302", "304"):
                 continue
             if "$ref" in response:
                 response = document["components"]["responses"][status]
@@ -272,6 +272,15 @@ def test_what_every_answer_has_is_required_in_its_schema(document: dict[str, Any
     assert "title" not in schemas["Changes"].get("required", [])
 
 
+def test_what_may_be_known_already_may_be_answered_without_a_body(
+    document: dict[str, Any],
+) -> None:
+    for operation in operations_of(document).values():
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        assert ("If-None-Match" in names) == ("304" in operation["responses"])
+        assert ("If-Match" in names) == ("412" in operation["responses"])
+
+
 def test_a_body_is_required_where_one_of_its_fields_is(document: dict[str, Any]) -> None:
     required = {
         operation["operationId"]: operation["requestBody"]["required"]
@@ -284,9 +293,18 @@ def test_a_body_is_required_where_one_of_its_fields_is(document: dict[str, Any])
 
 def test_swaggers_upload_form_is_prefilled_with_nothing(document: dict[str, Any]) -> None:
     fields = document["components"]["schemas"]["UploadImageForm"]["properties"]
-    optional = {name: field["default"] for name, field in fields.items() if name != "image"}
-    assert optional
-    assert set(map(json.dumps, optional.values())) <= {'""', "[]"}
+    first = {name: field["examples"][0] for name, field in fields.items() if name != "image"}
+    assert first
+    assert set(map(json.dumps, first.values())) <= {'""', "[]"}
+
+
+def test_no_field_of_a_request_has_to_be_sent_because_it_has_a_default(
+    document: dict[str, Any],
+) -> None:
+    for operation in operations_of(document).values():
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            fields = resolved(content["schema"], document)["properties"].values()
+            assert not [field for field in fields if "default" in field], operation["operationId"]
 
 
 def schemas_in(part: Any) -> Iterator[dict[str, Any]]:
