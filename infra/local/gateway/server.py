@@ -26,7 +26,7 @@ from infra.local.gateway.request import (
     resource_id,
 )
 from infra.local.gateway.routes import RouteTable
-from infra.local.gateway.validation import refusal
+from infra.local.gateway.validation import invalid_request
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Result, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration
@@ -89,9 +89,9 @@ class Gateway:
         if body is None:
             return body_too_large()
         if route.validation is not None and (
-            found_wrong := refusal(request, route.validation, body)
+            invalid := invalid_request(request, route.validation, body)
         ):
-            return self._fail(request, found_wrong)
+            return self._fail(request, invalid)
         if isinstance(route.integration, MockIntegration):
             answer = mock_response(request, route.integration)
         else:

@@ -12,7 +12,7 @@ from infra.local.gateway.request import Request
 from infra.local.template.model import Validation
 
 
-def refusal(request: Request, validation: Validation, body: bytes) -> Failure | None:
+def invalid_request(request: Request, validation: Validation, body: bytes) -> Failure | None:
     """None for a request that the validator lets pass."""
     given: Mapping[str, Any] = {
         "header": {name.lower() for name in request.headers},
