@@ -100,7 +100,7 @@ def _pss_bytes(pid: int) -> int | None:
 def _program(pid: int) -> str:
     command = (read(pid, "cmdline") or b"").replace(b"\0", b" ").decode()
     for mark, name in (
-        ("awslambdaric", "Lambda runtimes"),
+        ("lambda_/runtime/bootstrap.py", "Lambda runtimes"),
         ("aws-lambda-rie", "Runtime Interface Emulators"),
         ("ministack", "S3 (MiniStack)"),
         ("infra.local", "gateway and supervisor"),

@@ -33,10 +33,10 @@ def runtimes_of(function_name: str) -> set[int]:
 
 
 def is_runtime_of(pid: int, function_name: str) -> bool:
-    command = read(pid, "cmdline") or b""
-    return command.split(b"\0")[1:3] == [b"-m", b"awslambdaric"] and has_variable(
-        pid, "AWS_LAMBDA_FUNCTION_NAME", function_name
-    )
+    # The interpreter, and what it runs: the emulator's command has both too, further behind.
+    program = (read(pid, "cmdline") or b"").split(b"\0")[1:2]
+    is_runtime = bool(program) and program[0].endswith(b"/lambda_/runtime/bootstrap.py")
+    return is_runtime and has_variable(pid, "AWS_LAMBDA_FUNCTION_NAME", function_name)
 
 
 def has_variable(pid: int, name: str, value: str) -> bool:

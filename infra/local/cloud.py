@@ -103,7 +103,8 @@ class Cloud:
             # What costs a whole start when it is wrong is looked at first.
             api_socket = self._api_socket(stack) if self._with_api else None
             invoke_socket = self._invoke_socket(stack) if self._artifacts is not None else None
-            await check_addresses(settings)
+            if self._artifacts is not None:
+                await check_addresses(settings)
             await self._records.end_leftovers()
             stack.callback(self._records.clear)
             stack.callback(settings.state_path.unlink, missing_ok=True)

@@ -17,7 +17,7 @@ from infra.local.lambda_.functions import FunctionService
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from tests.local_cloud.conftest import StartFunctions
-from tests.processes import is_running
+from tests.processes import is_running, is_runtime_of
 from tests.waiting import until
 
 
@@ -63,6 +63,8 @@ async def test_the_handler_is_not_called_while_the_environment_warms_up(
 ) -> None:
     functions.warm_up(["ProbeFunction"])
     await until(lambda: len(functions.pids()["probe"]) == 2)
+    # As other tests find it, too.
+    assert is_runtime_of(functions.pids()["probe"][1], "ProbeFunction")
     answer = await probe(functions, do="show")
     assert answer["calls"] == 1
 
