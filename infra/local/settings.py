@@ -22,6 +22,8 @@ _DEFAULT_API_PORT = 8000
 # Where editors look for one.
 _DEFAULT_DEBUG_PORT = 5678
 _DEFAULT_REGION = "us-east-1"
+# As template.yaml has it.
+_DEFAULT_WAITERS_AT_ONCE = 10
 _MAX_PORT = 65_535
 
 
@@ -109,6 +111,9 @@ class Settings:
             if variable == name or variable.startswith(f"{name}_"):
                 folder = variable.removeprefix(name).removeprefix("_").lower()
                 limits[folder] = _whole_number(variable, text)
+        # So many of its invocations may only wait, which takes no core.
+        waiting = self.variables.get("WAITERS_AT_ONCE", str(_DEFAULT_WAITERS_AT_ONCE))
+        limits.setdefault("get", limits[""] + _whole_number("WAITERS_AT_ONCE", waiting))
         return limits
 
     def running_cloud(self) -> dict[str, Any] | None:

@@ -21,9 +21,6 @@ from infra.services.process_identity import ProcessIdentity
 _RETRY_DELAYS_SECONDS = (60.0, 120.0)
 _THROTTLED_RETRY_SECONDS = 1.0
 _SHRINK_INTERVAL_SECONDS = 10.0
-# The variable of a function of whose invocations so many at a time only wait. That takes no core,
-# so they have environments beside those that work.
-_WAITING_INVOCATIONS = "WAITERS_AT_ONCE"
 
 
 @dataclass(frozen=True)
@@ -215,11 +212,7 @@ class FunctionService:
             self._logs,
             # One that waits for an editor holds up no other.
             cold_starts=ColdStarts(1) if is_debugged else self._cold_starts,
-            limit=(
-                1
-                if is_debugged
-                else limits.get(function.folder_name, limits[""]) + _waiting_invocations(launch)
-            ),
+            limit=1 if is_debugged else limits.get(function.folder_name, limits[""]),
             reserved_concurrency=function.reserved_concurrency,
             idle_seconds=self._settings.idle_seconds,
             keeps_one=logical_id in self.template.triggered_functions,
@@ -258,8 +251,3 @@ class FunctionService:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _waiting_invocations(launch: Launch) -> int:
-    text = launch.variables.get(_WAITING_INVOCATIONS, "")
-    return int(text) if text.isdecimal() else 0
