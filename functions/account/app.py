@@ -18,8 +18,8 @@ records, limits = wiring.user_records(), settings.account_limits()
 
 @app.get(
     "/auth/me",
-    operation_id="getAccount",
     summary="Show your account",
+    operation_id="getAccount",
     description="Who you are, what you store, and how much you may.",
     tags=["Accounts"],
     responses=problems.documented(profile.Profile, 401, 503),

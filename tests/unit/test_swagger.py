@@ -264,9 +264,10 @@ def test_no_number_is_larger_than_javascript_can_hold(document: dict[str, Any]) 
 
 def test_what_every_answer_has_is_required_in_its_schema(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    # The refresh token may be in a cookie instead.
-    always = set(schemas["Tokens"]["properties"]) - {"refresh_token"}
-    assert set(schemas["Tokens"]["required"]) == always
+    assert schemas["Profile"]["required"] == list(schemas["Profile"]["properties"])
+    assert set(schemas["Tokens"]["properties"]) - set(schemas["Tokens"]["required"]) == {
+        "refresh_token"
+    }
     # An answer of health names what is down only where something is.
     assert "reasons" not in schemas["Report"]["required"]
     assert "title" not in schemas["Changes"].get("required", [])

@@ -189,11 +189,6 @@ def test_a_generation_that_is_no_whole_number_is_refused(generation: object) -> 
     refused(signed(gen=generation))
 
 
-@pytest.mark.parametrize("name", ["iat", "exp"])
-def test_a_time_that_is_no_number_is_refused(name: str) -> None:
-    refused(signed(**{name: str(claims()[name])}))
-
-
 def test_a_rotated_secret_signs_nobody_out(environment: pytest.MonkeyPatch) -> None:
     before = SIGNER.issue(7)
     environment.setenv("JWT_SECRET", OTHER_SECRET)

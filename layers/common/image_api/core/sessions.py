@@ -61,9 +61,8 @@ class SentRefreshToken(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [
-                {"refresh_token": "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze8BI0VniQ"}
-            ],
+            "examples": [{"refresh_token": "q83vASNFZ4mrze8B" * 4}],
+            "minProperties": 1,
             "anyOf": [
                 {
                     "properties": {"refresh_token": {"type": "string"}},
