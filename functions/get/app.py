@@ -12,7 +12,7 @@ from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, past, places = wiring.image_records(), wiring.history(), wiring.waiting_places()
-links, original_signer = wiring.image_links, wiring.original_signer()
+links, original_signer = wiring.image_links(), wiring.original_signer()
 
 
 @app.get(

@@ -12,7 +12,7 @@ from image_api.core import images
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, links = wiring.image_records(), wiring.image_links
+records, links = wiring.image_records(), wiring.image_links()
 
 
 @app.get(

@@ -7,12 +7,14 @@ is never imported, and a wrong setting stops it at start instead of at the first
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from image_api import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import AwsCredentials, UrlSigner
@@ -188,10 +190,12 @@ def link_signer() -> LinkSigner:
     return LinkSigner(token_settings.secret, token_settings.previous_secret)
 
 
-def image_links(base_url: str) -> ImageLinks:
+@cache
+def image_links() -> Callable[[str], ImageLinks]:
+    """By the address at which the client that asks knows this API."""
     from image_api.core.links import ImageLinks
 
-    return ImageLinks(url_signer(), link_signer(), base_url)
+    return partial(ImageLinks, url_signer(), link_signer())
 
 
 @cache
