@@ -267,6 +267,10 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         ("status", "status=failed"),
         ("rare title", f"title=PHOTO%20{scale.rows // 2}."),
         ("common title", "title=photo"),
+        ("rare word", f"q={scale.rows // 2}"),
+        ("common word", "q=photo"),
+        ("type and title", "content_type=image/jpeg&sort=title"),
+        ("owner and size", "owner=me&sort=size"),
     ):
         await bench.both(
             f"list by {name}, of {scale.rows:,} images",

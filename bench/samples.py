@@ -75,16 +75,21 @@ WHERE NOT EXISTS (SELECT FROM renditions AS r WHERE r.image_id = i.id AND r.name
 """
 
 
-# Terms of titles are added at the end, which is many times faster than one by one.
+# What lists search and are sorted by is added at the end, which is many times faster than one by
+# one.
 _BEGIN_FILL = """
 SET statement_timeout = 0;
 ALTER TABLE images DISABLE TRIGGER images_title_added;
-DROP INDEX searchable_titles_by_term;
+ALTER TABLE images DISABLE TRIGGER images_listed_added;
 """
 _END_FILL = """
 ALTER TABLE images ENABLE TRIGGER images_title_added;
+ALTER TABLE images ENABLE TRIGGER images_listed_added;
 INSERT INTO searchable_titles (image_id, user_id, visibility, folded)
 SELECT i.id, i.user_id, i.visibility, lower(i.title) FROM images AS i WHERE i.deleted_at IS NULL
+ON CONFLICT DO NOTHING;
+INSERT INTO listed_images
+SELECT l.* FROM images AS i, LATERAL listed_row(i) AS l WHERE i.deleted_at IS NULL
 ON CONFLICT DO NOTHING;
 """
 
@@ -133,15 +138,19 @@ def fill(database_url: str, username: str, rows: int) -> None:
     present = connection.run("SELECT count(*) FROM images")[0][0]
     if present < rows:
         batch = str(time.time_ns())
-        ((index,),) = connection.run(
-            "SELECT pg_get_indexdef('searchable_titles_by_term'::regclass)"
+        indexes = connection.run(
+            "SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) "
+            "FROM pg_index AS i WHERE NOT i.indisprimary "
+            "AND i.indrelid IN ('searchable_titles'::regclass, 'listed_images'::regclass)"
         )
+        connection.run(f"DROP INDEX {', '.join(name for name, _ in indexes)}")
         connection.run(_BEGIN_FILL)
         connection.run(_FILL, batch=batch, rows=rows - present, username=username)
         connection.run(_FILL_RENDITIONS)
         connection.run(_END_FILL)
-        connection.run(index)
-        connection.run("ANALYZE images, renditions, searchable_titles")
+        for _, definition in indexes:
+            connection.run(definition)
+        connection.run("ANALYZE images, renditions, searchable_titles, listed_images")
     connection.close()
 
 

@@ -24,8 +24,9 @@ from image_api.core.changes import (
 from image_api.core.downloads import Original
 from image_api.core.events import Event
 from image_api.core.idempotency import Answer
-from image_api.core.images import Caller, FoundPage, ListQuery
+from image_api.core.images import Caller
 from image_api.core.links import LinkFacts
+from image_api.core.listing import FoundPage, ListQuery, Position
 from image_api.core.messages import Message
 from image_api.core.sessions import REPEAT_SECONDS, Rotation
 from image_api.core.uploads import NewImage
@@ -359,9 +360,11 @@ class FakeImageRecords:
             if (image := self.find(user_id, image_id)) is not None
         ]
         after = [
-            image for image in visible if query.before_id is None or image["id"] < query.before_id
+            image for image in visible if query.after is None or image["id"] < query.after.image_id
         ]
-        return FoundPage(after[: query.limit + 1], len(visible), is_total_exact=True)
+        more = len(after) > query.limit
+        last = Position(OCCURRED_AT, after[query.limit - 1]["id"]) if more else None
+        return FoundPage(after[: query.limit], len(visible), True, last)
 
     def _own(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         image = self.images.get(image_id)

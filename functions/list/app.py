@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from image_api import wiring
-from image_api.core import images
+from image_api.core import images, listing
 from image_api.web import conditional, http, problems
+from image_api.web import list_parameters as given
 
 app = http.resolver(tokens=wiring.tokens())
 records, links = wiring.image_records(), wiring.image_links()
@@ -19,38 +19,41 @@ records, links = wiring.image_records(), wiring.image_links()
     "/image/get_all_images",
     operation_id="listImages",
     summary="List images",
-    description="Newest first. X-Total-Count: how many in all; Link: where the next page is.",
+    description="Newest first, unless `sort` says otherwise; all filters must fit. Where no index "
+    "serves the filters together, a page may be shorter than `limit` and still have a Link.",
     tags=["Images"],
     responses=problems.documented(
-        list[images.ImageView],
-        *(400, 401, 503),
-        headers={
-            **conditional.HEADERS,
-            "Link": "Where the next page is, if there is one",
-            "X-Total-Count": "How many there are in all",
-            "X-Total-Count-Relation": "`at-least` where counting stopped, at 10,000",
-        },
+        list[images.ImageView], 400, 401, 503, headers={**conditional.HEADERS, **given.HEADERS}
     ),
 )
 def get_all_images(
-    limit: Annotated[
-        int, Query(ge=1, le=images.PAGE_MAX, description="How many at a time")
-    ] = images.PAGE_DEFAULT,
-    cursor: Annotated[str | None, Query(description="From the Link of the page before")] = None,
-    owner: Annotated[Literal["me"] | None, Query(description="Only your own images")] = None,
-    status: Annotated[images.Status | None, Query(description="Only these")] = None,
-    title: Annotated[images.TitlePart | None, Query(description="A part, in any case")] = None,
+    limit: given.Limit = listing.PAGE_DEFAULT,
+    cursor: given.Cursor = None,
+    sort: given.Sort = "-created_at",
+    owner: given.Owner = None,
+    ids: given.Ids = None,
+    status: given.Status = None,
+    title: given.Title = None,
+    q: given.Words = None,
+    tag: given.Tag = None,
+    visibility: given.Visibility = None,
+    content_type: given.ContentType = None,
+    created_after: given.CreatedAfter = None,
+    created_before: given.CreatedBefore = None,
+    trashed: given.Trashed = None,
     if_none_match: conditional.IfNoneMatch = None,
 ) -> Response[Any]:
-    before_id = images.decode_cursor(cursor) if cursor else None
-    query = images.ListQuery(limit, before_id, owner == "me", status, title)
-    page = images.list_page(records, links(http.base_url(app)), http.caller(app).user_id, query)
-    headers = {"X-Total-Count": str(page.total)}
-    if not page.is_total_exact:
-        headers["X-Total-Count-Relation"] = "at-least"
-    if page.next_cursor is not None:
-        headers["Link"] = http.link_to_next(app, page.next_cursor)
-    return conditional.answer(page.images, headers, if_none_match=if_none_match)
+    user_id = http.caller(app).user_id
+    sent = listing.SentFilters(
+        *(owner, ids, status, title, q, tag, visibility, content_type, created_after),
+        *(created_before, trashed == "true"),
+    )
+    filters = listing.filters_of(user_id, sent)
+    query = listing.query_of(filters, sort, limit, cursor)
+    page = listing.list_page(records, links(http.base_url(app)), user_id, query)
+    return conditional.answer(
+        page.images, http.page_headers(app, page), if_none_match=if_none_match
+    )
 
 
 lambda_handler = http.lambda_handler(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -11,7 +12,8 @@ from pg8000.native import Connection
 
 from image_api.core import accounts, closing
 from image_api.core.accounts import AccountDeletion, Credentials, Registration
-from image_api.core.images import Caller, ListQuery
+from image_api.core.images import Caller
+from image_api.core.listing import Filters, ListQuery
 from image_api.core.sessions import Sessions
 from image_api.core.tokens import TokenSigner
 from image_api.errors import Unauthenticated, WrongCredentials
@@ -19,6 +21,7 @@ from image_api.postgres.closed_accounts import PostgresClosedAccounts
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.sessions import PostgresSessionRecords
+from image_api.postgres.tags import PostgresTagRecords
 from image_api.postgres.users import PostgresUserRecords
 from image_api.settings import RegistrationThrottle, SignInThrottle
 from tests.integration.accepting import another_image
@@ -40,13 +43,15 @@ class Account:
         )
         self.sessions = Sessions(PostgresSessionRecords(database), SIGNER)
         self.images = PostgresImageRecords(database)
+        self.tags = PostgresTagRecords(database)
         registration = Registration(username=name, password=PASSWORD)
         self.tokens = accounts.register(self.users, self.sessions, registration, HOME)
         self.user_id = SIGNER.verify(f"Bearer {self.tokens.access_token}").user_id
         self.caller = Caller(self.user_id, "request-1", client_correlation_id=f"{name}'s")
 
     def upload(self) -> int:
-        return self.images.accept_upload(self.caller, another_image()).image_id
+        image = replace(another_image(), tags=["closing"])
+        return self.images.accept_upload(self.caller, image).image_id
 
     def delete(self) -> None:
         deletion = AccountDeletion(password=PASSWORD)
@@ -65,12 +70,17 @@ def bob(make_database: Callable[[], Database]) -> Account:
 
 def seen_by(account: Account) -> tuple[list[int], int]:
     """What is on the list, and how many it says there are; the same by title and by status."""
-    found, total, _ = account.images.page(account.user_id, ListQuery())
-    for query in (ListQuery(title="photo"), ListQuery(title="photo", status="ready")):
-        assert [image["id"] for image in found] == [
-            image["id"] for image in account.images.page(account.user_id, query).images
-        ]
-    assert account.images.page(account.user_id, ListQuery(status="ready")).total == total
+    found, total, *_ = account.images.page(account.user_id, ListQuery())
+    for filters in (
+        *(Filters(title="photo"), Filters(title="photo", status="ready"), Filters(q="photo")),
+        *(Filters(tag_keys=("closing",)), Filters(visibility="shared"), Filters(status="ready")),
+        *(Filters(content_type="image/png"), Filters(created_after="2001-01-01T00:00:00Z")),
+    ):
+        page = account.images.page(account.user_id, ListQuery(filters))
+        assert [image["id"] for image in found] == [image["id"] for image in page.images]
+        assert page.total == total
+    tags = account.tags.tags(account.user_id, None, 10, None).tags
+    assert tags == ([{"tag": "closing", "images": total}] if total else [])
     return [image["id"] for image in found], total
 
 

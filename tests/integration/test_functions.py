@@ -361,9 +361,11 @@ def test_a_deleted_users_token_is_not_good_any_more(api: Api, ada: str, sql: Con
         ("upload", "POST", "/image/upload_image"),
         ("direct_upload", "POST", "/image/direct_upload"),
         ("list", "GET", "/image/get_all_images"),
+        ("tags", "GET", "/image/tags"),
         ("get", "GET", "/image/1"),
         ("update", "PUT", "/image/update/1"),
         ("delete", "DELETE", "/image/delete/1"),
+        ("batch", "POST", "/image/batch"),
     ],
 )
 def test_what_concerns_images_needs_a_token(

@@ -10,7 +10,8 @@ from pg8000.native import Connection
 
 from image_api.core import events, images
 from image_api.core.changes import StoredRendition
-from image_api.core.images import Caller, ListQuery
+from image_api.core.images import Caller
+from image_api.core.listing import Filters, ListQuery
 from image_api.errors import PreconditionFailed
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
@@ -67,7 +68,7 @@ class Library:
         return image
 
     def listed(self, caller: Caller, **filters: Any) -> list[int]:
-        page = self.records.page(caller.user_id, ListQuery(**filters))
+        page = self.records.page(caller.user_id, ListQuery(Filters(**filters)))
         assert page.total == len(page.images), filters
         return [image["id"] for image in page.images]
 
@@ -77,7 +78,8 @@ class Library:
             for caller in (self.ada, self.bob)
             for filters in (
                 *({}, {"title": "photo"}, {"status": "ready"}),
-                *({"mine_only": True}, {"mine_only": True, "title": "photo"}),
+                {"owner_id": caller.user_id},
+                {"owner_id": caller.user_id, "title": "photo"},
             )
         ]
 

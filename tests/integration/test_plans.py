@@ -14,7 +14,7 @@ from dataclasses import asdict
 from importlib import import_module
 from itertools import product
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import pytest
@@ -23,7 +23,7 @@ from pg8000.native import Connection, literal
 import image_migrations
 from image_api import postgres
 from image_api.core.changes import StoredRendition
-from image_api.core.images import Status
+from image_api.core.listing import Filters, ListQuery, Position, Sort
 from image_api.postgres import (
     before_the_log,
     changes,
@@ -33,11 +33,13 @@ from image_api.postgres import (
     idempotency,
     images,
     janitor,
+    listing,
     measuring,
     processing,
     renditions,
     rerendering,
     sessions,
+    tags,
     users,
     waiting,
     withdrawing,
@@ -49,10 +51,16 @@ INSERT INTO users (username, username_key, password_hash)
 SELECT n, n, 'h' FROM generate_series(1, 1001) AS n;
 
 INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, size_bytes,
-                    width, height, status, applied_sequence, rendered_at)
-SELECT 1 + n % 1001, chr(97 + n % 26), CASE n % 10 WHEN 0 THEN 'shared' ELSE 'private' END, n, n,
-       'image/png', 1, 1, 1, CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1, now()
-FROM generate_series(1, {images}) AS n;
+                    width, height, status, applied_sequence, rendered_at, created_at, tags,
+                    tag_keys)
+SELECT 1 + n % 1001, CASE n % 20000 WHEN 10 THEN 'Holiday' ELSE chr(97 + n % 26) END,
+       CASE n % 10 WHEN 0 THEN 'shared' ELSE 'private' END, n, n,
+       CASE n % 500 WHEN 30 THEN 'image/bmp' ELSE 'image/png' END, 1 + n % 1000, 1, 1,
+       CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1, now(), now() - n * interval '1 s',
+       g.tags, g.tags
+FROM generate_series(1, {images}) AS n,
+     LATERAL (SELECT CASE WHEN n % 20000 = 20 THEN ARRAY['rare']
+                          WHEN n % 4 = 0 THEN ARRAY['common'] ELSE '{{}}' END AS tags) AS g;
 
 UPDATE images SET exposed_key = original_key WHERE id % 2000 = 7;
 UPDATE images SET frames = 1 WHERE id % 2000 <> 7;
@@ -83,8 +91,12 @@ FROM generate_series(1, {changes}) AS n, LATERAL (SELECT now() - n * interval '1
 
 # What triggers do one by one, and the tables beside the log.
 _FILL_THE_REST = """
-INSERT INTO searchable_titles SELECT id, user_id, visibility, title FROM images;
-UPDATE searchable_titles SET folded = 'holiday' WHERE image_id % 20000 = 10;
+INSERT INTO searchable_titles SELECT id, user_id, visibility, lower(title) FROM images;
+INSERT INTO listed_images SELECT l.* FROM images AS i, LATERAL listed_row(i) AS l;
+INSERT INTO tag_totals
+SELECT u.user_id, t.tag_key, t.tag_key, 1000 - t.n, 500
+FROM generate_series(0, 1000) AS u (user_id),
+     (SELECT n, 'tag ' || n FROM generate_series(1, 100) AS n) AS t (n, tag_key);
 INSERT INTO image_totals
 SELECT u.id, v.visibility, 'ready', 0, 1000
 FROM users AS u, (VALUES ('shared'), ('private')) AS v (visibility);
@@ -224,6 +236,9 @@ NOBODY = "00000000-0000-0000-0000-000000000001"
 ACCEPTED: dict[str, Any] = {
     "user_id": 7,
     "image_id": 6,
+    "image_ids": [6, 1007],
+    "event_ids": [NOBODY, NOBODY[:-1] + "2"],
+    "refused": "{}",
     "claim_ids": [NOBODY],
     "event_id": NOBODY,
     "event_type": "x",
@@ -262,6 +277,9 @@ ACCEPTING = {
     "lock usage": images._LOCK_USAGE,
     "offer": images._OFFER,
     "movement": images._MOVEMENT,
+    "movements": images._MOVEMENTS,
+    "update all": images._UPDATE_ALL,
+    "delete all": images._DELETE_ALL,
 }
 SIGNING_IN: dict[str, Any] = {
     **{f"{what}_key": what for what in ("pair", "network", "name")},
@@ -456,28 +474,50 @@ RENDITION = {
 }
 MADE = StoredRendition("image", "k", "image/png", 1, 1, 1, animated=False, renderer_version=1)
 RENDITIONS = json.dumps([asdict(MADE)])
-# A page's two scans and its thumbnails; of a part of a title also samples and what is counted.
-PAGE, FEW, MANY = 700, 1_700, 45_500
+# A page's scans, its images and what is shown with them; what is found is counted as well, what is
+# common is read from the newest on, and in the order that is asked for.
+PAGE, FEW, COUNTED, MANY = 1_300, 2_500, 35_000, 140_000
+SINGLE = {
+    "nothing": (Filters(), PAGE),
+    "owner me": (Filters(owner_id=USER), PAGE),
+    "another owner": (Filters(owner_id=USER + 1), PAGE),
+    "shared": (Filters(visibility="shared"), PAGE),
+    "private": (Filters(visibility="private"), PAGE),
+    "the trash": (Filters(trashed=True), PAGE),
+    "ids": (Filters(ids=tuple(range(1, 1000, 10))), PAGE),
+    "a rare type": (Filters(content_type="image/bmp"), COUNTED),
+    "a common type": (Filters(content_type="image/png"), COUNTED),
+    "a rare title": (Filters(title="Holiday"), FEW),
+    "a common title": (Filters(title="b"), MANY),
+    "a rare word": (Filters(q="holiday"), FEW),
+    "a common word": (Filters(q="b"), MANY),
+    "a rare tag": (Filters(tag_keys=("rare",)), FEW),
+    "a common tag": (Filters(tag_keys=("common",)), MANY),
+    # Each of them costs a look at its image.
+    "processing": (Filters(status="processing"), COUNTED),
+    "failed": (Filters(status="failed"), COUNTED),
+    "ready": (Filters(status="ready"), COUNTED),
+    "after long ago": (Filters(created_after="2001-01-01T00:00:00Z"), COUNTED + MANY),
+    "before now": (Filters(created_before="2101-01-01T00:00:00Z"), COUNTED + MANY),
+    "after now": (Filters(created_after="2101-01-01T00:00:00Z"), PAGE),
+}
+SORTS: tuple[Sort, ...] = get_args(Sort)
+AFTER = {
+    "created_at": Position("2026-01-01T00:00:00Z", 1),
+    "title": Position("m", 1),
+    "size": Position("500", 1),
+}
 
 
 def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
-    statuses: tuple[Status | None, ...] = (None, "processing", "ready", "failed")
-    for mine_only, status, (kind, title) in product(
-        (False, True), statuses, (("any", None), ("rare", "Holiday"), ("common", "b"))
-    ):
-        parameters = {"user_id": USER, "before_id": 2**62, "scan_limit": 101}
-        limit = PAGE if title is None else FEW if kind == "rare" else MANY
-        if status in ("processing", "failed"):
-            # Few are not ready, and their titles are read.
-            limit = PAGE if title is None else 30_000
-        yield (
-            f"page of {'mine' if mine_only else 'all'}, {status}, {kind} title",
-            (
-                images._page_statement(mine_only, status, title is not None),
-                parameters | ({} if title is None else {"title": title}),
-                limit,
-            ),
+    for (name, (filters, limit)), sort, continues in product(SINGLE.items(), SORTS, (False, True)):
+        after = AFTER[sort.removeprefix("-")] if continues else None
+        query = ListQuery(filters, sort, 100, after)
+        parameters = listing.parameters_of(USER, query)
+        statement = listing.page_statement(
+            listing.shape_of(USER, query), images._USER_EXISTS, images._IMAGE_JSON
         )
+        yield f"page of {name}, by {sort}, {continues}", (statement, parameters, limit)
 
 
 SESSION = {
@@ -493,8 +533,25 @@ SESSION = {
 }
 STATEMENTS |= {
     "user exists": (images._USER_EXISTS, {"user_id": USER}, 1),
-    "find": (images._FIND, {"user_id": USER, "image_id": 7}, 4),
+    "find": (images._FIND, {"user_id": USER, "image_id": 7}, 5),
     "original": (images._ORIGINAL, {"user_id": USER, "image_id": 7}, 3),
+    **{
+        name: (
+            statement,
+            {
+                "user_id": USER,
+                "owner_id": 9,
+                "after_images": 950,
+                "after_key": "t",
+                "row_limit": 101,
+            },
+            350,
+        )
+        for name, statement in (
+            *(("own tags", tags._OWN), ("another's tags", tags._OF_ANOTHER)),
+            ("tags", tags._SEEN),
+        )
+    },
     **dict(_pages()),
     "history": (
         history._HISTORY,
@@ -599,6 +656,7 @@ STATEMENTS |= {
     },
     "forget networks": (users._FORGET_OLD_NETWORKS, {"batch_size": 100}, 200),
     "forget offers": (images._FORGET_OLD_OFFERS, {"batch_size": 100}, 200),
+    "delete trashed": (images._DELETE_TRASHED, {"trash_days": 30, "batch_size": 100}, 0),
     "forget failures": (users._FORGET_OLD_FAILURES, {"batch_size": 100}, 200),
     # Those are passed over that something is about to change.
     "begin rendering anew": (rerendering._BEGIN, {"version": 1, "max_attempts": 3}, 40),
@@ -623,7 +681,7 @@ STATEMENTS |= {
 STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 PARTS_OF_OTHERS = (
     *("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS"),
-    *("_EMPTY_OUTBOX", "_USAGE_OF_USER", "_OWN_IMAGE"),
+    *("_EMPTY_OUTBOX", "_USAGE_OF_USER", "_OWN_IMAGE", "_USER_EXISTS"),
 )
 
 

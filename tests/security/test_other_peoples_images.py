@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -75,6 +75,12 @@ def test_a_private_image_is_in_no_list_and_no_total_of_others(
         {"title": SECRET_TITLE[:5].upper()},
         {"status": "ready"},
         {"owner": "me"},
+        {"owner": str(hidden["user_id"])},
+        {"q": "surprise 4711"},
+        {"ids": str(hidden["id"])},
+        {"visibility": "private"},
+        {"trashed": "true"},
+        *({"sort": sort} for sort in ("title", "-title", "size", "-size", "created_at")),
     ]
     for query in queries:
         answer = bob.images(**query)
@@ -119,10 +125,13 @@ def test_a_cursor_of_the_owner_shows_others_nothing_private(ada: ApiClient, bob:
     link = ada.images(owner="me", limit=1).headers["Link"]
     query = urlsplit(link.partition("<")[2].partition(">")[0]).query
 
-    answer = bob.get(f"/image/get_all_images?{query.replace('owner=me', 'title=surprise')}")
+    stolen = bob.get(f"/image/get_all_images?{query.replace('owner=me', 'title=surprise')}")
+    # Whose list a cursor is of does not matter: it says where to go on, and not what is seen.
+    own = bob.images(owner="me", cursor=parse_qs(query)["cursor"][0], title="surprise")
 
-    assert answer.status_code == 200
-    assert answer.json() == []
+    assert stolen.status_code == own.status_code == 400
+    answer = bob.images(title="surprise")
+    assert (answer.status_code, answer.json()) == (200, [])
 
 
 def test_another_users_attempts_change_nothing(
@@ -130,9 +139,7 @@ def test_another_users_attempts_change_nothing(
 ) -> None:
     image_id = int(hidden["id"])
     attempts: list[dict[str, Any]] = [
-        {"title": "x"},
-        {"visibility": "shared"},
-        {"resolution": "10x10"},
+        *({"title": "x"}, {"visibility": "shared"}, {"resolution": "10x10"}, {"trashed": True}),
     ]
     for changes in attempts:
         assert bob.update(image_id, **changes).status_code == 404

@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, File, Uploa
 from pydantic import BaseModel, ConfigDict
 
 from image_api import wiring
-from image_api.core.images import FoundPage, ListQuery
+from image_api.core.listing import FoundPage, ListQuery
 from image_api.core.tokens import TokenSigner
 from image_api.web import forms, http
 from tests.application import ENVIRONMENT, FUNCTIONS, Handler, LambdaContext, load_function
@@ -101,7 +101,7 @@ def test_a_total_says_whether_counting_stopped(
 ) -> None:
     class Many(FakeImageRecords):
         def page(self, user_id: int, query: ListQuery) -> FoundPage:
-            return FoundPage([], 10_000, is_total_exact=is_exact)
+            return FoundPage([], 10_000, is_total_exact=is_exact, next_after=None)
 
     monkeypatch.setattr(wiring, "image_records", lambda: Many(users={7}))
     handler = load_function("list").lambda_handler

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from image_api.core import editing, events, images
-from image_api.core.images import Caller, Changes, ListQuery, Visibility
+from image_api.core.images import Caller, Changes, Visibility
 from image_api.core.uploads import NewImage
 from image_api.errors import ImageNotFound, InvalidRequest
 from tests.fakes import FakeImageRecords, FakeUrlSigner, RecordingSink
@@ -170,32 +170,6 @@ def test_a_resolution_is_kept_in_one_form() -> None:
     assert Changes(resolution=" 640X480 ").resolution == "640x480"
 
 
-@given(st.integers(1, 10**18 - 1))
-def test_a_cursor_leads_back_to_its_id(image_id: int) -> None:
-    cursor = images.encode_cursor(image_id)
-    assert cursor.replace("-", "").replace("_", "").isalnum()
-    assert images.decode_cursor(cursor) == image_id
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    ["abc", "!!!", "i1", "aTA", "aS0x", "aTE=====", "ä", "\ud800", "aTAx", "x" * 10_000, "aTE\n"],
-)
-def test_garbage_is_not_a_cursor(cursor: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        images.decode_cursor(cursor)
-    assert refused.value.field == "cursor"
-
-
-@given(st.text(max_size=40))
-def test_any_text_is_a_cursor_or_refused_as_one(cursor: str) -> None:
-    try:
-        image_id = images.decode_cursor(cursor)
-    except InvalidRequest:
-        return
-    assert image_id > 0
-
-
 def problems(**fields: object) -> list[str]:
     with pytest.raises(ValidationError) as refused:
         Changes.model_validate(fields)
@@ -291,30 +265,6 @@ def test_links_are_signed_only_where_there_is_something_to_open(
     ready = images.get(records, FakeUrlSigner(), ADA, image_id)
     assert ready["url"] == "https://storage.example.com/storage/a/image.png?signed"
     assert ready["thumbnail_url"] == "https://storage.example.com/storage/a/t.webp?signed"
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8, 100])
-def test_the_pages_together_are_the_list(records: FakeImageRecords, limit: int) -> None:
-    ids = [accepted_image(records) for _ in range(7)]
-    seen: list[int] = []
-    cursor: str | None = None
-    while True:
-        before_id = images.decode_cursor(cursor) if cursor else None
-        page = images.list_page(
-            records, FakeUrlSigner(), BOB, ListQuery(limit=limit, before_id=before_id)
-        )
-        assert len(page.images) <= limit
-        assert page.total == 7
-        seen += [image["id"] for image in page.images]
-        cursor = page.next_cursor
-        if cursor is None:
-            break
-    assert seen == sorted(ids, reverse=True)
-
-
-def test_an_empty_list_is_one_empty_page(records: FakeImageRecords) -> None:
-    page = images.list_page(records, FakeUrlSigner(), ADA, ListQuery())
-    assert page == images.Page([], total=0, is_total_exact=True, next_cursor=None)
 
 
 def test_control_characters_are_those_of_unicode() -> None:

@@ -27,9 +27,9 @@ GRANT USAGE ON SCHEMA public TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     users, sign_in_failures, images, renditions, image_totals, outbox, inbox,
     changes_in_broker, idempotency_keys, account_usage, direct_uploads, sign_in_networks,
-    searchable_titles, objects_without_row, refresh_families, used_refresh_tokens,
-    closed_accounts, requested_renditions, new_renditions, forgotten_objects,
-    waiting_requests TO {role};
+    searchable_titles, objects_without_row, listed_images, tag_totals, refresh_families,
+    used_refresh_tokens, closed_accounts, requested_renditions, new_renditions,
+    forgotten_objects, waiting_requests TO {role};
 -- What was accepted never changes; rows leave when they are old.
 REVOKE UPDATE ON changes FROM {role};
 GRANT SELECT, INSERT, DELETE, UPDATE (

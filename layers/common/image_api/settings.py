@@ -250,6 +250,12 @@ def changes_kept_days() -> int:
 
 
 @cache
+def trash_days() -> int:
+    """After how many days in the trash an image is deleted; 0: never."""
+    return _number("TRASH_DAYS", 30, 0)
+
+
+@cache
 def default_visibility() -> Visibility:
     match _optional("DEFAULT_VISIBILITY") or "shared":
         case "shared":
@@ -284,6 +290,7 @@ def load_all() -> None:
     waiters()
     janitor()
     changes_kept_days()
+    trash_days()
     default_visibility()
 
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from image_api.core.sessions import Sessions
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
-    from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
+    from image_api.postgres.changes import (
+        PostgresBatchSink,
+        PostgresEventSink,
+        PostgresRelayRecords,
+    )
     from image_api.postgres.closed_accounts import PostgresClosedAccounts
     from image_api.postgres.database import Database
     from image_api.postgres.history import PostgresHistory
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.signed_in import BoundTokens
+    from image_api.postgres.tags import PostgresTagRecords
     from image_api.postgres.users import PostgresUserRecords
     from image_api.postgres.waiting import PostgresWaitingPlaces
     from image_api.postgres.withdrawing import PostgresImageMoves
@@ -154,6 +159,13 @@ def unmeasured_images() -> PostgresUnmeasuredImages:
 
 
 @cache
+def tag_records() -> PostgresTagRecords:
+    from image_api.postgres.tags import PostgresTagRecords
+
+    return PostgresTagRecords(database())
+
+
+@cache
 def history() -> PostgresHistory:
     from image_api.postgres.history import PostgresHistory
 
@@ -165,6 +177,13 @@ def event_sink() -> PostgresEventSink:
     from image_api.postgres.changes import PostgresEventSink
 
     return PostgresEventSink(database(), broker())
+
+
+@cache
+def batch_sink() -> PostgresBatchSink:
+    from image_api.postgres.changes import PostgresBatchSink
+
+    return PostgresBatchSink(database(), broker())
 
 
 @cache

@@ -62,7 +62,7 @@ FROM (SELECT DISTINCT ON (k.key) k.id, k.key
       ORDER BY k.key, k.id) AS n
 WHERE u.id = n.id AND n.key <> ''
   AND NOT EXISTS (SELECT FROM users AS taken WHERE taken.username_key = n.key);
-"""  # noqa: S608 - made of constants
+"""
 
 _CLOSED_ACCOUNTS = """
 CREATE TABLE closed_accounts (

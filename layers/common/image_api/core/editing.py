@@ -63,7 +63,7 @@ def update(
 
     def accept(claiming: Caller) -> Answer:
         if changes.resolution is not None:
-            _check_movement(records.movement(caller.user_id, image_id), changes.resolution)
+            check_movement(records.movement(caller.user_id, image_id), changes.resolution)
         return _published(sink, records.accept_update(claiming, image_id, wanted, versions))
 
     accepted = once(records, caller, fingerprint("update", image_id, wanted), accept)
@@ -101,7 +101,8 @@ def _published(sink: EventSink, event: Event | None) -> Answer:
     return Answer(event.image_id, event.sequence)
 
 
-def _check_movement(movement: tuple[int, str] | None, resolution: str) -> None:
+def check_movement(movement: tuple[int, str] | None, resolution: str) -> None:
+    """Raises InvalidRequest for a size that so many frames cannot have."""
     if movement is None:
         return
     try:

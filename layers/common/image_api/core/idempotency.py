@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from image_api.core.images import Caller
@@ -19,6 +19,8 @@ class Answer(NamedTuple):
 
     image_id: int
     version: int
+    # Of many images, each by its id as a text.
+    results: dict[str, Any] | None = None
 
 
 class KeyRecords(Protocol):

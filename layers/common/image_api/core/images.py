@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from image_api.core.characters import has_nothing_to_see, is_control, without_invisible
 from image_api.core.events import Event
 from image_api.core.links import LinkFacts
-from image_api.errors import ImageNotFound, InvalidRequest
+from image_api.errors import ImageNotFound
 from image_api.imaging import MAX_PIXELS, Fit
 
 Status = Literal["processing", "ready", "failed"]
@@ -25,11 +23,8 @@ TITLE_MAX_CHARACTERS = 255
 DESCRIPTION_MAX_CHARACTERS = 2_000
 TAG_MAX_CHARACTERS = 64
 MAX_TAGS = 32
-PAGE_DEFAULT = 100
-PAGE_MAX = 100
 MAX_SIDE_PIXELS = 10_000
 
-_INVALID_CURSOR = "The cursor is not valid; use the one from the Link header"
 _RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", re.ASCII)
 _RESOLUTION_AS_SENT = r"^\s*[1-9][0-9]{0,4}[xX][1-9][0-9]{0,4}\s*$"
 
@@ -118,7 +113,11 @@ def _base_name(value: str) -> str:
 def _checked_title_part(value: str) -> str:
     if any(is_control(character) for character in value):
         raise ValueError("A title contains no control character")
-    # As titles are kept.
+    return normalised(value)
+
+
+def normalised(value: str) -> str:
+    """As titles and tags are kept."""
     return unicodedata.normalize("NFC", value).strip()
 
 
@@ -302,37 +301,6 @@ class UpdateAccepted(Accepted):
 
 
 @dataclass(frozen=True, slots=True)
-class ListQuery:
-    """`before_id` is the last id of the page before, or None for the first page."""
-
-    limit: int = PAGE_DEFAULT
-    before_id: int | None = None
-    mine_only: bool = False
-    status: Status | None = None
-    title: str | None = None
-
-
-class FoundPage(NamedTuple):
-    """One image more than the limit where there is a next page. `total` counts all that match; it
-    is not exact where that would cost more than the page: there are at least so many.
-    """
-
-    images: list[dict[str, Any]]
-    total: int
-    is_total_exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """`images` as the client gets them, newest first; `total` as in FoundPage."""
-
-    images: list[dict[str, Any]]
-    total: int
-    is_total_exact: bool
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and what ties everything that comes of it together."""
 
@@ -346,14 +314,10 @@ class Caller:
 
 
 class ImageRecords(Protocol):
-    """Each method raises Unauthenticated when the user is gone."""
-
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         """The image's fields, with object keys in place of URLs, and what LinkFacts holds in place
         of `rendition_url`.
         """
-
-    def page(self, user_id: int, query: ListQuery) -> FoundPage: ...
 
 
 class Links(Protocol):
@@ -372,39 +336,10 @@ def get(records: ImageRecords, links: Links, user_id: int, image_id: int) -> dic
     image = records.find(user_id, image_id)
     if image is None:
         raise ImageNotFound
-    return _with_links(image, links)
+    return with_links(image, links)
 
 
-def list_page(records: ImageRecords, links: Links, user_id: int, query: ListQuery) -> Page:
-    found = records.page(user_id, query)
-    images = found.images[: query.limit]
-    more = len(found.images) > query.limit
-    return Page(
-        images=[_with_links(image, links) for image in images],
-        total=found.total,
-        is_total_exact=found.is_total_exact,
-        next_cursor=encode_cursor(images[-1]["id"]) if more else None,
-    )
-
-
-def encode_cursor(image_id: int) -> str:
-    return base64.urlsafe_b64encode(f"i{image_id}".encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> int:
-    """The id that a cursor stands for; raises InvalidRequest."""
-    try:
-        text = base64.b64decode(
-            cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True
-        ).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest("cursor", _INVALID_CURSOR) from error
-    if re.fullmatch(r"i[1-9][0-9]{0,17}", text, re.ASCII) is None:
-        raise InvalidRequest("cursor", _INVALID_CURSOR)
-    return int(text[1:])
-
-
-def _with_links(image: dict[str, Any], links: Links) -> dict[str, Any]:
+def with_links(image: dict[str, Any], links: Links) -> dict[str, Any]:
     for name in ("url", "thumbnail_url", "preview_url"):
         if image[name] is not None:
             image[name] = links.signed(image[name])

@@ -99,6 +99,8 @@ FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
 
 # In which so many as may come of one batch are sent.
 _MANY_SECONDS = 5.0
+# What a request waits for the confirms of many messages.
+_PUBLISH_ALL_SECONDS = 2.0
 
 
 class EventPublisher(Protocol):
@@ -157,6 +159,20 @@ def _mark_outcomes(database: Database, outcomes: Sequence[Event]) -> None:
             sequences=[event.sequence for event in outcomes],
             event_ids=[event.id for event in outcomes],
         )
+
+
+class PostgresBatchSink(PostgresEventSink):
+    """Publishes many requests at once."""
+
+    def publish_all(self, accepted: Sequence[Event]) -> None:
+        """What fails here is left to the relay: it is not lost."""
+        if not accepted:
+            return
+        try:
+            confirmed = self._publisher.publish_events(accepted, _PUBLISH_ALL_SECONDS)
+            self._database.rows(_MARK_REQUESTS, event_ids=[event.id for event in confirmed])
+        except ServiceUnavailable as error:
+            logger.warning("events left to the relay", count=len(accepted), reason=error.detail)
 
 
 class PostgresRelayRecords:

@@ -22,6 +22,9 @@ Row = list[Any]
 # what the migrations let a statement of the API's role take, so that none takes effect later.
 SOCKET_TIMEOUT_SECONDS = 8.0
 
+# More than any function has, but for those of lists, which may be asked for in thousands of ways.
+MAX_PREPARED = 100
+
 # SQLSTATE classes and codes after which the same statement may work later: connection failures,
 # resources, operator intervention, serialization failure, deadlock, a lock that did not come free.
 _TEMPORARY_CLASSES = ("08", "53", "57")
@@ -82,10 +85,8 @@ class Database:
     def rows(self, statement: str, **parameters: Any) -> list[Row]:
         connection = self._live_connection()
         try:
-            prepared = self._statements.get(statement)
-            if prepared is None:
-                prepared = self._statements[statement] = connection.prepare(statement)
-            rows: list[Row] | None = prepared.run(**{**self._bound, **parameters})
+            bound = {**self._bound, **parameters}
+            rows: list[Row] | None = self._prepared(connection, statement).run(**bound)
         except DatabaseError as error:
             # What Postgres says quotes the row, and would stand in the log with the traceback.
             raise self._translated(error) from None
@@ -139,6 +140,14 @@ class Database:
         if connection is not None:
             with suppress(InterfaceError, OSError):
                 connection.close()
+
+    def _prepared(self, connection: Connection, statement: str) -> PreparedStatement:
+        """What was not used for longest makes room: the server keeps a plan of each."""
+        prepared = self._statements.pop(statement, None) or connection.prepare(statement)
+        self._statements[statement] = prepared
+        if len(self._statements) > MAX_PREPARED:
+            self._statements.pop(next(iter(self._statements))).close()
+        return prepared
 
     def _live_connection(self) -> Connection:
         if self._connection is not None and _has_pending_input(self._connection):

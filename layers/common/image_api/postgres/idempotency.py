@@ -17,8 +17,8 @@ WITH claimed AS (
            now() + make_interval(secs => :lease_seconds::integer)
     FROM users AS u WHERE u.id = :user_id AND u.token_generation = :token_generation
     ON CONFLICT (user_id, key) DO UPDATE SET
-        (request_hash, claim_id, claimed_at, leased_until, image_id, version)
-        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL, NULL)
+        (request_hash, claim_id, claimed_at, leased_until, image_id, version, results)
+        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL, NULL, NULL)
     WHERE k.claimed_at < now() - interval '24 hours'
        OR (k.image_id IS NULL AND k.leased_until < now())
     RETURNING k.claim_id
@@ -26,7 +26,9 @@ WITH claimed AS (
 SELECT {IS_SIGNED_IN}, EXISTS (SELECT FROM claimed),
        k.request_hash = :request_hash::bytea, k.image_id,
        -- The release before this one kept none.
-       coalesce(k.version, (SELECT i.accepted_sequence FROM images AS i WHERE i.id = k.image_id), 1)
+       coalesce(k.version,
+                (SELECT i.accepted_sequence FROM images AS i WHERE i.id = k.image_id), 1),
+       k.results
 FROM (SELECT 1) AS always
 LEFT JOIN idempotency_keys AS k ON k.user_id = :user_id AND k.key = :key
 """
@@ -71,7 +73,7 @@ class PostgresKeyRecords:
     def claim_key(
         self, user_id: int, key: str, request_hash: bytes, claim_id: str
     ) -> Answer | None:
-        exists, is_claimed, is_same, image_id, version = self._database.only_row(
+        exists, is_claimed, is_same, image_id, version, results = self._database.only_row(
             _CLAIM,
             user_id=user_id,
             key=key,
@@ -88,7 +90,7 @@ class PostgresKeyRecords:
         # Without an answer, or not even to be seen yet, the first one is still running.
         if image_id is None:
             raise RequestInProgress
-        return Answer(int(image_id), int(version))
+        return Answer(int(image_id), int(version), results)
 
     def release_key(self, claim_id: str) -> None:
         self._database.rows(_RELEASE, claim_id=claim_id)

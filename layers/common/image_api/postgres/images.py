@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 import orjson
@@ -13,9 +12,12 @@ import orjson
 from image_api.core import events
 from image_api.core.downloads import Original
 from image_api.core.events import Event
-from image_api.core.images import Caller, FoundPage, ListQuery, Status, tag_key
+from image_api.core.idempotency import Answer
+from image_api.core.images import Caller, tag_key
+from image_api.core.listing import FoundPage, ListQuery, Position
 from image_api.core.uploads import NewImage
 from image_api.errors import (
+    ImageApiError,
     PreconditionFailed,
     QuotaExceeded,
     RequestInProgress,
@@ -32,8 +34,8 @@ from image_api.postgres.idempotency import (
     HOLDS_CLAIMS,
     PostgresKeyRecords,
 )
+from image_api.postgres.listing import page_statement, parameters_of, shape_of
 from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
-from image_api.postgres.title_search import MOST_COUNTED, title_search
 from image_api.settings import AccountLimits
 
 _USER_EXISTS = f"SELECT {IS_SIGNED_IN}"
@@ -122,15 +124,8 @@ _WITHDRAWS = "(i.public_secret IS NOT NULL AND :visibility::text = 'shared')"
 
 # To hide is done at once, whatever becomes of the rest of the change: its processing moves what
 # was to be seen until now to other keys. What is in the trash keeps its visibility aside.
-_ACCEPT_UPDATE = _accept(
-    f"""found AS ({_OWN_IMAGE}),
-usage AS ({_USAGE_OF_USER.format(user_id="(SELECT f.user_id FROM found AS f)")}),
-admission AS (SELECT coalesce({_REFUSES_VERSION}, {_REFUSES_UPDATE}) AS refusal
-              FROM usage AS u)""",
-    _REFUSAL,
-    f"""
-    UPDATE images AS i
-    SET status = 'processing', error = NULL, updated_at = now(),
+_UPDATED = f"""
+        status = 'processing', error = NULL, updated_at = now(),
         accepted_sequence = i.accepted_sequence + 1,
         visibility = CASE WHEN :trashes::boolean OR i.visibility = 'trashed' THEN 'trashed'
                           WHEN :hides::boolean THEN 'private' ELSE i.visibility END,
@@ -149,6 +144,20 @@ admission AS (SELECT coalesce({_REFUSES_VERSION}, {_REFUSES_UPDATE}) AS refusal
                                   OR {_WITHDRAWS} AND i.visibility <> 'trashed'
                                   OR :trashes::boolean AND i.visibility <> 'trashed')
                            THEN i.original_key ELSE i.exposed_key END
+"""
+_DELETED = """
+        deleted_at = now(), updated_at = now(), accepted_sequence = i.accepted_sequence + 1
+"""
+
+_ACCEPT_UPDATE = _accept(
+    f"""found AS ({_OWN_IMAGE}),
+usage AS ({_USAGE_OF_USER.format(user_id="(SELECT f.user_id FROM found AS f)")}),
+admission AS (SELECT coalesce({_REFUSES_VERSION}, {_REFUSES_UPDATE}) AS refusal
+              FROM usage AS u)""",
+    _REFUSAL,
+    f"""
+    UPDATE images AS i
+    SET {_UPDATED}
     FROM found AS f
     WHERE i.id = f.id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
     RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence, :data::jsonb AS data""",
@@ -160,11 +169,66 @@ admission AS (SELECT {_REFUSES_VERSION} AS refusal)""",
     _REFUSAL,
     f"""
     UPDATE images AS i
-    SET deleted_at = now(), updated_at = now(), accepted_sequence = i.accepted_sequence + 1
+    SET {_DELETED}
     FROM found AS f
     WHERE i.id = f.id AND {HOLDS_CLAIMS} AND {_IS_ADMITTED}
     RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence, :data::jsonb AS data""",
 )
+
+
+def _accept_all(usage: str, refusal: str, changed: str) -> str:
+    """Of many images at once; yields what became of each, and their events. The images' locks come
+    before the account's: all rows of `found` are read for its user.
+    """
+    return f"""
+WITH claim AS ({HOLD_CLAIMS}), found AS (
+    SELECT i.id, i.user_id FROM images AS i
+    WHERE i.id = ANY(:image_ids::bigint[]) AND i.user_id = :user_id AND i.deleted_at IS NULL
+    ORDER BY i.id FOR NO KEY UPDATE
+){usage}, admission AS ({refusal}), changed AS (
+    UPDATE images AS i
+    SET {changed}
+    FROM admission AS a
+    WHERE i.id = a.id AND a.refusal IS NULL AND {HOLDS_CLAIMS}
+    RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence
+), event AS (
+    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
+                         traceparent, client_correlation_id)
+    SELECT e.event_id::uuid, c.user_id, c.image_id, c.sequence, :event_type::text, :data::jsonb,
+           :correlation_id::text, :traceparent::text, :client_correlation_id::text
+    FROM changed AS c
+    JOIN unnest(:image_ids::bigint[], :event_ids::text[]) AS e (image_id, event_id)
+      ON e.image_id = c.image_id
+    RETURNING change_id, image_id, sequence, rfc3339(accepted_at) AS accepted_at
+), outcome AS (
+    SELECT :refused::jsonb || coalesce(jsonb_object_agg(
+               a.id::text, coalesce(to_jsonb(e.sequence), to_jsonb(a.refusal))), '{{}}') AS results
+    FROM admission AS a LEFT JOIN event AS e ON e.image_id = a.id
+), answered AS (
+    UPDATE idempotency_keys AS k
+    SET image_id = coalesce((SELECT min(e.image_id) FROM event AS e), 0), version = 0,
+        results = o.results
+    FROM outcome AS o
+    WHERE k.claim_id = ANY(:claim_ids::text[]::uuid[]) AND {HOLDS_CLAIMS}
+)
+SELECT ({_USER_EXISTS}), {HOLDS_CLAIMS}, (SELECT o.results FROM outcome AS o),
+       (SELECT coalesce(json_agg(json_build_array(
+            e.change_id, e.image_id, e.sequence, e.accepted_at)), '[]') FROM event AS e)
+"""
+
+
+_UPDATE_ALL = _accept_all(
+    f", usage AS ({_USAGE_OF_USER.format(user_id='(SELECT max(f.user_id) FROM found AS f)')})",
+    """
+    SELECT f.id, CASE
+        WHEN :renders::boolean AND u.bytes >= nullif(:limit_bytes::bigint, 0) THEN 'bytes'
+        WHEN u.unfinished_changes
+             + row_number() OVER (ORDER BY array_position(:image_ids::bigint[], f.id))
+             > nullif(:limit_unfinished_changes::bigint, 0) THEN 'unfinished_changes' END AS refusal
+    FROM found AS f CROSS JOIN usage AS u""",
+    _UPDATED,
+)
+_DELETE_ALL = _accept_all("", "SELECT f.id, NULL::text AS refusal FROM found AS f", _DELETED)
 
 # Read before the file is stored: what is refused anyway costs no storage.
 _ADMISSION = f"""
@@ -175,6 +239,37 @@ SELECT ({_USER_EXISTS}),
 _MOVEMENT = """
 SELECT i.frames, i.content_type FROM images AS i
 WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL AND i.frames > 0
+"""
+
+_MOVEMENTS = """
+SELECT i.id, i.frames, i.content_type FROM images AS i
+WHERE i.id = ANY(:image_ids::bigint[]) AND i.user_id = :user_id AND i.deleted_at IS NULL
+  AND i.frames > 0
+"""
+
+# What is locked is being changed. The relay publishes these.
+_DELETE_TRASHED = f"""
+WITH found AS (
+    SELECT i.id FROM images AS i
+    WHERE i.visibility = 'trashed' AND i.deleted_at IS NULL
+      AND i.trashed_at < now() - make_interval(days => :trash_days::integer)
+      AND i.accepted_sequence = i.applied_sequence
+    ORDER BY i.trashed_at LIMIT :batch_size
+    FOR NO KEY UPDATE SKIP LOCKED
+), changed AS (
+    UPDATE images AS i
+    SET {_DELETED}
+    FROM found AS f
+    WHERE i.id = f.id
+    RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence
+), event AS (
+    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id)
+    SELECT gen_random_uuid(), c.user_id, c.image_id, c.sequence, '{events.DELETE_REQUESTED}',
+           jsonb_build_object('user_id', c.user_id), ''
+    FROM changed AS c
+    RETURNING image_id
+)
+SELECT count(*) FROM event
 """
 
 _LOCK_USAGE = _USAGE_OF_USER.format(user_id=":user_id")
@@ -252,87 +347,6 @@ LEFT JOIN images AS i
     ON i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL
 """
 
-
-@cache
-def _page_statement(mine_only: bool, status: Status | None, by_title: bool) -> str:
-    """What the user may see, and how many there are: kept by triggers, since counting a million
-    rows takes longer than the page; of a title's part right up to MOST_COUNTED.
-
-    The status stands in the text: a plan for any status could not use the indexes of some.
-    """
-    if by_title and status in (None, "ready"):
-        return _title_page_statement(mine_only, ready_only=status is not None)
-    filters = f" AND i.status = '{status}'" if status else ""
-    if by_title:
-        # Few are not ready.
-        filters += " AND strpos(lower(i.title), lower(:title::text)) > 0"
-    shared = (
-        "i.user_id = :user_id AND i.visibility = 'shared'"
-        if mine_only
-        else f"i.visibility = 'shared' AND {owner_stays('i')}"
-    )
-    scopes = [shared, "i.user_id = :user_id AND i.visibility = 'private'"]
-    # Two keyset scans, of what everybody sees and of the user's own, merged by id: one with OR
-    # would wade through everybody's private images.
-    scans = " UNION ALL ".join(
-        f"(SELECT i.* FROM images AS i WHERE i.deleted_at IS NULL AND {scope}{filters} "
-        "AND i.id < :before_id ORDER BY i.id DESC LIMIT :scan_limit)"
-        for scope in scopes
-    )
-    if by_title:
-        counts = " + ".join(
-            "(SELECT count(*) FROM (SELECT FROM images AS i WHERE i.deleted_at IS NULL "
-            f"AND {scope}{filters} LIMIT {MOST_COUNTED + 1}) AS m)"
-            for scope in scopes
-        )
-    else:
-        kept = (
-            "(n.user_id = :user_id AND n.visibility <> 'trashed')"
-            if mine_only
-            else "(n.user_id = 0 OR (n.user_id = :user_id AND n.visibility = 'private'))"
-        )
-        by = f" AND n.status = '{status}'" if status else ""
-        counts = f"(SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE {kept}{by})"
-        if not mine_only:
-            counts += (
-                " - (SELECT coalesce(sum((SELECT sum(n.images) FROM image_totals AS n"
-                f" WHERE n.user_id = c.user_id AND n.visibility = 'shared'{by})), 0)"
-                " FROM closed_accounts AS c)"
-            )
-    return f"""
-SELECT ({_USER_EXISTS}),
-       ({counts})::bigint,
-       (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
-        FROM (SELECT s.* FROM ({scans}) AS s ORDER BY s.id DESC LIMIT :scan_limit) AS i)
-"""
-
-
-def _title_page_statement(mine_only: bool, *, ready_only: bool) -> str:
-    own = "t.user_id = :user_id"
-    own_term = "'user ' || :user_id::bigint"
-    search = title_search(
-        {
-            **(
-                {f"{own} AND t.visibility = 'shared'": f"ARRAY[{own_term}, 'shared']"}
-                if mine_only
-                else {"t.visibility = 'shared'": "ARRAY['shared']"}
-            ),
-            f"{own} AND t.visibility = 'private'": f"ARRAY[{own_term}, 'private']",
-        },
-        ready_only=ready_only,
-    )
-    return f"""
-WITH {search.steps}
-SELECT ({_USER_EXISTS}),
-       ({search.count})::bigint,
-       (SELECT coalesce(json_agg({_IMAGE_JSON} ORDER BY i.id DESC), '[]')::text
-        FROM (SELECT s.image_id FROM ({search.image_ids}) AS s
-              ORDER BY s.image_id DESC LIMIT :scan_limit) AS p
-        JOIN images AS i ON i.id = p.image_id)
-"""
-
-
-_NO_CURSOR = 2**63 - 1
 # What is accepted now is usually done by then.
 _RETRY_AFTER_SECONDS = 5
 
@@ -380,6 +394,9 @@ class PostgresImageRecords(PostgresKeyRecords):
     def movement(self, user_id: int, image_id: int) -> tuple[int, str] | None:
         row = self._database.row(_MOVEMENT, user_id=user_id, image_id=image_id)
         return (row[0], row[1]) if row is not None else None
+
+    def delete_trashed(self, trash_days: int, batch_size: int) -> int:
+        return self._database.number(_DELETE_TRASHED, trash_days=trash_days, batch_size=batch_size)
 
     def forget_old_offers(self, batch_size: int) -> int:
         """How many rows left."""
@@ -431,12 +448,7 @@ class PostgresImageRecords(PostgresKeyRecords):
             data,
             image_id=image_id,
             versions=versions,
-            visibility=changes.get("visibility"),
-            hides=changes.get("visibility") == "private",
-            trashes=changes.get("trashed") is True,
-            renders="resolution" in changes,
-            limit_bytes=self._limits.bytes,
-            limit_unfinished_changes=self._limits.unfinished_changes,
+            **self._update_parameters(changes),
         )
 
     def accept_delete(
@@ -452,6 +464,44 @@ class PostgresImageRecords(PostgresKeyRecords):
             versions=versions,
         )
 
+    def movements(self, user_id: int, image_ids: Sequence[int]) -> dict[int, tuple[int, str]]:
+        rows = self._database.rows(_MOVEMENTS, user_id=user_id, image_ids=list(image_ids))
+        return {image_id: (frames, content_type) for image_id, frames, content_type in rows}
+
+    def accept_all(
+        self,
+        caller: Caller,
+        image_ids: Sequence[int],
+        changes: Mapping[str, Any] | None,
+        refused: Mapping[int, str],
+    ) -> tuple[Answer, list[Event]]:
+        event_type = events.DELETE_REQUESTED if changes is None else events.UPDATE_REQUESTED
+        data: dict[str, Any] = {"user_id": caller.user_id}
+        if changes is not None:
+            data["changes"] = dict(changes)
+        exists, holds_claims, results, accepted = self._database.only_row(
+            _DELETE_ALL if changes is None else _UPDATE_ALL,
+            **_of_caller(caller, event_type, data),
+            image_ids=list(image_ids),
+            event_ids=[events.new_id() for _ in image_ids],
+            refused=json.dumps({str(each): {"resolution": why} for each, why in refused.items()}),
+            **self._update_parameters(changes or {}),
+        )
+        _require(exists)
+        if not holds_claims:
+            raise RequestInProgress
+        order = {image_id: place for place, image_id in enumerate(image_ids)}
+        return Answer(0, 0, results), [
+            Event(
+                *(event_id, event_type, image_id, sequence, data),
+                *(caller.correlation_id, accepted_at),
+                *(caller.traceparent, caller.client_correlation_id),
+            )
+            for event_id, image_id, sequence, accepted_at in sorted(
+                accepted, key=lambda each: order[each[1]]
+            )
+        ]
+
     def find(self, user_id: int, image_id: int) -> dict[str, Any] | None:
         row = self._database.only_row(_FIND, user_id=user_id, image_id=image_id)
         _require(row[0])
@@ -466,18 +516,15 @@ class PostgresImageRecords(PostgresKeyRecords):
         return None if key is None else Original(key, title)
 
     def page(self, user_id: int, query: ListQuery) -> FoundPage:
-        by_title = query.title is not None
-        exists, total, images = self._database.only_row(
-            _page_statement(query.mine_only, query.status, by_title),
-            user_id=user_id,
-            before_id=_NO_CURSOR if query.before_id is None else query.before_id,
-            scan_limit=query.limit + 1,
-            **({"title": query.title} if by_title else {}),
-        )
+        statement = page_statement(shape_of(user_id, query), _USER_EXISTS, _IMAGE_JSON)
+        row = self._database.only_row(statement, **parameters_of(user_id, query))
+        exists, total, is_exact, images_text, keys_text, stop_key, stop_id = row
         _require(exists)
-        if by_title and total > MOST_COUNTED:
-            return FoundPage(orjson.loads(images), MOST_COUNTED, is_total_exact=False)
-        return FoundPage(orjson.loads(images), total, is_total_exact=True)
+        images, keys = orjson.loads(images_text), orjson.loads(keys_text)
+        next_after = None if stop_key is None else Position(stop_key, stop_id)
+        if len(images) > query.limit:
+            next_after = Position(keys[query.limit - 1], images[query.limit - 1]["id"])
+        return FoundPage(images[: query.limit], total, is_exact, next_after)
 
     def _accept(
         self,
@@ -489,16 +536,7 @@ class PostgresImageRecords(PostgresKeyRecords):
     ) -> Event | None:
         event_id = events.new_id()
         exists, holds_claims, refusal, image_id, sequence, accepted_at = self._database.only_row(
-            statement,
-            user_id=caller.user_id,
-            claim_ids=list(caller.claim_ids),
-            event_id=event_id,
-            event_type=event_type,
-            data=json.dumps(data),
-            correlation_id=caller.correlation_id,
-            traceparent=caller.traceparent,
-            client_correlation_id=caller.client_correlation_id,
-            **parameters,
+            statement, event_id=event_id, **_of_caller(caller, event_type, data), **parameters
         )
         _require(exists)
         self._admit(refusal)
@@ -513,6 +551,16 @@ class PostgresImageRecords(PostgresKeyRecords):
             *(caller.traceparent, caller.client_correlation_id),
         )
 
+    def _update_parameters(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "visibility": changes.get("visibility"),
+            "hides": changes.get("visibility") == "private",
+            "trashes": changes.get("trashed") is True,
+            "renders": "resolution" in changes,
+            "limit_bytes": self._limits.bytes,
+            "limit_unfinished_changes": self._limits.unfinished_changes,
+        }
+
     def _upload_limits(self) -> dict[str, int]:
         return {
             "limit_images": self._limits.images,
@@ -520,26 +568,42 @@ class PostgresImageRecords(PostgresKeyRecords):
             "limit_unfinished_changes": self._limits.unfinished_changes,
         }
 
-    def _admit(self, refusal: str | None) -> None:
-        match refusal:
+    def _admit(self, reason: str | None) -> None:
+        if reason is not None:
+            raise self.refusal(reason)
+
+    def refusal(self, reason: str) -> ImageApiError:
+        match reason:
             case "version":
-                raise PreconditionFailed
+                return PreconditionFailed()
             case "images":
-                raise QuotaExceeded(
+                return QuotaExceeded(
                     f"This account has {self._limits.images} images, as many as it may: "
                     "delete some first"
                 )
             case "bytes":
-                raise QuotaExceeded(
+                return QuotaExceeded(
                     f"This account may store {self._limits.bytes / 1e9:g} GB, and this would be "
                     "more: delete some images first"
                 )
-            case "unfinished_changes":
-                raise TooMuchUnderWay(
+            case _:
+                return TooMuchUnderWay(
                     f"{self._limits.unfinished_changes} changes of this account are not processed "
                     "yet, as many as it may have at a time",
                     _RETRY_AFTER_SECONDS,
                 )
+
+
+def _of_caller(caller: Caller, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "user_id": caller.user_id,
+        "claim_ids": list(caller.claim_ids),
+        "event_type": event_type,
+        "data": json.dumps(data),
+        "correlation_id": caller.correlation_id,
+        "traceparent": caller.traceparent,
+        "client_correlation_id": caller.client_correlation_id,
+    }
 
 
 def _require(user_exists: bool) -> None:

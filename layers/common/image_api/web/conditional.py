@@ -21,7 +21,7 @@ _TAGS = re.compile(rf"[ \t]*(?:,[ \t]*)*(?:{_TAG}[ \t]*(?:,[ \t]*)+)*(?:{_TAG}[ 
 _VERSION = re.compile(r'"([1-9][0-9]{0,8})(?:-[0-9a-f]+)?"', re.ASCII)
 
 # As much of the grammar as a schema may say.
-_PATTERN = r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)[ \t]*$'
+_PATTERN = r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)?[ \t]*$'
 
 IfNoneMatch = Annotated[
     str | None,

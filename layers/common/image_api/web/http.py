@@ -28,6 +28,7 @@ from image_api.web.validation import REPLACED, RequestValidation, invalid, refus
 
 if TYPE_CHECKING:
     from image_api.core.images import Caller
+    from image_api.core.listing import Page
     from image_api.core.tokens import AccessClaims
 
 _COMMON_HEADERS = {
@@ -316,8 +317,18 @@ def redirect(url: str, headers: dict[str, str] | None = None) -> Response[Any]:
 def link_to_next(app: Resolver, cursor: str) -> str:
     """A Link header to the same list from `cursor` on (RFC 8288)."""
     event = app.current_event
-    query = urlencode({**event.query_string_parameters, "cursor": cursor})
+    sent = event.multi_value_query_string_parameters or {}
+    query = urlencode({**sent, "cursor": cursor}, doseq=True)
     return f'<{base_url(app)}{event.path}?{query}>; rel="next"'
+
+
+def page_headers(app: Resolver, page: Page) -> dict[str, str]:
+    headers = {"X-Total-Count": str(page.total)}
+    if not page.is_total_exact:
+        headers["X-Total-Count-Relation"] = "at-least"
+    if page.next_cursor is not None:
+        headers["Link"] = link_to_next(app, page.next_cursor)
+    return headers
 
 
 def base_url(app: Resolver) -> str:

@@ -19,6 +19,8 @@ from image_api.web import validation
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
+    from image_api.core.batch import BatchResult
+
 
 class Answer(NamedTuple):
     """`code` is for programs: it stays as it is, whatever the words become."""
@@ -66,6 +68,9 @@ EVERY_ANSWER = frozenset((*ANSWERS.values(), _UNKNOWN_PATH, _WRONG_METHOD, *_OF_
 CODES = sorted(answer.code for answer in EVERY_ANSWER)
 
 
+_ACCEPTED = "Image request sent to the processing service"
+
+
 class Problem(BaseModel):
     """What is wrong, in words, and as a code for programs."""
 
@@ -102,7 +107,10 @@ def documented(
             name: {"description": description, "schema": {"type": "string"}}
             for name, description in headers.items()
         }
-    return {200: success, **documented_errors(*statuses)}
+    responses = {200: success, **documented_errors(*statuses)}
+    if "ETag" in (headers or {}):
+        responses[304] = {"description": "Nothing changed for who sent its ETag", "content": {}}
+    return responses
 
 
 def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
@@ -181,6 +189,19 @@ def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
     if isinstance(error, errors.ServiceUnavailable):
         logger.warning("a part is down", reason=error.detail, cause=type(error.__cause__).__name__)
     return _response(answer, error.detail, headers)
+
+
+def result(image_id: int, refusal: errors.ImageApiError | None) -> BatchResult:
+    """Of one image among many."""
+    # Imported here: one function alone has batches.
+    from image_api.core.batch import BatchResult
+
+    if refusal is None:
+        return BatchResult(id=image_id, status_code=200, code="accepted", detail=_ACCEPTED)
+    answer = next(ANSWERS[kind] for kind in type(refusal).__mro__ if kind in ANSWERS)
+    return BatchResult(
+        id=image_id, status_code=answer.status, code=answer.code, detail=refusal.detail
+    )
 
 
 def of_invalid_request(error: RequestValidationError) -> Response[dict[str, Any]]:

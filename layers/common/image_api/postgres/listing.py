@@ -1,0 +1,438 @@
+"""The table `listed_images`: pages in any order, by any filters, and how many match.
+
+A page is read in one of three ways. Where an index has the order and the filters, by that. Where
+one finds what the filters select, that is found, up to MOST_COUNTED, and sorted; what is common is
+read in its order instead, like whatever no index knows: up to READ_AT_MOST, and the page is the
+shorter for it, and leads to where reading ended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from image_api.core.listing import ListQuery
+from image_api.postgres.closed_accounts import owner_stays
+
+# Counting further would cost more than the page.
+MOST_COUNTED = 10_000
+READ_AT_MOST = 20_000
+# A filter that half of the newest images pass is common.
+_SAMPLE, _COMMON = 200, 100
+# Whoever asks in ever other ways makes no others forget theirs.
+_REMEMBERED = 500
+
+_EVERYBODY = {"shared": 0, "public": -1}
+_COLUMNS = {
+    "created_at": ("created_at", "timestamptz"),
+    "title": ("title_key", "text"),
+    "size": ("size_bytes", "bigint"),
+}
+_CONDITIONS = {
+    "ids": "l.image_id = ANY(:ids::bigint[])",
+    "title": "strpos(l.title_key, (SELECT n.folded FROM title AS n)) > 0",
+    "terms": "l.terms @> (SELECT n.terms FROM needle AS n)",
+    "content_type": "l.content_type = :content_type::text",
+    "created_after": "l.created_at > :created_after::text::timestamptz",
+    "created_before": "l.created_at < :created_before::text::timestamptz",
+}
+_CREATED = {"created_after", "created_before"}
+_NEEDLE = """needle AS MATERIALIZED (
+    SELECT ARRAY(SELECT '#' || t.tag_key
+                 FROM json_array_elements_text(:tag_keys::json) AS t (tag_key))
+           || ARRAY(SELECT 'w' || w.word FROM unnest(words_of(:q::text)) AS w (word)) AS terms
+)"""
+_TITLE = """title AS MATERIALIZED (
+    SELECT n.folded, ARRAY(
+        SELECT substr(n.folded, s.start, n.size)
+        FROM generate_series(1, char_length(n.folded) - n.size + 1) AS s (start)) AS parts
+    FROM (SELECT lower(:title::text) AS folded, least(3, char_length(lower(:title::text))) AS size
+         ) AS n
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides how a query is put; its values are parameters. `filters`: those that select
+    among the images of the scopes.
+    """
+
+    owner: str
+    visibility: str | None
+    trashed: bool
+    status: str | None
+    filters: frozenset[str]
+    sort: str
+    continues: bool
+
+
+class _Scope(NamedTuple):
+    """Images of one visibility that the user may see, as a condition, as terms, as those that
+    titles have, and as a condition on what is counted.
+    """
+
+    condition: str
+    terms: str
+    title_terms: str
+    counted: str
+    on_images: str
+    is_audience: bool
+    # Of those that are counted, what belongs to accounts that were deleted.
+    gone: str = "false"
+
+
+def shape_of(user_id: int, query: ListQuery) -> Shape:
+    wanted = query.filters
+    given = {
+        "ids": wanted.ids is not None,
+        "title": wanted.title is not None,
+        "terms": wanted.q is not None or bool(wanted.tag_keys),
+        "content_type": wanted.content_type is not None,
+        "created_after": wanted.created_after is not None,
+        "created_before": wanted.created_before is not None,
+    }
+    owner = "any"
+    if wanted.owner_id is not None or wanted.trashed:
+        owner = "me" if wanted.owner_id in (user_id, None) else "other"
+    return Shape(
+        owner=owner,
+        visibility=wanted.visibility,
+        trashed=wanted.trashed,
+        status=wanted.status,
+        filters=frozenset(name for name, is_given in given.items() if is_given),
+        sort=query.sort,
+        continues=query.after is not None,
+    )
+
+
+def parameters_of(user_id: int, query: ListQuery) -> dict[str, Any]:
+    """By name, all that the statement of any shape may have."""
+    wanted = query.filters
+    return {
+        "user_id": user_id,
+        "row_limit": query.limit + 1,
+        "owner_id": wanted.owner_id,
+        "ids": list(wanted.ids or ()),
+        "title": wanted.title,
+        "q": wanted.q or "",
+        "tag_keys": json.dumps(wanted.tag_keys),
+        "content_type": wanted.content_type,
+        "created_after": wanted.created_after,
+        "created_before": wanted.created_before,
+        "after_key": query.after.key if query.after else None,
+        "after_id": query.after.image_id if query.after else None,
+    }
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def page_statement(shape: Shape, user_exists: str, image_json: str) -> str:
+    """Whether the user exists, how many match and whether that is all, the images, and of each what
+    it is sorted by; and where reading ended, if that was before the page was full.
+    """
+    page = _Page(shape)
+    return f"""
+WITH {", ".join(page.steps())}
+SELECT ({user_exists}), t.images, t.is_exact,
+       (SELECT coalesce(json_agg({image_json} ORDER BY {page.order("p")}), '[]')::text
+        FROM page AS p JOIN images AS i ON i.id = p.image_id),
+       (SELECT coalesce(json_agg({page.key("p.key")} ORDER BY {page.order("p")}), '[]')::text
+        FROM page AS p),
+       (SELECT {page.key("s.key")} FROM stop AS s), (SELECT s.image_id FROM stop AS s)
+FROM total AS t
+"""
+
+
+class _Page:
+    """The steps of a statement; those of one scope carry its number."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._column, self._type = _COLUMNS[shape.sort.removeprefix("-")]
+        self._is_descending = shape.sort.startswith("-")
+        self._scopes = _scopes(shape)
+        self._source = self._chosen_source()
+        # What is public is counted as shared.
+        self._is_kept = not shape.filters and shape.visibility in (None, "private")
+
+    def key(self, column: str) -> str:
+        return f"rfc3339({column})" if self._type == "timestamptz" else f"{column}::text"
+
+    def order(self, alias: str, column: str = "key") -> str:
+        direction = " DESC" if self._is_descending else ""
+        return f"{alias}.{column}{direction}, {alias}.image_id{direction}"
+
+    def steps(self) -> list[str]:
+        steps = []
+        if "terms" in self._shape.filters:
+            steps.append(_NEEDLE)
+        if "title" in self._shape.filters:
+            steps.append(_TITLE)
+        pages, stops = [], []
+        for number, scope in enumerate(self._scopes):
+            if self._source is None:
+                steps += self._counted_in_order(number, scope)
+            else:
+                steps += self._found(number, scope)
+                pages.append(
+                    f"(SELECT f.image_id, f.key FROM found_{number} AS f "
+                    f"WHERE {_few(number)}{self._after('f', 'key')} "
+                    f"ORDER BY {self.order('f')} LIMIT :row_limit)"
+                )
+            if self._source != "ids":
+                steps.append(self._walked(number, scope))
+                pages.append(f"(SELECT w.image_id, w.key FROM walked_{number} AS w)")
+                if not self._is_direct(scope):
+                    stops.append(self._stop(number, scope))
+        nothing = f"(SELECT NULL::bigint AS image_id, NULL::{self._type} AS key WHERE false)"
+        backwards = ">=" if self._is_descending else "<="
+        return [
+            *steps,
+            f"total AS ({self._total()})",
+            f"""stop AS MATERIALIZED (
+    SELECT s.image_id, s.key FROM ({" UNION ALL ".join(stops or [nothing])}) AS s
+    ORDER BY {self.order("s")} LIMIT 1
+)""",
+            f"""page AS MATERIALIZED (
+    SELECT m.image_id, m.key FROM ({" UNION ALL ".join(pages or [nothing])}) AS m
+    WHERE (SELECT count(*) FROM stop) = 0
+       OR (m.key, m.image_id) {backwards} (SELECT s.key, s.image_id FROM stop AS s)
+    ORDER BY {self.order("m")} LIMIT :row_limit
+)""",
+        ]
+
+    def _chosen_source(self) -> str | None:
+        """What finds the images that are filtered for, unless an index has them in their order."""
+        filters = self._shape.filters
+        for name in ("ids", "title", "terms"):
+            if name in filters:
+                return name
+        if "content_type" in filters and not (
+            filters == {"content_type"} and all(scope.is_audience for scope in self._scopes)
+        ):
+            return "terms"
+        if self._shape.status not in (None, "ready"):
+            return "status"
+        return "created" if filters & _CREATED and self._column != "created_at" else None
+
+    def _inside(self, scope: _Scope) -> list[str]:
+        """What the index says that has the order."""
+        inside = [scope.condition]
+        if self._column == "created_at":
+            inside += self._conditions(self._shape.filters & _CREATED)
+        if scope.is_audience:
+            inside += self._conditions(self._shape.filters & {"content_type"})
+        return inside
+
+    def _outside(self, scope: _Scope) -> list[str]:
+        """What it does not say."""
+        inside = self._inside(scope)
+        outside = [each for each in self._conditions(self._shape.filters) if each not in inside]
+        if self._shape.status is not None:
+            outside.append(
+                "(SELECT i.status FROM images AS i WHERE i.id = l.image_id) = "
+                f"'{self._shape.status}'"
+            )
+        return outside
+
+    def _is_direct(self, scope: _Scope) -> bool:
+        return not self._outside(scope)
+
+    @staticmethod
+    def _conditions(filters: frozenset[str] | set[str]) -> list[str]:
+        return [_CONDITIONS[name] for name in sorted(filters)]
+
+    def _after(self, alias: str, column: str) -> str:
+        if not self._shape.continues:
+            return ""
+        onwards = "<" if self._is_descending else ">"
+        return (
+            f" AND ({alias}.{column}, {alias}.image_id) {onwards} "
+            f"(:after_key::text::{self._type}, :after_id::bigint)"
+        )
+
+    def _in_order(self, scope: _Scope, more: str = "") -> str:
+        return (
+            f"SELECT l.* FROM listed_images AS l WHERE {' AND '.join(self._inside(scope))}{more} "
+            f"ORDER BY {self.order('l', self._column)}"
+        )
+
+    def _walked(self, number: int, scope: _Scope) -> str:
+        """A page's worth of those that match, read in their order."""
+        many = "" if self._source is None else f" AND NOT {_few(number)}"
+        after = self._after("l", self._column)
+        outside = self._outside(scope)
+        bound, where = "", ""
+        if outside:
+            bound, where = f" LIMIT {READ_AT_MOST}", f" WHERE {' AND '.join(outside)}"
+        return f"""walked_{number} AS MATERIALIZED (
+    SELECT l.image_id, l.{self._column} AS key
+    FROM ({self._in_order(scope, after + many)}{bound}) AS l{where} LIMIT :row_limit
+)"""
+
+    def _stop(self, number: int, scope: _Scope) -> str:
+        """The last that was read, if the page did not get full."""
+        many = "" if self._source is None else f" AND NOT {_few(number)}"
+        more = (
+            f"{self._after('l', self._column)}{many} "
+            f"AND (SELECT count(*) FROM walked_{number}) < :row_limit"
+        )
+        return f"""(SELECT l.image_id, l.{self._column} AS key
+     FROM ({self._in_order(scope, more)} OFFSET {READ_AT_MOST - 1} LIMIT 1) AS l)"""
+
+    def _counted_in_order(self, number: int, scope: _Scope) -> list[str]:
+        if self._is_kept:
+            return []
+        outside = self._outside(scope)
+        bound, where = "", ""
+        if outside:
+            bound, where = f" LIMIT {READ_AT_MOST}", f" WHERE {' AND '.join(outside)}"
+        more = f"{self._in_order(scope)} OFFSET {READ_AT_MOST} LIMIT 1"
+        is_all = f"(SELECT count(*) FROM ({more}) AS l) = 0" if outside else "true"
+        return [
+            f"""counted_{number} AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM ({self._in_order(scope)}{bound}) AS l{where}
+                LIMIT {MOST_COUNTED + 1}) AS m) AS images,
+           {is_all} AS is_all
+)"""
+        ]
+
+    def _found(self, number: int, scope: _Scope) -> list[str]:
+        matches = " AND ".join([*self._conditions(self._shape.filters), *self._of_status()])
+        newest = "SELECT 0::bigint AS images"
+        steps = []
+        if self._source in ("title", "terms"):
+            # By what the newest say, and not by what the planner believes.
+            by_age = f"WHERE {scope.condition} ORDER BY l.created_at DESC, l.image_id DESC LIMIT"
+            steps.append(f"""sampled_{number} AS MATERIALIZED (
+    SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON} AS is_common
+    FROM (SELECT l.* FROM listed_images AS l {by_age} {_SAMPLE}) AS l
+)""")
+            common = f"(SELECT s.is_common FROM sampled_{number} AS s)"
+            newest = f"""SELECT count(*) AS images
+    FROM (SELECT FROM (SELECT l.* FROM listed_images AS l
+                       {by_age.replace("ORDER", f"AND {common} ORDER")} {READ_AT_MOST}) AS l
+          WHERE {matches} LIMIT {MOST_COUNTED + 1}) AS m"""
+        return [
+            *steps,
+            f"newest_{number} AS MATERIALIZED (\n    {newest}\n)",
+            f"""found_{number} AS MATERIALIZED (
+    SELECT l.image_id, l.{self._column} AS key FROM {self._candidates(scope)}
+      AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
+      AND {scope.condition} AND {matches}
+    {"ORDER BY l.created_at " if self._source == "created" else ""}LIMIT {MOST_COUNTED + 1}
+)""",
+            f"""counted_{number} AS MATERIALIZED (
+    SELECT greatest(w.images, (SELECT count(*) FROM found_{number})) AS images, true AS is_all
+    FROM newest_{number} AS w
+)""",
+        ]
+
+    def _of_status(self) -> list[str]:
+        status = self._shape.status
+        if status is None:
+            return []
+        return [f"(SELECT i.status FROM images AS i WHERE i.id = l.image_id) = '{status}'"]
+
+    def _candidates(self, scope: _Scope) -> str:
+        """With the beginning of a WHERE."""
+        if self._source == "title":
+            return f"""searchable_titles AS c JOIN listed_images AS l ON l.image_id = c.image_id
+    WHERE title_terms(c.folded, c.user_id, c.visibility)
+          @> ((SELECT n.parts FROM title AS n) || {scope.title_terms})"""
+        if self._source == "terms":
+            terms = scope.terms
+            if "content_type" in self._shape.filters:
+                terms += " || ('t' || :content_type::text)"
+            if "terms" in self._shape.filters:
+                terms += " || (SELECT n.terms FROM needle AS n)"
+            return f"listed_images AS l\n    WHERE l.terms @> ({terms})"
+        if self._source == "status":
+            return f"""images AS c JOIN listed_images AS l ON l.image_id = c.id
+    WHERE c.deleted_at IS NULL AND c.status = '{self._shape.status}' AND {scope.on_images}"""
+        return "listed_images AS l\n    WHERE true"
+
+    def _total(self) -> str:
+        if not self._scopes:
+            return "SELECT 0::bigint AS images, true AS is_exact"
+        if self._is_kept:
+            counted = " OR ".join(f"({scope.counted})" for scope in self._scopes)
+            by = f" AND n.status = '{self._shape.status}'" if self._shape.status else ""
+            gone = " OR ".join(f"({scope.gone})" for scope in self._scopes)
+            return f"""
+    SELECT ((SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE ({counted}){by})
+            - (SELECT coalesce(sum((SELECT sum(n.images) FROM image_totals AS n
+                                    WHERE n.user_id = c.user_id AND ({gone}){by})), 0)
+               FROM closed_accounts AS c))::bigint AS images, true AS is_exact
+"""
+        counts = " UNION ALL ".join(
+            f"SELECT c.images, c.is_all FROM counted_{number} AS c"
+            for number in range(len(self._scopes))
+        )
+        return (
+            f"SELECT least(sum(c.images), {MOST_COUNTED})::bigint AS images, "
+            f"bool_and(c.is_all) AND sum(c.images) <= {MOST_COUNTED} AS is_exact "
+            f"FROM ({counts}) AS c"
+        )
+
+
+def _few(number: int) -> str:
+    return f"(SELECT c.images <= {MOST_COUNTED} FROM counted_{number} AS c)"
+
+
+def _scopes(shape: Shape) -> list[_Scope]:
+    if shape.trashed:
+        return [_own("trashed")]
+    visibilities = (shape.visibility,) if shape.visibility else ("shared", "public", "private")
+    if shape.owner == "other":
+        return [_own(each, ":owner_id") for each in visibilities if each != "private"]
+    own = [_private() for each in visibilities if each == "private"]
+    everybodys = [each for each in visibilities if each != "private"]
+    return [
+        *(_everybodys(each) if shape.owner == "any" else _own(each) for each in everybodys),
+        *own,
+    ]
+
+
+def _everybodys(visibility: str) -> _Scope:
+    audience = _EVERYBODY[visibility]
+    return _Scope(
+        condition=f"l.audience = {audience} AND {owner_stays('l')}",
+        terms=f"ARRAY['a{audience}']",
+        title_terms="ARRAY['shared']",
+        counted=f"n.user_id = 0 AND n.visibility = '{visibility}'",
+        gone=f"n.visibility = '{visibility}'",
+        on_images="c.visibility = 'shared'",
+        is_audience=True,
+    )
+
+
+def _private() -> _Scope:
+    """The user's own, which nobody else sees."""
+    return _Scope(
+        condition="l.audience = :user_id::bigint",
+        terms="ARRAY['a' || :user_id::bigint]",
+        title_terms="ARRAY['user ' || :user_id::bigint, 'private']",
+        counted="n.user_id = :user_id AND n.visibility = 'private'",
+        on_images="c.user_id = :user_id AND c.visibility = 'private'",
+        is_audience=True,
+    )
+
+
+def _own(visibility: str, user_id: str = ":user_id") -> _Scope:
+    return _Scope(
+        condition=f"l.user_id = {user_id}::bigint AND l.visibility = '{visibility}' "
+        f"AND {owner_stays('l')}",
+        terms=f"ARRAY['u' || {user_id}::bigint, 'v{visibility}']",
+        title_terms=f"ARRAY['user ' || {user_id}::bigint, '{_kept(visibility)}']",
+        counted=f"n.user_id = {user_id} AND n.visibility = '{visibility}' AND {owner_stays('n')}",
+        on_images=f"c.user_id = {user_id} AND c.visibility = '{_kept(visibility)}'",
+        is_audience=False,
+    )
+
+
+def _kept(visibility: str) -> str:
+    """As images have it."""
+    return "shared" if visibility == "public" else visibility
