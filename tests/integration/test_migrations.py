@@ -21,7 +21,7 @@ from image_api.postgres.database import Database, StatementFailed
 from tests.integration.real_services import TABLES, connect
 
 BEFORE_SEARCHABLE_TITLES = "0004"
-BEFORE_KEYS_OF_NAMES = "0010"
+BEFORE_KEYS_OF_NAMES = "0009"
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
 
