@@ -104,7 +104,14 @@ class Gateway:
         payload = request.event_json(body, is_binary=self._takes_bytes(request.content_type))
         if sum(map(len, payload)) > MAX_PAYLOAD_BYTES:
             return failures.EVENT_TOO_LARGE
-        event = Event(payload, str(uuid.uuid4()), request.trace_id)
+        event = Event(
+            payload,
+            str(uuid.uuid4()),
+            request.trace_id,
+            qualifier=integration.qualifier,
+            # The one that there is.
+            version="1" if integration.qualifier else "$LATEST",
+        )
         # The function runs on when the gateway stops waiting for it, as on AWS.
         task = asyncio.ensure_future(self._invoke(integration.function_id, event))
         self._running.add(task)

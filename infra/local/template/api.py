@@ -93,7 +93,9 @@ def _integration(
         if match is None:
             raise resources.error(f"{where} does not name a function")
         timeout_ms = int(integration.get("timeoutInMillis", _DEFAULT_TIMEOUT_MS))
-        return FunctionIntegration(resources.function_id(match.group(1)), timeout_ms / 1000)
+        arn = match.group(1)
+        qualifier = arn.partition(":function:")[2].partition(":")[2]
+        return FunctionIntegration(resources.function_id(arn), timeout_ms / 1000, qualifier or None)
     if kind != "mock":
         raise resources.error(
             f"{where}: the local cloud does not run {kind or 'such'} integrations"

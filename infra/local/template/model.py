@@ -92,8 +92,11 @@ class MockIntegration:
 
 @dataclass(frozen=True)
 class FunctionIntegration:
+    """`qualifier` is the alias that the API invokes, where the template publishes one."""
+
     function_id: str
     timeout_seconds: float
+    qualifier: str | None = None
 
 
 @dataclass(frozen=True)

@@ -341,7 +341,9 @@ Resources:
       EventInvokeConfig: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}
   Two:
     Type: AWS::Serverless::Function
-    Properties: {Handler: app.two}
+    Properties:
+      Handler: app.two
+      Events: {Get: {Type: Api, Properties: {Path: /two, Method: get}}}
 """
 
 
@@ -355,7 +357,11 @@ def test_functions_of_one_folder_have_names_of_their_own(folder: Path) -> None:
 
 
 def test_versions_aliases_and_retries_are_read(folder: Path) -> None:
-    functions = read(folder, PUBLISHED).functions
+    template = read(folder, PUBLISHED)
+    functions = template.functions
+    assert template.api is not None
+    (route,) = template.api.routes
+    assert route.integration == FunctionIntegration("Two", 29.0, "live")
     assert functions["One"].versions == {"1": "1", "live": "1"}
     assert functions["One"].retries == Retries(0, 60)
     assert functions["Two"].retries == Retries(2, 21_600)
