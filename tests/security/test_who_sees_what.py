@@ -17,6 +17,10 @@ from tests.e2e.conftest import NewClient
 STATES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "shared": ("shared", []),
     "private": ("private", []),
+    "public": ("public", []),
+    "public, then shared": ("public", [{"visibility": "shared"}]),
+    "public, then hidden": ("public", [{"visibility": "private"}]),
+    "public, in the trash": ("public", [{"trashed": True}]),
     "shared, then hidden": ("shared", [{"visibility": "private"}]),
     "private, then shared": ("private", [{"visibility": "shared"}]),
     "shared, in the trash": ("shared", [{"trashed": True}]),
@@ -29,7 +33,8 @@ STATES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "private, deleted": ("private", [{"delete": True}]),
     "deleted from the trash": ("shared", [{"trashed": True}, {"delete": True}]),
 }
-OTHERS_SEE = {"shared", "private, then shared", "shared, back from the trash"}
+SHARED = {"shared", "private, then shared", "shared, back from the trash", "public, then shared"}
+OTHERS_SEE = SHARED | {"public"}
 TRASHED = {state for state in STATES if state.endswith("in the trash")}
 DELETED = {state for state in STATES if "deleted" in state}
 OWN = set(STATES) - DELETED
@@ -104,7 +109,8 @@ LOOKS: dict[str, tuple[Look, set[str], set[str]]] = {
     "its tag": (_listed(tag="{mark}"), LISTED, OTHERS_SEE),
     "its owner": (_listed(owner="{owner}"), LISTED, OTHERS_SEE),
     "its owner's title": (_listed(owner="{owner}", title="{mark}"), LISTED, OTHERS_SEE),
-    "shared images": (_listed(visibility="shared"), OTHERS_SEE, OTHERS_SEE),
+    "shared images": (_listed(visibility="shared"), SHARED, SHARED),
+    "public images": (_listed(visibility="public"), {"public"}, {"public"}),
     "private images": (_listed(visibility="private"), LISTED - OTHERS_SEE, set()),
     "images that are ready": (_listed(status="ready"), LISTED, OTHERS_SEE),
     "its type": (_listed(content_type="image/gif"), LISTED, OTHERS_SEE),
@@ -124,7 +130,7 @@ LOOKS: dict[str, tuple[Look, set[str], set[str]]] = {
     "a deletion": (_answers("DELETE", "/image/delete/{id}"), set(), set()),
 }
 # The objects of what was hidden have moved, and those of what was deleted are gone.
-LINK_WORKS = {"shared", "private", "private, then shared"}
+LINK_WORKS = {"shared", "private", "private, then shared", "public"}
 
 
 @pytest.mark.parametrize("state", STATES)
