@@ -61,7 +61,7 @@ class Api:
         image: dict[str, Any] = body_of(response)
         return image
 
-    def update(self, token: str, image_id: int, **changes: str) -> dict[str, Any]:
+    def update(self, token: str, image_id: int, **changes: Any) -> dict[str, Any]:
         path = f"/image/update/{image_id}"
         return self.call("update", proxy_event("PUT", path, token=token, json_body=changes))
 

@@ -254,6 +254,73 @@ def test_renditions_go_with_what_they_were_made_of(
     assert "Contents" not in s3_client.list_objects_v2(Bucket=api.bucket)
 
 
+def test_the_janitor_leaves_what_rows_speak_of_and_forgets_what_is_lost(
+    api: Api,
+    ada: str,
+    image: int,
+    sql: Connection,
+    s3_client: Any,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("JANITOR_MIN_AGE_SECONDS", "0")
+    environment.setenv("JANITOR_MAX_PERCENT", "100")
+    url = header_of(ask(api, image, ada, width="64"), "Location") or ""
+    ((*_, key),) = sql.run(TABLE)
+    crashed = key.replace(key.split("/")[3], "of-a-crash")
+    s3_client.put_object(Bucket=api.bucket, Key=crashed, Body=b"x")
+
+    assert sum(api.call("janitor", {})["objects_deleted"] for _ in range(2)) == 1
+    assert requests.get(url).ok
+
+    s3_client.delete_object(Bucket=api.bucket, Key=key)
+    sql.run("UPDATE requested_renditions SET making_until = now() - interval '1 day'")
+    api.call("janitor", {})
+    assert sql.run(TABLE) == []
+    assert opened(ask(api, image, ada, width="64")).ok
+    assert api.get(ada, image)["status"] == "ready"
+
+
+def test_what_was_not_made_and_what_was_counted_is_forgotten(
+    api: Api, ada: str, image: int, lambda_server: LambdaServer, sql: Connection
+) -> None:
+    opened(ask(api, image, ada, width="64"))
+    crash = (200, {"X-Amz-Function-Error": "Unhandled"}, b"{}")
+    lambda_server.invoke = lambda *_: crash  # type: ignore[method-assign]
+    ask(api, image, ada, width="128")
+    api.call("relay", {})
+    assert len(sql.run(TABLE)) == 2
+    assert sql.run("SELECT count(*) FROM new_renditions") == [[1]]
+
+    sql.run("UPDATE requested_renditions SET making_until = now() - interval '2 days'")
+    sql.run("UPDATE new_renditions SET window_started_at = now() - interval '2 minutes'")
+    api.call("relay", {})
+    assert [row[0] for row in sql.run(TABLE)] == [64]
+    assert sql.run("SELECT count(*) FROM new_renditions") == [[0]]
+
+
+def test_the_trash_ends_links_and_a_public_one_comes_back(
+    api: Api, ada: str, bob: str, image: int
+) -> None:
+    api.update(ada, image, visibility="public")
+    assert api.consume() == {"applied": 1}
+    public = link_of(api, ada, image)
+    opened(ask(api, image, width="64", token=public))
+
+    api.update(ada, image, trashed=True)
+    for answer in (ask(api, image, width="64", token=public), ask(api, image, bob, width="64")):
+        assert (answer["statusCode"], body_of(answer)["code"]) == (404, "image_not_found")
+    assert opened(ask(api, image, ada, width="64")).ok
+    of_the_owner = link_of(api, ada, image)
+    assert opened(ask(api, image, width="64", token=of_the_owner)).ok
+    assert api.consume() == {"applied": 1}
+
+    api.update(ada, image, trashed=False)
+    assert api.consume() == {"applied": 1}
+    assert api.get(bob, image)["visibility"] == "public"
+    assert link_of(api, bob, image) == public
+    assert opened(ask(api, image, width="64", token=public)).ok
+
+
 def test_a_failed_change_leaves_them_where_they_are(
     api: Api,
     ada: str,
