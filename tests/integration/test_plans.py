@@ -576,7 +576,8 @@ STATEMENTS |= {
     **{
         name: (statement, RENDITION, limit)
         for name, statement, limit in (
-            ("find rendition", renditions._FIND, 5),
+            # Ten of these are the accounts that are being deleted.
+            ("find rendition", renditions._FIND, 15),
             ("touch rendition", renditions._TOUCH, 2),
             ("claim rendition", renditions._CLAIM, 4),
             ("count rendition", renditions._COUNT, 3),

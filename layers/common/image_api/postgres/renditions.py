@@ -159,10 +159,10 @@ SELECT count(*) FROM forgotten
 
 _FORGET_COUNTS = f"""
 WITH forgotten AS (
-    DELETE FROM new_renditions WHERE key IN (
+    DELETE FROM new_renditions WHERE key = ANY(ARRAY(
         SELECT n.key FROM new_renditions AS n
         WHERE n.window_started_at < now() - interval '{_WINDOW_SECONDS} seconds'
-        ORDER BY n.window_started_at LIMIT :batch_size FOR UPDATE SKIP LOCKED)
+        ORDER BY n.window_started_at LIMIT :batch_size FOR UPDATE SKIP LOCKED))
     RETURNING key
 )
 SELECT count(*) FROM forgotten
