@@ -44,7 +44,8 @@ def get_rendition(
     answer = on_demand.answer(viewer, image_id, asked)
     headers = {
         "Cache-Control": answer.cache_control,
-        "Vary": "Accept" if token else "Accept, Authorization",
+        # The answer allows the origin that has asked, and no other one.
+        "Vary": "Accept, Origin" if token else "Accept, Origin, Authorization",
     }
     if renditions.wants_json(accept):
         return http.json_response({"url": answer.url}, headers)

@@ -41,7 +41,7 @@ def test_a_page_shows_an_image_in_any_size_without_signing_in(
 
     answer = visitor.get(f"{link}&width=64")
     assert _size(visitor, answer) == (64, 43)
-    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["Vary"] == "Accept, Origin"
     assert answer.headers["Cache-Control"] == "private, max-age=1200"
     again = visitor.get(f"{link}&width=64")
     assert again.headers["Location"] == answer.headers["Location"]

@@ -64,7 +64,7 @@ def test_a_rendition_is_made_once_and_kept(
     assert (header.format.content_type, header.upright_size) == ("image/webp", (320, 320))
     assert served.headers["Content-Type"] == "image/webp"
     assert header_of(first, "Cache-Control") == "private, max-age=1200"
-    assert header_of(first, "Vary") == "Accept, Authorization"
+    assert header_of(first, "Vary") == "Accept, Origin, Authorization"
 
     lambda_server.invoke = lambda *_: pytest.fail("made twice")  # type: ignore[method-assign]
     again = ask(api, image, ada, width="320", ratio="1:1", format="webp")
@@ -137,7 +137,7 @@ def test_who_takes_json_gets_the_url_as_json(api: Api, ada: str, image: int) -> 
     answer = ask(api, image, ada, accept="application/json", width="64")
 
     assert answer["statusCode"] == 200
-    assert header_of(answer, "Vary") == "Accept, Authorization"
+    assert header_of(answer, "Vary") == "Accept, Origin, Authorization"
     assert requests.get(body_of(answer)["url"]).ok
 
 
@@ -148,7 +148,7 @@ def test_the_link_of_an_image_works_without_signing_in(
 
     answer = ask(api, image, width="64", token=token)
     assert opened(answer).ok
-    assert header_of(answer, "Vary") == "Accept"
+    assert header_of(answer, "Vary") == "Accept, Origin"
     assert link_of(api, ada, image) == token
     # It is this image's alone, and as it was made.
     other = api.upload(ada)
@@ -191,7 +191,7 @@ def test_the_link_of_a_public_image_stays_the_same_until_it_is_withdrawn_for_goo
     answer = ask(api, image, width="64", token=public)
     assert opened(answer).ok
     assert header_of(answer, "Cache-Control") == "public, max-age=300"
-    assert header_of(answer, "Vary") == "Accept"
+    assert header_of(answer, "Vary") == "Accept, Origin"
     url = header_of(answer, "Location") or ""
     # What was handed out before is good as long as it would have been.
     assert opened(ask(api, image, width="64", token=shared)).ok
