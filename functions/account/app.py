@@ -13,7 +13,7 @@ from image_api.core.sessions import Tokens
 from image_api.web import cookies, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, limits = wiring.user_records(), settings.account_limits()
+records, limits = wiring.user_records(), settings.shown_limits()
 
 
 @app.get(

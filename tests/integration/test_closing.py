@@ -255,7 +255,7 @@ def test_runs_side_by_side_and_runs_that_die_do_each_thing_once(
     sql: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(closing, "STEP_ROWS", 3)
+    monkeypatch.setattr(closing, "STEP_IMAGES", 3)
     leaving = [Account(make_database(), f"leaving {number}") for number in range(4)]
     for account in leaving:
         for _ in range(10):

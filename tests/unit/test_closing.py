@@ -46,11 +46,11 @@ class Accounts:
 
 
 def test_everything_goes_step_by_step() -> None:
-    accounts = Accounts({7: [1_200, 600], 8: [0, 3]})
+    accounts = Accounts({7: [500, 600], 8: [0, 3]})
     closing.remove_closed(accounts)
     assert accounts.left == {7: [0, 0], 8: [0, 0]}
     assert [done for _, user_id, done in accounts.steps if user_id == 7] == [
-        *(500, 500, 200, 0),
+        *(200, 200, 100, 0),
         *(500, 100, 0),
     ]
 
@@ -61,10 +61,10 @@ def test_a_run_ends_in_time_and_has_looked_at_somebody(monkeypatch: pytest.Monke
     moments = iter([0.0, -1.0, *[1.0] * 20])
     monkeypatch.setattr("image_api.core.closing.time.monotonic", lambda: next(moments))
     closing.remove_closed(accounts)
-    assert accounts.left == {7: [9_500, 0], 8: [10_000, 0]}
+    assert accounts.left == {7: [9_800, 0], 8: [10_000, 0]}
 
 
 def test_a_database_that_is_away_holds_up_nothing_else() -> None:
-    accounts = Accounts({7: [2_000, 0]}, down_after=2)
+    accounts = Accounts({7: [1_000, 0]}, down_after=2)
     closing.remove_closed(accounts)
-    assert accounts.left == {7: [1_000, 0]}
+    assert accounts.left == {7: [600, 0]}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import pytest
 
+from image_api import settings
 from image_api.core import profile
 from image_api.core.profile import Limits, Usage
-from image_api.settings import AccountLimits
+from tests import application
 
 
 class Records:
@@ -14,9 +15,13 @@ class Records:
         return "ada", "2026-11-02T18:10:16.510939Z", Usage(images=3, bytes=99)
 
 
-def test_an_account_is_shown_with_its_use_and_its_limits() -> None:
-    limits = AccountLimits(images=10, bytes=0, unfinished_changes=7, open_direct_uploads=2)
-    assert profile.of_account(Records(), 7, limits).model_dump() == {
+def test_an_account_is_shown_with_its_use_and_its_limits(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("LIMIT_IMAGES", "10")
+    environment.setenv("LIMIT_BYTES", "0")
+    application.forget()
+    assert profile.of_account(Records(), 7, settings.shown_limits()).model_dump() == {
         "id": 7,
         "username": "ada",
         "created_at": "2026-11-02T18:10:16.510939Z",
@@ -24,11 +29,13 @@ def test_an_account_is_shown_with_its_use_and_its_limits() -> None:
         "limits": {
             "images": 10,
             "bytes": None,
-            "unfinished_changes": 7,
-            "open_direct_uploads": 2,
+            "unfinished_changes": 1000,
+            "open_direct_uploads": 20,
+            "new_renditions_per_minute": 120,
+            "renditions_per_image": 64,
         },
     }
 
 
 def test_every_limit_of_an_account_is_shown() -> None:
-    assert set(Limits.model_fields) == {limit.name for limit in fields(AccountLimits)}
+    assert set(Limits.model_fields) == set(settings.shown_limits())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -224,6 +224,16 @@ def rendition_limits() -> RenditionLimits:
         per_image=_number("RENDITIONS_PER_IMAGE", 64, 0),
         new_per_minute=_number("LIMIT_NEW_RENDITIONS_PER_MINUTE", 120, 0),
     )
+
+
+def shown_limits() -> dict[str, int]:
+    """What an account may have or do, by the names that its owner sees; 0 for no limit."""
+    renditions = rendition_limits()
+    return {
+        **asdict(account_limits()),
+        "new_renditions_per_minute": renditions.new_per_minute,
+        "renditions_per_image": renditions.per_image,
+    }
 
 
 @cache

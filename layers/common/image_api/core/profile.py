@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -21,12 +22,14 @@ class Usage(BaseModel):
 
 
 class Limits(BaseModel):
-    """What the account may store, and have under way at a time."""
+    """What the account may store, and do at a time; of renditions the oldest make room."""
 
     images: _Limit
     bytes: _Limit
     unfinished_changes: _Limit
     open_direct_uploads: _Limit
+    new_renditions_per_minute: _Limit
+    renditions_per_image: _Limit
 
 
 class Profile(BaseModel):
@@ -45,6 +48,8 @@ class Profile(BaseModel):
                         "bytes": 50000000000,
                         "unfinished_changes": 1000,
                         "open_direct_uploads": 20,
+                        "new_renditions_per_minute": 120,
+                        "renditions_per_image": 64,
                     },
                 }
             ]
@@ -65,7 +70,7 @@ class ProfileRecords(Protocol):
         """
 
 
-def of_account(records: ProfileRecords, user_id: int, limits: object) -> Profile:
+def of_account(records: ProfileRecords, user_id: int, limits: Mapping[str, int]) -> Profile:
     """`limits` has the names of Limits, and 0 for none."""
     username, created_at, usage = records.profile(user_id)
     return Profile(
@@ -73,5 +78,5 @@ def of_account(records: ProfileRecords, user_id: int, limits: object) -> Profile
         username=username,
         created_at=created_at,
         usage=usage,
-        limits=Limits.model_validate(limits, from_attributes=True),
+        limits=Limits.model_validate(limits),
     )
