@@ -62,7 +62,16 @@ def test_every_sample_event_does_what_it_is_for(
     assert body_of(invoke("register"))["token_type"] == "bearer"
     token = body_of(invoke("login"))["access_token"]
     assert body_of(invoke("session"))["code"] == "refresh_token_refused"
-    for function in ("account", "upload", "direct_upload", "list", "get", "update", "delete"):
+    for function in (
+        "account",
+        "rendition",
+        "upload",
+        "direct_upload",
+        "list",
+        "get",
+        "update",
+        "delete",
+    ):
         assert invoke(function)["statusCode"] == 401
 
     assert body_of(invoke("upload", token))["id"] == 1
