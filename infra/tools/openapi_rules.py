@@ -143,6 +143,8 @@ def _allow_blank(field: Json) -> None:
     """A blank field is one that is not given; Swagger's page is filled with the first example."""
     if field.get("type") == "array":
         field["examples"] = [[]]
+        # Blank ones do not count.
+        field.pop("maxItems", None)
         return
     field["examples"] = [""]
     field.pop("minLength", None)
