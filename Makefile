@@ -77,7 +77,7 @@ types: ## type checks, in strict mode
 
 lint-template: ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
 	@$(NEED) local policy
-	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/monitoring.yaml
+	@$(LOCAL)/cfn-lint template.yaml infra/platform.yaml infra/proxy.yaml infra/monitoring.yaml
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
 	@# Not its script, whose first line breaks at a space in the path of this folder.
 	@$(POLICY)/python -m checkov.main --config-file infra/policy/checkov.yaml
@@ -208,9 +208,10 @@ events: ## regenerate events/*.json; TOKEN=... IMAGE=7: write signed-in copies t
 	@$(NEED) dev
 	@$(DEV)/python -m infra.tools.sample_events $(if $(TOKEN),--token $(TOKEN)) $(if $(IMAGE),--image $(IMAGE))
 
-expansion: ## accept template.yaml's permissions: regenerate tests/template/expansion.json
+expansion: ## accept what the templates make and permit: regenerate tests/template/*.json
 	@$(NEED) local
 	@$(LOCAL)/python -m tests.template.expansion
+	@$(LOCAL)/python -m tests.template.stacks
 
 audit: ## ask PyPI's advisories about every pinned package (needs the network)
 	@$(NEED) audit

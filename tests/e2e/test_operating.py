@@ -119,10 +119,12 @@ def test_a_handler_with_an_error_fails_in_words_until_it_is_repaired(
     operated: RunningCloud, user: ApiClient, project: Path
 ) -> None:
     with _edited(project / "functions" / "get" / "app.py", "@app.get(", "this is no Python"):
-        eventually(lambda: user.image(0).status_code == 502, "it fails")
-        assert user.image(0).json() == {
-            "detail": "Something went wrong here; try again later",
-            "code": "internal_error",
+        eventually(lambda: user.image(0).status_code == 503, "it fails")
+        answer = user.image(0)
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.json() == {
+            "detail": "Something went wrong here; try again in a second",
+            "code": "service_unavailable",
         }
         assert "SyntaxError" in operated.log()
         assert user.images().status_code == 200

@@ -106,6 +106,26 @@ def test_broker_and_tokens_come_from_secrets_manager_on_aws(only: Callable[..., 
     assert settings.tokens() == settings.TokenSettings(SECRET, "y" * 32, 1800)
 
 
+@mock_aws
+@pytest.mark.parametrize(
+    ("written", "scheme"), [("amqps", "amqps"), ("amqp+ssl", "amqps"), ("amqp", "amqp")]
+)
+def test_an_endpoint_is_reached_over_tls_however_aws_writes_its_scheme(
+    only: Callable[..., None], written: str, scheme: str
+) -> None:
+    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
+    only(**aws, AWS_SECRET_ACCESS_KEY="b")
+    arn = _store('{"username": "ada", "password": "p"}')
+    only(
+        **aws,
+        AWS_SECRET_ACCESS_KEY="b",
+        RABBITMQ_SECRET_ARN=arn,
+        RABBITMQ_ENDPOINT=f"{written}://b:5671",
+    )
+
+    assert settings.broker().url == f"{scheme}://ada:p@b:5671/%2F"
+
+
 def _store(text: str, name: str = "secret") -> str:
     client = boto3.client("secretsmanager")
     return str(client.create_secret(Name=name, SecretString=text)["ARN"])

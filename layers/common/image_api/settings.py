@@ -143,8 +143,10 @@ def broker() -> BrokerSettings:
     if secret := _secret("RABBITMQ_SECRET_ARN"):
         endpoint = urlsplit(_required("RABBITMQ_ENDPOINT"))
         user, password = quote(secret["username"], safe=""), quote(secret["password"], safe="")
+        # AWS writes the scheme as amqps, and in places as amqp+ssl.
+        scheme = "amqp" if endpoint.scheme == "amqp" else "amqps"
         return BrokerSettings(
-            f"{endpoint.scheme}://{user}:{password}@{endpoint.hostname}:{endpoint.port}/%2F", queue
+            f"{scheme}://{user}:{password}@{endpoint.hostname}:{endpoint.port}/%2F", queue
         )
     host, port = _required("RABBITMQ_HOST"), _optional("RABBITMQ_PORT") or "5672"
     return BrokerSettings(f"amqp://guest:guest@{host}:{port}/%2F", queue)

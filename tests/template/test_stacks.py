@@ -1,0 +1,299 @@
+"""The first deployment on a fresh account, and what is reachable then, as far as templates say."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.template import deployment_checks as checks
+from tests.template import stacks as all_stacks
+from tests.template.deployment_checks import ANYWHERE, Reachability
+from tests.template.stacks import Document, Stacks, parameter_sets
+
+Check = Callable[[Stacks], Iterator[str]]
+CREATED = [name for name in parameter_sets() if name != "existing"]
+
+
+def of(name: str, **parameters: str) -> Stacks:
+    return Stacks(all_stacks.documents(), {**parameter_sets()[name], **parameters})
+
+
+@pytest.fixture
+def changed() -> dict[str, Document]:
+    """Copies of the templates, to be spoilt."""
+    return copy.deepcopy(all_stacks.documents())
+
+
+def faults(check: Check, documents: dict[str, Document], name: str = "default") -> list[str]:
+    return list(check(Stacks(documents, parameter_sets()[name])))
+
+
+def platform(documents: dict[str, Document], resource: str) -> Any:
+    return documents["infra/platform.yaml"]["Resources"][resource]["Properties"]
+
+
+# --- as they are --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", parameter_sets())
+def test_everything_is_made_after_what_it_needs(name: str) -> None:
+    assert list(checks.order(of(name))) == []
+
+
+@pytest.mark.parametrize("name", ["default", "dev"])
+@pytest.mark.parametrize("check", [checks.fresh_account, checks.can_be_undone])
+def test_a_fresh_account_takes_the_first_deployment(check: Check, name: str) -> None:
+    assert list(check(of(name))) == []
+
+
+def test_the_quick_start_asks_nothing_and_goes_on_where_it_failed() -> None:
+    settings = all_stacks.deploy_settings("default")
+    assert settings["confirm_changeset"] is False
+    assert settings["disable_rollback"] is True
+    assert settings["resolve_s3"] is True
+    # A second try that finds nothing to do is no failure.
+    assert settings["fail_on_empty_changeset"] is False
+
+
+def test_every_environment_names_the_capabilities_of_nested_stacks_with_roles() -> None:
+    for environment in ("default", "dev", "prod"):
+        capabilities = all_stacks.deploy_settings(environment)["capabilities"]
+        assert capabilities.split() == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+def test_production_is_protected_and_rolled_back() -> None:
+    database = of("prod").properties(("PlatformStack", "Database"))
+    assert database["DeletionProtection"] == "true"
+    assert database["BackupRetentionPeriod"] == 14
+    assert "disable_rollback" not in all_stacks.deploy_settings("prod")
+
+
+@pytest.mark.parametrize(
+    ("given", "zones"),
+    [
+        ({}, {"AWS::Regiona", "AWS::Regionb", "AWS::Regionc"}),
+        ({"ZoneA": "d", "ZoneB": "e", "ZoneC": "f"}, {"d", "e", "f"}),
+        ({"ZoneC": "none"}, {"AWS::Regiona", "AWS::Regionb"}),
+    ],
+)
+def test_zones_can_be_chosen(given: dict[str, str], zones: set[str]) -> None:
+    stacks = of("prod", **given)
+    subnets = list(stacks.of_type("AWS::EC2::Subnet"))
+    assert {stacks.properties(path)["AvailabilityZone"] for path in subnets} == zones
+    broker = stacks.properties(("PlatformStack", "Broker"))
+    assert len(broker["SubnetIds"]) == len(zones)
+
+
+def test_a_larger_cluster_is_the_same_broker() -> None:
+    named = {
+        name: of(name).properties(("PlatformStack", "Broker"))["BrokerName"] for name in CREATED
+    }
+    assert named["prod"] == named["large"] != named["default"] == named["dev"]
+
+
+GROUPS = {
+    "functions": "FunctionSecurityGroup",
+    "proxy": "ProxySecurityGroup",
+    "database": "DatabaseSecurityGroup",
+    "broker": "BrokerSecurityGroup",
+    # It is given the broker's group.
+    "poller": "BrokerSecurityGroup",
+    "endpoints": "EndpointSecurityGroup",
+    "renderer": "RendererSecurityGroup",
+    "anywhere": ANYWHERE,
+    "S3": "pl-s3",
+}
+PORTS = (22, 80, 443, 5432, 5671, 15671)
+WANTED = {
+    ("functions", 5432, "proxy"),
+    ("functions", 5432, "database"),
+    ("functions", 5671, "broker"),
+    ("functions", 5671, "poller"),
+    ("functions", 443, "endpoints"),
+    ("functions", 443, "S3"),
+    ("proxy", 5432, "database"),
+    ("proxy", 443, "endpoints"),
+    ("poller", 5671, "broker"),
+    ("poller", 443, "endpoints"),
+    ("renderer", 443, "S3"),
+}
+# The same group, seen from its other side.
+SAME = {("broker", 5671, "broker"), ("broker", 5671, "poller"), ("poller", 5671, "poller")} | {
+    ("broker", 443, "endpoints")
+}
+
+
+def reached(stacks: Stacks) -> set[tuple[str, int, str]]:
+    model = Reachability(stacks)
+    return {
+        (source, port, target)
+        for source in GROUPS
+        for port in PORTS
+        for target in GROUPS
+        if {source, target} - {"anywhere", "S3"}
+        and model.reaches(GROUPS[source], port, GROUPS[target])
+    }
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_the_groups_let_through_what_is_needed_and_nothing_else(name: str) -> None:
+    assert reached(of(name, S3PrefixListId="pl-s3")) == WANTED | SAME
+
+
+def test_without_the_list_of_s3s_addresses_the_routes_are_what_limits_port_443() -> None:
+    stacks = of("default")
+    assert reached(stacks) - WANTED - SAME == {
+        ("functions", 443, "anywhere"),
+        ("renderer", 443, "anywhere"),
+    }
+    # No gateway, no peering: a network without a way out.
+    kinds = {stacks.resource(path)["Type"] for path in stacks.paths()}
+    ways_out = ("InternetGateway", "NatGateway", "Peering", "TransitGateway", "EIP", "Route")
+    assert not {kind for kind in kinds for way in ways_out if kind == f"AWS::EC2::{way}"}
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_the_endpoints_lead_to_this_account_alone(name: str) -> None:
+    assert list(checks.endpoints(of(name))) == []
+
+
+def test_the_stacks_are_what_was_agreed_for_each_set_of_parameters() -> None:
+    assert all_stacks.facts() == all_stacks.golden(), "if that is meant, take it: make expansion"
+
+
+# --- the checks find what is wrong --------------------------------------------------------------
+
+
+def test_a_proxy_that_waits_for_a_role_of_the_migration_that_waits_for_it_is_found(
+    changed: dict[str, Document],
+) -> None:
+    """CloudFormation gave up after 20 minutes of waiting for the proxy to log in."""
+    proxy = changed["infra/proxy.yaml"]["Resources"]
+    changed["infra/platform.yaml"]["Resources"] |= {
+        name: {**copy.deepcopy(resource), "Condition": "Creates"}
+        for name, resource in proxy.items()
+    }
+    platform(changed, "ProxyTarget")["DBInstanceIdentifiers"] = [{"Ref": "Database"}]
+    platform(changed, "Proxy")["Auth"][0]["SecretArn"] = {"Ref": "DatabaseSecretAttachment"}
+
+    why = "its role is not in the database"
+    assert faults(checks.order, changed) == [
+        f"PlatformStack/ProxyTarget is made before DatabaseSchema: {why}"
+    ]
+
+    # The owner is there with the database, and then the proxy works at once.
+    platform(changed, "Proxy")["Auth"][0]["SecretArn"] = {"Ref": "DatabaseAdminSecret"}
+    assert faults(checks.order, changed) == []
+
+
+def test_a_proxy_that_does_not_wait_for_the_migration_is_found(
+    changed: dict[str, Document],
+) -> None:
+    del changed[""]["Resources"]["ProxyStack"]["DependsOn"]
+
+    assert faults(checks.order, changed) == [
+        "ProxyStack/ProxyTarget is made before DatabaseSchema: its role is not in the database"
+    ]
+
+
+def test_a_migration_that_goes_by_way_of_the_proxy_is_found(changed: dict[str, Document]) -> None:
+    function = changed[""]["Resources"]["MigrateFunction"]["Properties"]
+    variables = function["Environment"]["Variables"]
+    variables["DATABASE_HOST"] = {"Fn::GetAtt": ["ProxyStack", "Outputs.DatabaseHost"]}
+
+    assert "ProxyStack waits for itself" in faults(checks.order, changed)
+
+
+def test_a_function_and_a_trigger_that_do_not_wait_for_the_schema_are_found(
+    changed: dict[str, Document],
+) -> None:
+    # Where there is a proxy, whoever uses it waits for the migration anyway.
+    for name in ("GetFunction", "ConsumerFunction", "ConsumerFunctionQueue"):
+        changed[""]["Resources"][name].pop("DependsOn", None)
+
+    found = faults(checks.order, changed, "existing")
+    assert {fault.partition(" ")[0] for fault in found} == {
+        *("GetFunction", "ConsumerFunction", "ConsumerFunctionQueue")
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "value", "found"),
+    [
+        ("RendererFunction", "MemorySize", 3538, "3538 MB are over a new account's limit"),
+        ("GetFunction", "ReservedConcurrentExecutions", 1, "no concurrency to reserve"),
+        ("Database", "BackupRetentionPeriod", 7, "7 days of backups"),
+        ("Database", "DBInstanceClass", "db.t4g.medium", "is not for the Free Plan"),
+    ],
+)
+def test_what_a_fresh_account_does_not_allow_is_found(
+    changed: dict[str, Document], resource: str, name: str, value: object, found: str
+) -> None:
+    owner = changed[""] if resource.endswith("Function") else changed["infra/platform.yaml"]
+    owner["Resources"][resource]["Properties"][name] = value
+
+    (fault,) = faults(checks.fresh_account, changed)
+    assert found in fault
+
+
+def test_what_jams_a_roll_back_is_found(changed: dict[str, Document]) -> None:
+    changed[""]["Resources"]["ImagesBucket"]["DeletionPolicy"] = "Retain"
+    platform(changed, "Database")["DeletionProtection"] = True
+
+    assert faults(checks.can_be_undone, changed) == [
+        "ImagesBucket would stay of a deployment that never was",
+        "PlatformStack/Database refuses to be deleted",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group", "side", "rule", "found"),
+    [
+        (
+            "BrokerSecurityGroup",
+            "SecurityGroupEgress",
+            {"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"},
+            ("broker", 443, "anywhere"),
+        ),
+        (
+            "DatabaseSecurityGroup",
+            "SecurityGroupIngress",
+            {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, "CidrIp": "0.0.0.0/0"},
+            ("anywhere", 5432, "database"),
+        ),
+    ],
+)
+def test_an_open_group_is_found(
+    changed: dict[str, Document],
+    group: str,
+    side: str,
+    rule: dict[str, object],
+    found: tuple[str, int, str],
+) -> None:
+    platform(changed, group)[side].append(rule)
+
+    parameters = {**parameter_sets()["default"], "S3PrefixListId": "pl-s3"}
+    assert found in reached(Stacks(changed, parameters)) - WANTED - SAME
+
+
+def test_a_rule_that_is_missing_is_found(changed: dict[str, Document]) -> None:
+    del changed["infra/platform.yaml"]["Resources"]["PollerToBroker"]
+
+    parameters = {**parameter_sets()["default"], "S3PrefixListId": "pl-s3"}
+    missing = WANTED - reached(Stacks(changed, parameters))
+    assert missing == {("poller", 5671, "broker")}
+
+
+def test_an_endpoint_that_leads_to_others_is_found(changed: dict[str, Document]) -> None:
+    del platform(changed, "LambdaEndpoint")["PolicyDocument"]
+    statement = platform(changed, "S3Endpoint")["PolicyDocument"]["Statement"][0]
+    statement |= {"Action": "s3:*", "Resource": "arn:aws:s3:::*"}
+
+    assert faults(checks.endpoints, changed) == [
+        "PlatformStack/S3Endpoint lets through s3:*",
+        "PlatformStack/S3Endpoint leads to arn:aws:s3:::*",
+        "PlatformStack/LambdaEndpoint has no policy",
+    ]
