@@ -225,7 +225,7 @@ def floors(
     environment: dict[str, str], photo_100kb: bytes, photo_3mb: bytes
 ) -> Iterator[tuple[str, Figures]]:
     """A bare query over pg8000 and bare puts over boto3: no gateway, no function."""
-    connection = _connect(environment["DATABASE_URL"])
+    connection = _connect(environment["DATABASE_URL"].replace("{purpose}", "images"))
     statement = connection.prepare("SELECT id FROM images WHERE id = :id")
     yield "pg8000, prepared point query (floor)", _timed(lambda: statement.run(id=1), 500)
     connection.close()

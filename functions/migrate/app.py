@@ -15,7 +15,7 @@ from image_api.web import custom_resource
 def migrate() -> dict[str, str]:
     settings.load_all()
     revision = image_migrations.upgrade(settings.database_admin_url())
-    image_migrations.grant(settings.database_admin_url(), settings.database_url())
+    image_migrations.grant(settings.database_admin_url(), settings.database_urls())
     wiring.broker().declare_topology()
     return {"Revision": revision}
 

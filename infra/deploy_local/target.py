@@ -20,6 +20,13 @@ REGION = "us-east-1"
 # MiniStack takes a key id of twelve digits for an account's number, and gives its functions the
 # number of their account as their key id.
 _ACCOUNT_ID = "000000000000"
+# The template's parameters, by what the role in each secret is for.
+_DATABASE_SECRETS = {
+    "DatabaseSecretArn": "images",
+    "AccountsDatabaseSecretArn": "accounts",
+    "ProcessingDatabaseSecretArn": "processing",
+    "OperationsDatabaseSecretArn": "operations",
+}
 _PARTS = (
     *("apigateway", "cloudformation", "cloudwatch", "events", "iam", "lambda", "logs"),
     *("s3", "secretsmanager", "sns", "ssm", "sts"),
@@ -119,7 +126,13 @@ def _furnished(database: PostgresService, broker: RabbitMQService, aws: MiniStac
     parameters = {
         "Platform": "existing",
         "AwsEndpointUrl": aws.url,
-        "DatabaseSecretArn": bare.put_secret("database", database_secret(database.api_url)),
+        **{
+            parameter: bare.put_secret(
+                f"database-{purpose}",
+                database_secret(database.api_url.replace("{purpose}", purpose)),
+            )
+            for parameter, purpose in _DATABASE_SECRETS.items()
+        },
         "DatabaseAdminSecretArn": bare.put_secret("database-admin", database_secret(database.url)),
         "BrokerArn": f"arn:aws:mq:{REGION}:{_ACCOUNT_ID}:broker:images:b-1",
         "BrokerEndpoint": f"amqp://{broker_address.hostname}:{broker_address.port}",

@@ -68,7 +68,8 @@ def binaries() -> Path | None:
 class PostgresService(Service):
     """One PostgreSQL cluster with one database, owned by one role that is no superuser.
 
-    `url` is the owner's. `api_url` names a role with fewer rights, which the owner may create.
+    `url` is the owner's. `api_url` names roles with fewer rights, which the owner may create: one
+    for each `{purpose}`.
     """
 
     def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
@@ -103,7 +104,7 @@ class PostgresService(Service):
         address = f"127.0.0.1:{port}/{_DATABASE}"
         self.url = f"postgresql://{user}:{password}@{address}"
         api_user, api_password = credentials(self._folder / "api.json", user=_API_ROLE)
-        self.api_url = f"postgresql://{api_user}:{api_password}@{address}"
+        self.api_url = f"postgresql://{api_user}_{{purpose}}:{api_password}@{address}"
 
     def _binaries(self) -> Path:
         folder = binaries()

@@ -58,7 +58,7 @@ def bob(new_user: NewClient) -> ApiClient:
 
 @pytest.fixture
 def database(cloud: RunningCloud) -> Iterator[Connection]:
-    with closing(connect(cloud.environment["DATABASE_URL"])) as connection:
+    with closing(connect(cloud.environment["DATABASE_ADMIN_URL"])) as connection:
         yield connection
 
 

@@ -34,6 +34,7 @@ from image_api.settings import (
     SignInThrottle,
     StorageSettings,
 )
+from image_migrations import grants
 from tests import application
 from tests.amqp import open_channel
 from tests.application import ROOT
@@ -85,28 +86,43 @@ def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(services: RealServices) -> Iterator[tuple[str, str]]:
-    """Two URLs of one database: of who may do everything, and of the API's own role."""
+def migrated_database(services: RealServices) -> Iterator[tuple[str, str, str]]:
+    """URLs of one database: of who may do everything, of a role for all purposes of the API, and of
+    one for each `{purpose}`.
+    """
     name = f"test_{uuid4().hex}"
     services.administer(f"CREATE DATABASE {name} OWNER {services.owner}")
     image_migrations.upgrade(services.with_database(name))
     administrator_url = services.administrator_of(name)
     # Two characters that quoting must get right in SQL, and one that has a meaning in URLs.
     api_url = services.with_role(name, f"api_{name}", quote("it's 100%", safe=""))
-    image_migrations.grant(administrator_url, api_url)
-    yield administrator_url, api_url
-    services.administer(f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE api_{name}")
+    purpose_url = services.with_role(name, f"api_{name}_{{purpose}}", "p")
+    image_migrations.grant(administrator_url, dict.fromkeys(grants.PURPOSES, api_url))
+    image_migrations.grant(
+        administrator_url, {each: purpose_url.format(purpose=each) for each in grants.PURPOSES}
+    )
+    yield administrator_url, api_url, purpose_url
+    services.administer(
+        f"DROP DATABASE {name} WITH (FORCE)",
+        f"DROP ROLE api_{name}",
+        *(f"DROP ROLE api_{name}_{purpose}" for purpose in grants.PURPOSES),
+    )
 
 
 @pytest.fixture
-def administrator_url(migrated_database: tuple[str, str]) -> str:
+def administrator_url(migrated_database: tuple[str, str, str]) -> str:
     return migrated_database[0]
 
 
 @pytest.fixture
-def database_url(migrated_database: tuple[str, str]) -> str:
+def purpose_url(migrated_database: tuple[str, str, str]) -> str:
+    return migrated_database[2]
+
+
+@pytest.fixture
+def database_url(migrated_database: tuple[str, str, str]) -> str:
     """A database with the schema and no row. Emptying one is ten times as fast as making one."""
-    administrator_url, api_url = migrated_database
+    administrator_url, api_url, _ = migrated_database
     connection = connect(administrator_url)
     connection.run(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
     connection.close()
@@ -305,12 +321,17 @@ def storage(
 
 @pytest.fixture
 def secrets(
-    services: RealServices, database_url: str, administrator_url: str
+    services: RealServices, database_url: str, purpose_url: str, administrator_url: str
 ) -> dict[str, dict[str, object]]:
     """What Secrets Manager keeps, by the ARNs that the template's expansion names."""
     broker_url = urlsplit(services.rabbitmq_url)
     return {
-        "PlatformStack.Outputs.DatabaseSecretArn": database_secret(database_url),
+        **{
+            f"PlatformStack.Outputs.{purpose.title()}DatabaseSecretArn": database_secret(
+                purpose_url.format(purpose=purpose)
+            )
+            for purpose in grants.PURPOSES
+        },
         "PlatformStack.Outputs.DatabaseAdminSecretArn": database_secret(administrator_url),
         "PlatformStack.Outputs.BrokerSecretArn": {
             "username": unquote(broker_url.username or ""),
@@ -382,8 +403,9 @@ def api(
 ) -> Api:
     """The functions with the variables that template.yaml sets, and what AWS would put there."""
     broker_url = urlsplit(services.rabbitmq_url)
+    present = expansion.present()
     for name, value in {
-        **expansion.all_variables(expansion.present()),
+        **expansion.all_variables(present),
         "AWS_DEFAULT_REGION": application.ENVIRONMENT["AWS_REGION"],
         "AWS_ENDPOINT_URL": aws.endpoint_url,
         "AWS_ENDPOINT_URL_LAMBDA": "",
@@ -398,6 +420,9 @@ def api(
 
     def take_role(function: str) -> None:
         environment.setenv("AWS_ACCESS_KEY_ID", function)
+        logical_id = "".join(word.title() for word in function.split("_")) + "Function"
+        purpose = expansion.variables(present, logical_id).get("DATABASE_PURPOSE", "")
+        environment.setenv("DATABASE_PURPOSE", purpose)
         session.set_credentials(function, services.secret_access_key)
 
     return Api(channel, queue, bucket, take_role)

@@ -15,6 +15,7 @@ import image_migrations
 from image_api.errors import ConfigurationError, ServiceUnavailable
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database, StatementFailed, UniqueViolation
+from image_migrations import grants
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.integration.real_services import connect
 from tests.waiting import eventually
@@ -277,7 +278,7 @@ def test_the_owner_of_the_schema_has_the_time_outs_too_but_not_its_migrations(
     empty_database_url: str, database: Database
 ) -> None:
     image_migrations.upgrade(empty_database_url)
-    image_migrations.grant(empty_database_url, empty_database_url)
+    image_migrations.grant(empty_database_url, dict.fromkeys(grants.PURPOSES, empty_database_url))
     connection = connect(empty_database_url)
     assert connection.run("SHOW statement_timeout") == [["6s"]]
     connection.close()

@@ -18,6 +18,7 @@ import image_migrations
 from image_api.core import accounts
 from image_api.core.characters import IGNORED_IN_KEYS
 from image_api.postgres.database import Database, StatementFailed
+from image_migrations import grants
 from tests.integration.real_services import TABLES, connect
 
 BEFORE_SEARCHABLE_TITLES = "0004"
@@ -144,13 +145,13 @@ def test_the_apis_role_changes_rows_and_nothing_else(database: Database, stateme
 def test_granting_again_sets_the_password_anew(
     administrator_url: str, database_url: str, database: Database
 ) -> None:
-    image_migrations.grant(administrator_url, database_url)
+    image_migrations.grant(administrator_url, dict.fromkeys(grants.PURPOSES, database_url))
     database.ping()
 
 
 def test_nothing_is_granted_where_the_api_owns_the_schema(empty_database_url: str) -> None:
     image_migrations.upgrade(empty_database_url)
-    image_migrations.grant(empty_database_url, empty_database_url)
+    image_migrations.grant(empty_database_url, dict.fromkeys(grants.PURPOSES, empty_database_url))
 
 
 def test_titles_that_are_there_already_are_found(empty_database_url: str) -> None:

@@ -1,4 +1,5 @@
-"""What the API's role in the database may do, by trying it.
+"""What the API's roles in the database may do, by trying it; what each may not of the others' in
+tests/integration/test_grants.py.
 
 That each function has just the rights in AWS that it uses is in tests/integration/test_rights.py.
 """
@@ -13,21 +14,25 @@ import pytest
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
+from image_migrations.grants import PURPOSES
 from tests.e2e.running_cloud import RunningCloud
 from tests.integration.real_services import connect
 
 
-@pytest.fixture
-def api_role(cloud: RunningCloud) -> Iterator[Connection]:
+@pytest.fixture(params=PURPOSES)
+def api_role(cloud: RunningCloud, request: pytest.FixtureRequest) -> Iterator[Connection]:
     """What somebody has who took over a function."""
-    with closing(connect(cloud.environment["DATABASE_URL"])) as connection:
+    url = cloud.environment["DATABASE_URL"].replace("{purpose}", request.param)
+    with closing(connect(url)) as connection:
         yield connection
 
 
-def test_the_api_and_the_migrations_have_roles_of_their_own(cloud: RunningCloud) -> None:
-    role = urlsplit(cloud.environment["DATABASE_URL"]).username
+def test_each_purpose_and_the_migrations_have_roles_of_their_own(cloud: RunningCloud) -> None:
+    url = cloud.environment["DATABASE_URL"]
+    roles = {urlsplit(url.replace("{purpose}", purpose)).username for purpose in PURPOSES}
     owner = urlsplit(cloud.environment["DATABASE_ADMIN_URL"]).username
-    assert role and owner and role != owner
+    assert len(roles) == len(PURPOSES)
+    assert owner and owner not in roles
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,13 @@ def all_variables(expansion: Expansion) -> dict[str, str]:
     return dict(fact.split("=", 1) for fact in expansion["variables"])
 
 
+def variables(expansion: Expansion, function: str) -> dict[str, str]:
+    """Those that a function sees, by its logical id."""
+    return dict(
+        fact.split("=", 1) for fact, whose in expansion["variables"].items() if function in whose
+    )
+
+
 def faults(before: Expansion, after: Expansion) -> Iterator[str]:
     """Where `after` lacks something, or where a role of it may do more."""
     had, has = set(_facts(before)), set(_facts(after))

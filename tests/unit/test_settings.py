@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from image_api import settings
 from image_api.errors import ConfigurationError
+from image_migrations import grants
 from tests import application
 
 SECRET = "x" * 32
@@ -28,6 +29,23 @@ def only(environment: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_database_url_is_taken_as_it_is(only: Callable[..., None]) -> None:
     only(DATABASE_URL=" postgresql://a:b@c/d ", POSTGRES_USER="other")
     assert settings.database_url() == "postgresql://a:b@c/d"
+
+
+def test_a_url_may_name_a_role_for_each_purpose(only: Callable[..., None]) -> None:
+    url = "postgresql://api_{purpose}:b@c/d"
+    only(DATABASE_URL=url, DATABASE_PURPOSE="accounts")
+    assert settings.database_url() == "postgresql://api_accounts:b@c/d"
+    only(DATABASE_URL=url)
+    assert settings.database_url() == "postgresql://api_images:b@c/d"
+    assert settings.database_urls() == {
+        purpose: f"postgresql://api_{purpose}:b@c/d" for purpose in grants.PURPOSES
+    }
+
+
+def test_a_purpose_that_is_not_known_is_refused_in_words(only: Callable[..., None]) -> None:
+    only(DATABASE_URL="postgresql://a:b@c/d", DATABASE_PURPOSE="pleasure")
+    with pytest.raises(ConfigurationError, match="'pleasure', not one of accounts, images"):
+        settings.database_url()
 
 
 def test_the_database_can_be_given_in_parts(only: Callable[..., None]) -> None:
@@ -64,7 +82,7 @@ def test_the_database_comes_from_secrets_manager_on_aws(only: Callable[..., None
         AWS_DEFAULT_REGION="us-east-1",
         AWS_ACCESS_KEY_ID="a",
         AWS_SECRET_ACCESS_KEY="b",
-        DATABASE_SECRET_ARN=arn,
+        DATABASE_IMAGES_SECRET_ARN=arn,
         DATABASE_HOST="proxy",
     )
     assert settings.database_url() == "postgresql://ada:p%40ss@proxy:5433/images?sslmode=require"
@@ -81,7 +99,7 @@ def test_the_databases_secret_says_how_far_its_certificate_is_checked(
     only(
         **aws,
         AWS_SECRET_ACCESS_KEY="b",
-        DATABASE_SECRET_ARN=api,
+        DATABASE_IMAGES_SECRET_ARN=api,
         DATABASE_ADMIN_SECRET_ARN=admin,
         DATABASE_HOST="proxy",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,29 +16,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from image_migrations import grants
+
 
 class RoleNotMade(Exception):
     """The owner of the schema lacks the right to create roles."""
 
-
-# Reading and writing rows, and nothing that changes the schema.
-_GRANTS = """
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO {role};
-GRANT SELECT, INSERT, UPDATE, DELETE ON
-    users, sign_in_failures, images, renditions, image_totals, outbox, inbox,
-    changes_in_broker, idempotency_keys, account_usage, direct_uploads, sign_in_networks,
-    searchable_titles, objects_without_row, listed_images, tag_totals, refresh_families,
-    used_refresh_tokens, closed_accounts, requested_renditions, new_renditions,
-    forgotten_objects, waiting_requests TO {role};
--- What was accepted never changes; rows leave when they are old.
-REVOKE UPDATE ON changes FROM {role};
-GRANT SELECT, INSERT, DELETE, UPDATE (
-    published_at, due_at, begun_for, attempts, failures, settled_at, outcome, reason,
-    outcome_id, outcome_type, outcome_data, outcome_published_at, renderer_failures,
-    rendering_folder, rendering_until
-) ON changes TO {role};
-"""
 
 # The API gives up after 8 s: what it no longer waits for must not wait for a lock, and be done
 # later, and a transaction that it left must not hold any. On the role, since an RDS Proxy passes no
@@ -78,25 +62,33 @@ def upgrade(database_url: str, revision: str = "head") -> str:
     return reached or "none"
 
 
-def grant(admin_url: str, api_url: str) -> None:
-    """Makes the API's role, which `api_url` names with its password, and lets it use the tables.
+def grant(admin_url: str, urls: Mapping[str, str]) -> None:
+    """Makes each purpose's role, which its URL names with its password, with the rights it needs.
 
-    Where the API connects as the owner of the schema, only its time-outs are set.
+    Purposes may share a role. Where the API connects as the owner of the schema, only its time-outs
+    are set. Raises RoleNotMade.
     """
-    admin, api = make_url(admin_url), make_url(api_url)
-    if api.username is None:
-        return
+    admin = make_url(admin_url)
+    roles: dict[str, URL] = {}
+    purposes_of: defaultdict[str, list[str]] = defaultdict(list)
+    for purpose, url in urls.items():
+        api = make_url(url)
+        if api.username is not None:
+            roles[api.username] = api
+            purposes_of[api.username].append(purpose)
     with _transaction(admin_url) as connection:
         quote = connection.dialect.identifier_preparer.quote_identifier
-        role = quote(api.username)
         database = quote(connection.execute(text("SELECT current_database()")).scalar_one())
-        if api.username != admin.username:
-            _make_role(connection, admin, api, role)
-            connection.exec_driver_sql(_GRANTS.format(role=role))
-        for name, value in _TIME_OUTS.items():
-            connection.exec_driver_sql(
-                f"ALTER ROLE {role} IN DATABASE {database} SET {name} = '{value}'"
-            )
+        for name, api in roles.items():
+            role = quote(name)
+            if name != admin.username:
+                _make_role(connection, admin, api, role)
+                for statement in grants.statements(role, purposes_of[name]):
+                    connection.exec_driver_sql(statement)
+            for setting, value in _TIME_OUTS.items():
+                connection.exec_driver_sql(
+                    f"ALTER ROLE {role} IN DATABASE {database} SET {setting} = '{value}'"
+                )
 
 
 def _make_role(connection: Connection, admin: URL, api: URL, role: str) -> None:

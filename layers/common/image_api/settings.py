@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 MIN_JWT_SECRET_BYTES = 32
 
+# What a function uses the database for decides as which role: see image_migrations.grants.
+_DATABASE_SECRETS = {
+    "accounts": "DATABASE_ACCOUNTS_SECRET_ARN",
+    "images": "DATABASE_IMAGES_SECRET_ARN",
+    "processing": "DATABASE_PROCESSING_SECRET_ARN",
+    "operations": "DATABASE_OPERATIONS_SECRET_ARN",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
@@ -108,10 +116,25 @@ class RenditionLimits:
 
 @cache
 def database_url() -> str:
-    """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts."""
+    """postgresql://user:password@host:port/database?sslmode=..., from a URL, a secret or parts:
+    of the role for what this function does.
+    """
+    return _database_url_for(_optional("DATABASE_PURPOSE") or "images")
+
+
+def database_urls() -> dict[str, str]:
+    """That of each purpose, for migrations, which make the roles."""
+    return {purpose: _database_url_for(purpose) for purpose in _DATABASE_SECRETS}
+
+
+def _database_url_for(purpose: str) -> str:
+    if purpose not in _DATABASE_SECRETS:
+        raise ConfigurationError(
+            f"DATABASE_PURPOSE is {purpose!r}, not one of {', '.join(_DATABASE_SECRETS)}"
+        )
     if url := _optional("DATABASE_URL"):
-        return url
-    if secret := _secret("DATABASE_SECRET_ARN"):
+        return url.replace("{purpose}", purpose)
+    if secret := _secret(_DATABASE_SECRETS[purpose]):
         return _database_url_of(secret, _optional("DATABASE_HOST") or secret["host"])
     if user := _optional("POSTGRES_USER"):
         return _database_url(
@@ -290,7 +313,7 @@ def allowed_origin() -> str:
 
 def load_all() -> None:
     """Reads every setting once, so that a wrong one stops a deployment instead of a request."""
-    database_url()
+    database_urls()
     broker()
     storage()
     renderers()

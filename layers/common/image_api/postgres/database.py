@@ -32,6 +32,7 @@ _TEMPORARY_CODES = ("40001", "40P01", "25006", "55P03")
 # Of these the ones after which the connection is as good as before.
 _CONNECTION_STAYS = ("40001", "40P01", "55P03", "57014")
 _UNIQUE_VIOLATION = "23505"
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 _NOW = "SELECT now()::text"
 
@@ -51,7 +52,9 @@ def texts(parameter: str) -> str:
 
 
 class StatementFailed(Exception):
-    """Names the rule that was broken and not the row: SQLSTATE, and the constraint if it is one."""
+    """Names the rule that was broken and not the row: SQLSTATE, and the constraint if it is one, or
+    the table on which a right is missing.
+    """
 
     def __init__(self, sqlstate: str, constraint: str) -> None:
         super().__init__(f"SQLSTATE {sqlstate} {constraint}".rstrip())
@@ -163,6 +166,9 @@ class Database:
     def _translated(self, error: DatabaseError) -> Exception:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         code, constraint = str(fields.get("C", "")), str(fields.get("n", ""))
+        if code == _INSUFFICIENT_PRIVILEGE:
+            # It says on what, and nothing of a row.
+            constraint = str(fields.get("M", ""))
         if code.startswith(_TEMPORARY_CLASSES) or code in _TEMPORARY_CODES:
             if code not in _CONNECTION_STAYS:
                 self.close()

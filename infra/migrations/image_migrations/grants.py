@@ -1,0 +1,88 @@
+"""Who may do what in the database: a role for each purpose, and no role for two of them.
+
+Each function says in template.yaml which purpose its statements serve (DATABASE_PURPOSE). A table
+that is not here, or a statement that its purpose may not run, fails a test, which names the line
+to add (tests/integration/test_grants.py). As with the schema, the code of the release before still
+runs when these are given: what it needs is taken away one release later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+# The same names as in image_api.settings.
+ACCOUNTS, IMAGES, PROCESSING, OPERATIONS = "accounts", "images", "processing", "operations"
+PURPOSES = (ACCOUNTS, IMAGES, PROCESSING, OPERATIONS)
+
+# What is counted and indexed beside the images is written by triggers, with the rights of whoever
+# changed the images.
+_OF_TRIGGERS = dict.fromkeys((IMAGES, PROCESSING, OPERATIONS), "SELECT, INSERT, UPDATE, DELETE")
+
+# Privileges by table and purpose, as GRANT takes them. A lock (FOR UPDATE) needs the right to
+# change some column.
+GRANTS: Mapping[str, Mapping[str, str]] = {
+    "users": {
+        ACCOUNTS: "SELECT, INSERT, UPDATE (password_hash)",
+        # Whether somebody is there: never what they are called, and never a hash.
+        IMAGES: "SELECT (id)",
+    },
+    "sign_in_failures": {
+        ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",
+        OPERATIONS: "SELECT, DELETE",
+    },
+    "sign_in_networks": {
+        ACCOUNTS: "SELECT, INSERT, UPDATE (signed_in_at)",
+        OPERATIONS: "SELECT, UPDATE (signed_in_at), DELETE",
+    },
+    "images": {
+        IMAGES: "SELECT, INSERT, UPDATE",
+        PROCESSING: "SELECT, UPDATE, DELETE",
+        OPERATIONS: "SELECT, UPDATE (status, error, updated_at)",
+    },
+    "renditions": {
+        IMAGES: "SELECT",
+        PROCESSING: "SELECT, INSERT, UPDATE",
+        OPERATIONS: "SELECT",
+    },
+    "image_totals": _OF_TRIGGERS,
+    "searchable_titles": _OF_TRIGGERS,
+    "account_usage": {ACCOUNTS: "INSERT", **_OF_TRIGGERS},
+    "direct_uploads": {
+        IMAGES: "SELECT, INSERT, DELETE",
+        OPERATIONS: "SELECT, UPDATE (expires_at), DELETE",
+    },
+    "idempotency_keys": {
+        IMAGES: "SELECT, INSERT, UPDATE, DELETE",
+        OPERATIONS: "SELECT, DELETE",
+    },
+    # What was accepted never changes; rows leave when they are old.
+    "changes": {
+        IMAGES: "SELECT, INSERT, UPDATE (published_at)",
+        PROCESSING: """SELECT, INSERT, UPDATE (
+            published_at, due_at, begun_for, attempts, failures, settled_at, outcome, reason,
+            outcome_id, outcome_type, outcome_data, outcome_published_at, renderer_failures,
+            rendering_folder, rendering_until)""",
+        OPERATIONS: "SELECT, INSERT, UPDATE (published_at, outcome_published_at), DELETE",
+    },
+    # Of the release before the log of changes; see `postgres.before_the_log`.
+    "outbox": {OPERATIONS: "SELECT, DELETE"},
+    "inbox": {PROCESSING: "SELECT, INSERT", OPERATIONS: "SELECT, DELETE"},
+    "changes_in_broker": {
+        PROCESSING: "SELECT, DELETE",
+        OPERATIONS: "SELECT, DELETE",
+    },
+    "objects_without_row": {OPERATIONS: "SELECT, INSERT, UPDATE, DELETE"},
+    "alembic_version": {OPERATIONS: "SELECT"},
+}
+
+
+def statements(role: str, purposes: Collection[str]) -> Iterator[str]:
+    """What gives a role, by its quoted name, what these purposes need, and takes all else."""
+    yield "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    yield f"GRANT USAGE ON SCHEMA public TO {role}"
+    # By name: there may be tables of others in this schema.
+    yield f"REVOKE ALL ON {', '.join(GRANTS)} FROM {role}"
+    for table, granted in GRANTS.items():
+        for purpose in purposes:
+            if purpose in granted:
+                yield f"GRANT {granted[purpose]} ON {table} TO {role}"

@@ -1,0 +1,197 @@
+"""Each purpose's role in the database can do what its statements need, and little else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
+
+from image_api import postgres
+from image_api.postgres import (
+    before_the_log,
+    changes,
+    history,
+    idempotency,
+    images,
+    janitor,
+    processing,
+    rerendering,
+    users,
+)
+from image_migrations.grants import ACCOUNTS, GRANTS, IMAGES, OPERATIONS, PROCESSING, PURPOSES
+from tests.application import ROOT
+from tests.integration.real_services import connect
+from tests.template import expansion
+from tests.template.document import Deployment, read
+
+# Whose statements a module's are, but for those that the relay runs or that are named here.
+MODULES: dict[ModuleType, str] = {
+    users: ACCOUNTS,
+    images: IMAGES,
+    idempotency: IMAGES,
+    history: IMAGES,
+    changes: OPERATIONS,
+    janitor: OPERATIONS,
+    before_the_log: OPERATIONS,
+    processing: PROCESSING,
+    rerendering: PROCESSING,
+}
+OTHERS = {
+    "changes._MARK_REQUEST": IMAGES,
+    "changes._MARK_OUTCOME": PROCESSING,
+    "history._EVENTS": OPERATIONS,
+    "before_the_log._BELIEVE": PROCESSING,
+    "before_the_log._WAS_APPLIED": PROCESSING,
+    "before_the_log._REOPEN": PROCESSING,
+}
+WITHOUT_STATEMENTS = {"database", "title_search"}
+PAGES = {
+    f"page of {'own' if mine_only else 'all'}, {status}, {by_title}": images._page_statement(
+        mine_only, status, by_title
+    )
+    for mine_only in (False, True)
+    for status in (None, "ready", "failed")
+    for by_title in (False, True)
+}
+
+_STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+def statements() -> Iterator[tuple[str, str, str]]:
+    """Name, purpose and text of each."""
+    for module, purpose in MODULES.items():
+        for name, text in vars(module).items():
+            # Those without an underscore, and with braces, are parts of others.
+            if not name.startswith("_") or not isinstance(text, str) or "{" in text:
+                continue
+            if _STATEMENT.match(text):
+                full_name = f"{module.__name__.rpartition('.')[2]}.{name}"
+                default = OPERATIONS if name.startswith("_FORGET") else purpose
+                yield full_name, OTHERS.get(full_name, default), text
+    yield from ((name, IMAGES, text) for name, text in PAGES.items())
+
+
+STATEMENTS = {name: (purpose, text) for name, purpose, text in statements()}
+
+
+@pytest.fixture
+def as_purpose(database_url: str, purpose_url: str) -> Iterator[Callable[[str], Connection]]:
+    made: list[Connection] = []
+
+    def connected(purpose: str) -> Connection:
+        made.append(connect(purpose_url.format(purpose=purpose)))
+        return made[-1]
+
+    yield connected
+    for connection in made:
+        connection.close()
+
+
+def test_every_table_is_granted_to_somebody_or_nobody_on_purpose(sql: Connection) -> None:
+    present = {
+        str(name)
+        for (name,) in sql.run(
+            "SELECT relname FROM pg_class "
+            "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
+        )
+    }
+    assert present - GRANTS.keys() == set(), "add each to GRANTS in image_migrations/grants.py"
+    assert GRANTS.keys() - present == set(), "in image_migrations/grants.py, and not in the schema"
+    assert {purpose for granted in GRANTS.values() for purpose in granted} == set(PURPOSES)
+
+
+def test_every_module_with_statements_says_whose_they_are() -> None:
+    modules = {path.stem for path in (ROOT / "layers/common/image_api/postgres").glob("[a-z]*.py")}
+    named = {module.__name__.removeprefix(f"{postgres.__name__}.") for module in MODULES}
+    assert modules - named == WITHOUT_STATEMENTS, "say in MODULES whose its statements are"
+    assert STATEMENTS.keys() >= OTHERS.keys()
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_purposes_role_may_run_its_statements(
+    as_purpose: Callable[[str], Connection], name: str
+) -> None:
+    purpose, text = STATEMENTS[name]
+    numbers: dict[str, int] = {}
+    numbered = _PARAMETER.sub(lambda match: _number_of(match[1], numbers), text)
+    try:
+        # Postgres checks rights when it begins to execute, as here, and plans for no values.
+        as_purpose(purpose).execute_simple(f"EXPLAIN (GENERIC_PLAN) {numbered}")
+    except DatabaseError as error:
+        reason = error.args[0]
+        if reason["C"] != "42501":
+            raise
+        table = str(reason["M"]).rpartition(" ")[2]
+        pytest.fail(
+            f"{name} runs as the role for {purpose}: {reason['M']}. Add what it needs to "
+            f'GRANTS["{table}"][{purpose.upper()}] in image_migrations/grants.py, or say in '
+            "OTHERS here that it is another purpose's"
+        )
+
+
+def _number_of(name: str, numbers: dict[str, int]) -> str:
+    return f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+
+def test_every_function_with_a_secret_of_the_database_has_that_of_its_purpose() -> None:
+    present = expansion.present()
+    for function in Deployment(read(ROOT / "template.yaml"), {}).functions:
+        found = {
+            match[1].lower()
+            for _, resource in expansion.rights(present, function.logical_id)
+            if (match := re.fullmatch(r"PlatformStack\.Outputs\.(\w+)DatabaseSecretArn", resource))
+        }
+        if function.name == "migrate":
+            assert found == set(PURPOSES)
+        elif found:
+            purpose = expansion.variables(present, function.logical_id)["DATABASE_PURPOSE"]
+            assert found == {purpose}, (
+                f"{function.logical_id} has DATABASE_PURPOSE={purpose} in template.yaml, so its "
+                f"policy is for PlatformStack.Outputs.{purpose.title()}DatabaseSecretArn"
+            )
+
+
+# What somebody would do who took over a function, and may not.
+REFUSED = [
+    (IMAGES, "SELECT password_hash FROM users"),
+    (IMAGES, "SELECT username FROM users"),
+    (IMAGES, "UPDATE users SET password_hash = ''"),
+    (IMAGES, "INSERT INTO users (username, username_key, password_hash) VALUES ('', '', '')"),
+    (IMAGES, "DELETE FROM images"),
+    (IMAGES, "DELETE FROM changes"),
+    (IMAGES, "UPDATE changes SET outcome = 'applied'"),
+    (IMAGES, "SELECT key FROM sign_in_failures"),
+    (ACCOUNTS, "SELECT id FROM images"),
+    (ACCOUNTS, "UPDATE images SET visibility = 'shared'"),
+    (ACCOUNTS, "SELECT id FROM changes"),
+    (ACCOUNTS, "UPDATE users SET username = ''"),
+    (PROCESSING, "SELECT id FROM users"),
+    (PROCESSING, "UPDATE users SET password_hash = ''"),
+    (PROCESSING, "SELECT key FROM sign_in_failures"),
+    (PROCESSING, "INSERT INTO images (user_id) VALUES (1)"),
+    (PROCESSING, "UPDATE changes SET user_id = 1"),
+    (PROCESSING, "DELETE FROM changes"),
+    (PROCESSING, "SELECT claim_id FROM idempotency_keys"),
+    (OPERATIONS, "SELECT password_hash FROM users"),
+    (OPERATIONS, "UPDATE images SET visibility = 'shared'"),
+    (OPERATIONS, "DELETE FROM images"),
+    (OPERATIONS, "UPDATE changes SET data = '{}'"),
+    *((purpose, "CREATE TABLE mine (id integer)") for purpose in PURPOSES),
+    *((purpose, "TRUNCATE images CASCADE") for purpose in PURPOSES),
+    *((purpose, "UPDATE alembic_version SET version_num = ''") for purpose in PURPOSES),
+    *((purpose, "SELECT rolpassword FROM pg_authid") for purpose in PURPOSES),
+]
+
+
+@pytest.mark.parametrize(("purpose", "statement"), REFUSED)
+def test_a_purposes_role_may_not(
+    as_purpose: Callable[[str], Connection], purpose: str, statement: str
+) -> None:
+    with pytest.raises(DatabaseError) as refused:
+        as_purpose(purpose).run(statement)
+    assert refused.value.args[0]["C"] == "42501", refused.value
