@@ -34,7 +34,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor clients e2e security cases faults chaos \
-	bench invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
+	bench admin invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit lock reset clean
 
 help: ## list the targets
@@ -161,6 +161,11 @@ logs: ## what the log has on a request, whole: make logs ID=...; without one, th
 psql: ## open the database of the running cloud; ARGS=--url: print its URL, with the password
 	@$(NEED) local
 	@exec $(LOCAL)/python -m infra.local psql $(ARGS)
+
+admin: ## ask a running local cloud as operators ask AWS: make admin DO='{"action": "status"}'
+	@: $${DO:?what, as in DO='{"action": "status"}'; docs/aws.md lists the actions}
+	@$(NEED) local lambda services
+	@exec $(LOCAL)/python -m infra.local invoke operate --event <(printf '%s' "$$DO")
 
 rerender: ## render anew now what an older renderer made; the schedule does it every five minutes
 	@$(NEED) local lambda services

@@ -35,6 +35,7 @@ from image_api.postgres import (
     janitor,
     listing,
     measuring,
+    operations,
     processing,
     renditions,
     rerendering,
@@ -592,6 +593,8 @@ STATEMENTS |= {
             ("forget lost", janitor._FORGET_LOST, 1),
         )
     },
+    "backlog": (operations._BACKLOG, {}, 20_000),
+    "account": (operations._ACCOUNT, {"username_key": "7"}, 2),
     "expected keys": (
         janitor._EXPECTED_KEYS,
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},

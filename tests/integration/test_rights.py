@@ -75,6 +75,8 @@ def test_every_right_is_used(
     again = api.call("replay", {"queue": latecomer, "since": "2020-01-01T00:00:00Z"})
     assert again["sent"] == 6
 
+    assert api.call("operate", {"action": "dead-letters"}) == {"dead_letters": [], "in_all": 0}
+
     # Two that an older renderer made; one of them is changed meanwhile.
     for _ in range(2):
         api.upload(ada)

@@ -211,6 +211,7 @@ NOT_LOADED = {
     "docs": {"boto3", "pika", "PIL", "pg8000", "jwt"},
     "relay": {"boto3", "PIL"},
     "replay": {"PIL", "argon2", "jwt"},
+    "operate": {"boto3", "PIL", "jwt"},
     "health": {"PIL", "argon2", "jwt"},
     "janitor": {"pika", "PIL", "argon2", "jwt"},
     "migrate": {"PIL", "argon2", "jwt"},

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from image_migrations import grants
+from . import grants
 
 
 class RoleNotMade(Exception):

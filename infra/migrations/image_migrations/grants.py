@@ -25,6 +25,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         ACCOUNTS: "SELECT, INSERT, UPDATE (password_hash)",
         # Whether somebody is there: never what they are called, and never a hash.
         IMAGES: "SELECT (id)",
+        OPERATIONS: "SELECT (id, username, username_key, created_at)",
     },
     "sign_in_failures": {
         ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.measuring import PostgresUnmeasuredImages
     from image_api.postgres.renditions import PostgresRenditionRecords
+    from image_api.postgres.operations import PostgresOperatorRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.signed_in import BoundTokens
@@ -170,6 +171,13 @@ def history() -> PostgresHistory:
     from image_api.postgres.history import PostgresHistory
 
     return PostgresHistory(database())
+
+
+@cache
+def operator_records() -> PostgresOperatorRecords:
+    from image_api.postgres.operations import PostgresOperatorRecords
+
+    return PostgresOperatorRecords(database())
 
 
 @cache

@@ -352,3 +352,8 @@ def _verify(password_hash: str, password: str) -> bool:
 def _hash_of_nobody() -> str:
     """Compared with when the name is unknown, so that the answer takes as long."""
     return _hasher.hash("nobody has this password")
+
+
+def key_of(username: str) -> str:
+    """What the account's row is found by, however somebody writes its name."""
+    return _username_key(username)

@@ -93,6 +93,18 @@ class MessageCounts:
     dead: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up; what another program sent may lack anything."""
+
+    event_id: str | None
+    type: str | None
+    subject: str
+    given_up_at_seconds: int
+    attempts: int
+    reason: str
+
+
 class MessagePublisher(Protocol):
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
         """Raises ServiceUnavailable when the broker does not confirm it, and of these

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -25,6 +25,7 @@ from image_api.core.events import Event
 from image_api.core.messages import (
     APP_ID,
     REPLAYED_HEADER,
+    DeadLetter,
     Message,
     MessageCounts,
     message_of,
@@ -32,8 +33,11 @@ from image_api.core.messages import (
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import MessageRefused, ServiceUnavailable
 from image_api.observability import logger
+from image_api.rabbitmq import dead_letters
 from image_api.rabbitmq.batch_publisher import BatchPublisher, Outgoing
 from image_api.settings import BrokerSettings
+
+Result = TypeVar("Result")
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
 _CONFIRM_TIMEOUT_SECONDS = 4.0
@@ -192,9 +196,29 @@ class Broker:
         waiting = sum(counts.values())
         return MessageCounts(waiting, waiting - later, dead)
 
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """The oldest of them. Raises ServiceUnavailable."""
+        return self._on_a_connection_of_its_own(
+            lambda channel: list(dead_letters.listed(channel, self._settings.queue, limit))
+        )
+
+    def redrive(self, event_id: str | None, may_go_on: Callable[[], bool]) -> int:
+        """How many dead letters were sent back to the work queue. Raises ServiceUnavailable."""
+        return self._on_a_connection_of_its_own(
+            lambda channel: dead_letters.redrive(channel, self._settings.queue, event_id, may_go_on)
+        )
+
     def close(self) -> None:
         with self._lock:
             self._drop()
+
+    def _on_a_connection_of_its_own(self, act: Callable[[BlockingChannel], Result]) -> Result:
+        """What it took and did not acknowledge is back in its queue afterwards."""
+        try:
+            with BlockingConnection(self._parameters()) as connection:
+                return act(connection.channel())
+        except _FAILURES as error:
+            raise self._unavailable(error) from error
 
     def _on_a_live_connection(self, act: Callable[[], None]) -> None:
         """An old connection may have died long ago, unnoticed: then a fresh one decides.

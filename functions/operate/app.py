@@ -1,0 +1,18 @@
+"""Operators invoke it: looks at queues, dead letters and accounts, and sends dead letters back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from image_api import wiring
+from image_api.core import operating
+from image_api.observability import failures_logged
+
+records, broker = wiring.operator_records(), wiring.broker()
+
+
+@failures_logged
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return operating.operate(records, broker, event, context.get_remaining_time_in_millis)
