@@ -452,3 +452,15 @@ def test_closing_twice_and_using_again_is_fine(broker: Broker, queue: str) -> No
     broker.close()
     broker.close()
     broker.ping()
+
+
+def test_a_password_that_was_changed_is_asked_for_anew(services: RealServices, queue: str) -> None:
+    parts = urlsplit(services.rabbitmq_url)
+    wrong = parts._replace(netloc=f"{parts.username}:old@{parts.hostname}:{parts.port}").geturl()
+    broker = Broker(
+        BrokerSettings(wrong, queue), lambda: BrokerSettings(services.rabbitmq_url, queue)
+    )
+    broker.ping()
+    broker.close()
+    with pytest.raises(ServiceUnavailable):
+        Broker(BrokerSettings(wrong, queue)).ping()

@@ -327,3 +327,28 @@ def test_a_transaction_that_is_left_open_holds_its_locks_only_so_long(
     # It waits for the lock, and gets it without anybody's help.
     sql.run("UPDATE users SET password_hash = 'whole'")
     assert database.rows("SELECT password_hash FROM users") == [["whole"]]
+
+
+def test_a_password_that_was_changed_is_asked_for_anew(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    wrong = urlunsplit(parts._replace(netloc=f"{parts.username}:old@{parts.hostname}:{parts.port}"))
+    asked = 0
+
+    def url_now() -> str:
+        nonlocal asked
+        asked += 1
+        return database_url
+
+    database = Database(wrong, url_now)
+    database.ping()
+    database.close()
+    # It knows from now on.
+    database.ping()
+    database.close()
+    assert asked == 1
+
+    still_wrong = Database(wrong, lambda: wrong)
+    with pytest.raises(ServiceUnavailable):
+        still_wrong.ping()
+    with pytest.raises(ServiceUnavailable):
+        Database(wrong).ping()

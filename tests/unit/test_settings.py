@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from image_api import settings
 from image_api.errors import ConfigurationError
 from image_migrations import grants
 from tests import application
+from tests.secrets_server import SecretsServer
 
 SECRET = "x" * 32
 
@@ -74,79 +73,156 @@ def test_an_empty_variable_counts_as_missing(only: Callable[..., None]) -> None:
         settings.database_url()
 
 
-@mock_aws
-def test_the_database_comes_from_secrets_manager_on_aws(only: Callable[..., None]) -> None:
-    only(AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
-    arn = _store('{"username": "ada", "password": "p@ss", "host": "db", "port": 5433}')
-    only(
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_ACCESS_KEY_ID="a",
-        AWS_SECRET_ACCESS_KEY="b",
-        DATABASE_IMAGES_SECRET_ARN=arn,
-        DATABASE_HOST="proxy",
-    )
+@pytest.fixture
+def secrets_manager() -> Iterator[SecretsServer]:
+    server = SecretsServer()
+    with server.serving():
+        yield server
+
+
+@pytest.fixture
+def on_aws(only: Callable[..., None], secrets_manager: SecretsServer) -> Callable[..., None]:
+    def set_on_aws(**variables: str) -> None:
+        only(
+            AWS_REGION="us-east-1",
+            AWS_ACCESS_KEY_ID="a",
+            AWS_SECRET_ACCESS_KEY="b",
+            AWS_ENDPOINT_URL=secrets_manager.endpoint_url,
+            **variables,
+        )
+
+    return set_on_aws
+
+
+def test_the_database_comes_from_secrets_manager_on_aws(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer
+) -> None:
+    arn = secrets_manager.put('{"username": "ada", "password": "p@ss", "host": "db", "port": 5433}')
+    on_aws(DATABASE_IMAGES_SECRET_ARN=arn, DATABASE_HOST="proxy")
     assert settings.database_url() == "postgresql://ada:p%40ss@proxy:5433/images?sslmode=require"
 
 
-@mock_aws
 def test_the_databases_secret_says_how_far_its_certificate_is_checked(
-    only: Callable[..., None],
+    on_aws: Callable[..., None], secrets_manager: SecretsServer
 ) -> None:
-    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
-    only(**aws, AWS_SECRET_ACCESS_KEY="b")
     secret = '{"username": "ada", "password": "p", "host": "db", "sslmode": "%s"}'
-    api, admin = _store(secret % "verify-full", "api"), _store(secret % "disable", "admin")
-    only(
-        **aws,
-        AWS_SECRET_ACCESS_KEY="b",
-        DATABASE_IMAGES_SECRET_ARN=api,
-        DATABASE_ADMIN_SECRET_ARN=admin,
+    on_aws(
+        DATABASE_IMAGES_SECRET_ARN=secrets_manager.put(secret % "verify-full"),
+        DATABASE_ADMIN_SECRET_ARN=secrets_manager.put(secret % "disable"),
         DATABASE_HOST="proxy",
     )
     assert settings.database_url() == "postgresql://ada:p@proxy:5432/images?sslmode=verify-full"
     assert settings.database_admin_url() == "postgresql://ada:p@db:5432/images?sslmode=disable"
 
 
-@mock_aws
-def test_broker_and_tokens_come_from_secrets_manager_on_aws(only: Callable[..., None]) -> None:
-    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
-    only(**aws, AWS_SECRET_ACCESS_KEY="b")
-    broker_arn = _store('{"username": "ada", "password": "p/ss"}', "broker")
-    jwt_arn = _store(f'{{"current": "{SECRET}", "previous": "{"y" * 32}"}}', "jwt")
-    only(
-        **aws,
-        AWS_SECRET_ACCESS_KEY="b",
-        RABBITMQ_SECRET_ARN=broker_arn,
+def test_each_purpose_has_a_secret_of_its_own(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer
+) -> None:
+    secret = '{"username": "%s", "password": "p", "host": "db"}'
+    arns = {
+        f"DATABASE_{purpose.upper()}_SECRET_ARN": secrets_manager.put(secret % purpose)
+        for purpose in grants.PURPOSES
+    }
+    on_aws(**arns, DATABASE_PURPOSE="processing")
+    assert settings.database_url() == "postgresql://processing:p@db:5432/images?sslmode=require"
+    assert settings.database_urls() == {
+        purpose: f"postgresql://{purpose}:p@db:5432/images?sslmode=require"
+        for purpose in grants.PURPOSES
+    }
+
+
+def test_broker_and_tokens_come_from_secrets_manager_on_aws(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer
+) -> None:
+    on_aws(
+        RABBITMQ_SECRET_ARN=secrets_manager.put('{"username": "ada", "password": "p/ss"}'),
         RABBITMQ_ENDPOINT="amqps://b-1.mq.us-east-1.on.aws:5671",
-        JWT_SECRET_ARN=jwt_arn,
+        JWT_SECRET_ARN=secrets_manager.put(f'{{"current": "{SECRET}", "previous": "{"y" * 32}"}}'),
     )
     assert settings.broker().url == "amqps://ada:p%2Fss@b-1.mq.us-east-1.on.aws:5671/%2F"
     assert settings.tokens() == settings.TokenSettings(SECRET, "y" * 32, 1800)
 
 
-@mock_aws
+def test_a_password_that_was_changed_is_read_anew(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer
+) -> None:
+    database, broker = (
+        secrets_manager.put('{"username": "ada", "password": "old", "host": "db"}')
+        for _ in range(2)
+    )
+    on_aws(
+        DATABASE_IMAGES_SECRET_ARN=database,
+        RABBITMQ_SECRET_ARN=broker,
+        RABBITMQ_ENDPOINT="amqps://b:5671",
+    )
+    assert ":old@" in settings.database_url()
+    assert ":old@" in settings.broker().url
+    for arn in (database, broker):
+        secrets_manager.texts[arn] = '{"username": "ada", "password": "new", "host": "db"}'
+
+    # Once for all that an execution environment does, until somebody asks for it anew.
+    assert ":old@" in settings.database_url()
+    assert ":new@" in settings.database_url_now()
+    assert ":new@" in settings.broker_now().url
+    assert ":new@" in settings.database_url()
+
+
 @pytest.mark.parametrize(
     ("written", "scheme"), [("amqps", "amqps"), ("amqp+ssl", "amqps"), ("amqp", "amqp")]
 )
 def test_an_endpoint_is_reached_over_tls_however_aws_writes_its_scheme(
-    only: Callable[..., None], written: str, scheme: str
+    on_aws: Callable[..., None], secrets_manager: SecretsServer, written: str, scheme: str
 ) -> None:
-    aws = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a"}
-    only(**aws, AWS_SECRET_ACCESS_KEY="b")
-    arn = _store('{"username": "ada", "password": "p"}')
-    only(
-        **aws,
-        AWS_SECRET_ACCESS_KEY="b",
-        RABBITMQ_SECRET_ARN=arn,
+    on_aws(
+        RABBITMQ_SECRET_ARN=secrets_manager.put('{"username": "ada", "password": "p"}'),
         RABBITMQ_ENDPOINT=f"{written}://b:5671",
     )
-
     assert settings.broker().url == f"{scheme}://ada:p@b:5671/%2F"
 
 
-def _store(text: str, name: str = "secret") -> str:
-    client = boto3.client("secretsmanager")
-    return str(client.create_secret(Name=name, SecretString=text)["ARN"])
+@pytest.mark.parametrize("text", ["no JSON: hunter2", '["hunter2"]', '"hunter2"'])
+def test_a_secret_that_is_no_object_is_refused_without_being_quoted(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer, text: str
+) -> None:
+    arn = secrets_manager.put(text)
+    on_aws(JWT_SECRET_ARN=arn)
+    with pytest.raises(ConfigurationError) as refused:
+        settings.tokens()
+    assert refused.value.detail == f"{arn} holds no JSON object"
+
+
+def test_a_secret_that_is_not_there_is_named_with_the_reason(on_aws: Callable[..., None]) -> None:
+    on_aws(JWT_SECRET_ARN="no-such-secret")
+    with pytest.raises(ConfigurationError, match="no-such-secret cannot be read: ResourceNotFound"):
+        settings.tokens()
+
+
+def test_a_secrets_manager_that_is_away_is_named(only: Callable[..., None]) -> None:
+    only(
+        AWS_ACCESS_KEY_ID="a",
+        AWS_SECRET_ACCESS_KEY="b",
+        AWS_ENDPOINT_URL="http://127.0.0.1:1",
+        JWT_SECRET_ARN="jwt",
+    )
+    with pytest.raises(ConfigurationError, match=r"does not answer at http://127\.0\.0\.1:1/"):
+        settings.tokens()
+
+
+def test_without_credentials_nothing_is_signed(only: Callable[..., None]) -> None:
+    only(JWT_SECRET_ARN="jwt")
+    with pytest.raises(ConfigurationError, match="Set AWS_ACCESS_KEY_ID"):
+        settings.tokens()
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [
+        ("eu-west-1", "https://lambda.eu-west-1.amazonaws.com"),
+        ("cn-north-1", "https://lambda.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_a_service_of_aws_is_named_after_its_region(region: str, url: str) -> None:
+    assert settings.service_url("lambda", region) == url
 
 
 def test_the_brokers_url_wins_over_host_and_port(only: Callable[..., None]) -> None:

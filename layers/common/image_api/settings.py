@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from image_api.core.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from image_api.aws.signing import AwsCredentials
     from image_api.core.images import Visibility
+    from image_api.secrets import SecretsManager
 
 MIN_JWT_SECRET_BYTES = 32
 
@@ -148,6 +149,12 @@ def _database_url_for(purpose: str) -> str:
     raise ConfigurationError("Set DATABASE_URL, or POSTGRES_USER and POSTGRES_PASSWORD")
 
 
+def database_url_now() -> str:
+    """The same, by the secret as it is now: its password may have been changed meanwhile."""
+    database_url.cache_clear()
+    return database_url()
+
+
 @cache
 def database_admin_url() -> str:
     """The owner of the schema, for migrations; the API's own role where there is no other."""
@@ -175,12 +182,18 @@ def broker() -> BrokerSettings:
     return BrokerSettings(f"amqp://guest:guest@{host}:{port}/%2F", queue)
 
 
+def broker_now() -> BrokerSettings:
+    """The same, by the secret as it is now: its password may have been changed meanwhile."""
+    broker.cache_clear()
+    return broker()
+
+
 @cache
 def storage() -> StorageSettings:
     endpoint_url = _optional("AWS_ENDPOINT_URL")
     return StorageSettings(
         bucket=_required("IMAGES_BUCKET"),
-        region=_optional("AWS_REGION") or "us-east-1",
+        region=_region(),
         endpoint_url=endpoint_url,
         public_url=_optional("STORAGE_PUBLIC_URL") or endpoint_url,
     )
@@ -188,12 +201,12 @@ def storage() -> StorageSettings:
 
 @cache
 def renderers() -> RendererSettings:
-    region = _optional("AWS_REGION") or "us-east-1"
+    region = _region()
     return RendererSettings(
         function=_required("RENDERER_FUNCTION"),
         endpoint_url=_optional("AWS_ENDPOINT_URL_LAMBDA")
         or _optional("AWS_ENDPOINT_URL")
-        or f"https://lambda.{region}.amazonaws.com",
+        or service_url("lambda", region),
         region=region,
         at_once=_number("RENDERERS_AT_ONCE", 10, 1),
         per_account=_number("RENDERERS_PER_ACCOUNT", RENDERERS_PER_ACCOUNT, 1),
@@ -311,6 +324,29 @@ def allowed_origin() -> str:
     return _optional("CORS_ALLOWED_ORIGIN") or "*"
 
 
+def service_url(service: str, region: str) -> str:
+    """Where AWS itself serves it."""
+    return f"https://{service}.{region}.{dns_suffix(region)}"
+
+
+def dns_suffix(region: str) -> str:
+    """China's regions have names of their own."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+@cache
+def credentials() -> AwsCredentials:
+    """Lambda hands these over for as long as the environment lives."""
+    from image_api.aws.signing import AwsCredentials
+
+    # Empty ones would sign all the same, and what they sign would be refused without a reason.
+    return AwsCredentials(
+        _required("AWS_ACCESS_KEY_ID"),
+        _required("AWS_SECRET_ACCESS_KEY"),
+        _optional("AWS_SESSION_TOKEN"),
+    )
+
+
 def load_all() -> None:
     """Reads every setting once, so that a wrong one stops a deployment instead of a request."""
     database_urls()
@@ -373,16 +409,18 @@ def _database_url_of(secret: dict[str, str], host: str) -> str:
 def _secret(arn_variable: str) -> dict[str, str] | None:
     """The JSON object kept in Secrets Manager under the ARN that a variable names."""
     arn = _optional(arn_variable)
-    if arn is None:
-        return None
-    text = _secrets_client().get_secret_value(SecretId=arn)["SecretString"]
-    secret: dict[str, str] = json.loads(text)
-    return secret
+    return None if arn is None else _secrets_manager().read(arn)
 
 
 @cache
-def _secrets_client() -> Any:
-    # Imported here: only a deployment on AWS keeps its secrets there, and boto3 takes long to load.
-    import boto3
+def _secrets_manager() -> SecretsManager:
+    # Imported here: only a deployment on AWS keeps its secrets there.
+    from image_api.secrets import SecretsManager
 
-    return boto3.client("secretsmanager")
+    region = _region()
+    url = _optional("AWS_ENDPOINT_URL") or service_url("secretsmanager", region)
+    return SecretsManager(url, region, credentials())
+
+
+def _region() -> str:
+    return _optional("AWS_REGION") or "us-east-1"

@@ -6,7 +6,6 @@ is never imported, and a wrong setting stops it at start instead of at the first
 
 from __future__ import annotations
 
-import os
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
-    from image_api.aws.signing import AwsCredentials, UrlSigner
+    from image_api.aws.signing import UrlSigner
     from image_api.aws.transfers import SignedTransfers
     from image_api.core.links import ImageLinks, LinkSigner
     from image_api.core.rendering import Renderings
@@ -52,14 +51,14 @@ if TYPE_CHECKING:
 def database() -> Database:
     from image_api.postgres.database import Database
 
-    return Database(settings.database_url())
+    return Database(settings.database_url(), settings.database_url_now)
 
 
 @cache
 def broker() -> Broker:
     from image_api.rabbitmq.broker import Broker
 
-    return Broker(settings.broker())
+    return Broker(settings.broker(), settings.broker_now)
 
 
 @cache
@@ -206,7 +205,7 @@ def url_signer() -> UrlSigner:
     from image_api.aws.signing import UrlSigner
 
     target = settings.storage()
-    return UrlSigner(target.bucket, target.region, target.public_url, _credentials())
+    return UrlSigner(target.bucket, target.region, target.public_url, settings.credentials())
 
 
 @cache
@@ -249,20 +248,8 @@ def original_signer() -> UrlSigner:
         target.bucket,
         target.region,
         target.public_url,
-        _credentials(),
+        settings.credentials(),
         ttl_seconds=ORIGINAL_TTL_SECONDS,
-    )
-
-
-@cache
-def _credentials() -> AwsCredentials:
-    """Lambda hands these over for as long as the environment lives."""
-    from image_api.aws.signing import AwsCredentials
-
-    return AwsCredentials(
-        os.environ.get("AWS_ACCESS_KEY_ID", ""),
-        os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
-        os.environ.get("AWS_SESSION_TOKEN") or None,
     )
 
 
@@ -281,7 +268,7 @@ def stored_objects() -> StoredObjects:
 
     target = settings.storage()
     connections = RESULTS_OF_A_PICTURE * settings.renderers().at_once
-    requests = SignedRequests("s3", target.region, _credentials(), connections=connections)
+    requests = SignedRequests("s3", target.region, settings.credentials(), connections=connections)
     return StoredObjects(requests, target)
 
 
@@ -294,14 +281,14 @@ def renderings() -> Renderings:
 
     target, renderer = settings.storage(), settings.renderers()
     requests = SignedRequests(
-        "lambda", renderer.region, _credentials(), connections=renderer.at_once
+        "lambda", renderer.region, settings.credentials(), connections=renderer.at_once
     )
     # Whose URLs are good for three quarters of that at least: also one that has to start first.
     signer = UrlSigner(
         target.bucket,
         target.region,
         target.endpoint_url,
-        _credentials(),
+        settings.credentials(),
         ttl_seconds=2 * RENDERER_TIMEOUT_SECONDS,
     )
     return Renderings(
@@ -322,12 +309,13 @@ def consumer() -> Consumer:
     from image_api.postgres.processing import PostgresChangeLog
 
     threads, renderers = threading.local(), settings.renderers()
+    url = settings.database_url()
 
     def log() -> PostgresChangeLog:
         # Each thread of the consumer talks to the database over a connection of its own.
         if not hasattr(threads, "log"):
             threads.log = PostgresChangeLog(
-                Database(settings.database_url()),
+                Database(url, settings.database_url_now),
                 broker(),
                 renderers_per_account=renderers.per_account,
             )

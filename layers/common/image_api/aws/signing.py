@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 from image_api.core.rendering import Upload
+from image_api.settings import dns_suffix
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _REMEMBERED_URLS = 10_000
@@ -164,7 +165,7 @@ class UrlSigner:
 def bucket_url(bucket: str, region: str, endpoint_url: str | None) -> str:
     """With a slash at the end; `endpoint_url` is an emulator's (path-style addresses)."""
     if endpoint_url is None:
-        return f"https://{bucket}.s3.{region}.amazonaws.com/"
+        return f"https://{bucket}.s3.{region}.{dns_suffix(region)}/"
     return f"{endpoint_url.rstrip('/')}/{bucket}/"
 
 

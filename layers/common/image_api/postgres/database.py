@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -32,6 +32,8 @@ _TEMPORARY_CODES = ("40001", "40P01", "25006", "55P03")
 # Of these the ones after which the connection is as good as before.
 _CONNECTION_STAYS = ("40001", "40P01", "55P03", "57014")
 _UNIQUE_VIOLATION = "23505"
+# A wrong password, or a role that may not come in.
+_PASSWORD_REFUSED = ("28P01", "28000")
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 _NOW = "SELECT now()::text"
@@ -66,6 +68,10 @@ class UniqueViolation(StatementFailed):
     """A row with this key exists."""
 
 
+class PasswordRefused(ServiceUnavailable):
+    """The database does not let this role in."""
+
+
 class Database:
     """Runs plain SQL with named parameters. Not for two threads at once: one each.
 
@@ -74,8 +80,10 @@ class Database:
     repeated: whether it took effect cannot be known.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, url_now: Callable[[], str] | None = None) -> None:
+        """`url_now` is asked when the password is refused: it may have been changed meanwhile."""
         self._url = url
+        self._url_now = url_now
         self._connection: Connection | None = None
         self._statements: dict[str, PreparedStatement] = {}
         self._in_transaction = False
@@ -160,8 +168,18 @@ class Database:
             if self._in_transaction:
                 # What came before is rolled back: the rest must not be applied without it.
                 raise ServiceUnavailable("The connection to the database was lost; try again")
-            self._connection = _connect(self._url)
+            self._connection = self._connected()
         return self._connection
+
+    def _connected(self) -> Connection:
+        try:
+            return _connect(self._url)
+        except PasswordRefused:
+            if self._url_now is None:
+                raise
+            # The same one again counts against nobody: roles of a database are not locked out.
+            self._url = self._url_now()
+            return _connect(self._url)
 
     def _translated(self, error: DatabaseError) -> Exception:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
@@ -201,7 +219,12 @@ def _connect(url: str) -> Connection:
             ssl_context=_ssl_context(query.get("sslmode", ["prefer"])[-1], parts.hostname),
             application_name="image-api",
         )
-    except (DatabaseError, InterfaceError, OSError, struct.error) as error:
+    except DatabaseError as error:
+        fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        is_refused = str(fields.get("C", "")) in _PASSWORD_REFUSED
+        kind = PasswordRefused if is_refused else ServiceUnavailable
+        raise kind("The database cannot be reached; try again") from error
+    except (InterfaceError, OSError, struct.error) as error:
         raise ServiceUnavailable("The database cannot be reached; try again") from error
 
 

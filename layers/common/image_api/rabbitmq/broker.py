@@ -17,6 +17,7 @@ from pika.exceptions import (
     AMQPError,
     ChannelClosedByBroker,
     NackError,
+    ProbableAuthenticationError,
     UnroutableError,
 )
 
@@ -69,8 +70,12 @@ class Broker:
     Threads may share it: they take turns.
     """
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    def __init__(
+        self, settings: BrokerSettings, settings_now: Callable[[], BrokerSettings] | None = None
+    ) -> None:
+        """`settings_now` is asked when the password is refused: it may have been changed."""
         self._settings = settings
+        self._settings_now = settings_now
         self._connection: BlockingConnection | None = None
         self._channel: BlockingChannel | None = None
         self._retry_at_seconds = 0.0
@@ -215,7 +220,7 @@ class Broker:
     def _on_a_connection_of_its_own(self, act: Callable[[BlockingChannel], Result]) -> Result:
         """What it took and did not acknowledge is back in its queue afterwards."""
         try:
-            with BlockingConnection(self._parameters()) as connection:
+            with self._connected() as connection:
                 return act(connection.channel())
         except _FAILURES as error:
             raise self._unavailable(error) from error
@@ -327,7 +332,7 @@ class Broker:
         self._drop()
         self._refuse_while_paused()
         try:
-            self._connection = BlockingConnection(self._parameters())
+            self._connection = self._connected()
             self._connection.add_on_connection_blocked_callback(self._on_blocked)
             self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
             self._channel = self._connection.channel()
@@ -339,6 +344,15 @@ class Broker:
             logger.warning("the broker cannot be reached", address=self._address, reason=reason)
             raise ServiceUnavailable(f"The broker cannot be reached ({reason})") from error
         return self._channel
+
+    def _connected(self) -> BlockingConnection:
+        try:
+            return BlockingConnection(self._parameters())
+        except ProbableAuthenticationError:
+            if self._settings_now is None:
+                raise
+            self._settings = self._settings_now()
+            return BlockingConnection(self._parameters())
 
     @property
     def _address(self) -> str:
