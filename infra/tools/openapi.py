@@ -22,6 +22,8 @@ TARGET = ROOT / "functions" / "docs" / "openapi.json"
 
 # Loading a handler reads its settings; nothing is connected to.
 _PLACEHOLDERS = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
     "DATABASE_URL": "postgresql://nobody@localhost/none",
     "RABBITMQ_URL": "amqp://localhost",
     "JWT_SECRET": "only for generating the documentation",

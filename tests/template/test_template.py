@@ -21,8 +21,10 @@ NESTED = {f"infra/{path.name}": read(path) for path in sorted((ROOT / "infra").g
 TEMPLATES = {"template.yaml": DOCUMENT, **NESTED}
 OPENAPI = json.loads((ROOT / "functions" / "docs" / "openapi.json").read_text(encoding="utf-8"))
 LAYER_OF = {"image_api": "CommonLayer", "image_migrations": "MigrationsLayer"}
-# Lambda sets the region; a developer's own Postgres is where there is no template.
-NOT_OF_THE_TEMPLATE = re.compile("AWS_REGION|POSTGRES_")
+# Lambda sets the region and what signs; a developer's own Postgres is where there is no template.
+NOT_OF_THE_TEMPLATE = re.compile(
+    "AWS_(REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|POSTGRES_"
+)
 READ_BY_LIBRARIES = re.compile("POWERTOOLS_")
 # Everything of the stack's own, and everything named by a parameter.
 PARAMETERS: dict[str, dict[str, str]] = {
