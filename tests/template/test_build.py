@@ -228,7 +228,7 @@ def test_a_function_loads_from_its_package_and_layers_alone(own_build: Path, fun
 
 def test_the_clients_of_every_service_that_the_code_calls_can_be_made(own_build: Path) -> None:
     services = services_called()
-    assert {"s3", "secretsmanager"} <= services
+    assert "s3" in services
     loaded = load(
         own_build,
         "upload",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -111,9 +112,21 @@ def _make_role(connection: Connection, admin: URL, api: URL, role: str) -> None:
 @contextmanager
 def _transaction(database_url: str) -> Iterator[Connection]:
     url = make_url(database_url).set(drivername="postgresql+pg8000")
-    sslmode = url.query.get("sslmode", "prefer")
-    url = url.difference_update_query(["sslmode"])
-    connect_args = {} if sslmode in ("disable", "allow", "prefer") else {"ssl_context": True}
+    sslmode, roots = (str(url.query.get(name, "")) for name in ("sslmode", "sslrootcert"))
+    url = url.difference_update_query(["sslmode", "sslrootcert"])
+    is_plain = sslmode in ("", "disable", "allow", "prefer")
+    connect_args = {} if is_plain else {"ssl_context": _ssl_context(sslmode, roots)}
     engine = create_engine(url, poolclass=NullPool, connect_args=connect_args)
     with engine.begin() as connection:
         yield connection
+
+
+def _ssl_context(sslmode: str, roots: str) -> ssl.SSLContext:
+    """libpq's modes: `require` encrypts, `verify-ca` and `verify-full` check who answers."""
+    context = ssl.create_default_context()
+    if not sslmode.startswith("verify-"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif roots:
+        context.load_verify_locations(roots)
+    return context

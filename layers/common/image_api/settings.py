@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from image_api.secrets import SecretsManager
 
 MIN_JWT_SECRET_BYTES = 32
+# The issuers of RDS's certificates, in all regions.
+RDS_ROOTS = Path(__file__).parent / "postgres" / "rds-roots.pem"
 
 # What a function uses the database for decides as which role: see image_migrations.grants.
 _DATABASE_SECRETS = {
@@ -161,7 +164,10 @@ def database_admin_url() -> str:
     if url := _optional("DATABASE_ADMIN_URL"):
         return url
     if secret := _secret("DATABASE_ADMIN_SECRET_ARN"):
-        return _database_url_of(secret, secret["host"])
+        url = _database_url_of(secret, secret["host"])
+        # Migrations go to the database itself, whose issuer no system knows.
+        is_verified = secret.get("sslmode", "").startswith("verify-")
+        return f"{url}&sslrootcert={quote(str(RDS_ROOTS))}" if is_verified else url
     return database_url()
 
 

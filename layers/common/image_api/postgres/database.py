@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import select
 import ssl
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
+from image_api import settings
 from image_api.errors import ConfigurationError, ServiceUnavailable
 
 Row = list[Any]
@@ -35,6 +38,8 @@ _UNIQUE_VIOLATION = "23505"
 # A wrong password, or a role that may not come in.
 _PASSWORD_REFUSED = ("28P01", "28000")
 _INSUFFICIENT_PRIVILEGE = "42501"
+
+_RDS = re.compile(r"\.rds\.amazonaws\.com(\.cn)?$")
 
 _NOW = "SELECT now()::text"
 
@@ -232,7 +237,11 @@ def _ssl_context(sslmode: str, host: str) -> ssl.SSLContext | bool:
     """libpq's modes; `allow` and `prefer` try once: with TLS, but on loopback in plain text."""
     if sslmode == "disable" or (sslmode in ("allow", "prefer") and _is_loopback(host)):
         return False
-    return _verifying_context() if sslmode.startswith("verify-") else _encrypting_context()
+    if not sslmode.startswith("verify-"):
+        return _encrypting_context()
+    # RDS has issuers of its own, which no system knows; a proxy's is Amazon's, which all know.
+    is_rds_itself = _RDS.search(host) is not None and ".proxy-" not in host
+    return _verifying_context(settings.RDS_ROOTS if is_rds_itself else None)
 
 
 def _is_loopback(host: str) -> bool:
@@ -240,8 +249,12 @@ def _is_loopback(host: str) -> bool:
 
 
 @cache
-def _verifying_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _verifying_context(roots: Path | None) -> ssl.SSLContext:
+    """The system's roots, and those in a file."""
+    context = ssl.create_default_context()
+    if roots is not None:
+        context.load_verify_locations(roots)
+    return context
 
 
 @cache
