@@ -34,7 +34,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor clients e2e security cases faults chaos \
-	bench admin invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
+	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit lock reset clean
 
 help: ## list the targets
@@ -161,6 +161,10 @@ logs: ## what the log has on a request, whole: make logs ID=...; without one, th
 psql: ## open the database of the running cloud; ARGS=--url: print its URL, with the password
 	@$(NEED) local
 	@exec $(LOCAL)/python -m infra.local psql $(ARGS)
+
+aws-preflight: ## what would fail in this AWS account and region, and the parameters to deploy with
+	@$(NEED) local
+	@$(LOCAL)/python -m infra.tools.preflight $(ARGS)
 
 admin: ## ask a running local cloud as operators ask AWS: make admin DO='{"action": "status"}'
 	@: $${DO:?what, as in DO='{"action": "status"}'; docs/aws.md lists the actions}

@@ -83,6 +83,7 @@ def sample_events(token: str = TOKEN, image_id: int = 1) -> dict[str, dict[str, 
         "janitor": _schedule("JanitorFunctionEveryHour"),
         "rerender": _schedule("RerenderFunctionEveryFiveMinutes"),
         "migrate": _custom_resource(),
+        "interfaces": {"ResourceProperties": {"SecurityGroup": "sg-0123456789abcdef0"}},
     }
 
 

@@ -20,6 +20,10 @@ Right = tuple[str, str]  # (action, resource), as template.yaml's expansion name
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _BUCKET = "ImagesBucket.Arn"
 _FUNCTION = re.compile(r"/2015-03-31/functions/(\w+)/invocations$")
+NO_INTERFACES = (
+    b'<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+    b"<networkInterfaceSet/></DescribeNetworkInterfacesResponse>"
+)
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
@@ -60,6 +64,8 @@ class GuardedAws(LocalServer):
         if "X-Amz-Target" in headers:
             arn = json.loads(body)["SecretId"]
             return 200, {}, json.dumps({"SecretString": json.dumps(self._secrets[arn])}).encode()
+        if "/ec2/aws4_request" in headers.get("Authorization", ""):
+            return 200, {}, NO_INTERFACES
         answer = self._s3.request(
             method,
             (self._lambda_url if _FUNCTION.match(target) else self.s3_url) + target,
@@ -116,6 +122,8 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
     if function := _FUNCTION.match(target):
         return [("lambda:InvokeFunction", f"{function[1]}.Arn")]
     path, _, query = target.partition("?")
+    if "/ec2/aws4_request" in headers.get("Authorization", ""):
+        return [(f"ec2:{parse_qs(query)['Action'][0]}", "*")]
     key = unquote(path).lstrip("/").partition("/")[2]
     match method, bool(key), set(parse_qs(query, keep_blank_values=True)):
         case "POST", False, asked if "delete" in asked:

@@ -11,6 +11,7 @@ import pytest
 import requests
 from pg8000.native import Connection
 
+from image_api import wiring
 from image_api.core import rerendering
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.renditions import PostgresRenditionRecords
@@ -76,6 +77,10 @@ def test_every_right_is_used(
     assert again["sent"] == 6
 
     assert api.call("operate", {"action": "dead-letters"}) == {"dead_letters": [], "in_all": 0}
+
+    # What it does when a stack is deleted; otherwise it does nothing.
+    assert api.call("interfaces", {"ResourceProperties": {}}) == {}
+    assert wiring.networks().poller_interfaces("sg-1") == []
 
     # Two that an older renderer made; one of them is changed meanwhile.
     for _ in range(2):

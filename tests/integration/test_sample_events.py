@@ -109,6 +109,7 @@ def test_every_sample_event_does_what_it_is_for(
     channel.queue_declare("a-queue-of-another-service", exclusive=True)
     # Three requests, and the one outcome that there is.
     assert invoke("replay")["sent"] == 4
+    assert invoke("interfaces") == {}
     assert invoke("operate")["unsettled_changes"] == 0
     swept = invoke("janitor")
     assert (swept["finished"], swept["objects_without_row"]) == (True, 0)

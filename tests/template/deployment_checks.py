@@ -13,6 +13,7 @@ from tests.template.stacks import Path, Stacks
 # --- the order of creation ----------------------------------------------------------------------
 
 _SCHEMA = ("DatabaseSchema",)
+_WAIT = ("PollerInterfaces",)
 
 
 def order(stacks: Stacks) -> Iterator[str]:
@@ -36,8 +37,12 @@ def _needed_first(stacks: Stacks) -> Iterator[tuple[Path, Path, str]]:
     for mapping in stacks.of_type("AWS::Lambda::EventSourceMapping"):
         yield mapping, _SCHEMA, "its queue is not declared"
     for function in stacks.of_type("AWS::Lambda::Function"):
-        if function[-1] not in ("MigrateFunction", "RendererFunction"):
+        if function[-1] not in ("InterfacesFunction", "MigrateFunction", "RendererFunction"):
             yield function, _SCHEMA, "it would serve requests without a schema"
+    for mapping in stacks.of_type("AWS::Lambda::EventSourceMapping"):
+        # What is made last is deleted first.
+        yield mapping, _WAIT, "nothing waits on deletion for its network interfaces"
+        yield _WAIT, ("ConsumerFunctionRole",), "the role that removes the interfaces goes first"
     for attachment in stacks.of_type("AWS::SecretsManager::SecretTargetAttachment"):
         yield _SCHEMA, attachment, "the secret does not say where the database is"
     for account in stacks.of_type("AWS::ApiGateway::Account"):

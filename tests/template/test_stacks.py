@@ -215,10 +215,25 @@ def test_a_function_and_a_trigger_that_do_not_wait_for_the_schema_are_found(
     for name in ("GetFunction", "ConsumerFunction", "ConsumerFunctionQueue"):
         changed[""]["Resources"][name].pop("DependsOn", None)
 
-    found = faults(checks.order, changed, "existing")
+    why = "it would serve requests without a schema", "its queue is not declared"
+    found = [fault for fault in faults(checks.order, changed, "existing") if fault.endswith(why)]
     assert {fault.partition(" ")[0] for fault in found} == {
         *("GetFunction", "ConsumerFunction", "ConsumerFunctionQueue")
     }
+
+
+def test_a_trigger_that_is_deleted_after_the_role_that_cleans_up_behind_it_is_found(
+    changed: dict[str, Document],
+) -> None:
+    del changed[""]["Resources"]["PollerInterfaces"]["DependsOn"]
+    changed[""]["Resources"]["ConsumerFunction"]["DependsOn"] = "DatabaseSchema"
+
+    assert faults(checks.order, changed) == [
+        "ConsumerFunctionQueue is made before PollerInterfaces: "
+        "nothing waits on deletion for its network interfaces",
+        "PollerInterfaces is made before ConsumerFunctionRole: "
+        "the role that removes the interfaces goes first",
+    ]
 
 
 @pytest.mark.parametrize(

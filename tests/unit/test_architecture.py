@@ -214,6 +214,7 @@ NOT_LOADED = {
     "relay": {"boto3", "PIL"},
     "replay": {"PIL", "argon2", "jwt"},
     "operate": {"boto3", "PIL", "jwt"},
+    "interfaces": {"boto3", "pika", "PIL", "pg8000", "jwt", "argon2"},
     "health": {"PIL", "argon2", "jwt"},
     "janitor": {"pika", "PIL", "argon2", "jwt"},
     "migrate": {"PIL", "argon2", "jwt"},

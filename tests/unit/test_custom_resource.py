@@ -113,6 +113,21 @@ def test_deleting_the_stack_changes_nothing(cloudformation: ResponseServer) -> N
     assert (body["Status"], body["PhysicalResourceId"]) == ("SUCCESS", "the-schema")
 
 
+def test_deleting_the_stack_may_wait_for_something_and_never_fails(
+    cloudformation: ResponseServer,
+) -> None:
+    event = request(cloudformation.url, "Delete", PhysicalResourceId="the-wait")
+    custom_resource.answer(event, dict, lambda: {"Left": "eni-1"})
+
+    def fail() -> dict[str, str]:
+        raise RuntimeError
+
+    custom_resource.answer(event, dict, fail)
+    (_, _, waited), (_, _, failed) = cloudformation.received
+    assert (waited["Status"], waited["Data"]) == ("SUCCESS", {"Left": "eni-1"})
+    assert (failed["Status"], failed["Data"]) == ("SUCCESS", {})
+
+
 def test_by_hand_the_result_is_returned_and_errors_escape() -> None:
     assert custom_resource.answer({}, lambda: {"Revision": "0001"}) == {"Revision": "0001"}
 

@@ -205,6 +205,12 @@ def storage() -> StorageSettings:
     )
 
 
+def ec2() -> tuple[str, str]:
+    """The region, and where its EC2 is."""
+    region = _region()
+    return region, _optional("AWS_ENDPOINT_URL") or service_url("ec2", region)
+
+
 @cache
 def renderers() -> RendererSettings:
     region = _region()

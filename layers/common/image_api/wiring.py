@@ -14,6 +14,7 @@ from image_api import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from image_api.aws.networks import Ec2Networks
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import UrlSigner
@@ -251,6 +252,16 @@ def original_signer() -> UrlSigner:
         settings.credentials(),
         ttl_seconds=ORIGINAL_TTL_SECONDS,
     )
+
+
+@cache
+def networks() -> Ec2Networks:
+    from image_api.aws.networks import Ec2Networks
+    from image_api.aws.requests import SignedRequests
+
+    region, endpoint_url = settings.ec2()
+    requests = SignedRequests("ec2", region, settings.credentials(), connections=1)
+    return Ec2Networks(requests, endpoint_url)
 
 
 @cache

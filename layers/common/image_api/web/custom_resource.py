@@ -14,17 +14,25 @@ _TIMEOUT_SECONDS = 10
 _PHYSICAL_ID = "database-schema"
 
 
-def answer(event: dict[str, Any], action: Callable[[], dict[str, str]]) -> dict[str, Any]:
+def _nothing() -> dict[str, str]:
+    return {}
+
+
+def answer(
+    event: dict[str, Any],
+    action: Callable[[], dict[str, str]],
+    on_delete: Callable[[], dict[str, str]] = _nothing,
+) -> dict[str, Any]:
     """Runs `action` and tells CloudFormation how it ended, which fails the deployment if it did.
 
     Without a `ResponseURL` (invoked by hand) the result is returned and errors escape. Deleting
-    the stack changes nothing: data outlives it.
+    the stack changes nothing, unless `on_delete` does, and is never refused: data outlives it.
     """
     url = event.get("ResponseURL")
     if url is None:
         return action()
     if event.get("RequestType") == "Delete":
-        return _respond(event, url, "SUCCESS", "", {})
+        return _respond(event, url, "SUCCESS", "", _deleted(on_delete))
     try:
         data = action()
     except Exception as error:
@@ -32,6 +40,15 @@ def answer(event: dict[str, Any], action: Callable[[], dict[str, str]]) -> dict[
         _respond(event, url, "FAILED", _reason(error), {})
         raise
     return _respond(event, url, "SUCCESS", "", data)
+
+
+def _deleted(on_delete: Callable[[], dict[str, str]]) -> dict[str, str]:
+    try:
+        return on_delete()
+    except Exception:
+        # A stack that cannot be deleted is worse than what this would have done.
+        logger.exception("the deletion's action failed")
+        return {}
 
 
 def _reason(error: Exception) -> str:
