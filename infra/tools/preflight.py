@@ -1,7 +1,7 @@
 """Before a first deployment: what would fail, and the parameters that fit this account and region.
 
-Only asks, and changes nothing: `make aws-preflight`, ARGS="--size medium" for another size. The account
-and the region are those of the AWS CLI (AWS_PROFILE, AWS_REGION).
+Only asks, and changes nothing: `make aws-preflight`, ARGS="--size medium" for another size. The
+account and the region are those of the AWS CLI (AWS_PROFILE, AWS_REGION).
 """
 
 from __future__ import annotations
@@ -138,8 +138,7 @@ def _zones(client: Client, region: str, need: Wanted) -> Iterator[Finding]:
     present = sorted(
         zone["ZoneName"]
         for zone in ec2.describe_availability_zones()["AvailabilityZones"]
-        if zone["State"] == "available"
-        and zone.get("ZoneType", "availability-zone") != "local-zone"
+        if zone["State"] == "available" and zone.get("ZoneType") in (None, "availability-zone")
     )
     usable = {what: set(zones) for what, zones in _zones_by_part(client, region, need)}
     for what, zones in usable.items():
