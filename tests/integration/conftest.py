@@ -265,13 +265,13 @@ def environment(
     made: list[Callable[[], None]] = []
 
     class ClosedDatabase(Database):
-        def __init__(self, url: str) -> None:
-            super().__init__(url)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             made.append(self.close)
 
     class ClosedBroker(Broker):
-        def __init__(self, settings: BrokerSettings) -> None:
-            super().__init__(settings)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             made.append(self.close)
 
     class ClosedRequests(SignedRequests):

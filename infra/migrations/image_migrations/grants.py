@@ -23,8 +23,8 @@ _OF_TRIGGERS = dict.fromkeys((IMAGES, PROCESSING, OPERATIONS), "SELECT, INSERT, 
 GRANTS: Mapping[str, Mapping[str, str]] = {
     "users": {
         ACCOUNTS: "SELECT, INSERT, UPDATE (password_hash)",
-        # Whether somebody is there: never what they are called, and never a hash.
-        IMAGES: "SELECT (id)",
+        # Whether somebody is there, and whose an image is; never a hash.
+        IMAGES: "SELECT (id, username)",
         OPERATIONS: "SELECT (id, username, username_key, created_at)",
     },
     "sign_in_failures": {
