@@ -63,6 +63,8 @@ def use_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str
 
 def forget() -> None:
     """Empties the caches of an execution environment: settings and adapters."""
+    if settings._secrets_manager.cache_info().currsize:
+        settings._secrets_manager().close()
     for module in (settings, wiring):
         for member in vars(module).values():
             if isinstance(member, _lru_cache_wrapper):

@@ -26,8 +26,7 @@ ALLOWED = {
     "imaging": {"imaging", "errors"},
     "core": {"core", "imaging", "errors", "observability"},
     "settings": {"core", "errors", "secrets", "aws.signing"},
-    # Single requests, signed: neither knows a setting.
-    "secrets": {"aws.requests", "aws.signing", "errors"},
+    "secrets": {"aws.signing", "errors"},
     "postgres": {"postgres", "core", "settings", "errors", "observability"},
     "rabbitmq": {"rabbitmq", "core", "settings", "errors", "observability"},
     "aws": {"aws", "core", "settings", "errors", "observability"},

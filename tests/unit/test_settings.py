@@ -204,7 +204,7 @@ def test_a_secrets_manager_that_is_away_is_named(only: Callable[..., None]) -> N
         AWS_ENDPOINT_URL="http://127.0.0.1:1",
         JWT_SECRET_ARN="jwt",
     )
-    with pytest.raises(ConfigurationError, match=r"does not answer at http://127\.0\.0\.1:1/"):
+    with pytest.raises(ConfigurationError, match=r"does not answer at http://127\.0\.0\.1:1:"):
         settings.tokens()
 
 

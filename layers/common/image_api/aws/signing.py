@@ -156,10 +156,16 @@ class UrlSigner:
         query = "&".join(
             f"{name}={quote(parameters[name], safe='-_.~')}" for name in sorted(parameters)
         )
-        key = f"AWS4{credentials.secret_access_key}".encode()
-        for part in (day, self._region, "s3", "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = signing_key(credentials, day, self._region, "s3")
         return _Envelope(timestamp, expires_at, scope, query, key)
+
+
+def signing_key(credentials: AwsCredentials, day: str, region: str, service: str) -> bytes:
+    """Of Signature Version 4; good for what is signed on that day (20261126)."""
+    key = f"AWS4{credentials.secret_access_key}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def bucket_url(bucket: str, region: str, endpoint_url: str | None) -> str:
