@@ -14,14 +14,20 @@ from image_api import postgres
 from image_api.postgres import (
     before_the_log,
     changes,
+    closed_accounts,
     history,
     idempotency,
     images,
     janitor,
+    measuring,
     operations,
     processing,
+    renditions,
     rerendering,
+    sessions,
     users,
+    waiting,
+    withdrawing,
 )
 from image_migrations.grants import ACCOUNTS, GRANTS, IMAGES, OPERATIONS, PROCESSING, PURPOSES
 from tests.application import ROOT
@@ -38,11 +44,18 @@ MODULES: dict[ModuleType, str] = {
     changes: OPERATIONS,
     janitor: OPERATIONS,
     operations: OPERATIONS,
+    closed_accounts: OPERATIONS,
+    sessions: ACCOUNTS,
+    renditions: IMAGES,
     before_the_log: OPERATIONS,
     processing: PROCESSING,
     rerendering: PROCESSING,
+    withdrawing: PROCESSING,
+    measuring: PROCESSING,
+    waiting: IMAGES,
 }
 OTHERS = {
+    "users._FORGET_FAILURES": ACCOUNTS,
     "changes._MARK_REQUEST": IMAGES,
     "changes._MARK_OUTCOME": PROCESSING,
     "history._EVENTS": OPERATIONS,
@@ -50,7 +63,7 @@ OTHERS = {
     "before_the_log._WAS_APPLIED": PROCESSING,
     "before_the_log._REOPEN": PROCESSING,
 }
-WITHOUT_STATEMENTS = {"database", "title_search"}
+WITHOUT_STATEMENTS = {"database", "signed_in", "title_search"}
 PAGES = {
     f"page of {'own' if mine_only else 'all'}, {status}, {by_title}": images._page_statement(
         mine_only, status, by_title
@@ -61,6 +74,7 @@ PAGES = {
 }
 
 _STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
+_BLANK = re.compile(r"\{[a-z_]+\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -68,14 +82,15 @@ def statements() -> Iterator[tuple[str, str, str]]:
     """Name, purpose and text of each."""
     for module, purpose in MODULES.items():
         for name, text in vars(module).items():
-            # Those without an underscore, and with braces, are parts of others.
-            if not name.startswith("_") or not isinstance(text, str) or "{" in text:
+            # Those without an underscore, and with something to be filled in, are parts of others.
+            if not name.startswith("_") or not isinstance(text, str) or _BLANK.search(text):
                 continue
             if _STATEMENT.match(text):
                 full_name = f"{module.__name__.rpartition('.')[2]}.{name}"
                 default = OPERATIONS if name.startswith("_FORGET") else purpose
                 yield full_name, OTHERS.get(full_name, default), text
     yield from ((name, IMAGES, text) for name, text in PAGES.items())
+    yield "closed_accounts.CLOSE", ACCOUNTS, closed_accounts.CLOSE
 
 
 STATEMENTS = {name: (purpose, text) for name, purpose, text in statements()}
@@ -171,7 +186,8 @@ REFUSED = [
     (ACCOUNTS, "SELECT id FROM images"),
     (ACCOUNTS, "UPDATE images SET visibility = 'shared'"),
     (ACCOUNTS, "SELECT id FROM changes"),
-    (ACCOUNTS, "UPDATE users SET username = ''"),
+    (ACCOUNTS, "DELETE FROM users"),
+    (ACCOUNTS, "UPDATE users SET created_at = now()"),
     (PROCESSING, "SELECT id FROM users"),
     (PROCESSING, "UPDATE users SET password_hash = ''"),
     (PROCESSING, "SELECT key FROM sign_in_failures"),

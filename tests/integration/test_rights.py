@@ -17,6 +17,7 @@ from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.renditions import PostgresRenditionRecords
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from tests import samples
+from tests.application import forget
 from tests.integration.functions import PASSWORD, Api
 from tests.integration.guarded_aws import GuardedAws, Right
 from tests.proxy_events import body_of, header_of, proxy_event, upload_event
@@ -81,6 +82,7 @@ def test_every_right_is_used(
     # What it does when a stack is deleted; otherwise it does nothing.
     assert api.call("interfaces", {"ResourceProperties": {}}) == {}
     assert wiring.networks().poller_interfaces("sg-1") == []
+    forget()
 
     # Two that an older renderer made; one of them is changed meanwhile.
     for _ in range(2):

@@ -22,10 +22,26 @@ _OF_TRIGGERS = dict.fromkeys((IMAGES, PROCESSING, OPERATIONS), "SELECT, INSERT, 
 # change some column.
 GRANTS: Mapping[str, Mapping[str, str]] = {
     "users": {
-        ACCOUNTS: "SELECT, INSERT, UPDATE (password_hash)",
-        # Whether somebody is there, and whose an image is; never a hash.
-        IMAGES: "SELECT (id, username)",
+        ACCOUNTS: """SELECT, INSERT, UPDATE (
+            username, username_key, password_hash, token_generation)""",
+        # Whether somebody is there and signed in, and whose an image is; never a hash. An upload
+        # locks its account's row, for which some column has to be writable.
+        IMAGES: "SELECT (id, username, token_generation), UPDATE (created_at)",
         OPERATIONS: "SELECT (id, username, username_key, created_at)",
+    },
+    "refresh_families": {
+        ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",
+        OPERATIONS: "SELECT, UPDATE (expires_at), DELETE",
+    },
+    "used_refresh_tokens": {
+        ACCOUNTS: "SELECT, INSERT, DELETE",
+        OPERATIONS: "SELECT, UPDATE (used_at), DELETE",
+    },
+    # Whose images nobody sees any more.
+    "closed_accounts": {
+        ACCOUNTS: "INSERT",
+        IMAGES: "SELECT",
+        OPERATIONS: "SELECT, UPDATE (looked_at), DELETE",
     },
     "sign_in_failures": {
         ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",
@@ -38,16 +54,33 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     "images": {
         IMAGES: "SELECT, INSERT, UPDATE",
         PROCESSING: "SELECT, UPDATE, DELETE",
-        OPERATIONS: "SELECT, UPDATE (status, error, updated_at)",
+        # The janitor fails what lacks its file; what a closed account has is deleted.
+        OPERATIONS: """SELECT, UPDATE (
+            status, error, updated_at, deleted_at, accepted_sequence)""",
     },
     "renditions": {
         IMAGES: "SELECT",
         PROCESSING: "SELECT, INSERT, UPDATE",
         OPERATIONS: "SELECT",
     },
+    "requested_renditions": {
+        IMAGES: "SELECT, INSERT, UPDATE, DELETE",
+        PROCESSING: "SELECT, DELETE",
+        OPERATIONS: "SELECT, UPDATE (asked_at), DELETE",
+    },
+    "new_renditions": {
+        IMAGES: "SELECT, INSERT, UPDATE",
+        OPERATIONS: "SELECT, UPDATE (begun), DELETE",
+    },
+    # Triggers note what rows were of that are gone.
+    "forgotten_objects": {
+        IMAGES: "SELECT, INSERT",
+        PROCESSING: "SELECT, INSERT",
+        OPERATIONS: "SELECT, INSERT, UPDATE (delete_after), DELETE",
+    },
     "image_totals": _OF_TRIGGERS,
     "searchable_titles": _OF_TRIGGERS,
-    "account_usage": {ACCOUNTS: "INSERT", **_OF_TRIGGERS},
+    "account_usage": {ACCOUNTS: "SELECT, INSERT", **_OF_TRIGGERS},
     "direct_uploads": {
         IMAGES: "SELECT, INSERT, DELETE",
         OPERATIONS: "SELECT, UPDATE (expires_at), DELETE",
@@ -56,6 +89,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         IMAGES: "SELECT, INSERT, UPDATE, DELETE",
         OPERATIONS: "SELECT, DELETE",
     },
+    "waiting_requests": {IMAGES: "SELECT, INSERT, UPDATE, DELETE"},
     # What was accepted never changes; rows leave when they are old.
     "changes": {
         IMAGES: "SELECT, INSERT, UPDATE (published_at)",

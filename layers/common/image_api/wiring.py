@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.measuring import PostgresUnmeasuredImages
-    from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.operations import PostgresOperatorRecords
+    from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.signed_in import BoundTokens
