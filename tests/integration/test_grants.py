@@ -25,12 +25,14 @@ from image_api.postgres import (
     renditions,
     rerendering,
     sessions,
+    tags,
     users,
     waiting,
     withdrawing,
 )
 from image_migrations.grants import ACCOUNTS, GRANTS, IMAGES, OPERATIONS, PROCESSING, PURPOSES
 from tests.application import ROOT
+from tests.integration import test_plans
 from tests.integration.real_services import connect
 from tests.template import expansion
 from tests.template.document import Deployment, read
@@ -53,9 +55,11 @@ MODULES: dict[ModuleType, str] = {
     withdrawing: PROCESSING,
     measuring: PROCESSING,
     waiting: IMAGES,
+    tags: IMAGES,
 }
 OTHERS = {
     "users._FORGET_FAILURES": ACCOUNTS,
+    "images._DELETE_TRASHED": OPERATIONS,
     "changes._MARK_REQUEST": IMAGES,
     "changes._MARK_OUTCOME": PROCESSING,
     "history._EVENTS": OPERATIONS,
@@ -63,15 +67,9 @@ OTHERS = {
     "before_the_log._WAS_APPLIED": PROCESSING,
     "before_the_log._REOPEN": PROCESSING,
 }
-WITHOUT_STATEMENTS = {"database", "signed_in", "title_search"}
-PAGES = {
-    f"page of {'own' if mine_only else 'all'}, {status}, {by_title}": images._page_statement(
-        mine_only, status, by_title
-    )
-    for mine_only in (False, True)
-    for status in (None, "ready", "failed")
-    for by_title in (False, True)
-}
+WITHOUT_STATEMENTS = {"database", "listing", "signed_in"}
+# Of which there is one for each combination of filters.
+PAGES = {name: text for name, (text, _, _) in test_plans._pages()}
 
 _STATEMENT = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE)\b")
 _BLANK = re.compile(r"\{[a-z_]+\}")

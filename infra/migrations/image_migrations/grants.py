@@ -80,6 +80,8 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     },
     "image_totals": _OF_TRIGGERS,
     "searchable_titles": _OF_TRIGGERS,
+    "listed_images": _OF_TRIGGERS,
+    "tag_totals": _OF_TRIGGERS,
     "account_usage": {ACCOUNTS: "SELECT, INSERT", **_OF_TRIGGERS},
     "direct_uploads": {
         IMAGES: "SELECT, INSERT, DELETE",
