@@ -27,15 +27,15 @@ DATA := .local
 LOCAL_TOOLS := $(addprefix infra/tools/,broker_in_use.py dead_letters.py listen.py replay.py)
 LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local $(LOCAL_TOOLS) \
 	bench/cold_starts.py tests/local_cloud tests/conformance tests/deployment
-SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations \
+SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations client/src/image_api_client \
 	$(filter-out $(LOCAL_TOOLS),$(wildcard infra/tools/*.py)) infra/localstack/*.py \
 	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
 	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor clients e2e security cases faults chaos \
+	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos \
 	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
-	events expansion audit lock reset clean
+	events expansion audit client lock reset clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -118,6 +118,16 @@ coverage-floor: ## fail if these tests, run with COVERED=yes, reached too little
 clients: ## check the API's documents with others' tools, make a client of them, and walk with it
 	@$(NEED) dev local lambda services clients
 	@$(DEV)/python $(PYTEST) tests/clients $(ARGS)
+
+gallery: ## use the gallery as people do, in a real browser
+	@$(NEED) dev local lambda services gallery chromium
+	@$(DEV)/python $(PYTEST) tests/gallery $(ARGS)
+
+gallery-page: ## build the gallery's page: functions/gallery/page from gallery/
+	@$(NEED) gallery
+	@cd gallery && ln -sfn ../.venvs/gallery/node_modules node_modules && \
+		../.venvs/gallery/bin/node node_modules/typescript/bin/tsc --noEmit && \
+		../.venvs/gallery/bin/node build.mjs
 
 e2e: ## tests of the whole system, over HTTP
 	@$(NEED) dev local lambda localstack services exiftool
@@ -225,6 +235,11 @@ expansion: ## accept what the templates make and permit: regenerate tests/templa
 audit: ## ask PyPI's advisories about every pinned package (needs the network)
 	@$(NEED) audit
 	@.venvs/audit/bin/python -m infra.tools.audit
+
+client: ## build the wheel of the Python client and its command line, into client/dist/
+	@$(NEED) dev
+	@rm -rf client/build client/dist
+	@$(DEV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir client/dist ./client
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) dev clients

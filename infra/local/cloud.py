@@ -41,7 +41,7 @@ _LISTEN_BACKLOG = 512
 _LOOPBACK = "127.0.0.1"
 # As that of sam local start-lambda.
 _LAMBDA_PORT = 3001
-_NO_API = Api("none", "none", {}, (), (), {})
+_NO_API = Api("none", "none", {}, (), None, (), {})
 
 
 class CloudFailed(Explained):

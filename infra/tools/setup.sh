@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
-#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [clients] [policy] [services] [exiftool] \
-#       [audit]
+#   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [clients] [gallery] [policy] [services] \
+#       [exiftool] [chromium] [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
 # it runs (lambda), the LocalStack that the tests start (localstack), Node and what makes clients of
-# the API's documents (clients), the template's policy check (policy), and what asks for advisories
-# (audit; only where it is named). `services` is what Postgres, RabbitMQ and S3 need of the system,
-# `exiftool` what tests look into pictures with.
+# the API's documents (clients), Node and what builds the gallery (gallery), the template's policy
+# check (policy), and what asks for advisories (audit; only where it is named). `services` is what
+# Postgres, RabbitMQ and S3 need of the system, `exiftool` what tests look into pictures with, and
+# `chromium` the browser in which they use the gallery.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly LOGS=.cache/setup
+# Each with its requirements, and where it has packages of Node, with the folder of their lock.
 readonly ENVIRONMENTS=(
     "dev tests/requirements.txt"
     "local infra/local/requirements.txt"
     "lambda infra/local/lambda-requirements.txt"
     "localstack tests/localstack/requirements.txt"
-    "clients tests/clients/requirements.txt"
+    "clients tests/clients/requirements.txt tests/clients"
+    "gallery tests/clients/requirements.txt gallery"
     "policy infra/policy/requirements.txt"
     "audit infra/policy/audit-requirements.txt"
 )
-readonly WANTED=" ${*:-dev local lambda localstack clients policy services exiftool} "
+readonly WANTED=" ${*:-dev local lambda localstack clients gallery policy services exiftool chromium} "
 
 is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
@@ -56,6 +59,9 @@ has_rabbitmq() {
     compgen -G '/usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins' >/dev/null && command -v erl >/dev/null
 }
 
+# Ubuntu's is a snap, which neither root nor a container can run: there the tests of the gallery say so.
+has_chromium_package() { ! grep -qs '^ID=ubuntu$' /etc/os-release; }
+
 # The missing packages, one a line, each with what it is for.
 missing_packages() {
     if [[ -z $python ]]; then
@@ -71,6 +77,9 @@ missing_packages() {
     fi
     if is_wanted exiftool && ! command -v exiftool >/dev/null; then
         echo "libimage-exiftool-perl ExifTool, with which tests look into pictures"
+    fi
+    if is_wanted chromium && has_chromium_package && ! command -v chromium >/dev/null; then
+        echo "chromium the browser in which tests use the gallery"
     fi
     is_wanted services || return 0
     command -v setpriv >/dev/null || echo "util-linux setpriv, which starts the services"
@@ -175,7 +184,7 @@ install_packages() {
 # What an environment was made of; the folder too, as its scripts carry it.
 recipe_of() {
     local files=("$1")
-    [[ $1 != */clients/* ]] || files+=("${1%/*}/package-lock.json")
+    [[ -z ${2:-} ]] || files+=("$2/package-lock.json")
     { echo "$python $python_version $PWD"; cat "${files[@]}"; } | sha256sum | cut -d' ' -f1
 }
 
@@ -184,7 +193,7 @@ is_made() {
 }
 
 make_environment() {
-    local name=$1 requirements=$2 recipe=$3 folder=.venvs/$1
+    local name=$1 requirements=$2 recipe=$3 pins=$4 folder=.venvs/$1
     rm -rf "$folder"
     "$python" -m venv "$folder"
     # Every package is pinned with its hash, so pip has nothing to resolve; wheels only, so no
@@ -195,7 +204,7 @@ make_environment() {
     "$folder/bin/python" -m pip check --disable-pip-version-check
     # The Runtime Interface Emulator, which runs the functions, comes with aws-sam-cli as a mere file.
     [[ $name != local ]] || chmod u+x "$folder"/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-*
-    [[ $name != clients ]] || add_node_packages "$folder" "${requirements%/*}"
+    [[ -z $pins ]] || add_node_packages "$folder" "$pins"
     echo "$recipe" >"$folder/recipe"
 }
 
@@ -213,9 +222,9 @@ add_node_packages() {
 }
 
 progress() {
-    local entry name requirements wanted got report=
+    local entry name requirements pins wanted got report=
     for entry in "${ENVIRONMENTS[@]}"; do
-        read -r name requirements <<<"$entry"
+        read -r name requirements pins <<<"$entry"
         [[ -n ${pids[$name]:-} ]] || continue
         wanted=$(grep -cE '^[A-Za-z0-9]' "$requirements")
         # pip fetches all of them first, and leaves a folder named so with each that it installs.
@@ -239,17 +248,17 @@ abandon_environments() {
 }
 
 make_environments() {
-    local entry name requirements recipe failed='' last_report=$SECONDS
+    local entry name requirements pins recipe failed='' last_report=$SECONDS
     trap abandon_environments EXIT
     for entry in "${ENVIRONMENTS[@]}"; do
-        read -r name requirements <<<"$entry"
+        read -r name requirements pins <<<"$entry"
         is_wanted "$name" || continue
-        recipe=$(recipe_of "$requirements")
+        recipe=$(recipe_of "$requirements" "$pins")
         is_made "$name" "$recipe" && continue
         say "making .venvs/$name from $requirements"
         # Job control gives each its own process group, which can be stopped as a whole.
         set -m
-        make_environment "$name" "$requirements" "$recipe" >"$LOGS/$name.log" 2>&1 &
+        make_environment "$name" "$requirements" "$recipe" "$pins" >"$LOGS/$name.log" 2>&1 &
         set +m
         pids[$name]=$!
     done

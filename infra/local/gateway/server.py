@@ -12,6 +12,7 @@ from aiohttp import web
 
 from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
+from infra.local.gateway.compression import UnsupportedCoding, compressed, inflated
 from infra.local.gateway.connection import Server, unknown_version
 from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
 from infra.local.gateway.mock import mock_response
@@ -70,6 +71,13 @@ class Gateway:
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
+        response = await self._handle(http_request)
+        minimum_bytes = self._api.minimum_compression_bytes
+        if minimum_bytes is None:
+            return response
+        return compressed(response, http_request.headers.get("Accept-Encoding", ""), minimum_bytes)
+
+    async def _handle(self, http_request: web.BaseRequest) -> web.Response:
         if wrong_version := unknown_version(http_request):
             return wrong_version
         request = received(http_request, self._deployment)
@@ -86,6 +94,12 @@ class Gateway:
         route, request.path_parameters = found
         request.resource, request.resource_id = route.path, resource_id(route.path)
         body = await read_body(http_request)
+        if body is not None and self._api.minimum_compression_bytes is not None:
+            coding = http_request.headers.get("Content-Encoding", "")
+            try:
+                body = inflated(body, coding, MAX_BODY_BYTES)
+            except UnsupportedCoding:
+                return self._fail(request, failures.UNSUPPORTED_MEDIA_TYPE)
         if body is None:
             return body_too_large()
         if route.validation is not None and (

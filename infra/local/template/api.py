@@ -19,6 +19,8 @@ from infra.local.template.validators import read_validation
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 _ANY_METHOD = "x-amazon-apigateway-any-method"
 _INTEGRATION = "x-amazon-apigateway-integration"
+# What API Gateway takes for MinimumCompressionSize at most.
+MAX_BODY_BYTES = 10 * 1024 * 1024
 _BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 _GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 _DEFAULT_TIMEOUT_MS = 29_000
@@ -47,10 +49,26 @@ def read_api(resources: Resources) -> Api | None:
             stage=str(resources.optional(logical_id, stage, "StageName", "Prod")),
             stage_variables=resources.optional(logical_id, stage, "Variables", {}),
             binary_media_types=tuple(sorted({kind.replace("~1", "/") for kind in binary})),
+            minimum_compression_bytes=_minimum_compression_bytes(resources, logical_id, properties),
             routes=tuple(_routes(resources, logical_id, body)),
             gateway_responses=_gateway_responses(resources, logical_id, body),
         )
     return None
+
+
+def _minimum_compression_bytes(
+    resources: Resources, logical_id: str, properties: Mapping[str, Any]
+) -> int | None:
+    value = properties.get("MinimumCompressionSize")
+    if value is None:
+        return None
+    try:
+        size_bytes = int(value)
+    except (TypeError, ValueError) as error:
+        raise resources.error(f"{logical_id}: MinimumCompressionSize is {value!r}") from error
+    if not 0 <= size_bytes <= MAX_BODY_BYTES:
+        raise resources.error(f"{logical_id}: MinimumCompressionSize is {value!r}, not 0 to 10 MB")
+    return size_bytes
 
 
 def _routes(resources: Resources, logical_id: str, body: Mapping[str, Any]) -> Iterator[Route]:

@@ -131,6 +131,8 @@ class Api:
     stage: str
     stage_variables: Mapping[str, str]
     binary_media_types: tuple[str, ...]
+    # From how many bytes on answers are compressed; None: never, nor is any body inflated.
+    minimum_compression_bytes: int | None
     routes: tuple[Route, ...]
     gateway_responses: Mapping[str, GatewayResponse]
 

@@ -209,6 +209,22 @@ def url_signer() -> UrlSigner:
     return UrlSigner(target.bucket, target.region, target.public_url, settings.credentials())
 
 
+def storage_origins() -> tuple[str, ...]:
+    """Where browsers find the storage. Of AWS's bucket also the address without its region, which
+    forms are sent to.
+    """
+    from urllib.parse import urlsplit
+
+    from image_api.aws.signing import bucket_url
+
+    target = settings.storage()
+    addresses = [bucket_url(target.bucket, target.region, target.public_url)]
+    if target.public_url is None:
+        addresses.append(f"https://{target.bucket}.s3.amazonaws.com")
+    parts = map(urlsplit, addresses)
+    return tuple(f"{address.scheme}://{address.netloc}" for address in parts)
+
+
 @cache
 def link_signer() -> LinkSigner:
     from image_api.core.links import LinkSigner

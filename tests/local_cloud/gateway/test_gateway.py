@@ -56,6 +56,7 @@ API = Api(
     stage="v1",
     stage_variables={},
     binary_media_types=("multipart/form-data", "image/*"),
+    minimum_compression_bytes=None,
     routes=(
         Route("/items/{item_id}", "GET", FunctionIntegration("Items", 29.0)),
         Route("/items/{item_id}", "POST", FunctionIntegration("Items", 29.0)),

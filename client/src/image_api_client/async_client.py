@@ -1,0 +1,214 @@
+"""The client for event loops."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO, Literal, Self, TypeVar
+
+import anyio
+import anyio.to_thread
+import httpx
+
+from image_api_client import accounts, errors, images
+from image_api_client.accounts import Api
+from image_api_client.flows import Call, Flow, Pause, request
+from image_api_client.forms import Progress, Source
+from image_api_client.images import ListQuery, UploadDetails
+from image_api_client.models import (
+    Account,
+    BatchResult,
+    Change,
+    Image,
+    ImageChanges,
+    Page,
+    RenditionFormat,
+    TagCount,
+)
+from image_api_client.retries import Patience
+from image_api_client.sessions import MemoryTokenStore, Session, TokenStore
+
+T = TypeVar("T")
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_EVERYTHING = ListQuery()
+_NO_DETAILS = UploadDetails()
+
+
+class AsyncClient:
+    """What `Client` does, awaited. Close it, or use it in an `async with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        tokens: TokenStore | None = None,
+        patience: Patience | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._api = Api(Session(tokens or MemoryTokenStore()), patience or Patience())
+        self._http = http or httpx.AsyncClient(timeout=_TIMEOUT)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self._api.session.tokens is not None
+
+    async def register(self, username: str, password: str) -> None:
+        await self._run(accounts.register(self._api, username, password))
+
+    async def sign_in(self, username: str, password: str) -> None:
+        await self._run(accounts.sign_in(self._api, username, password))
+
+    async def sign_out(self) -> None:
+        await self._run(accounts.sign_out(self._api))
+
+    async def account(self) -> Account:
+        return await self._run(accounts.account(self._api))
+
+    async def change_password(self, current_password: str, new_password: str) -> None:
+        await self._run(accounts.change_password(self._api, current_password, new_password))
+
+    async def delete_account(self, password: str) -> None:
+        await self._run(accounts.delete_account(self._api, password))
+
+    async def upload(
+        self,
+        source: Source,
+        details: UploadDetails = _NO_DETAILS,
+        *,
+        key: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> int:
+        """The id of the image, which is processed after this: see `wait`.
+
+        `key` (any text of yours): the same one with the same file and details gives the same
+        image, for 24 hours.
+        """
+        return await self._run(
+            images.upload(self._api, source, details, key=key, on_progress=on_progress)
+        )
+
+    async def get(self, image_id: int) -> Image:
+        return await self._run(images.get(self._api, image_id))
+
+    async def wait(self, image_id: int, timeout_seconds: float = 300.0) -> Image:
+        """The image, once it is ready; raises ProcessingFailed or StillProcessing."""
+        return await self._run(images.wait(self._api, image_id, timeout_seconds))
+
+    async def page(
+        self, query: ListQuery = _EVERYTHING, *, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        return await self._run(images.page(self._api, query, limit, cursor))
+
+    async def images(self, query: ListQuery = _EVERYTHING) -> AsyncIterator[Image]:
+        """Every image that matches, page after page."""
+        cursor: str | None = None
+        while True:
+            page = await self.page(query, cursor=cursor)
+            for image in page.images:
+                yield image
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def tags(
+        self, owner: Literal["me"] | int | None = None, limit: int = 100
+    ) -> list[TagCount]:
+        return await self._run(images.tags(self._api, owner, limit))
+
+    async def update(
+        self, image_id: int, changes: ImageChanges, *, version: int | None = None
+    ) -> int | None:
+        """The version that the image has with this change. `version`: raises PreconditionFailed
+        where the image has another one meanwhile.
+        """
+        return await self._run(images.update(self._api, image_id, changes, version))
+
+    async def delete(self, image_id: int, *, version: int | None = None) -> None:
+        """For good, at once."""
+        await self._run(images.delete(self._api, image_id, version))
+
+    async def update_all(self, ids: Sequence[int], changes: ImageChanges) -> list[BatchResult]:
+        return await self._run(images.batch(self._api, ids, changes))
+
+    async def delete_all(self, ids: Sequence[int]) -> list[BatchResult]:
+        return await self._run(images.batch(self._api, ids, "delete"))
+
+    async def history(self, image_id: int) -> list[Change]:
+        return await self._run(images.history(self._api, image_id))
+
+    async def rendition_url(
+        self,
+        image_id: int,
+        *,
+        width: int | None = None,
+        ratio: str | None = None,
+        format: RenditionFormat | None = None,
+        download: bool = False,
+    ) -> str:
+        """A signed URL of the picture at this size, which is made if it was never asked for."""
+        return await self._run(
+            images.rendition_url(
+                self._api, image_id, width=width, ratio=ratio, format=format, download=download
+            )
+        )
+
+    async def original_url(self, image_id: int) -> str:
+        """A signed URL of the bytes as they were uploaded, good for five minutes."""
+        return await self._run(images.original_url(self._api, image_id))
+
+    async def download(
+        self, url: str, sink: BinaryIO, *, on_progress: Progress | None = None
+    ) -> int:
+        """How many bytes of a signed URL were written to `sink`, which must be seekable."""
+        return await self._run(images.download(self._api, url, sink, on_progress))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    await anyio.sleep(step.seconds)
+                    step = flow.send(None)
+                    continue
+                outcome = await self._outcome(step)
+                if isinstance(outcome, errors.Unreachable):
+                    step = flow.throw(outcome)
+                else:
+                    step = flow.send(outcome)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _outcome(self, call: Call) -> httpx.Response | errors.Unreachable:
+        try:
+            return await self._answered(call)
+        except httpx.TransportError as error:
+            unreachable = errors.Unreachable(f"{self.base_url}: {error or type(error).__name__}")
+            unreachable.__cause__ = error
+            return unreachable
+
+    async def _answered(self, call: Call) -> httpx.Response:
+        made = request(self._http, self.base_url, call)
+        response = await self._http.send(made, stream=True)
+        try:
+            if call.sink is None or response.status_code != 200:
+                await response.aread()
+                return response
+            call.sink.seek(0)
+            call.sink.truncate()
+            async for chunk in response.aiter_bytes():
+                await anyio.to_thread.run_sync(call.sink.write, chunk)
+                if call.on_progress is not None:
+                    call.on_progress(call.sink.tell())
+            return response
+        finally:
+            await response.aclose()

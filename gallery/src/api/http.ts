@@ -1,0 +1,140 @@
+/** Requests to the API beside which this page stands, at `/` or below a stage's path. */
+
+import { signal } from "@preact/signals";
+import { Problem } from "./problem";
+
+export const apiUrl = new URL(".", document.baseURI);
+
+/** Whether somebody is signed in; `unknown` until the cookie was tried. */
+export const presence = signal<"unknown" | "in" | "out">("unknown");
+
+// In memory alone: what scripts can read later holds no token.
+let accessToken: string | null = null;
+let endsAt = 0;
+let renewal: Promise<boolean> | null = null;
+
+const RENEWED_BEFORE_MS = 30_000;
+const ATTEMPTS = 4;
+
+export interface Options {
+  query?: URLSearchParams;
+  json?: unknown;
+  headers?: Record<string, string>;
+  isAnonymous?: boolean;
+  /** To where the answer lies, elsewhere; a browser takes no token along. */
+  follows?: boolean;
+}
+
+interface TokenAnswer {
+  access_token: string;
+  expires_in: number;
+}
+
+// Not who, and no token: only that the cookie is worth trying when the page is opened again.
+const RETURNS = "gallery:returns";
+
+export const mayReturn = () => localStorage.getItem(RETURNS) !== null;
+
+export function keepToken(answer: TokenAnswer): void {
+  localStorage.setItem(RETURNS, "1");
+  accessToken = answer.access_token;
+  endsAt = Date.now() + answer.expires_in * 1000;
+  presence.value = "in";
+}
+
+export function dropToken(): void {
+  localStorage.removeItem(RETURNS);
+  accessToken = null;
+  presence.value = "out";
+}
+
+/** A token that is good for the next request, or null. */
+export async function currentToken(): Promise<string | null> {
+  if (accessToken === null || Date.now() > endsAt - RENEWED_BEFORE_MS) await renew();
+  return accessToken;
+}
+
+/** Whether the cookie gave a new token. Asked for by many at once, it is done once. */
+export function renew(): Promise<boolean> {
+  renewal ??= renewOnce().finally(() => {
+    renewal = null;
+  });
+  return renewal;
+}
+
+async function renewOnce(): Promise<boolean> {
+  const response = await patiently(() => send("POST", "auth/refresh", { json: { cookie: true }, isAnonymous: true }, null));
+  if (response.status === 401 || response.status === 400) {
+    dropToken();
+    return false;
+  }
+  if (!response.ok) throw await problemOf(response);
+  keepToken((await response.json()) as TokenAnswer);
+  return true;
+}
+
+export async function request(method: string, path: string, options: Options = {}): Promise<Response> {
+  const once = async () => {
+    if (options.isAnonymous) return send(method, path, options, null);
+    const response = await send(method, path, options, await currentToken());
+    if (response.status !== 401 || !(await renew())) return response;
+    return send(method, path, options, accessToken);
+  };
+  const isSafe = method === "GET" || options.headers?.["Idempotency-Key"] !== undefined;
+  const response = isSafe ? await patiently(once) : await once();
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+export async function fetchJson<T>(method: string, path: string, options: Options = {}): Promise<T> {
+  const response = await request(method, path, options);
+  return (await response.json()) as T;
+}
+
+export const newKey = () => crypto.randomUUID();
+
+export const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+async function send(method: string, path: string, options: Options, token: string | null): Promise<Response> {
+  const url = new URL(path, apiUrl);
+  if (options.query) url.search = options.query.toString();
+  const headers: Record<string, string> = { Accept: "application/json", ...options.headers };
+  if (token !== null) headers["Authorization"] = `Bearer ${token}`;
+  const init: RequestInit = { method, headers, redirect: options.follows ? "follow" : "error" };
+  if (options.json !== undefined) {
+    headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify(options.json);
+  }
+  try {
+    return await fetch(url, init);
+  } catch {
+    throw Problem.unreachable();
+  }
+}
+
+async function patiently(once: () => Promise<Response>): Promise<Response> {
+  for (let attempt = 1; ; attempt++) {
+    const isLast = attempt === ATTEMPTS;
+    let wait = 300 * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
+    try {
+      const response = await once();
+      const seconds = Number(response.headers.get("Retry-After") ?? 0);
+      const mayPass = response.status === 429 || response.status >= 502;
+      if (isLast || !mayPass || seconds > 10) return response;
+      wait = Math.max(wait, seconds * 1000);
+    } catch (error) {
+      if (isLast || !(error instanceof Problem)) throw error;
+    }
+    await pause(wait);
+  }
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  let body: unknown = null;
+  try {
+    body = await response.json();
+  } catch {
+    // A proxy in between answers in HTML, which is not for people to read.
+  }
+  return Problem.of(response.status, body, (name) => response.headers.get(name));
+}

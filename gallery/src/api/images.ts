@@ -1,0 +1,192 @@
+/** What the page asks of images and accounts. */
+
+import { dropToken, fetchJson, keepToken, newKey, request } from "./http";
+
+export type Visibility = "public" | "shared" | "private";
+export type Fit = "cover" | "contain" | "stretch";
+export type Sort = "-created_at" | "created_at" | "title" | "-title" | "size" | "-size" | "-taken_at";
+
+export interface Image {
+  id: number;
+  title: string;
+  resolution: string;
+  size: number;
+  created_at: string;
+  updated_at: string;
+  user_id: number;
+  username: string;
+  status: "processing" | "ready" | "failed";
+  error: string | null;
+  content_type: string;
+  visibility: Visibility;
+  url: string | null;
+  thumbnail_url: string | null;
+  preview_url: string | null;
+  rendition_url: string | null;
+  width: number;
+  height: number;
+  description: string;
+  tags: string[];
+  animated: boolean;
+  placeholder: string | null;
+  taken_at: string | null;
+  trashed_at: string | null;
+  version: number;
+}
+
+export interface Changes {
+  title?: string;
+  description?: string;
+  tags?: string[];
+  visibility?: Visibility;
+  resolution?: string;
+  fit?: Fit;
+  trashed?: boolean;
+}
+
+export interface Query {
+  q: string;
+  owner: "me" | "";
+  tag: string;
+  visibility: Visibility | "";
+  contentType: string;
+  createdAfter: string;
+  createdBefore: string;
+  trashed: boolean;
+  sort: Sort;
+}
+
+export interface Page {
+  images: Image[];
+  total: number;
+  isTotalExact: boolean;
+  cursor: string | null;
+}
+
+export interface Account {
+  id: number;
+  username: string;
+  created_at: string;
+  usage: { images: number; bytes: number };
+  limits: Record<string, number>;
+}
+
+export interface BatchResult {
+  id: number;
+  status_code: number;
+  code: string | null;
+  detail: string | null;
+}
+
+export interface PastChange {
+  version: number;
+  change: "upload" | "update" | "delete";
+  changes: Record<string, unknown>;
+  accepted_at: string;
+  outcome: "applied" | "failed" | null;
+  reason: string | null;
+}
+
+export async function enter(how: "login" | "register", username: string, password: string): Promise<void> {
+  keepToken(
+    await fetchJson("POST", `auth/${how}`, { json: { username, password, cookie: true }, isAnonymous: true }),
+  );
+}
+
+export async function signOut(): Promise<void> {
+  dropToken();
+  await request("POST", "auth/logout", { json: { cookie: true }, isAnonymous: true });
+}
+
+export const account = () => fetchJson<Account>("GET", "auth/me");
+
+export async function changePassword(current: string, fresh: string): Promise<void> {
+  keepToken(
+    await fetchJson("PUT", "auth/password", {
+      json: { current_password: current, new_password: fresh, cookie: true },
+    }),
+  );
+}
+
+export async function deleteAccount(password: string): Promise<void> {
+  await request("POST", "auth/delete_account", { json: { password } });
+  dropToken();
+}
+
+export async function list(query: Query, cursor: string | null, limit = 100): Promise<Page> {
+  const params = new URLSearchParams({ limit: String(limit) });
+  const given = {
+    q: query.q,
+    owner: query.trashed ? "" : query.owner,
+    tag: query.tag,
+    visibility: query.visibility,
+    content_type: query.contentType,
+    created_after: startOfDay(query.createdAfter, 0),
+    created_before: startOfDay(query.createdBefore, 1),
+    trashed: query.trashed ? "true" : "",
+    sort: query.sort === "-created_at" ? "" : query.sort,
+    cursor: cursor ?? "",
+  };
+  for (const [name, value] of Object.entries(given)) if (value) params.set(name, value);
+  const response = await request("GET", "image/get_all_images", { query: params });
+  const images = (await response.json()) as Image[];
+  const next = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
+  return {
+    images,
+    total: Number(response.headers.get("X-Total-Count") ?? images.length),
+    isTotalExact: response.headers.get("X-Total-Count-Relation") !== "at-least",
+    cursor: next?.[1] ? new URL(next[1], document.baseURI).searchParams.get("cursor") : null,
+  };
+}
+
+/** Those of these that are still there, in no order; `ids` at most 100. */
+export function byIds(ids: number[]): Promise<Image[]> {
+  const query = new URLSearchParams({ ids: ids.join(","), limit: "100" });
+  return fetchJson<Image[]>("GET", "image/get_all_images", { query });
+}
+
+export const get = (id: number) => fetchJson<Image>("GET", `image/${id}`);
+
+export const tags = () => fetchJson<{ tag: string; images: number }[]>("GET", "image/tags", { query: new URLSearchParams({ limit: "100" }) });
+
+export const history = (id: number) => fetchJson<PastChange[]>("GET", `image/${id}/history`);
+
+export function update(id: number, changes: Changes, version?: number): Promise<{ version: number }> {
+  const headers: Record<string, string> = { "Idempotency-Key": newKey() };
+  if (version !== undefined) headers["If-Match"] = `"${version}"`;
+  return fetchJson("PUT", `image/update/${id}`, { json: changes, headers });
+}
+
+/** Of any number of images, a hundred at a time. */
+export async function batch(ids: number[], wish: { changes: Changes } | { delete: true }): Promise<BatchResult[]> {
+  const results: BatchResult[] = [];
+  for (let start = 0; start < ids.length; start += 100) {
+    const answer = await fetchJson<{ results: BatchResult[] }>("POST", "image/batch", {
+      json: { ids: ids.slice(start, start + 100), ...wish },
+      headers: { "Idempotency-Key": newKey() },
+    });
+    results.push(...answer.results);
+  }
+  return results;
+}
+
+/** A signed URL that a browser saves under the image's title. */
+export async function downloadUrl(id: number, width: number | null): Promise<string> {
+  const query = new URLSearchParams({ download: "true" });
+  if (width !== null) query.set("width", String(width));
+  const { url } = await fetchJson<{ url: string }>("GET", `image/${id}/rendition`, { query });
+  return url;
+}
+
+/** Where the API sends whoever asks: followed, and left there without reading on. */
+export async function originalUrl(id: number): Promise<string> {
+  const response = await request("GET", `image/${id}/original`, { follows: true });
+  void response.body?.cancel();
+  return response.url;
+}
+
+function startOfDay(day: string, later: number): string {
+  if (!day) return "";
+  const [year, month, date] = day.split("-").map(Number);
+  return new Date(year!, month! - 1, date! + later).toISOString();
+}

@@ -1,0 +1,21 @@
+import { render } from "preact";
+import "photoswipe/style.css";
+import { mayReturn, presence, renew } from "./api/http";
+import { inWords } from "./api/problem";
+import * as library from "./state/library";
+import { complain } from "./state/notices";
+import * as uploads from "./state/uploads";
+import "./styles/gallery.css";
+import { App } from "./views/App";
+
+library.start();
+uploads.start();
+render(<App />, document.getElementById("gallery")!);
+if (mayReturn()) {
+  renew().catch((error: unknown) => {
+    complain(inWords(error));
+    presence.value = "out";
+  });
+} else {
+  presence.value = "out";
+}

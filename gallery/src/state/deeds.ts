@@ -1,0 +1,94 @@
+/** What is done to pictures, one or many, and how it is undone. */
+
+import * as api from "../api/images";
+import type { Changes, Image, Visibility } from "../api/images";
+import { inWords } from "../api/problem";
+import { words } from "../words";
+import * as library from "./library";
+import { complain, say } from "./notices";
+import { clear } from "./selection";
+
+export async function trash(targets: Image[]): Promise<void> {
+  const ids = idsOf(targets);
+  library.put([], ids);
+  clear();
+  const done = await changeAll(ids, { trashed: true });
+  if (done.length) say(words.selection.trashed(done.length), { label: words.undo, run: () => void untrash(done) });
+}
+
+export async function restore(targets: Image[]): Promise<void> {
+  const ids = idsOf(targets);
+  library.put([], ids);
+  clear();
+  const done = await changeAll(ids, { trashed: false });
+  if (done.length) say(words.selection.restored(done.length));
+}
+
+async function untrash(ids: number[]): Promise<void> {
+  const done = await changeAll(ids, { trashed: false });
+  if (done.length) {
+    say(words.selection.restored(done.length));
+    library.reload();
+  }
+}
+
+export async function destroy(targets: Image[]): Promise<void> {
+  const ids = idsOf(targets);
+  clear();
+  try {
+    const results = await api.batch(ids, { delete: true });
+    const done = accepted(results);
+    library.put([], done);
+    if (done.length) say(words.selection.deleted(done.length));
+  } catch (error) {
+    complain(inWords(error));
+  }
+}
+
+export async function setVisibility(targets: Image[], visibility: Visibility): Promise<void> {
+  const done = await changeAll(idsOf(targets), { visibility });
+  if (done.length) say(words.selection.shared(done.length));
+}
+
+/** A tag is added to each picture's own: so each is a change of its own. */
+export async function addTag(targets: Image[], tag: string): Promise<void> {
+  const lacking = targets.filter((image) => !image.tags.some((each) => each.toLowerCase() === tag.toLowerCase()));
+  const groups = new Map<string, Image[]>();
+  for (const image of lacking) {
+    const key = JSON.stringify(image.tags);
+    groups.set(key, [...(groups.get(key) ?? []), image]);
+  }
+  let count = targets.length - lacking.length;
+  for (const group of groups.values()) {
+    count += (await changeAll(idsOf(group), { tags: [...group[0]!.tags, tag] })).length;
+  }
+  if (count) say(words.selection.tagged(count));
+}
+
+/** The ids of those that were accepted; why others were refused is said. */
+async function changeAll(ids: number[], changes: Changes): Promise<number[]> {
+  try {
+    const results = await api.batch(ids, { changes });
+    const done = accepted(results);
+    const refused = results.filter((result) => result.status_code !== 200);
+    if (refused.length) complain(words.selection.refused(refused.length, refused[0]!.detail ?? ""));
+    if (changes.trashed === undefined) await refresh(done);
+    else if (refused.length) library.reload();
+    return done;
+  } catch (error) {
+    complain(inWords(error));
+    library.reload();
+    return [];
+  }
+}
+
+async function refresh(ids: number[]): Promise<void> {
+  for (let start = 0; start < ids.length; start += 100) {
+    library.put(await api.byIds(ids.slice(start, start + 100)));
+  }
+}
+
+const idsOf = (targets: Image[]) => targets.map((image) => image.id);
+
+const accepted = (results: api.BatchResult[]) =>
+  results.filter((result) => result.status_code === 200).map((result) => result.id);

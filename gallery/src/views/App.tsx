@@ -1,0 +1,163 @@
+import { useEffect, useState } from "preact/hooks";
+import { account } from "../api/images";
+import { presence } from "../api/http";
+import * as library from "../state/library";
+import { dismiss, notices } from "../state/notices";
+import { enqueue, isOffline } from "../state/uploads";
+import { words } from "../words";
+import { AccountDialog } from "./Account";
+import { Details } from "./Details";
+import { Grid } from "./Grid";
+import { AddButton, Header } from "./Header";
+import { me } from "./me";
+import { SelectionBar } from "./SelectionBar";
+import { SignIn } from "./SignIn";
+import { UploadPanel } from "./UploadPanel";
+
+export function App() {
+  return (
+    <>
+      {presence.value === "out" && <SignIn />}
+      {presence.value === "in" && <Library />}
+      <Notices />
+    </>
+  );
+}
+
+function Library() {
+  const isDropping = useDroppedAndPasted();
+  useEffect(() => {
+    account().then(
+      (found) => (me.value = found),
+      () => undefined,
+    );
+    return () => (me.value = null);
+  }, []);
+  return (
+    <>
+      <a class="skip" href="#pictures">
+        {words.skipToPictures}
+      </a>
+      <Header />
+      {isOffline.value && (
+        <p class="offline" role="status">
+          {words.trouble.offline}
+        </p>
+      )}
+      <main id="pictures" tabIndex={-1}>
+        <p class="quiet count" role="status">
+          {library.images.value.length > 0 &&
+            (library.total.value.isExact
+              ? words.pictures(library.total.value.count)
+              : words.atLeast(library.total.value.count))}
+        </p>
+        <Grid />
+        <End />
+      </main>
+      <SelectionBar />
+      <UploadPanel />
+      <Details />
+      <AccountDialog />
+      {isDropping && <div class="drop">{words.upload.drop}</div>}
+    </>
+  );
+}
+
+function End() {
+  const isEmpty = library.images.value.length === 0;
+  if (library.trouble.value !== null) {
+    return (
+      <div class="end" role="alert">
+        <p>{library.trouble.value}</p>
+        <button
+          type="button"
+          onClick={() => {
+            library.trouble.value = null;
+            void library.loadMore();
+          }}
+        >
+          {words.retry}
+        </button>
+      </div>
+    );
+  }
+  if (library.isLoading.value) return <p class="end quiet">{words.grid.loading}…</p>;
+  if (!isEmpty || library.hasMore.value) return null;
+  if (library.query.value.trashed) return <h2 class="end">{words.grid.emptyTrash}</h2>;
+  return library.isFiltered.value ? (
+    <div class="end">
+      <h2>{words.grid.nothing}</h2>
+      <p>{words.grid.nothingHint}</p>
+      <button type="button" onClick={library.reset}>
+        {words.find.clear}
+      </button>
+    </div>
+  ) : (
+    <div class="end">
+      <h2>{words.grid.empty}</h2>
+      <p>{words.grid.emptyHint}</p>
+      <AddButton />
+    </div>
+  );
+}
+
+function Notices() {
+  return (
+    <div class="notices" role="log" aria-live="polite">
+      {notices.value.map((notice) => (
+        <div key={notice.id} class={notice.isTrouble ? "notice trouble" : "notice"}>
+          <span>{notice.text}</span>
+          {notice.action && (
+            <button
+              type="button"
+              onClick={() => {
+                dismiss(notice.id);
+                notice.action?.run();
+              }}
+            >
+              {notice.action.label}
+            </button>
+          )}
+          <button type="button" aria-label={words.close} onClick={() => dismiss(notice.id)}>
+            ×
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Whether files are held over the page. */
+function useDroppedAndPasted(): boolean {
+  const [isOver, setOver] = useState(false);
+  useEffect(() => {
+    const over = (event: DragEvent) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      setOver(true);
+    };
+    const leave = (event: DragEvent) => {
+      if (event.relatedTarget === null) setOver(false);
+    };
+    const drop = (event: DragEvent) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      setOver(false);
+      enqueue(event.dataTransfer.files);
+    };
+    const paste = (event: ClipboardEvent) => {
+      if (event.clipboardData?.files.length) enqueue(event.clipboardData.files);
+    };
+    addEventListener("dragover", over);
+    addEventListener("dragleave", leave);
+    addEventListener("drop", drop);
+    addEventListener("paste", paste);
+    return () => {
+      removeEventListener("dragover", over);
+      removeEventListener("dragleave", leave);
+      removeEventListener("drop", drop);
+      removeEventListener("paste", paste);
+    };
+  }, []);
+  return isOver;
+}

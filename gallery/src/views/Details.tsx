@@ -1,0 +1,281 @@
+import { useEffect, useState } from "preact/hooks";
+import * as api from "../api/images";
+import type { Changes, Fit, Image, PastChange, Visibility } from "../api/images";
+import { inWords } from "../api/problem";
+import { destroy, restore, trash } from "../state/deeds";
+import * as library from "../state/library";
+import { complain, say } from "../state/notices";
+import { words } from "../words";
+import { Dialog } from "./Dialog";
+import { Icon } from "./Icon";
+import { me } from "./me";
+import { dayAndTime, readableBytes } from "./readable";
+import { renditionUrl, sourceSet } from "./sources";
+import { closeViewer, detailed } from "./viewer";
+
+export function Details() {
+  const image = library.images.value.find((each) => each.id === detailed.value);
+  if (!image) return null;
+  return (
+    <Dialog title={words.details.title} onClose={() => (detailed.value = null)}>
+      <Contents key={image.id} image={image} isMine={image.user_id === me.value?.id} />
+    </Dialog>
+  );
+}
+
+function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
+  const save = async (changes: Changes, done: string = words.details.saved) => {
+    try {
+      await api.update(image.id, changes, image.version);
+      library.put([await api.get(image.id)]);
+      say(done);
+    } catch (error) {
+      complain(inWords(error));
+      library.put([await api.get(image.id)]);
+    }
+  };
+  return (
+    <>
+      {isMine ? <Texts image={image} save={save} /> : <ReadTexts image={image} />}
+      <Facts image={image} />
+      <Downloads image={image} isMine={isMine} />
+      {image.visibility === "public" && image.rendition_url !== null && <PublicLink image={image} />}
+      {isMine && <Crop image={image} save={save} />}
+      {isMine && <History image={image} />}
+      {isMine && <LastThings image={image} />}
+    </>
+  );
+}
+
+type Save = (changes: Changes, done?: string) => Promise<void>;
+
+/** Each field is saved when it is left, or with Enter. */
+function Texts({ image, save }: { image: Image; save: Save }) {
+  return (
+    <div class="fields">
+      <label>
+        {words.details.name}
+        <input
+          value={image.title}
+          maxLength={255}
+          onChange={(event) => void save({ title: event.currentTarget.value })}
+        />
+      </label>
+      <label>
+        {words.details.description}
+        <textarea
+          rows={3}
+          maxLength={2000}
+          value={image.description}
+          onChange={(event) => void save({ description: event.currentTarget.value })}
+        />
+      </label>
+      <label>
+        {words.details.tags}
+        <input
+          value={image.tags.join(", ")}
+          placeholder={words.details.tagsHint}
+          onChange={(event) =>
+            void save({
+              tags: event.currentTarget.value
+                .split(",")
+                .map((tag) => tag.trim())
+                .filter(Boolean),
+            })
+          }
+        />
+      </label>
+      <label>
+        {words.details.visibility}
+        <select
+          value={image.visibility}
+          onChange={(event) => void save({ visibility: event.currentTarget.value as Visibility })}
+        >
+          {(["private", "shared", "public"] as const).map((each) => (
+            <option value={each}>
+              {words.visibility[each]}: {words.visibility.explained[each]}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  );
+}
+
+function ReadTexts({ image }: { image: Image }) {
+  return (
+    <>
+      <h3>{image.title}</h3>
+      {image.description && <p>{image.description}</p>}
+      {image.tags.length > 0 && <p class="quiet">{image.tags.join(", ")}</p>}
+    </>
+  );
+}
+
+function Facts({ image }: { image: Image }) {
+  const kind = words.find.kinds[image.content_type as keyof typeof words.find.kinds] ?? image.content_type;
+  const facts: [string, string | null][] = [
+    [words.details.owner, image.username],
+    [words.details.pixels, image.resolution.replace("x", " × ")],
+    [words.details.size, readableBytes(image.size)],
+    [words.details.kind, kind],
+    [words.details.taken, image.taken_at && dayAndTime(image.taken_at)],
+    [words.details.added, dayAndTime(image.created_at)],
+  ];
+  return (
+    <dl class="facts">
+      {facts.map(
+        ([name, value]) =>
+          value && (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ),
+      )}
+    </dl>
+  );
+}
+
+function Downloads({ image, isMine }: { image: Image; isMine: boolean }) {
+  const go = async (url: () => Promise<string>) => {
+    try {
+      location.assign(await url());
+    } catch (error) {
+      complain(inWords(error));
+    }
+  };
+  return (
+    <p class="actions">
+      <button type="button" onClick={() => void go(() => api.downloadUrl(image.id, null))}>
+        <Icon name="download" />
+        {words.details.download}
+      </button>
+      {isMine && (
+        <button type="button" onClick={() => void go(() => api.originalUrl(image.id))}>
+          <Icon name="download" />
+          {words.details.original}
+        </button>
+      )}
+    </p>
+  );
+}
+
+function PublicLink({ image }: { image: Image }) {
+  const link = renditionUrl(image, Math.min(1600, image.width));
+  const text = (image.description || image.title).replace(/[&"<>]/g, (found) => `&#${found.charCodeAt(0)};`);
+  const embed = `<img src="${link}" srcset="${sourceSet(image) ?? ""}" sizes="100vw" width="${image.width}" height="${image.height}" alt="${text}" loading="lazy">`;
+  return (
+    <>
+      <Copyable label={words.details.link} text={link} />
+      <Copyable label={words.details.embed} text={embed} />
+    </>
+  );
+}
+
+function Copyable({ label, text }: { label: string; text: string }) {
+  return (
+    <div class="copyable">
+      <label>
+        {label}
+        <input readOnly value={text} onFocus={(event) => event.currentTarget.select()} />
+      </label>
+      <button
+        type="button"
+        aria-label={`${words.details.copy}: ${label}`}
+        onClick={() => {
+          void navigator.clipboard.writeText(text).then(() => say(words.details.copied));
+        }}
+      >
+        {words.details.copy}
+      </button>
+    </div>
+  );
+}
+
+function Crop({ image, save }: { image: Image; save: Save }) {
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const resolution = `${form.get("width")}x${form.get("height")}`;
+    void save({ resolution, fit: String(form.get("fit")) as Fit }, words.details.applied);
+  };
+  return (
+    <details>
+      <summary>{words.details.crop}</summary>
+      <form class="crop" onSubmit={submit}>
+        <label>
+          {words.details.width}
+          <input name="width" type="number" min={1} max={10_000} required defaultValue={String(image.width)} />
+        </label>
+        <label>
+          {words.details.height}
+          <input name="height" type="number" min={1} max={10_000} required defaultValue={String(image.height)} />
+        </label>
+        <label>
+          {words.details.fit}
+          <select name="fit">
+            {(["cover", "contain", "stretch"] as const).map((fit) => (
+              <option value={fit}>{words.details.fits[fit]}</option>
+            ))}
+          </select>
+        </label>
+        <button>{words.details.apply}</button>
+      </form>
+    </details>
+  );
+}
+
+function History({ image }: { image: Image }) {
+  const [changes, setChanges] = useState<PastChange[] | null>(null);
+  const [isOpen, setOpen] = useState(false);
+  useEffect(() => {
+    if (isOpen) api.history(image.id).then(setChanges, (error: unknown) => complain(inWords(error)));
+  }, [isOpen, image.version, image.status]);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{words.details.history}</summary>
+      <ol class="history">
+        {changes?.map((change) => (
+          <li key={change.version} value={change.version}>
+            <time dateTime={change.accepted_at}>{dayAndTime(change.accepted_at)}</time>
+            {words.details.changes[change.change]}
+            {words.details.changed(Object.keys(change.changes))},{" "}
+            {change.outcome ? words.details.outcomes[change.outcome] : words.details.underWay}
+            {change.reason && `: ${change.reason}`}
+          </li>
+        ))}
+      </ol>
+      {changes?.length === 0 && <p class="quiet">{words.details.historyEmpty}</p>}
+    </details>
+  );
+}
+
+function LastThings({ image }: { image: Image }) {
+  const isTrashed = image.trashed_at !== null;
+  return (
+    <p class="actions">
+      <button
+        type="button"
+        onClick={() => {
+          closeViewer();
+          void (isTrashed ? restore([image]) : trash([image]));
+        }}
+      >
+        <Icon name={isTrashed ? "restore" : "trash"} />
+        {isTrashed ? words.details.restore : words.details.trash}
+      </button>
+      <button
+        type="button"
+        class="danger"
+        onClick={() => {
+          if (!confirm(words.selection.confirmDelete(1))) return;
+          closeViewer();
+          void destroy([image]);
+        }}
+      >
+        {words.details.delete}
+      </button>
+    </p>
+  );
+}

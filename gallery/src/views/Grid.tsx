@@ -1,0 +1,204 @@
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Image } from "../api/images";
+import * as library from "../state/library";
+import { isSelected, isSelecting, toggle } from "../state/selection";
+import { words } from "../words";
+import { Icon } from "./Icon";
+import { between, heightOf, rowsOf } from "./layout";
+import { placeholderUrl, sourceSet } from "./sources";
+import { openViewer } from "./viewer";
+
+// As much again above and below what is seen, so that scrolling finds it there.
+const OVERSCAN = 1;
+const LOAD_AHEAD_SCREENS = 3;
+
+export function Grid() {
+  const frame = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(0);
+  const [view, setView] = useState({ from: 0, to: 2000 });
+  const images = library.images.value;
+  const rows = useMemo(
+    () => (width ? rowsOf(images, width, width < 600 ? 130 : 220) : []),
+    [images, width],
+  );
+  const height = heightOf(rows);
+
+  useLayoutEffect(() => {
+    const element = frame.current!;
+    const look = () => {
+      const top = element.getBoundingClientRect().top;
+      const margin = OVERSCAN * innerHeight;
+      // In steps, so that not every pixel draws anew.
+      const step = innerHeight / 4;
+      const from = Math.floor((-top - margin) / step) * step;
+      const to = from + innerHeight + 2 * margin + step;
+      setView((before) => (before.from === from && before.to === to ? before : { from, to }));
+    };
+    const observer = new ResizeObserver(() => {
+      setWidth(element.clientWidth);
+      look();
+    });
+    observer.observe(element);
+    addEventListener("scroll", look, { passive: true });
+    addEventListener("resize", look);
+    look();
+    return () => {
+      observer.disconnect();
+      removeEventListener("scroll", look);
+      removeEventListener("resize", look);
+    };
+  }, []);
+
+  useEffect(() => {
+    if (width && height - view.to < LOAD_AHEAD_SCREENS * innerHeight && library.trouble.value === null) {
+      void library.loadMore();
+    }
+  }, [view, height, width, images]);
+
+  const [first, end] = between(rows, view.from, view.to);
+  return (
+    <div class="grid" ref={frame} style={{ height: `${height}px` }} role="list" aria-label={words.grid.label}>
+      {rows.slice(first, end).flatMap((row) =>
+        row.boxes.map((box, number) => {
+          const index = row.start + number;
+          const image = images[index];
+          return (
+            image && (
+              <Tile
+                key={image.id}
+                image={image}
+                index={index}
+                count={images.length}
+                style={{
+                  transform: `translate(${box.left}px, ${row.top}px)`,
+                  width: `${box.width}px`,
+                  height: `${row.height}px`,
+                }}
+                width={box.width}
+              />
+            )
+          );
+        }),
+      )}
+    </div>
+  );
+}
+
+interface TileProps {
+  image: Image;
+  index: number;
+  count: number;
+  width: number;
+  style: Record<string, string>;
+}
+
+function Tile({ image, index, count, width, style }: TileProps) {
+  const isChosen = isSelected(image.id);
+  const open = (event: MouseEvent) => {
+    if (event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value) toggle(image.id, event.shiftKey);
+    else openViewer(index);
+  };
+  return (
+    <div
+      class={`tile${isChosen ? " chosen" : ""}`}
+      role="listitem"
+      aria-posinset={index + 1}
+      aria-setsize={library.hasMore.value ? -1 : count}
+      style={style}
+    >
+      <button
+        type="button"
+        class="picture"
+        data-id={image.id}
+        aria-label={words.grid.open(image.title)}
+        onClick={open}
+        onKeyDown={(event) => move(event, image.id)}
+      >
+        <Picture image={image} width={width} />
+      </button>
+      <label class="choice">
+        <input
+          type="checkbox"
+          checked={isChosen}
+          aria-label={words.grid.select(image.title)}
+          onClick={(event) => {
+            event.preventDefault();
+            toggle(image.id, event.shiftKey);
+          }}
+        />
+        <span aria-hidden="true">
+          <Icon name="check" />
+        </span>
+      </label>
+    </div>
+  );
+}
+
+function Picture({ image, width }: { image: Image; width: number }) {
+  const [isThere, setThere] = useState(false);
+  const placeholder = placeholderUrl(image.placeholder);
+  if (image.status === "failed" && image.thumbnail_url === null) {
+    return (
+      <span class="state">
+        <Icon name="warning" />
+        {words.grid.failed}
+      </span>
+    );
+  }
+  return (
+    <>
+      {placeholder && <img class="placeholder" src={placeholder} alt="" />}
+      {image.thumbnail_url && (
+        <img
+          class={isThere ? "there" : ""}
+          src={image.thumbnail_url}
+          srcset={sourceSet(image)}
+          sizes={`${Math.ceil(width)}px`}
+          alt={image.description || image.title}
+          decoding="async"
+          draggable={false}
+          onLoad={() => setThere(true)}
+        />
+      )}
+      {image.status === "processing" && <span class="state busy">{words.grid.processing}</span>}
+    </>
+  );
+}
+
+/** Arrow keys go from picture to picture; up and down to the one that is nearest. */
+function move(event: KeyboardEvent, id: number): void {
+  const steps: Record<string, [number, number]> = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, -1],
+    ArrowDown: [0, 1],
+  };
+  const step = steps[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const [across, down] = step;
+  const images = library.images.value;
+  const index = images.findIndex((image) => image.id === id);
+  const target = down ? nearest(event.currentTarget as HTMLElement, down) : images[index + across]?.id;
+  if (target !== undefined) focusOn(target);
+}
+
+function nearest(element: HTMLElement, down: number): number | undefined {
+  const own = element.getBoundingClientRect();
+  const middle = own.left + own.width / 2;
+  let best: { distance: number; id: number } | undefined;
+  for (const other of document.querySelectorAll<HTMLElement>(".picture")) {
+    const box = other.getBoundingClientRect();
+    const away = down * (box.top - own.top);
+    if (away < 1 || away > 2 * own.height + 400) continue;
+    const distance = 1000 * away + Math.abs(box.left + box.width / 2 - middle);
+    if (!best || distance < best.distance) best = { distance, id: Number(other.dataset["id"]) };
+  }
+  return best?.id;
+}
+
+function focusOn(id: number): void {
+  const element = document.querySelector<HTMLElement>(`.picture[data-id="${id}"]`);
+  element?.focus();
+  element?.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,179 @@
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { tags } from "../api/images";
+import type { Query, Sort, Visibility } from "../api/images";
+import * as library from "../state/library";
+import { enqueue } from "../state/uploads";
+import { words } from "../words";
+import { Icon } from "./Icon";
+
+export const isAccountOpen = signal(false);
+const areFiltersOpen = signal(false);
+
+// While somebody types, not every letter is asked for.
+const PAUSE_OF_TYPING_MS = 300;
+
+export function Header() {
+  const query = library.query.value;
+  return (
+    <header class="bar">
+      <div class="bar-row">
+        <h1>{query.trashed ? words.find.trash : words.gallery}</h1>
+        <Search />
+        <button
+          type="button"
+          class="icon"
+          aria-expanded={areFiltersOpen.value}
+          aria-controls="filters"
+          aria-label={words.find.filters}
+          onClick={() => (areFiltersOpen.value = !areFiltersOpen.value)}
+        >
+          <Icon name="filter" />
+          {library.isFiltered.value && <span class="dot" />}
+        </button>
+        <button
+          type="button"
+          class="icon"
+          aria-pressed={query.trashed}
+          aria-label={query.trashed ? words.find.leaveTrash : words.find.trash}
+          onClick={() => library.find({ trashed: !query.trashed })}
+        >
+          <Icon name="trash" />
+        </button>
+        <AddButton />
+        <button type="button" class="icon" aria-label={words.account.title} onClick={() => (isAccountOpen.value = true)}>
+          <Icon name="person" />
+        </button>
+      </div>
+      {areFiltersOpen.value && <Filters query={query} />}
+    </header>
+  );
+}
+
+function Search() {
+  const [text, setText] = useState(library.query.value.q);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  // Cleared from elsewhere too.
+  useEffect(() => setText(library.query.value.q), [library.query.value.q]);
+  return (
+    <search class="search">
+      <Icon name="search" />
+      <input
+        type="search"
+        aria-label={words.find.label}
+        placeholder={words.find.placeholder}
+        value={text}
+        onInput={(event) => {
+          const q = event.currentTarget.value;
+          setText(q);
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => library.find({ q: q.trim() }), PAUSE_OF_TYPING_MS);
+        }}
+      />
+    </search>
+  );
+}
+
+function Filters({ query }: { query: Query }) {
+  const [known, setKnown] = useState<string[]>([]);
+  useEffect(() => {
+    tags().then(
+      (found) => setKnown(found.map((each) => each.tag)),
+      () => setKnown([]),
+    );
+  }, []);
+  const choose = (wish: Partial<Query>) => library.find(wish);
+  return (
+    <div class="filters" id="filters">
+      {!query.trashed && (
+        <label>
+          {words.find.owner}
+          <select value={query.owner} onChange={(event) => choose({ owner: event.currentTarget.value as Query["owner"] })}>
+            <option value="me">{words.find.mine}</option>
+            <option value="">{words.find.everybody}</option>
+          </select>
+        </label>
+      )}
+      <label>
+        {words.find.sort}
+        <select value={query.sort} onChange={(event) => choose({ sort: event.currentTarget.value as Sort })}>
+          {Object.entries(words.find.sorts)
+            .filter(([sort]) => sort !== "-taken_at" || query.owner === "me")
+            .map(([sort, name]) => (
+              <option value={sort}>{name}</option>
+            ))}
+        </select>
+      </label>
+      <label>
+        {words.find.visibility}
+        <select
+          value={query.visibility}
+          onChange={(event) => choose({ visibility: event.currentTarget.value as Visibility | "" })}
+        >
+          <option value="">{words.find.any}</option>
+          {(["public", "shared", "private"] as const).map((each) => (
+            <option value={each}>{words.visibility[each]}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        {words.find.kind}
+        <select value={query.contentType} onChange={(event) => choose({ contentType: event.currentTarget.value })}>
+          <option value="">{words.find.any}</option>
+          {Object.entries(words.find.kinds).map(([type, name]) => (
+            <option value={type}>{name}</option>
+          ))}
+        </select>
+      </label>
+      <label>
+        {words.find.tag}
+        <input
+          list="known-tags"
+          value={query.tag}
+          onChange={(event) => choose({ tag: event.currentTarget.value.trim() })}
+        />
+        <datalist id="known-tags">
+          {known.map((tag) => (
+            <option value={tag} />
+          ))}
+        </datalist>
+      </label>
+      <label>
+        {words.find.from}
+        <input type="date" value={query.createdAfter} onChange={(event) => choose({ createdAfter: event.currentTarget.value })} />
+      </label>
+      <label>
+        {words.find.to}
+        <input type="date" value={query.createdBefore} onChange={(event) => choose({ createdBefore: event.currentTarget.value })} />
+      </label>
+      {library.isFiltered.value && (
+        <button type="button" class="link" onClick={library.reset}>
+          {words.find.clear}
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function AddButton() {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button type="button" class="primary add" onClick={() => input.current?.click()}>
+        <Icon name="add" />
+        <span>{words.upload.add}</span>
+      </button>
+      <input
+        ref={input}
+        type="file"
+        hidden
+        multiple
+        accept="image/*,.heic,.heif,.avif,.tif,.tiff"
+        onChange={(event) => {
+          enqueue(event.currentTarget.files ?? []);
+          event.currentTarget.value = "";
+        }}
+      />
+    </>
+  );
+}

@@ -1,0 +1,66 @@
+import { useState } from "preact/hooks";
+import { enter } from "../api/images";
+import { inWords } from "../api/problem";
+import { words } from "../words";
+
+export function SignIn() {
+  const [isNew, setNew] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [isBusy, setBusy] = useState(false);
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    setBusy(true);
+    setProblem(null);
+    try {
+      await enter(isNew ? "register" : "login", String(form.get("username")), String(form.get("password")));
+    } catch (error) {
+      setProblem(inWords(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <main class="sign-in">
+      <h1>{words.gallery}</h1>
+      <p class="quiet">{words.signIn.welcome}</p>
+      <form onSubmit={submit} aria-label={isNew ? words.signIn.register : words.signIn.title}>
+        <label>
+          {words.signIn.username}
+          <input name="username" autocomplete="username" required maxLength={64} autofocus autocapitalize="none" spellcheck={false} />
+        </label>
+        <label>
+          {words.signIn.password}
+          <input
+            name="password"
+            type="password"
+            required
+            maxLength={50}
+            autocomplete={isNew ? "new-password" : "current-password"}
+            aria-describedby={isNew ? "password-rule" : undefined}
+          />
+        </label>
+        {isNew && (
+          <p id="password-rule" class="quiet">
+            {words.signIn.passwordRule}
+          </p>
+        )}
+        <p role="alert" class="problem">
+          {problem}
+        </p>
+        <button class="primary" disabled={isBusy}>
+          {isNew ? words.signIn.create : words.signIn.signIn}
+        </button>
+      </form>
+      <button
+        type="button"
+        class="link"
+        onClick={() => {
+          setNew(!isNew);
+          setProblem(null);
+        }}
+      >
+        {isNew ? words.signIn.toSignIn : words.signIn.toRegister}
+      </button>
+    </main>
+  );
+}

@@ -1,0 +1,87 @@
+/** Looking at one picture: PhotoSwipe zooms, swipes and turns over; the details are ours. */
+
+import { signal } from "@preact/signals";
+import PhotoSwipe from "photoswipe";
+import type { Image } from "../api/images";
+import * as library from "../state/library";
+import { words } from "../words";
+import { sourceSet } from "./sources";
+
+/** The picture whose details are shown. */
+export const detailed = signal<number | null>(null);
+
+let open: PhotoSwipe | null = null;
+
+export function openViewer(index: number): void {
+  const images = library.images.value;
+  const viewer = new PhotoSwipe({
+    index,
+    dataSource: images.map(slide),
+    loop: false,
+    bgOpacity: 0.95,
+    // The details are a dialog above it, which keeps the focus itself.
+    trapFocus: false,
+    returnFocus: false,
+    wheelToZoom: true,
+    closeTitle: words.close,
+    zoomTitle: words.viewer.zoom,
+    arrowPrevTitle: words.viewer.previous,
+    arrowNextTitle: words.viewer.next,
+    errorMsg: words.grid.failed,
+  });
+  open = viewer;
+  viewer.on("uiRegister", () => {
+    viewer.ui!.registerElement({
+      name: "details",
+      order: 8,
+      isButton: true,
+      title: words.viewer.details,
+      html: '<svg aria-hidden="true" class="pswp__icn" viewBox="0 0 32 32" width="32" height="32"><path d="M16 15v7M16 10.500v.01M16 27a11 11 0 100-22 11 11 0 000 22z" fill="none" stroke="currentColor" stroke-width="2.500" stroke-linecap="round"/></svg>',
+      onClick: () => showDetails(),
+    });
+  });
+  viewer.on("keydown", (event) => {
+    if (detailed.value !== null) event.preventDefault();
+    else if (event.originalEvent.key === "i") showDetails();
+  });
+  viewer.on("change", () => {
+    // Near the end of what is known, more is asked for.
+    if (viewer.currIndex > viewer.getNumItems() - 5) void library.loadMore();
+  });
+  const stop = library.images.subscribe((now) => {
+    viewer.options.dataSource = now.map(slide);
+  });
+  viewer.on("destroy", () => {
+    stop();
+    open = null;
+    const image = library.images.value[viewer.currIndex];
+    const tile = image && document.querySelector<HTMLElement>(`.picture[data-id="${image.id}"]`);
+    tile?.focus();
+    tile?.scrollIntoView({ block: "nearest" });
+  });
+  viewer.init();
+  viewer.element?.setAttribute("aria-label", words.grid.label);
+  viewer.element?.focus();
+
+  function showDetails(): void {
+    const image = library.images.value[viewer.currIndex];
+    if (image) detailed.value = image.id;
+  }
+}
+
+/** After what was looked at is gone. */
+export function closeViewer(): void {
+  detailed.value = null;
+  open?.close();
+}
+
+function slide(image: Image) {
+  return {
+    width: image.width || 1,
+    height: image.height || 1,
+    alt: image.description || image.title,
+    src: image.preview_url ?? image.url ?? image.thumbnail_url ?? "",
+    srcset: sourceSet(image) ?? "",
+    msrc: image.thumbnail_url ?? "",
+  };
+}

@@ -1,0 +1,72 @@
+"""The gallery of a running cloud, in a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
+
+from tests.e2e.conftest import cloud
+from tests.e2e.running_cloud import RunningCloud
+from tests.gallery.visitor import PATIENCE_MS, Visitor
+
+__all__ = ["cloud"]
+
+NewVisitor = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    if path is None:
+        reason = "there is no Chromium: apt-get install chromium (Ubuntu has it as a snap only)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE_MS)
+    # Chromium's sandbox does not start for root.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def new_visitor(browser: Browser, cloud: RunningCloud) -> Iterator[NewVisitor]:
+    """Makes people with browsers of their own, whose pages must not complain in the console."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        # A request that is refused is shown to the person; the browser notes each by itself.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    with ExitStack() as contexts:
+
+        def make(**options: Any) -> Visitor:
+            context: BrowserContext = browser.new_context(
+                **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **options}
+            )
+            contexts.callback(context.close)
+            context.set_default_timeout(PATIENCE_MS)
+            page = context.new_page()
+            page.on("console", hear)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            # The name, as the cookie is for secure addresses, and this one counts as such.
+            return Visitor(page, cloud.api_url.replace("127.0.0.1", "localhost") + "/")
+
+        yield make
+    assert complaints == []
+
+
+@pytest.fixture
+def ada(new_visitor: NewVisitor) -> Visitor:
+    visitor = new_visitor()
+    visitor.sign_up()
+    return visitor

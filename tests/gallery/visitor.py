@@ -1,0 +1,94 @@
+"""Somebody in front of the gallery, with a browser of their own."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Iterable
+from uuid import uuid4
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.api_client import PASSWORD
+
+# Far beyond what a busy machine needs; what is waited for is there within a second on a quiet one.
+PATIENCE_MS = 120_000
+
+_DROP = """
+async ([files]) => {
+  const transfer = new DataTransfer();
+  for (const { name, type, data } of files) {
+    const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type }));
+  }
+  for (const kind of ["dragover", "drop"]) {
+    document.body.dispatchEvent(
+      new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }),
+    );
+  }
+}
+"""
+
+
+class Visitor:
+    """What a person does, in a person's words: by what stands on buttons, never by classes."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.username = f"ada-{uuid4().hex[:12]}"
+
+    def arrive(self) -> None:
+        self.page.goto(self.url)
+
+    def sign_up(self) -> None:
+        self.arrive()
+        self.button("New here? Create an account").click()
+        self.page.get_by_label("User name").fill(self.username)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.button("Create account").click()
+        expect(self.heading("No pictures yet")).to_be_visible()
+
+    def sign_in(self, password: str = PASSWORD) -> None:
+        self.page.get_by_label("User name").fill(self.username)
+        self.page.get_by_label("Password").fill(password)
+        self.button("Sign in").click()
+
+    def drop(self, files: dict[str, bytes]) -> None:
+        sent = [
+            {
+                "name": name,
+                "type": mimetypes.guess_type(name)[0] or "",
+                "data": base64.b64encode(data).decode(),
+            }
+            for name, data in files.items()
+        ]
+        self.page.evaluate(_DROP, [sent])
+
+    def add(self, files: dict[str, bytes]) -> None:
+        """And waits until each of them is a picture."""
+        self.drop(files)
+        for name in files:
+            expect(self.picture(name).locator("img.there")).to_be_visible()
+        self.button("Close the list").click()
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def heading(self, name: str) -> Locator:
+        return self.page.get_by_role("heading", name=name, exact=True)
+
+    def picture(self, title: str) -> Locator:
+        return self.button(f"Open {title}")
+
+    def choose(self, titles: Iterable[str]) -> None:
+        for title in titles:
+            self.page.get_by_label(f"Select {title}", exact=True).click(force=True)
+
+    def says(self, text: str) -> None:
+        """In passing, at the lower edge."""
+        expect(self.page.get_by_role("log")).to_contain_text(text)
+
+    def titles(self) -> list[str]:
+        names = self.page.get_by_role("button", name="Open ").all()
+        return [(name.get_attribute("aria-label") or "").removeprefix("Open ") for name in names]
