@@ -30,7 +30,7 @@ LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local 
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations client/src/image_api_client \
 	$(filter-out $(LOCAL_TOOLS),$(wildcard infra/tools/*.py)) infra/localstack/*.py \
 	$(filter-out bench/cold_starts.py,$(wildcard bench/*.py)) bench/hello \
-	$(filter-out tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
+	$(filter-out tests/aws tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos \
