@@ -159,6 +159,9 @@ def _describe_parameter(parameter: Json) -> None:
     # Pages show what there is to choose of an enum only.
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
+    # A blank parameter is one that is not given.
+    if parameter["in"] == "query" and not parameter["required"] and "pattern" in schema:
+        schema["pattern"] = f"^$|{schema['pattern']}"
     # It stands with the parameter.
     schema.pop("description", None)
     if parameter["in"] == "header":

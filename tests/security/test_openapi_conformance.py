@@ -33,7 +33,9 @@ def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
     print(finished.stdout)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     paths = json.loads((FUNCTIONS / "docs" / "openapi.json").read_bytes())["paths"]
-    assert f"Tested: {sum(map(len, paths.values()))}\n" in finished.stdout, finished.stdout
+    # All but the one that it reads the document with.
+    expected = sum(map(len, paths.values())) - 1
+    assert f"Tested: {expected}\n" in finished.stdout, finished.stdout
 
 
 def test_every_answer_to_a_signed_in_user_is_documented(
