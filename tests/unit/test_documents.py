@@ -34,13 +34,13 @@ def test_every_link_leads_somewhere(name: str) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_the_decisions_have_numbers_of_their_own_and_are_all_in_the_index() -> None:
+def test_the_decisions_are_numbered_without_a_gap_and_all_in_the_index() -> None:
     files = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")
 
     numbers = [name[:4] for name in files]
-    assert len(set(numbers)) == len(numbers)
-    assert sorted(re.findall(r"^\| \[(\d+)\]", index, re.MULTILINE)) == numbers
+    assert numbers == [f"{number:04}" for number in range(1, len(files) + 1)]
+    assert re.findall(r"^\| \[(\d+)\]", index, re.MULTILINE) == numbers
     for name in files:
         lines = (DECISIONS / name).read_text(encoding="utf-8").splitlines()
         title = lines[0].removeprefix(f"# {name[:4]}. ")
