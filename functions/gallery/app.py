@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import pathlib
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import wiring
-from image_api.web import http
+from image_api.web import http, problems
 from image_api.web.gallery import Gallery
 
 app = http.resolver(serves_pages=True)
-gallery = Gallery(Path(__file__).with_name("page"), wiring.storage_origins())
+gallery = Gallery(pathlib.Path(__file__).with_name("page"), wiring.storage_origins())
 
 
 @app.get(
@@ -32,8 +33,24 @@ def index() -> Response[Any]:
     return gallery.index(f"{http.base_path(app)}/")
 
 
-@app.get("/gallery/<name>", operation_id="getGalleryFile", include_in_schema=False)
-def file(name: str) -> Response[Any]:
+@app.get(
+    "/gallery/<name>",
+    operation_id="getGalleryFile",
+    summary="A file of the gallery",
+    description="What the page at `/` is made of, under names that change with what they hold.",
+    tags=["Operations"],
+    responses={
+        200: {
+            "description": "The file",
+            "content": {
+                content_type: {"schema": {"type": "string"}}
+                for content_type in ("text/javascript", "text/css")
+            },
+        },
+        **problems.documented_errors(404),
+    },
+)
+def file(name: Annotated[str, Path(description="As the page names it")]) -> Response[Any]:
     return gallery.file(name)
 
 

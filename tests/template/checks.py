@@ -69,7 +69,7 @@ def _imported_by(node: ast.AST) -> Iterator[str]:
 
 
 # Where a request goes that no path of the document takes.
-EVERYTHING_ELSE = {"/", "/{proxy+}"}
+EVERYTHING_ELSE = {"/{proxy+}"}
 
 
 def routes(deployment: Deployment, openapi: Mapping[str, Any]) -> Iterator[str]:

@@ -266,7 +266,7 @@ def test_a_function_without_our_own_layer_is_found(changed: Document) -> None:
             {"Path": "/health", "Method": "get"},
             {"GET /health: other methods do not reach the function"},
         ),
-        ("DocsFunction", "Root", None, {"/: nothing answers 404"}),
+        ("DocsFunction", "AnythingElse", None, {"/{proxy+}: nothing answers 404"}),
         (
             "UpdateFunction",
             "Http",

@@ -17,6 +17,7 @@ VALUES: dict[str, str] = json.loads((ROOT / "infra" / "sam-local.json").read_byt
 # Other ways to say the same, and what is only there while a key is exchanged.
 NEEDLESS = {
     "RABBITMQ_HOST": "RABBITMQ_URL",
+    "DATABASE_HOST": "DATABASE_URL",
     "RABBITMQ_PORT": "RABBITMQ_URL",
     "JWT_SECRET_PREVIOUS": "JWT_SECRET",
 }
