@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.api_client import PASSWORD
+from tests.waiting import eventually
 
 # Far beyond what a busy machine needs; what is waited for is there within a second on a quiet one.
 PATIENCE_MS = 120_000
@@ -88,6 +89,16 @@ class Visitor:
     def says(self, text: str) -> None:
         """In passing, at the lower edge."""
         expect(self.page.get_by_role("log")).to_contain_text(text)
+
+    def presses_until(self, key: str, look: Callable[[], bool]) -> None:
+        """As somebody does whose key did nothing the first time."""
+
+        def press() -> bool:
+            self.page.keyboard.press(key)
+            self.page.wait_for_timeout(300)
+            return look()
+
+        eventually(press, f"{key} has its effect")
 
     def titles(self) -> list[str]:
         names = self.page.get_by_role("button", name="Open ").all()

@@ -21,6 +21,9 @@ export function openViewer(index: number): void {
     bgOpacity: 0.95,
     // The details are a dialog above it, which keeps the focus itself.
     trapFocus: false,
+    // Keys that are pressed while it opens are lost: not long.
+    showHideAnimationType: "fade",
+    showAnimationDuration: 120,
     returnFocus: false,
     wheelToZoom: true,
     closeTitle: words.close,
