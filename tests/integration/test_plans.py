@@ -482,7 +482,8 @@ SINGLE = {
     "nothing": (Filters(), PAGE),
     "owner me": (Filters(owner_id=USER), PAGE),
     "another owner": (Filters(owner_id=USER + 1), PAGE),
-    "shared": (Filters(visibility="shared"), PAGE),
+    # What is public is kept as shared, so that each of the two is counted.
+    "shared": (Filters(visibility="shared"), COUNTED),
     "private": (Filters(visibility="private"), PAGE),
     "the trash": (Filters(trashed=True), PAGE),
     "ids": (Filters(ids=tuple(range(1, 1000, 10))), PAGE),
@@ -546,11 +547,12 @@ STATEMENTS |= {
                 "after_key": "t",
                 "row_limit": 101,
             },
-            350,
+            limit,
         )
-        for name, statement in (
-            *(("own tags", tags._OWN), ("another's tags", tags._OF_ANOTHER)),
-            ("tags", tags._SEEN),
+        for name, statement, limit in (
+            *(("own tags", tags._OWN, 350), ("another's tags", tags._OF_ANOTHER, 350)),
+            # Of each of a hundred, what ten accounts had that are on their way out.
+            ("tags", tags._SEEN, 1_350),
         )
     },
     **dict(_pages()),
@@ -668,7 +670,11 @@ STATEMENTS |= {
     "next unmeasured": (measuring._NEXT, {}, 1),
     "measured": (measuring._MEASURED, {"image_id": 7, "frames": 1, "size_bytes": 1}, 1),
     **{
-        name: (statement, {"image_id": 7, "sequence": 1, "renditions": RENDITIONS}, 4)
+        name: (
+            statement,
+            {"image_id": 7, "sequence": 1, "renditions": RENDITIONS, "taken_at": None},
+            4,
+        )
         for name, statement in (("replace", rerendering._REPLACE), ("add", rerendering._ADD))
     },
     "lock who waits": (waiting._LOCK_USER, {"user_id": USER}, 0),

@@ -70,12 +70,17 @@ def test_every_right_is_used(
     assert requests.get(header_of(rendition, "Location") or "").ok
     api.update(ada, image_id, title="another")
     assert api.consume() == {"applied": 1}
+    tagging = {"ids": [image_id], "changes": {"tags": ["a"]}}
+    api.call("batch", proxy_event("POST", "/image/batch", token=ada, json_body=tagging))
+    assert api.consume() == {"applied": 1}
+    tagged = api.call("tags", proxy_event("GET", "/image/tags", token=ada))
+    assert [each["tag"] for each in body_of(tagged)] == ["a"]
     api.delete(ada, image_id)
     assert api.consume() == {"applied": 1}
     assert api.call("relay", {}) == {"published": 0, "repeated": 0}
     latecomer = api.channel.queue_declare("", exclusive=True).method.queue
     again = api.call("replay", {"queue": latecomer, "since": "2020-01-01T00:00:00Z"})
-    assert again["sent"] == 6
+    assert again["sent"] == 8
 
     assert api.call("operate", {"action": "dead-letters"}) == {"dead_letters": [], "in_all": 0}
 

@@ -58,13 +58,16 @@ def test_every_sample_event_does_what_it_is_for(
     assert invoke("migrate").keys() == {"Revision"}
     assert body_of(invoke("health"))["status"] == "ok"
     assert "paths" in body_of(invoke("docs"))
+    assert "<title>" in invoke("gallery")["body"]
 
     assert body_of(invoke("register"))["token_type"] == "bearer"
     token = body_of(invoke("login"))["access_token"]
     assert body_of(invoke("session"))["code"] == "refresh_token_refused"
     for function in (
         "account",
+        "batch",
         "rendition",
+        "tags",
         "upload",
         "direct_upload",
         "list",
@@ -93,6 +96,8 @@ def test_every_sample_event_does_what_it_is_for(
     listed = invoke("list", token)
     assert [item["id"] for item in body_of(listed)] == [1]
     assert header_of(listed, "X-Total-Count") == "1"
+    assert body_of(invoke("tags", token)) == []
+    assert [each["status_code"] for each in body_of(invoke("batch", token))["results"]] == [200]
     assert body_of(invoke("update", token))["id"] == 1
     assert body_of(invoke("get", token))["status"] == "processing"
     assert body_of(invoke("delete", token))["id"] == 1
@@ -107,8 +112,8 @@ def test_every_sample_event_does_what_it_is_for(
     # Everything was published at once, and everything is younger than a day.
     assert invoke("relay") == {"published": 0, "repeated": 0}
     channel.queue_declare("a-queue-of-another-service", exclusive=True)
-    # Three requests, and the one outcome that there is.
-    assert invoke("replay")["sent"] == 4
+    # Four requests, and the one outcome that there is.
+    assert invoke("replay")["sent"] == 5
     assert invoke("interfaces") == {}
     assert invoke("operate")["revision"].isdigit()
     swept = invoke("janitor")
