@@ -1,5 +1,6 @@
 /** What is done to pictures, one or many, and how it is undone. */
 
+import { pause } from "../api/http";
 import * as api from "../api/images";
 import type { Changes, Image, Visibility } from "../api/images";
 import { inWords } from "../api/problem";
@@ -26,9 +27,21 @@ export async function restore(targets: Image[]): Promise<void> {
 
 async function untrash(ids: number[]): Promise<void> {
   const done = await changeAll(ids, { trashed: false });
-  if (done.length) {
-    say(words.selection.restored(done.length));
-    library.reload();
+  if (!done.length) return;
+  await untilBack(done);
+  say(words.selection.restored(done.length));
+  library.reload();
+}
+
+const LOOKS = 40;
+const LOOK_EVERY_MS = 250;
+
+/** Going to the trash takes effect at once, and coming back once it is processed. */
+async function untilBack(ids: number[]): Promise<void> {
+  for (let look = 0; look < LOOKS; look++) {
+    const found = await api.byIds(ids.slice(0, 100)).catch(() => []);
+    if (found.length >= Math.min(ids.length, 100)) return;
+    await pause(LOOK_EVERY_MS);
   }
 }
 
