@@ -61,9 +61,9 @@ _PROMISES = (
         {"status": 404, "keys": ["code", "detail"]},
     ),
     (
-        "the root is 404",
+        "the root is a page",
         Request("/"),
-        {"status": 404, "keys": ["code", "detail"]},
+        {"status": 200, "header:Content-Type": "text/html; charset=utf-8"},
     ),
     (
         "a request that Lambda would not take is 413, and says what to do",

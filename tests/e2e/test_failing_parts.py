@@ -77,6 +77,7 @@ def test_health_names_the_part_that_is_down(
     assert answer.status_code == 503
     body = answer.json()
     assert list(body.pop("reasons")) == [part]
+    assert body.pop("version")
     assert body == {
         "status": "unavailable",
         "detail": f"Down: {part}",

@@ -59,9 +59,9 @@ def test_a_picture_goes_from_a_file_through_the_service_to_a_file(
     )
     (found,) = images.json("list")
     assert found["id"] == uploaded["id"]
-    status, _, _ = images.run("edit", number, "--title", "Lift-off: 1/2")
+    status, _, _ = images.run("edit", number, "--title", "Lift-off: one?")
     assert status == 0
-    assert images.json("wait", number)[0]["title"] == "Lift-off: 1/2"
+    assert images.json("wait", number)[0]["title"] == "Lift-off: one?"
     (saved,) = images.json("download", number, "--to", str(tmp_path / "new"))
     path = Path(saved["file"])
     # A title is no path.
