@@ -126,6 +126,8 @@ gallery: ## use the gallery as people do, in a real browser
 gallery-page: ## build the gallery's page: functions/gallery/page from gallery/
 	@$(NEED) gallery
 	@cd gallery && ln -sfn ../.venvs/gallery/node_modules node_modules && \
+		../.venvs/gallery/bin/node node_modules/openapi-typescript/bin/cli.js \
+			../functions/docs/openapi.json --output src/api/schema.d.ts && \
 		../.venvs/gallery/bin/node node_modules/typescript/bin/tsc --noEmit && \
 		../.venvs/gallery/bin/node build.mjs
 

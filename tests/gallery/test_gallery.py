@@ -218,6 +218,10 @@ def test_what_is_served_is_built_from_the_source(tmp_path: Path) -> None:
     source = shutil.copytree(ROOT / "gallery", tmp_path / "gallery", symlinks=True)
     (source / "node_modules").unlink(missing_ok=True)
     (source / "node_modules").symlink_to(PACKAGES)
+    document = ROOT / "functions" / "docs" / "openapi.json"
+    generator = "node_modules/openapi-typescript/bin/cli.js"
+    typed = node(generator, document, "--output", "src/api/schema.d.ts", cwd=source)
+    assert typed.returncode == 0, typed.stdout
     checked = node("node_modules/typescript/bin/tsc", "--noEmit", cwd=source)
     assert checked.returncode == 0, checked.stdout
     made = node("build.mjs", tmp_path / "page", cwd=source)

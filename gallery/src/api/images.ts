@@ -1,48 +1,18 @@
 /** What the page asks of images and accounts. */
 
+import type { components, operations } from "./schema";
 import { dropToken, fetchJson, keepToken, newKey, request } from "./http";
 
-export type Visibility = "public" | "shared" | "private";
-export type Fit = "cover" | "contain" | "stretch";
-export type Sort = "-created_at" | "created_at" | "title" | "-title" | "size" | "-size" | "-taken_at";
+type Schemas = components["schemas"];
 
-export interface Image {
-  id: number;
-  title: string;
-  resolution: string;
-  size: number;
-  created_at: string;
-  updated_at: string;
-  user_id: number;
-  username: string;
-  status: "processing" | "ready" | "failed";
-  error: string | null;
-  content_type: string;
-  visibility: Visibility;
-  url: string | null;
-  thumbnail_url: string | null;
-  preview_url: string | null;
-  rendition_url: string | null;
-  width: number;
-  height: number;
-  description: string;
-  tags: string[];
-  animated: boolean;
-  placeholder: string | null;
-  taken_at: string | null;
-  trashed_at: string | null;
-  version: number;
-}
-
-export interface Changes {
-  title?: string;
-  description?: string;
-  tags?: string[];
-  visibility?: Visibility;
-  resolution?: string;
-  fit?: Fit;
-  trashed?: boolean;
-}
+export type Image = Schemas["ImageView"];
+export type Visibility = Image["visibility"];
+export type Changes = Schemas["Changes"];
+export type Fit = NonNullable<Changes["fit"]>;
+export type Account = Schemas["Profile"];
+export type BatchResult = Schemas["BatchResult"];
+export type PastChange = Schemas["ChangeView"];
+export type Sort = NonNullable<operations["listImages"]["parameters"]["query"]>["sort"] & string;
 
 export interface Query {
   q: string;
@@ -61,30 +31,6 @@ export interface Page {
   total: number;
   isTotalExact: boolean;
   cursor: string | null;
-}
-
-export interface Account {
-  id: number;
-  username: string;
-  created_at: string;
-  usage: { images: number; bytes: number };
-  limits: Record<string, number>;
-}
-
-export interface BatchResult {
-  id: number;
-  status_code: number;
-  code: string | null;
-  detail: string | null;
-}
-
-export interface PastChange {
-  version: number;
-  change: "upload" | "update" | "delete";
-  changes: Record<string, unknown>;
-  accepted_at: string;
-  outcome: "applied" | "failed" | null;
-  reason: string | null;
 }
 
 export async function enter(how: "login" | "register", username: string, password: string): Promise<void> {
