@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Status = Literal["processing", "ready", "failed"]
-Visibility = Literal["public", "shared", "private"]
+# In the order of the API: typing takes two literals of the same words for one.
+Visibility = Literal["shared", "private", "public"]
 Fit = Literal["cover", "contain", "stretch"]
 RenditionFormat = Literal["auto", "jpeg", "png", "webp", "avif"]
 Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size", "-taken_at"]
