@@ -165,9 +165,9 @@ def changed_project(folder: Path, built_layer: Path) -> Path:
     template.write_text(text)
     health = project / "functions" / "health" / "app.py"
     text = health.read_text()
-    status = 'status=200 if report.status == "ok" else 503'
-    assert status in text
-    health.write_text(text.replace(status, f'{{"X-Deployment": "second"}}, {status}'))
+    healthy = "http.json_response(report.model_dump(exclude_none=True))"
+    assert healthy in text
+    health.write_text(text.replace(healthy, f'{healthy[:-1]}, {{"X-Deployment": "second"}})'))
     versions = project / "infra" / "migrations" / "image_migrations" / "versions"
     head = max(path.name[:4] for path in versions.glob("0*.py"))
     (versions / "9999_second.py").write_text(NEW_REVISION.format(head=head))

@@ -29,8 +29,8 @@ def browser() -> Iterator[Browser]:
             pytest.fail(reason)
         pytest.skip(reason)
     expect.set_options(timeout=PATIENCE_MS)
-    # Chromium's sandbox does not start for root.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Chromium's sandbox does not start for root, nor its shared memory in small containers.
+    options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=options)
         yield running
