@@ -73,6 +73,7 @@ REFUSED = {
         MULTIPART,
         part(NAMED.replace(b'name="image"', b'name="\xff\xfe"')) + END,
     ),
+    "a file name that is no UTF-8": (MULTIPART, part(NAMED.replace(b"rocket", b"\xff\xfe")) + END),
     "a title that is no UTF-8": (MULTIPART, field(b"title", b"\xff\xfe\xed\xa0\x80") + END),
     "a title with a NUL": (MULTIPART, field(b"title", b"a\0b") + GOOD),
     "an unknown visibility": (MULTIPART, field(b"visibility", b"everybody") + GOOD),
@@ -103,7 +104,6 @@ HARMLESS = {
         part(NAMED.replace(b"rocket.gif", rb"..\\..\\etc/passwd")) + END,
     ),
     "a file name with a NUL": (MULTIPART, part(NAMED.replace(b"rocket", b"roc\0ket")) + END),
-    "a file name that is no UTF-8": (MULTIPART, part(NAMED.replace(b"rocket", b"\xff\xfe")) + END),
     "a lying type": (MULTIPART, part(NAMED + b"Content-Type: text/html\r\n") + END),
 }
 

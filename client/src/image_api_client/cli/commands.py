@@ -647,7 +647,7 @@ _EXTENSIONS = {"image/jpeg": "jpg", "image/tiff": "tif", "image/x-ms-bmp": "bmp"
 
 def _target(to: Path, image: Image, format: RenditionFormat | None, *, is_only: bool) -> Path:
     """A path of this folder, whatever the title says."""
-    if is_only and not to.is_dir() and to != _HERE:
+    if is_only and to.suffix and not to.is_dir():
         return to
     stem = re.sub(r'[/\\:*?"<>|\x00-\x1f]', "_", Path(image.title).stem).strip(" .") or "image"
     if format and format != "auto":
