@@ -43,7 +43,7 @@ def ask_everything(client: ApiClient, image_id: int) -> dict[tuple[str, str], re
         ("POST", "/image/upload_image"): {"files": {"image": ("a.gif", samples.gif())}},
         ("POST", "/image/direct_upload/{upload_id}"): {"json": {}},
         ("PUT", "/image/update/{image_id}"): {"json": {"title": "too late"}},
-        ("POST", "/image/batch"): {"json": {"ids": [image_id], "delete": True}},
+        ("POST", "/image/batch"): {"json": {"ids": [image_id], "changes": {"title": "too late"}}},
     }
     return {
         (method, path): client.request(

@@ -409,8 +409,8 @@ def tags(limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100)] = 
 def download(
     ids: ImageIds,
     to: Annotated[
-        Path, typer.Option("--to", "-o", help="A folder, or the file of one image")
-    ] = Path(),
+        Path, typer.Option("--to", "-o", help="A folder, or a file such as new.jpg")
+    ] = _HERE,
     original: Annotated[bool, typer.Option(help="The bytes as they were uploaded")] = False,
     width: Annotated[int | None, typer.Option(help="In pixels", min=1)] = None,
     ratio: Annotated[str | None, typer.Option(help="Such as 16:9")] = None,

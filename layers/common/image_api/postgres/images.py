@@ -184,6 +184,7 @@ def _accept_all(usage: str, refusal: str, changed: str) -> str:
 WITH claim AS ({HOLD_CLAIMS}), found AS (
     SELECT i.id, i.user_id FROM images AS i
     WHERE i.id = ANY(:image_ids::bigint[]) AND i.user_id = :user_id AND i.deleted_at IS NULL
+      AND {IS_SIGNED_IN}
     ORDER BY i.id FOR NO KEY UPDATE
 ){usage}, admission AS ({refusal}), changed AS (
     UPDATE images AS i
