@@ -69,7 +69,6 @@ export const words = {
       "-title": "Title, Z to A",
       "-size": "Largest first",
       size: "Smallest first",
-      "-taken_at": "Date taken",
     },
     kinds: {
       "image/jpeg": "JPEG",

@@ -97,11 +97,9 @@ function Filters({ query }: { query: Query }) {
       <label>
         {words.find.sort}
         <select value={query.sort} onChange={(event) => choose({ sort: event.currentTarget.value as Sort })}>
-          {Object.entries(words.find.sorts)
-            .filter(([sort]) => sort !== "-taken_at" || query.owner === "me")
-            .map(([sort, name]) => (
-              <option value={sort}>{name}</option>
-            ))}
+          {Object.entries(words.find.sorts).map(([sort, name]) => (
+            <option value={sort}>{name}</option>
+          ))}
         </select>
       </label>
       <label>
