@@ -11,7 +11,7 @@ from image_api.core import batch
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())
-records, sink = wiring.image_records(), wiring.batch_sink()
+records, sink = wiring.image_records(), wiring.event_sink()
 
 
 @app.post(

@@ -16,7 +16,7 @@ from image_api.core.batch import BatchRequest
 from image_api.core.events import Event
 from image_api.core.images import Caller
 from image_api.errors import ImageNotFound, QuotaExceeded, TooMuchUnderWay, Unauthenticated
-from image_api.postgres.changes import PostgresBatchSink
+from image_api.postgres.changes import PostgresEventSink
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.rabbitmq.broker import Broker
@@ -27,7 +27,7 @@ from tests.integration.accepting import another_image, changes
 
 
 class Sink(RecordingSink):
-    def publish_all(self, accepted: Any) -> None:
+    def publish_requests(self, accepted: Any) -> None:
         self.events += accepted
 
 
@@ -137,7 +137,7 @@ def test_many_events_are_published_and_marked(
     ids = upload(database, ada, 30)
     records = PostgresImageRecords(database)
     request = BatchRequest.model_validate({"ids": ids, "delete": True})
-    batch.change_all(records, PostgresBatchSink(database, broker), ada, request)
+    batch.change_all(records, PostgresEventSink(database, broker), ada, request)
     assert sql.run("SELECT count(*) FROM changes WHERE published_at IS NOT NULL") == [[30]]
     with open_channel(services.rabbitmq_url) as channel:
         declared = channel.queue_declare(queue, passive=True)
@@ -156,7 +156,7 @@ def test_what_cannot_be_published_is_left_to_the_relay(
 
     ids = upload(database, ada, 2)
     request = BatchRequest.model_validate({"ids": ids, "delete": True})
-    sink = PostgresBatchSink(database, Away())
+    sink = PostgresEventSink(database, Away())
     outcomes = batch.change_all(PostgresImageRecords(database), sink, ada, request)
     assert {each.refusal for each in outcomes} == {None}
     assert sql.run("SELECT count(*) FROM changes WHERE published_at IS NULL") == [[4]]

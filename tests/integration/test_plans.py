@@ -277,7 +277,6 @@ ACCEPTING = {
     "admission": images._ADMISSION,
     "lock usage": images._LOCK_USAGE,
     "offer": images._OFFER,
-    "movement": images._MOVEMENT,
     "movements": images._MOVEMENTS,
     "update all": images._UPDATE_ALL,
     "delete all": images._DELETE_ALL,

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from image_api.core.settling import Consumer
     from image_api.core.tokens import TokenSigner
     from image_api.postgres.changes import (
-        PostgresBatchSink,
         PostgresEventSink,
         PostgresRelayRecords,
     )
@@ -185,13 +184,6 @@ def event_sink() -> PostgresEventSink:
     from image_api.postgres.changes import PostgresEventSink
 
     return PostgresEventSink(database(), broker())
-
-
-@cache
-def batch_sink() -> PostgresBatchSink:
-    from image_api.postgres.changes import PostgresBatchSink
-
-    return PostgresBatchSink(database(), broker())
 
 
 @cache

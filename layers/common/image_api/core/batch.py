@@ -80,7 +80,7 @@ class BatchRecords(KeyRecords, Protocol):
 
 
 class BatchSink(Protocol):
-    def publish_all(self, accepted: Sequence[Event]) -> None:
+    def publish_requests(self, accepted: Sequence[Event]) -> None:
         """As EventSink.publish."""
 
 
@@ -97,7 +97,7 @@ def change_all(
         refused = _refused(records, caller.user_id, ids, request.changes)
         possible = [image_id for image_id in ids if image_id not in refused]
         answer, accepted = records.accept_all(claiming, possible, changes, refused)
-        sink.publish_all(accepted)
+        sink.publish_requests(accepted)
         return answer
 
     answer = once(records, caller, fingerprint("batch", request.ids, changes), accept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from image_api.core import events
@@ -98,9 +98,9 @@ FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
 
 
 # In which so many as may come of one batch are sent.
-_MANY_SECONDS = 5.0
+_OUTCOMES_SECONDS = 5.0
 # What a request waits for the confirms of many messages.
-_PUBLISH_ALL_SECONDS = 2.0
+_REQUESTS_SECONDS = 2.0
 
 
 class EventPublisher(Protocol):
@@ -139,15 +139,30 @@ class PostgresEventSink:
                 reason=error.detail,
             )
 
-    def publish_many(self, outcomes: Sequence[Event]) -> None:
+    def publish_outcomes(self, outcomes: Sequence[Event]) -> None:
         """Without awaiting each confirm before the next is sent."""
-        try:
-            confirmed = self._publisher.publish_events(outcomes, _MANY_SECONDS)
-            _mark_outcomes(self._database, confirmed)
-        except ServiceUnavailable as error:
-            logger.warning("events left to the relay", count=len(outcomes), reason=error.detail)
+        self._publish_many(outcomes, _OUTCOMES_SECONDS, _mark_outcomes)
+
+    def publish_requests(self, accepted: Sequence[Event]) -> None:
+        """The same of what one request accepted, which waits for it."""
+        self._publish_many(accepted, _REQUESTS_SECONDS, _mark_requests)
+
+    def _publish_many(
+        self,
+        published: Sequence[Event],
+        seconds: float,
+        mark: Callable[[Database, Sequence[Event]], None],
+    ) -> None:
+        """What fails here is left to the relay: it is not lost."""
+        if not published:
             return
-        if left := len(outcomes) - len(confirmed):
+        try:
+            confirmed = self._publisher.publish_events(published, seconds)
+            mark(self._database, confirmed)
+        except ServiceUnavailable as error:
+            logger.warning("events left to the relay", count=len(published), reason=error.detail)
+            return
+        if left := len(published) - len(confirmed):
             logger.warning("events left to the relay", count=left, reason="No confirm came")
 
 
@@ -161,18 +176,9 @@ def _mark_outcomes(database: Database, outcomes: Sequence[Event]) -> None:
         )
 
 
-class PostgresBatchSink(PostgresEventSink):
-    """Publishes many requests at once."""
-
-    def publish_all(self, accepted: Sequence[Event]) -> None:
-        """What fails here is left to the relay: it is not lost."""
-        if not accepted:
-            return
-        try:
-            confirmed = self._publisher.publish_events(accepted, _PUBLISH_ALL_SECONDS)
-            self._database.rows(_MARK_REQUESTS, event_ids=[event.id for event in confirmed])
-        except ServiceUnavailable as error:
-            logger.warning("events left to the relay", count=len(accepted), reason=error.detail)
+def _mark_requests(database: Database, requests: Sequence[Event]) -> None:
+    if requests:
+        database.rows(_MARK_REQUESTS, event_ids=[event.id for event in requests])
 
 
 class PostgresRelayRecords:
@@ -199,10 +205,9 @@ class PostgresRelayRecords:
         return [Event(*row) for row in rows]
 
     def mark_published(self, published: Sequence[Event]) -> None:
-        requests = [event.id for event in published if event.type in events.REQUESTS]
+        requests = [event for event in published if event.type in events.REQUESTS]
         outcomes = [event for event in published if event.type not in events.REQUESTS]
-        if requests:
-            self._database.rows(_MARK_REQUESTS, event_ids=requests)
+        _mark_requests(self._database, requests)
         _mark_outcomes(self._database, outcomes)
         self._before.mark_published(published)
 

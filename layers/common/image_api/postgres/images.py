@@ -237,11 +237,6 @@ SELECT ({_USER_EXISTS}),
        (SELECT {_REFUSES_UPLOAD} FROM account_usage AS u WHERE u.user_id = :user_id)
 """
 
-_MOVEMENT = """
-SELECT i.frames, i.content_type FROM images AS i
-WHERE i.id = :image_id AND i.user_id = :user_id AND i.deleted_at IS NULL AND i.frames > 0
-"""
-
 _MOVEMENTS = """
 SELECT i.id, i.frames, i.content_type FROM images AS i
 WHERE i.id = ANY(:image_ids::bigint[]) AND i.user_id = :user_id AND i.deleted_at IS NULL
@@ -393,8 +388,7 @@ class PostgresImageRecords(PostgresKeyRecords):
             )
 
     def movement(self, user_id: int, image_id: int) -> tuple[int, str] | None:
-        row = self._database.row(_MOVEMENT, user_id=user_id, image_id=image_id)
-        return (row[0], row[1]) if row is not None else None
+        return self.movements(user_id, [image_id]).get(image_id)
 
     def delete_trashed(self, trash_days: int, batch_size: int) -> int:
         return self._database.number(_DELETE_TRASHED, trash_days=trash_days, batch_size=batch_size)

@@ -532,7 +532,7 @@ class PostgresChangeLog:
             for outcome in outcomes:
                 self._sink.publish(outcome)
         else:
-            self._sink.publish_many(outcomes)
+            self._sink.publish_outcomes(outcomes)
 
     def _leave(
         self, work: Work, folder: str | None, busy_seconds: float | None, delay_seconds: int
