@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.node import HERE, PACKAGES, node
 from tests.e2e.conftest import cloud
+from tests.node import Node
+from tests.variables import ROOT
 
 __all__ = ["cloud"]
 
-OPENAPI = HERE.parents[1] / "functions" / "docs" / "openapi.json"
+HERE = Path(__file__).parent
+NODE = Node("clients")
+OPENAPI = ROOT / "functions" / "docs" / "openapi.json"
 
 
 @pytest.fixture
@@ -21,9 +24,6 @@ def workshop(tmp_path: Path) -> Path:
     for path in HERE.iterdir():
         if path.suffix in {".json", ".mjs", ".ts"}:
             shutil.copy(path, tmp_path)
-    (tmp_path / "node_modules").symlink_to(PACKAGES)
-    made = node(
-        "node_modules/openapi-typescript/bin/cli.js", OPENAPI, "-o", "api.d.ts", cwd=tmp_path
-    )
-    assert made.returncode == 0, made.stdout + made.stderr
+    (tmp_path / "node_modules").symlink_to(NODE.packages)
+    NODE.make_types(OPENAPI, "api.d.ts", cwd=tmp_path)
     return tmp_path

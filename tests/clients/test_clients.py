@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.application import ROOT
-from tests.clients.conftest import OPENAPI
-from tests.clients.node import HERE, node
+from tests.clients.conftest import HERE, NODE, OPENAPI
 from tests.e2e.running_cloud import RunningCloud
 
 ASYNCAPI = ROOT / "docs" / "asyncapi.yaml"
@@ -17,7 +16,7 @@ ASYNCAPI = ROOT / "docs" / "asyncapi.yaml"
 
 @pytest.mark.parametrize("document", [OPENAPI, ASYNCAPI], ids=lambda path: path.name)
 def test_redocly_and_spectral_find_nothing(workshop: Path, document: Path) -> None:
-    linted = node("lint.mjs", document, cwd=workshop)
+    linted = NODE.run("lint.mjs", document, cwd=workshop)
 
     assert (linted.returncode, linted.stdout) == (0, ""), linted.stderr
 
@@ -28,13 +27,13 @@ def test_redocly_and_spectral_would_find_something(workshop: Path) -> None:
     faulty = workshop / "faulty.json"
     faulty.write_text(json.dumps(document), encoding="utf-8")
 
-    linted = node("lint.mjs", faulty, cwd=workshop)
+    linted = NODE.run("lint.mjs", faulty, cwd=workshop)
 
     assert {line.split()[0] for line in linted.stdout.splitlines()} == {"redocly", "spectral"}
 
 
 def test_a_client_in_typescript_passes_the_strictest_check(workshop: Path) -> None:
-    checked = node("node_modules/typescript/bin/tsc", cwd=workshop)
+    checked = NODE.run("node_modules/typescript/bin/tsc", cwd=workshop)
 
     assert (checked.returncode, checked.stdout) == (0, "")
 
@@ -56,14 +55,16 @@ def test_a_typing_error_of_a_client_is_found_before_it_runs(
     assert written in walk
     (workshop / "walk.ts").write_text(walk.replace(written, mistyped), encoding="utf-8")
 
-    checked = node("node_modules/typescript/bin/tsc", cwd=workshop)
+    checked = NODE.run("node_modules/typescript/bin/tsc", cwd=workshop)
 
     assert checked.returncode != 0
     assert checked.stdout.startswith("walk.ts(")
 
 
 def test_a_client_in_typescript_walks_through_the_api(cloud: RunningCloud, workshop: Path) -> None:
-    walked = node("walk.ts", cloud.api_url, ROOT / "tests" / "photos" / "rocket.jpg", cwd=workshop)
+    walked = NODE.run(
+        "walk.ts", cloud.api_url, ROOT / "tests" / "photos" / "rocket.jpg", cwd=workshop
+    )
 
     assert walked.stdout == "walked\n", walked.stderr
 

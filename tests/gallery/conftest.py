@@ -14,9 +14,11 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect,
 from tests.e2e.conftest import cloud
 from tests.e2e.running_cloud import RunningCloud
 from tests.gallery.visitor import PATIENCE_MS, Visitor
+from tests.node import Node
 
 __all__ = ["cloud"]
 
+NODE = Node("gallery")
 NewVisitor = Callable[..., Visitor]
 
 

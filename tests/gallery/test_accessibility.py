@@ -7,8 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import expect
 
-from tests.gallery.conftest import NewVisitor
-from tests.gallery.node import PACKAGES
+from tests.gallery.conftest import NODE, NewVisitor
 from tests.gallery.test_gallery import THREE
 from tests.gallery.visitor import Visitor
 from tests.waiting import eventually
@@ -20,7 +19,7 @@ _IS_MOVING = """() => document.getAnimations().some(
 def violations(visitor: Visitor) -> list[str]:
     # Fading in, colours are others.
     eventually(lambda: not visitor.page.evaluate(_IS_MOVING), "nothing fades any more")
-    visitor.page.evaluate((PACKAGES / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
+    visitor.page.evaluate((NODE.packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     found = visitor.page.evaluate("async () => (await axe.run()).violations")
     return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
 
