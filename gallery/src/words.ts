@@ -24,7 +24,6 @@ export const words = {
     create: "Create account",
     toRegister: "New here? Create an account",
     toSignIn: "You have an account? Sign in",
-    ended: "You were signed out. Sign in again.",
     welcome: "Drag your pictures in, find them again, share them.",
   },
 
@@ -105,7 +104,6 @@ export const words = {
     nothingHint: "Other words or fewer filters may find more.",
     emptyTrash: "The trash is empty",
     loading: "Loading more",
-    all: "That is all of them",
   },
 
   upload: {
@@ -130,7 +128,6 @@ export const words = {
     next: "Next picture",
     zoom: "Zoom",
     details: "Details",
-    download: "Download",
   },
 
   details: {
@@ -155,13 +152,11 @@ export const words = {
     apply: "Apply",
     applied: "The new size is being made",
     download: "Download",
-    asShown: "As shown",
     original: "The original file",
     link: "Public link",
     embed: "To embed",
     copy: "Copy",
     copied: "Copied",
-    notPublic: "Make it public to get a link that anybody can open.",
     history: "History",
     historyEmpty: "Nothing yet",
     trash: "Move to the trash",

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.api_client import PASSWORD
 from tests.variables import ROOT, variables_without_settings
-
-PASSWORD = "analytical!engine"
 
 
 class ImagesCommand:

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from tests import samples
-from tests.e2e.api_client import ApiClient
-from tests.e2e.images_command import PASSWORD, ImagesCommand
+from tests.e2e.api_client import PASSWORD, ApiClient
+from tests.e2e.images_command import ImagesCommand
 from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 

@@ -11,9 +11,9 @@ import httpx
 
 from image_api_client import accounts, errors, images
 from image_api_client.accounts import Api
-from image_api_client.flows import Call, Flow, Pause, request
+from image_api_client.flows import TIMEOUT, Call, Flow, Pause, request
 from image_api_client.forms import Progress, Source
-from image_api_client.images import ListQuery, UploadDetails
+from image_api_client.images import EVERYTHING, NO_DETAILS, ListQuery, UploadDetails
 from image_api_client.models import (
     Account,
     BatchResult,
@@ -28,9 +28,6 @@ from image_api_client.retries import Patience
 from image_api_client.sessions import MemoryTokenStore, Session, TokenStore
 
 T = TypeVar("T")
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-_EVERYTHING = ListQuery()
-_NO_DETAILS = UploadDetails()
 
 
 class AsyncClient:
@@ -46,7 +43,7 @@ class AsyncClient:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._api = Api(Session(tokens or MemoryTokenStore()), patience or Patience())
-        self._http = http or httpx.AsyncClient(timeout=_TIMEOUT)
+        self._http = http or httpx.AsyncClient(timeout=TIMEOUT)
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,7 +79,7 @@ class AsyncClient:
     async def upload(
         self,
         source: Source,
-        details: UploadDetails = _NO_DETAILS,
+        details: UploadDetails = NO_DETAILS,
         *,
         key: str | None = None,
         on_progress: Progress | None = None,
@@ -104,11 +101,11 @@ class AsyncClient:
         return await self._run(images.wait(self._api, image_id, timeout_seconds))
 
     async def page(
-        self, query: ListQuery = _EVERYTHING, *, limit: int = 100, cursor: str | None = None
+        self, query: ListQuery = EVERYTHING, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
         return await self._run(images.page(self._api, query, limit, cursor))
 
-    async def images(self, query: ListQuery = _EVERYTHING) -> AsyncIterator[Image]:
+    async def images(self, query: ListQuery = EVERYTHING) -> AsyncIterator[Image]:
         """Every image that matches, page after page."""
         cursor: str | None = None
         while True:
@@ -192,9 +189,7 @@ class AsyncClient:
         try:
             return await self._answered(call)
         except httpx.TransportError as error:
-            unreachable = errors.Unreachable(f"{self.base_url}: {error or type(error).__name__}")
-            unreachable.__cause__ = error
-            return unreachable
+            return errors.unreachable(self.base_url, error)
 
     async def _answered(self, call: Call) -> httpx.Response:
         made = request(self._http, self.base_url, call)

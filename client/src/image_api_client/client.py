@@ -10,9 +10,9 @@ import httpx
 
 from image_api_client import accounts, errors, images
 from image_api_client.accounts import Api
-from image_api_client.flows import Call, Flow, Pause, request
+from image_api_client.flows import TIMEOUT, Call, Flow, Pause, request
 from image_api_client.forms import Progress, Source
-from image_api_client.images import ListQuery, UploadDetails
+from image_api_client.images import EVERYTHING, NO_DETAILS, ListQuery, UploadDetails
 from image_api_client.models import (
     Account,
     BatchResult,
@@ -27,9 +27,6 @@ from image_api_client.retries import Patience
 from image_api_client.sessions import MemoryTokenStore, Session, TokenStore
 
 T = TypeVar("T")
-_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-_EVERYTHING = ListQuery()
-_NO_DETAILS = UploadDetails()
 
 
 class Client:
@@ -48,7 +45,7 @@ class Client:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._api = Api(Session(tokens or MemoryTokenStore()), patience or Patience())
-        self._http = http or httpx.Client(timeout=_TIMEOUT)
+        self._http = http or httpx.Client(timeout=TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +81,7 @@ class Client:
     def upload(
         self,
         source: Source,
-        details: UploadDetails = _NO_DETAILS,
+        details: UploadDetails = NO_DETAILS,
         *,
         key: str | None = None,
         on_progress: Progress | None = None,
@@ -106,11 +103,11 @@ class Client:
         return self._run(images.wait(self._api, image_id, timeout_seconds))
 
     def page(
-        self, query: ListQuery = _EVERYTHING, *, limit: int = 100, cursor: str | None = None
+        self, query: ListQuery = EVERYTHING, *, limit: int = 100, cursor: str | None = None
     ) -> Page:
         return self._run(images.page(self._api, query, limit, cursor))
 
-    def images(self, query: ListQuery = _EVERYTHING) -> Iterator[Image]:
+    def images(self, query: ListQuery = EVERYTHING) -> Iterator[Image]:
         """Every image that matches, page after page."""
         cursor: str | None = None
         while True:
@@ -189,9 +186,7 @@ class Client:
         try:
             return self._answered(call)
         except httpx.TransportError as error:
-            unreachable = errors.Unreachable(f"{self.base_url}: {error or type(error).__name__}")
-            unreachable.__cause__ = error
-            return unreachable
+            return errors.unreachable(self.base_url, error)
 
     def _answered(self, call: Call) -> httpx.Response:
         made = request(self._http, self.base_url, call)

@@ -16,6 +16,13 @@ class Unreachable(ClientError):
     """No answer came: the address is wrong, the server is away, or the connection broke."""
 
 
+def unreachable(url: str, error: httpx.TransportError) -> Unreachable:
+    """To be thrown into a flow, which has not caught the cause itself."""
+    told = Unreachable(f"{url}: {error or type(error).__name__}")
+    told.__cause__ = error
+    return told
+
+
 class NotSignedIn(ClientError):
     """There is no token, or it has ended and could not be refreshed."""
 

@@ -39,6 +39,8 @@ class Pause:
     seconds: float
 
 
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
 T = TypeVar("T")
 Step = Call | Pause
 # A runner sends a response for a call, and nothing for a pause. It throws Unreachable.

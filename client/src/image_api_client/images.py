@@ -71,6 +71,10 @@ class ListQuery:
         return tuple(pair for name, value in given for pair in _parameters(name, value))
 
 
+EVERYTHING = ListQuery()
+NO_DETAILS = UploadDetails()
+
+
 def upload(
     api: Api,
     source: Source,

@@ -25,14 +25,16 @@ export function Details() {
 
 function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
   const save = async (changes: Changes, done: string = words.details.saved) => {
+    let problem: string | null = null;
     try {
       await api.update(image.id, changes, image.version);
-      library.put([await api.get(image.id)]);
-      say(done);
     } catch (error) {
-      complain(inWords(error));
-      library.put([await api.get(image.id)]);
+      problem = inWords(error);
     }
+    // Before anything is said: whoever edits on has to have the version that the image has now.
+    library.put([await api.get(image.id)]);
+    if (problem === null) say(done);
+    else complain(problem);
   };
   return (
     <>

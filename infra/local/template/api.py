@@ -19,8 +19,8 @@ from infra.local.template.validators import read_validation
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 _ANY_METHOD = "x-amazon-apigateway-any-method"
 _INTEGRATION = "x-amazon-apigateway-integration"
-# What API Gateway takes for MinimumCompressionSize at most.
-MAX_BODY_BYTES = 10 * 1024 * 1024
+# What API Gateway takes for it at most.
+_MAX_MINIMUM_COMPRESSION_BYTES = 10 * 1024 * 1024
 _BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 _GATEWAY_RESPONSES = "x-amazon-apigateway-gateway-responses"
 _DEFAULT_TIMEOUT_MS = 29_000
@@ -66,7 +66,7 @@ def _minimum_compression_bytes(
         size_bytes = int(value)
     except (TypeError, ValueError) as error:
         raise resources.error(f"{logical_id}: MinimumCompressionSize is {value!r}") from error
-    if not 0 <= size_bytes <= MAX_BODY_BYTES:
+    if not 0 <= size_bytes <= _MAX_MINIMUM_COMPRESSION_BYTES:
         raise resources.error(f"{logical_id}: MinimumCompressionSize is {value!r}, not 0 to 10 MB")
     return size_bytes
 

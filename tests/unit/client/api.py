@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 import httpx
 
 from image_api_client import AsyncClient, Client, MemoryTokenStore, Patience, Tokens, TokenStore
+from tests.variables import ROOT
 
 BASE_URL = "https://images.example/v1"
 # No pauses but those that a server asks for.
 EAGER = Patience(attempts=4, first_pause_seconds=0.0, longest_pause_seconds=0.0)
+
+_DOCUMENT = json.loads((ROOT / "functions" / "docs" / "openapi.json").read_bytes())
+(_EXAMPLE,) = _DOCUMENT["components"]["schemas"]["ImageView"]["examples"]
 
 Answer = httpx.Response | Exception
 
@@ -82,23 +87,8 @@ def tokens(number: int = 2, expires_in: int = 1800) -> httpx.Response:
 
 
 def image(image_id: int = 7, **fields: Any) -> dict[str, Any]:
-    return {
-        "id": image_id,
-        "title": "rocket.jpg",
-        "resolution": "640x427",
-        "size": 112525,
-        "file_path": "storage/6f1c/original.jpg",
-        "created_at": "2026-11-02T18:10:16.510939Z",
-        "updated_at": "2026-11-02T18:10:16.914210Z",
-        "user_id": 1,
-        "status": "ready",
-        "error": None,
-        "content_type": "image/jpeg",
-        "visibility": "shared",
-        "url": "https://bucket.example/storage/6f1c/original.jpg?X-Amz-Signature=1",
-        "thumbnail_url": None,
-        **fields,
-    }
+    """As the API's own document shows one."""
+    return {**_EXAMPLE, "id": image_id, **fields}
 
 
 def shown(image_id: int = 7, **fields: Any) -> httpx.Response:

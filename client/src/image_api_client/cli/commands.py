@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -255,11 +256,11 @@ class _UploadProgress:
 
     def __init__(self, bars: Progress, sources: list[tuple[str, Source]]) -> None:
         self._bars = bars
-        self._files = bars.add_task("all", total=len(sources), count=True)
+        self._files = bars.add_task("all", total=len(sources))
         self._tasks: dict[str, Any] = {}
 
     def of_file(self, name: str, source: Source) -> Callable[[int], None]:
-        task = self._bars.add_task(escape(Path(name).name), total=source.size_bytes, count=False)
+        task = self._bars.add_task(escape(Path(name).name), total=source.size_bytes)
         self._tasks[name] = task
         return lambda sent_bytes: self._bars.update(task, completed=sent_bytes)
 
@@ -579,23 +580,10 @@ def _report(results: list[BatchResult]) -> None:
 
 def _print_found(query: ListQuery, limit: int) -> None:
     with _client() as client:
-        images = client.images(query)
-        count = output.print_images(
-            (image for number, image in enumerate(images) if not limit or number < limit)
-            if not limit
-            else _first(images, limit),
-            as_json=_options.as_json,
-        )
+        found = islice(client.images(query), limit or None)
+        count = output.print_images(found, as_json=_options.as_json)
     if not count:
         _say("Nothing found.")
-
-
-def _first(images: Iterator[Image], limit: int) -> Iterator[Image]:
-    for _ in range(limit):
-        image = next(images, None)
-        if image is None:
-            return
-        yield image
 
 
 def _print_image(image: Image) -> None:

@@ -63,8 +63,10 @@ class Journal:
     def finish(self, digest: str, image_id: int) -> None:
         self._run(_FINISH, sha256=digest, image_id=image_id)
 
-    def forget(self, digest: str) -> None:
+    def begin_anew(self, digest: str) -> Entry:
+        """As another upload of the same bytes."""
         self._run(_FORGET, sha256=digest)
+        return self.begin(digest)
 
     def _run(self, statement: str, **parameters: object) -> list[tuple[str, int | None]]:
         with self._lock, self._database:

@@ -86,14 +86,11 @@ def _uploaded(
 ) -> Result:
     try:
         digest = digest_of(source)
-        if again:
-            journal.forget(digest)
-        entry = journal.begin(digest)
+        entry = journal.begin_anew(digest) if again else journal.begin(digest)
         if entry.image_id is not None:
             if _exists(client, entry.image_id):
                 return Result(name, "already there", entry.image_id)
-            journal.forget(digest)
-            entry = journal.begin(digest)
+            entry = journal.begin_anew(digest)
         on_progress = progress_of(name, source)
         try:
             image_id = client.upload(source, details, key=entry.key, on_progress=on_progress)
@@ -101,8 +98,7 @@ def _uploaded(
             if error.code != "idempotency_key_reused":
                 raise
             # An interrupted run had sent it with other details: this is another request.
-            journal.forget(digest)
-            entry = journal.begin(digest)
+            entry = journal.begin_anew(digest)
             image_id = client.upload(source, details, key=entry.key, on_progress=on_progress)
         journal.finish(digest, image_id)
     except errors.NotSignedIn:
