@@ -274,6 +274,16 @@ def test_the_server_gives_up_before_the_client_does(database: Database) -> None:
         assert 1 < row[0] < 8, name
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("plan_cache_mode", "force_generic_plan"), ("max_parallel_workers_per_gather", "0")],
+)
+def test_a_statement_is_planned_once_and_needs_no_workers(
+    database: Database, name: str, value: str
+) -> None:
+    assert database.rows("SELECT current_setting(:name)", name=name) == [[value]]
+
+
 def test_the_owner_of_the_schema_has_the_time_outs_too_but_not_its_migrations(
     empty_database_url: str, database: Database
 ) -> None:

@@ -75,8 +75,9 @@ class FunctionService:
 
         Raises InstallFailed, and then nothing has changed.
         """
+        answering = template.answering_functions
         launches = {
-            logical_id: await self._launch(function)
+            logical_id: await self._launch(function, gives_way=logical_id not in answering)
             for logical_id, function in template.functions.items()
         }
         await asyncio.to_thread(self._artifacts.compile, template.code_folders)
@@ -178,7 +179,7 @@ class FunctionService:
         own_writes = self._own_writes.setdefault(function.logical_id, OwnWrites(say))
         return own_writes.are_all(paths, self._pools[function.logical_id].busy_times)
 
-    async def _launch(self, function: Function) -> Launch:
+    async def _launch(self, function: Function, *, gives_way: bool = False) -> Launch:
         variables = {
             **function.environment,
             **{
@@ -196,6 +197,7 @@ class FunctionService:
             python_path=tuple(await self._artifacts.python_path(function)),
             variables=variables,
             emulator=self._emulator,
+            gives_way=gives_way,
             editor_port=self._settings.debug_ports.get(function.logical_id),
         )
 

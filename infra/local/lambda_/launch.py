@@ -18,6 +18,9 @@ _SPARE_MEMORY_MB = 256
 # So much memory comes with a whole processor.
 _MEMORY_MB_OF_A_CPU = 1769
 
+# Of what works behind an API: so much that whoever answers a request hardly notices it.
+_NICENESS = 10
+
 _NO_MODULES = Path(os.devnull)
 _RUNTIME = Path(__file__).parent / "runtime" / "bootstrap.py"
 
@@ -31,6 +34,8 @@ class Launch:
     python_path: Sequence[Path]
     variables: Mapping[str, str]
     emulator: Path
+    # To others that share these processors; on AWS each has its own.
+    gives_way: bool = False
     # Of an editor that is waited for, or of a terminal that breakpoints connect to.
     editor_port: int | None = None
     terminal_port: int | None = None
@@ -42,6 +47,7 @@ class Launch:
         bound = [setpriv, "--pdeathsig=KILL", "--"] if setpriv else []
         return [
             *bound,
+            *self._priority(),
             str(self.emulator),
             "--log-level=error",
             f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
@@ -58,6 +64,10 @@ class Launch:
         """What an invocation may use: its whole time on each processor that it has."""
         processors = -(-self.function.memory_mb // _MEMORY_MB_OF_A_CPU)
         return self.function.timeout_seconds * processors
+
+    def _priority(self) -> list[str]:
+        nice = shutil.which("nice") if self.gives_way else None
+        return [nice, "-n", str(_NICENESS)] if nice else []
 
     def _memory_limit(self) -> list[str]:
         """What exceeds it gets no more, and ends or fails; it leaves no core file."""

@@ -204,6 +204,12 @@ class Template:
         return {folder for function in self.functions.values() for folder in function.code_folders}
 
     @property
+    def answering_functions(self) -> set[str]:
+        """The logical ids of those that answer whoever asks the API."""
+        integrations = [route.integration for route in self.api.routes] if self.api else []
+        return {each.function_id for each in integrations if isinstance(each, FunctionIntegration)}
+
+    @property
     def triggered_functions(self) -> set[str]:
         """The functions that a request, a message, a clock or another function, whose environment
         names it, may call at any time.

@@ -26,11 +26,15 @@ class RoleNotMade(Exception):
 
 # The API gives up after 8 s: what it no longer waits for must not wait for a lock, and be done
 # later, and a transaction that it left must not hold any. On the role, since an RDS Proxy passes no
-# settings of a connection on.
-_TIME_OUTS = {
+# settings of a connection on. Workers, which start anew for each statement, take longer than any of
+# ours; and planning it takes longer than most: it is done once, for any parameters, which the tests
+# of plans look at.
+_OF_ROLES = {
     "lock_timeout": "4s",
     "statement_timeout": "6s",
     "idle_in_transaction_session_timeout": "6s",
+    "max_parallel_workers_per_gather": "0",
+    "plan_cache_mode": "force_generic_plan",
 }
 # A migration may build an index; but while it waits for a table, everybody waits behind it.
 _MAY_TAKE_LONG = """
@@ -66,8 +70,8 @@ def upgrade(database_url: str, revision: str = "head") -> str:
 def grant(admin_url: str, urls: Mapping[str, str]) -> None:
     """Makes each purpose's role, which its URL names with its password, with the rights it needs.
 
-    Purposes may share a role. Where the API connects as the owner of the schema, only its time-outs
-    are set. Raises RoleNotMade.
+    Purposes may share a role. Where the API connects as the owner of the schema, only its settings
+    are. Raises RoleNotMade.
     """
     admin = make_url(admin_url)
     roles: dict[str, URL] = {}
@@ -86,7 +90,7 @@ def grant(admin_url: str, urls: Mapping[str, str]) -> None:
                 _make_role(connection, admin, api, role)
                 for statement in grants.statements(role, purposes_of[name]):
                     connection.exec_driver_sql(statement)
-            for setting, value in _TIME_OUTS.items():
+            for setting, value in _OF_ROLES.items():
                 connection.exec_driver_sql(
                     f"ALTER ROLE {role} IN DATABASE {database} SET {setting} = '{value}'"
                 )

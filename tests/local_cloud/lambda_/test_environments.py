@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -56,6 +57,25 @@ async def test_a_function_sees_only_what_lambda_would_give_it(
     assert environment["LAMBDA_TASK_ROOT"].endswith("functions/probe")
     unwanted = {"LEAKED", "PYTHONDONTWRITEBYTECODE", "RABBITMQ_URL", "LOCAL_CLOUD_HANDLER", "HOME"}
     assert unwanted & environment.keys() == set()
+
+
+async def test_what_answers_nobody_gives_way_to_what_answers_requests(
+    template: Template, start_functions: StartFunctions
+) -> None:
+    assert template.api is not None
+    routes = [each for each in template.api.routes if each.path == "/hello"]
+    async with start_functions(
+        replace(template, api=replace(template.api, routes=tuple(routes)))
+    ) as functions:
+        await functions.invoke("HelloFunction", json_event({}))
+        await probe(functions, do="show")
+        of_hello, of_probe = (
+            {os.getpriority(os.PRIO_PROCESS, pid) for pid in functions.pids()[name]}
+            for name in ("hello", "probe")
+        )
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert of_hello == {own}
+    assert of_probe == {min(own + 10, 19)}
 
 
 async def test_the_handler_is_not_called_while_the_environment_warms_up(

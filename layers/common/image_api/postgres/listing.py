@@ -44,13 +44,22 @@ _NEEDLE = """needle AS MATERIALIZED (
                  FROM json_array_elements_text(:tag_keys::json) AS t (tag_key))
            || ARRAY(SELECT 'w' || w.word FROM unnest(words_of(:q::text)) AS w (word)) AS terms
 )"""
-_TITLE = """title AS MATERIALIZED (
+# The index reads each list of a part whole: the parts that the newest titles have least are enough.
+_TITLE = """newest_titles AS MATERIALIZED (
+    SELECT t.folded FROM searchable_titles AS t ORDER BY t.image_id DESC LIMIT 100
+), title AS MATERIALIZED (
     SELECT n.folded, ARRAY(
-        SELECT substr(n.folded, s.start, n.size)
-        FROM generate_series(1, char_length(n.folded) - n.size + 1) AS s (start)) AS parts
+        SELECT p.part
+        FROM (SELECT DISTINCT substr(n.folded, s.start, n.size) AS part
+              FROM generate_series(1, char_length(n.folded) - n.size + 1) AS s (start)) AS p
+        ORDER BY (SELECT count(*) FROM newest_titles AS t WHERE strpos(t.folded, p.part) > 0)
+        LIMIT 5) AS parts
     FROM (SELECT lower(:title::text) AS folded, least(3, char_length(lower(:title::text))) AS size
          ) AS n
 )"""
+# One by one, and only as long as more are wanted; the planner would read the whole table.
+_LISTED = """CROSS JOIN LATERAL (
+        SELECT l.* FROM listed_images AS l WHERE l.image_id = c.image_id OFFSET 0) AS l"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,16 +312,17 @@ class _Page:
 
     def _found(self, number: int, scope: _Scope) -> list[str]:
         matches = " AND ".join([*self._conditions(self._shape.filters), *self._of_status()])
-        newest = "SELECT 0::bigint AS images"
+        newest, is_any = "SELECT 0::bigint AS images", "true"
         steps = []
         if self._source in ("title", "terms"):
             # By what the newest say, and not by what the planner believes.
             by_age = f"WHERE {scope.condition} ORDER BY l.created_at DESC, l.image_id DESC LIMIT"
             steps.append(f"""sampled_{number} AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON} AS is_common
+    SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON} AS is_common, count(*) > 0 AS is_any
     FROM (SELECT l.* FROM listed_images AS l {by_age} {_SAMPLE}) AS l
 )""")
             common = f"(SELECT s.is_common FROM sampled_{number} AS s)"
+            is_any = f"(SELECT s.is_any FROM sampled_{number} AS s)"
             newest = f"""SELECT count(*) AS images
     FROM (SELECT FROM (SELECT l.* FROM listed_images AS l
                        {by_age.replace("ORDER", f"AND {common} ORDER")} {READ_AT_MOST}) AS l
@@ -322,7 +332,7 @@ class _Page:
             f"newest_{number} AS MATERIALIZED (\n    {newest}\n)",
             f"""found_{number} AS MATERIALIZED (
     SELECT l.image_id, l.{self._column} AS key FROM {self._candidates(scope)}
-      AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
+      AND {is_any} AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
       AND {scope.condition} AND {matches}
     {"ORDER BY l.created_at " if self._source == "created" else ""}LIMIT {MOST_COUNTED + 1}
 )""",
@@ -341,9 +351,10 @@ class _Page:
     def _candidates(self, scope: _Scope) -> str:
         """With the beginning of a WHERE."""
         if self._source == "title":
-            return f"""searchable_titles AS c JOIN listed_images AS l ON l.image_id = c.image_id
+            return f"""searchable_titles AS c {_LISTED}
     WHERE title_terms(c.folded, c.user_id, c.visibility)
-          @> ((SELECT n.parts FROM title AS n) || {scope.title_terms})"""
+          @> ((SELECT n.parts FROM title AS n) || {scope.title_terms})
+      AND strpos(c.folded, (SELECT n.folded FROM title AS n)) > 0"""
         if self._source == "terms":
             terms = scope.terms
             if "content_type" in self._shape.filters:

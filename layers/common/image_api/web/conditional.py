@@ -12,7 +12,6 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Header
 
 from image_api.errors import InvalidRequest
-from image_api.web.http import json_response
 
 _TAG = r'(?:W/)?"[!\x23-\x7e\x80-\xff]*"'
 _ANY = "*"
@@ -67,12 +66,14 @@ def answer(
     """The body with its ETag, which begins with the version of an image; 304 to whoever has it.
     Raises InvalidRequest.
     """
-    seen = orjson.dumps([body, dict(headers or {})])
-    digest = hashlib.sha256(seen).hexdigest()[:32]
+    text = orjson.dumps(body)
+    digest = hashlib.sha256(text + orjson.dumps(dict(headers or {}))).hexdigest()[:32]
     tag = f'"{digest}"' if version is None else f'"{version}-{digest}"'
     sent = {"ETag": tag, **(headers or {})}
     return (
-        Response(304, None, None, sent) if _has(if_none_match, tag) else json_response(body, sent)
+        Response(304, None, None, sent)
+        if _has(if_none_match, tag)
+        else Response(200, "application/json", text.decode(), sent)
     )
 
 
