@@ -29,6 +29,17 @@ def test_a_link_is_the_same_for_a_quarter_of_an_hour_and_good_for_three_quarters
     assert signer_at(START + 899.9).token(7, LinkFacts(0, None)) == first
     assert signer_at(START + 900).token(7, LinkFacts(0, None)) != first
 
+
+def test_what_is_remembered_of_links_is_forgotten_when_it_is_time() -> None:
+    now_seconds = START
+    signer = LinkSigner(SECRET, None, lambda: now_seconds)
+    first = signer.token(7, LinkFacts(0, None))
+    assert signer.token(7, LinkFacts(1, None)) != first
+    assert signer.token(8, LinkFacts(0, None)) != first
+    assert signer.token(7, LinkFacts(0, None)) == first
+    now_seconds = START + 900
+    assert signer.token(7, LinkFacts(0, None)) != first
+
     assert signer_at(START + TTL_SECONDS - 1).verify(7, first)
     with pytest.raises(Unauthenticated):
         signer_at(START + TTL_SECONDS).verify(7, first)
