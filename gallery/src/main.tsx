@@ -2,6 +2,7 @@ import { render } from "preact";
 import "photoswipe/style.css";
 import { mayReturn, presence, renew } from "./api/http";
 import { inWords } from "./api/problem";
+import * as edits from "./state/edits";
 import * as library from "./state/library";
 import { complain } from "./state/notices";
 import * as uploads from "./state/uploads";
@@ -9,6 +10,7 @@ import "./styles/gallery.css";
 import { App } from "./views/App";
 
 library.start();
+edits.start();
 uploads.start();
 render(<App />, document.getElementById("gallery")!);
 if (mayReturn()) {

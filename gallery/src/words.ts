@@ -168,6 +168,17 @@ export const words = {
     underWay: "under way",
   },
 
+  conflict: {
+    title: "Changed elsewhere meanwhile",
+    explained: (title: string) => `“${title}” was changed in another window or on another device while you were writing.`,
+    there: "There now",
+    mine: "Yours",
+    none: "nothing",
+    takeMine: "Use mine",
+    keep: "Keep what is there",
+    underWay: "This picture is being changed in another window or on another device. Try again in a moment.",
+  },
+
   selection: {
     label: "Selected pictures",
     count: (count: number) => `${plural(count, "picture", "pictures")} selected`,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
 
-from tests.e2e.conftest import cloud
+from tests.e2e.conftest import cloud, database, new_client, processing
 from tests.e2e.running_cloud import RunningCloud
 from tests.gallery.visitor import PATIENCE_MS, Visitor
 from tests.node import Node
 
-__all__ = ["cloud"]
+__all__ = ["cloud", "database", "new_client", "processing"]
 
 NODE = Node("gallery")
 NewVisitor = Callable[..., Visitor]

@@ -90,6 +90,15 @@ class Visitor:
         """In passing, at the lower edge."""
         expect(self.page.get_by_role("log")).to_contain_text(text)
 
+    def waits_until(self, look: Callable[[], bool]) -> None:
+        """For what the page alone does not show, while the page goes on."""
+
+        def look_again() -> bool:
+            self.page.wait_for_timeout(50)
+            return look()
+
+        eventually(look_again, "what was waited for")
+
     def presses_until(self, key: str, look: Callable[[], bool]) -> None:
         """As somebody does whose key did nothing the first time."""
 

@@ -2,7 +2,7 @@
 
 import { batch as batchSignals, computed, effect, signal, untracked } from "@preact/signals";
 import * as api from "../api/images";
-import type { Image, Query } from "../api/images";
+import type { Changes, Image, Query } from "../api/images";
 import { presence } from "../api/http";
 import { inWords } from "../api/problem";
 
@@ -29,6 +29,9 @@ export const isFiltered = computed(() =>
     (name) => name !== "sort" && name !== "trashed" && query.value[name] !== everything[name],
   ),
 );
+
+/** What was changed here and is not processed yet: shown as it is going to be. */
+const promises = new Map<number, { version: number; changes: Changes }>();
 
 let cursor: string | null = null;
 // Whatever is still on its way for another query is not wanted when it comes.
@@ -67,7 +70,7 @@ export async function loadMore(): Promise<void> {
     batchSignals(() => {
       // What came in by an upload meanwhile is there already.
       const known = new Set(images.value.map((image) => image.id));
-      images.value = [...images.value, ...page.images.filter((image) => !known.has(image.id))];
+      images.value = [...images.value, ...page.images.filter((image) => !known.has(image.id)).map(asPromised)];
       total.value = { count: page.total, isExact: page.isTotalExact };
       hasMore.value = page.cursor !== null;
       trouble.value = null;
@@ -79,9 +82,33 @@ export async function loadMore(): Promise<void> {
   }
 }
 
+/** `changes` were accepted as this version; the API shows them once they are processed. */
+export function promise(id: number, version: number, changes: Changes): void {
+  promises.set(id, { version, changes: { ...promises.get(id)?.changes, ...changes } });
+  put(images.value.filter((image) => image.id === id).map((image) => ({ ...image, version, status: "processing" })));
+}
+
+function asPromised(image: Image): Image {
+  const promised = promises.get(image.id);
+  if (!promised) return image;
+  if (image.status !== "processing" && image.version >= promised.version) {
+    promises.delete(image.id);
+    return image;
+  }
+  const { title, description, tags, visibility } = promised.changes;
+  return {
+    ...image,
+    status: "processing",
+    title: title ?? image.title,
+    description: description ?? image.description,
+    tags: tags ?? image.tags,
+    visibility: visibility ?? image.visibility,
+  };
+}
+
 /** Shows what these have become; those that are gone, or are hidden by the trash, go. */
 export function put(changed: Image[], gone: Iterable<number> = []): void {
-  const byId = new Map(changed.map((image) => [image.id, image]));
+  const byId = new Map(changed.map((image) => [image.id, asPromised(image)]));
   const leaving = new Set(gone);
   const isHere = (image: Image) =>
     !leaving.has(image.id) && (image.trashed_at !== null) === query.value.trashed;
@@ -95,7 +122,7 @@ export function put(changed: Image[], gone: Iterable<number> = []): void {
 export function add(image: Image): void {
   if (images.value.some((each) => each.id === image.id)) return put([image]);
   if (query.value.trashed || isFiltered.value || query.value.sort !== "-created_at") return;
-  images.value = [image, ...images.value];
+  images.value = [asPromised(image), ...images.value];
   total.value = { ...total.value, count: total.value.count + 1 };
 }
 

@@ -6,6 +6,7 @@ import { dismiss, notices } from "../state/notices";
 import { enqueue, isOffline } from "../state/uploads";
 import { words } from "../words";
 import { AccountDialog } from "./Account";
+import { Conflicts } from "./Conflicts";
 import { Details } from "./Details";
 import { Grid } from "./Grid";
 import { AddButton, Header } from "./Header";
@@ -58,6 +59,7 @@ function Library() {
       <UploadPanel />
       <Details />
       <AccountDialog />
+      <Conflicts />
       {isDropping && <div class="drop">{words.upload.drop}</div>}
     </>
   );

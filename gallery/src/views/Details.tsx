@@ -1,8 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/images";
-import type { Changes, Fit, Image, PastChange, Visibility } from "../api/images";
+import type { Fit, Image, PastChange } from "../api/images";
 import { inWords } from "../api/problem";
 import { destroy, restore, trash } from "../state/deeds";
+import { edit } from "../state/edits";
 import * as library from "../state/library";
 import { complain, say } from "../state/notices";
 import { words } from "../words";
@@ -11,6 +12,7 @@ import { Icon } from "./Icon";
 import { me } from "./me";
 import { dayAndTime, readableBytes } from "./readable";
 import { renditionUrl, sourceSet } from "./sources";
+import { Texts } from "./Texts";
 import { closeViewer, detailed } from "./viewer";
 
 export function Details() {
@@ -24,83 +26,16 @@ export function Details() {
 }
 
 function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
-  const save = async (changes: Changes, done: string = words.details.saved) => {
-    let problem: string | null = null;
-    try {
-      await api.update(image.id, changes, image.version);
-    } catch (error) {
-      problem = inWords(error);
-    }
-    // Before anything is said: whoever edits on has to have the version that the image has now.
-    library.put([await api.get(image.id)]);
-    if (problem === null) say(done);
-    else complain(problem);
-  };
   return (
     <>
-      {isMine ? <Texts image={image} save={save} /> : <ReadTexts image={image} />}
+      {isMine ? <Texts image={image} /> : <ReadTexts image={image} />}
       <Facts image={image} />
       <Downloads image={image} isMine={isMine} />
       {image.visibility === "public" && image.rendition_url !== null && <PublicLink image={image} />}
-      {isMine && <Crop image={image} save={save} />}
+      {isMine && <Crop image={image} />}
       {isMine && <History image={image} />}
       {isMine && <LastThings image={image} />}
     </>
-  );
-}
-
-type Save = (changes: Changes, done?: string) => Promise<void>;
-
-/** Each field is saved when it is left, or with Enter. */
-function Texts({ image, save }: { image: Image; save: Save }) {
-  return (
-    <div class="fields">
-      <label>
-        {words.details.name}
-        <input
-          value={image.title}
-          maxLength={255}
-          onChange={(event) => void save({ title: event.currentTarget.value })}
-        />
-      </label>
-      <label>
-        {words.details.description}
-        <textarea
-          rows={3}
-          maxLength={2000}
-          value={image.description}
-          onChange={(event) => void save({ description: event.currentTarget.value })}
-        />
-      </label>
-      <label>
-        {words.details.tags}
-        <input
-          value={image.tags.join(", ")}
-          placeholder={words.details.tagsHint}
-          onChange={(event) =>
-            void save({
-              tags: event.currentTarget.value
-                .split(",")
-                .map((tag) => tag.trim())
-                .filter(Boolean),
-            })
-          }
-        />
-      </label>
-      <label>
-        {words.details.visibility}
-        <select
-          value={image.visibility}
-          onChange={(event) => void save({ visibility: event.currentTarget.value as Visibility })}
-        >
-          {(["private", "shared", "public"] as const).map((each) => (
-            <option value={each}>
-              {words.visibility[each]}: {words.visibility.explained[each]}
-            </option>
-          ))}
-        </select>
-      </label>
-    </div>
   );
 }
 
@@ -195,12 +130,15 @@ function Copyable({ label, text }: { label: string; text: string }) {
   );
 }
 
-function Crop({ image, save }: { image: Image; save: Save }) {
+function Crop({ image }: { image: Image }) {
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget as HTMLFormElement);
     const resolution = `${form.get("width")}x${form.get("height")}`;
-    void save({ resolution, fit: String(form.get("fit")) as Fit }, words.details.applied);
+    edit(image, { resolution, fit: String(form.get("fit")) as Fit }).then(
+      (isSaved) => isSaved && say(words.details.applied),
+      (error: unknown) => complain(inWords(error)),
+    );
   };
   return (
     <details>

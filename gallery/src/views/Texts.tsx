@@ -1,0 +1,111 @@
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import type { Changes, Image, Visibility } from "../api/images";
+import { inWords } from "../api/problem";
+import { edit } from "../state/edits";
+import { complain, say } from "../state/notices";
+import { words } from "../words";
+
+/** Each field is saved when it is left, or with Enter. */
+export function Texts({ image }: { image: Image }) {
+  const title = useEdit(image, image.title, (text) => ({ title: text.trim() }));
+  const description = useEdit(image, image.description, (text) => ({ description: text }));
+  const tags = useEdit(image, image.tags.join(", "), (text) => ({ tags: tagsOf(text) }));
+  const visibility = useEdit(image, image.visibility, (chosen) => ({ visibility: chosen }));
+  return (
+    <div class="fields">
+      <Field label={words.details.name} problem={title.problem}>
+        <input maxLength={255} {...written(title, "Enter")} />
+      </Field>
+      <Field label={words.details.description} problem={description.problem}>
+        <textarea rows={3} maxLength={2000} {...written(description)} />
+      </Field>
+      <Field label={words.details.tags} problem={tags.problem}>
+        <input placeholder={words.details.tagsHint} {...written(tags, "Enter")} />
+      </Field>
+      <Field label={words.details.visibility} problem={visibility.problem}>
+        <select
+          value={visibility.shown}
+          onChange={(event) => visibility.save(event.currentTarget.value as Visibility)}
+        >
+          {(["private", "shared", "public"] as const).map((each) => (
+            <option value={each}>
+              {words.visibility[each]}: {words.visibility.explained[each]}
+            </option>
+          ))}
+        </select>
+      </Field>
+    </div>
+  );
+}
+
+function Field({ label, problem, children }: { label: string; problem: string | null; children: ComponentChildren }) {
+  return (
+    <div>
+      <label>
+        {label}
+        {children}
+      </label>
+      {problem && <p class="problem">{problem}</p>}
+    </div>
+  );
+}
+
+function written(edit: Edit<string>, savingKey?: string) {
+  return {
+    value: edit.shown,
+    "aria-invalid": edit.problem !== null,
+    onInput: (event: Event) => edit.write((event.currentTarget as HTMLInputElement | HTMLTextAreaElement).value),
+    onBlur: () => edit.save(edit.shown),
+    onKeyDown: (event: KeyboardEvent) => event.key === savingKey && edit.save(edit.shown),
+  };
+}
+
+interface Edit<T> {
+  /** What was written, as long as it is not saved, or else what is there. */
+  shown: T;
+  problem: string | null;
+  write: (text: T) => void;
+  save: (text: T) => void;
+}
+
+interface Draft<T> {
+  text: T;
+  /** The picture as it was when its owner began to write. */
+  seen: Image;
+  isSent: boolean;
+}
+
+function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Edit<T> {
+  const [draft, setDraft] = useState<Draft<T> | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
+  const seen = draft?.seen ?? image;
+  const shown = draft ? draft.text : there;
+  const save = (text: T) => {
+    if (draft?.isSent && draft.text === text) return;
+    setProblem(null);
+    if (text === there && !draft?.isSent) return setDraft(null);
+    const sent = { text, seen, isSent: true };
+    setDraft(sent);
+    // Whoever writes on meanwhile keeps that.
+    const settle = (to: Draft<T> | null) => setDraft((now) => (now === sent ? to : now));
+    edit(seen, changesTo(text)).then(
+      (isSaved) => {
+        settle(null);
+        if (isSaved) say(words.details.saved);
+      },
+      (error: unknown) => {
+        settle({ ...sent, isSent: false });
+        setProblem(inWords(error));
+        complain(inWords(error));
+      },
+    );
+  };
+  return { shown, problem, write: (text) => setDraft({ text, seen, isSent: false }), save };
+}
+
+const tagsOf = (text: string) =>
+  text
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);

@@ -1,0 +1,136 @@
+"""Edits that come quickly, and from two places at once."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests import samples
+from tests.e2e.api_client import ApiClient, Image
+from tests.e2e.conftest import NewClient
+from tests.e2e.holding import Processing
+from tests.gallery.visitor import Visitor
+
+
+class Device:
+    """A second one, on which the same person is signed in."""
+
+    def __init__(self, client: ApiClient) -> None:
+        (image,) = client.images(owner="me").json()
+        self._client = client
+        self._id = image["id"]
+
+    def changes(self, **changes: str) -> None:
+        self._client.updated(self._id, **changes)
+
+    @property
+    def image(self) -> Image:
+        return self._client.settled(self._id)
+
+
+@pytest.fixture
+def device(ada: Visitor, new_client: NewClient) -> Device:
+    """Ada looks at the details of her only picture, and has a second device."""
+    ada.add({"sea.png": samples.png(samples.photo())})
+    ada.picture("sea.png").click()
+    ada.page.get_by_role("button", name="Details").click()
+    client = new_client()
+    client.token = client.sign_in(ada.username).json()["access_token"]
+    return Device(client)
+
+
+def field(ada: Visitor, name: str) -> Locator:
+    return ada.page.get_by_label(name, exact=True)
+
+
+def write(ada: Visitor, name: str, text: str) -> None:
+    field(ada, name).fill(text)
+    ada.page.keyboard.press("Tab")
+
+
+@pytest.mark.usefixtures("device")
+def test_edits_that_come_before_the_first_is_processed_queue_behind_it(
+    ada: Visitor, processing: Processing
+) -> None:
+    refused: list[str] = []
+    ada.page.on(
+        "response",
+        lambda answer: refused.append(answer.url) if answer.status == 412 else None,
+    )
+    written = {"Title": "The sea", "Description": "At noon", "Tags": "water, summer"}
+    with processing.held():
+        for name, text in written.items():
+            write(ada, name, text)
+        ada.says("Saved")
+        write(ada, "Title", "The sea at noon")
+        for name, text in (written | {"Title": "The sea at noon"}).items():
+            expect(field(ada, name)).to_have_value(text)
+        expect(ada.page.get_by_role("heading", name="Details")).to_be_visible()
+    expect(ada.page.get_by_text("Being processed")).to_have_count(0)
+    ada.page.get_by_text("History").click()
+    expect(ada.page.get_by_role("listitem").filter(has_text="Changed (")).to_have_count(4)
+    assert refused == []
+    for name, text in (written | {"Title": "The sea at noon"}).items():
+        expect(field(ada, name)).to_have_value(text)
+
+
+def test_what_is_being_written_stays_while_an_earlier_edit_settles(
+    ada: Visitor, device: Device
+) -> None:
+    write(ada, "Title", "The sea")
+    field(ada, "Description").press_sequentially("At no")
+    device.changes(title="The ocean")
+    expect(field(ada, "Title")).to_have_value("The sea")
+    assert device.image["title"] == "The ocean"
+    expect(field(ada, "Description")).to_have_value("At no")
+    ada.page.keyboard.type("on")
+    # Closing leaves the field too.
+    ada.page.keyboard.press("Escape")
+    expect(ada.heading("Details")).to_be_hidden()
+    ada.waits_until(lambda: device.image["description"] == "At noon")
+
+
+def test_what_was_changed_elsewhere_and_is_another_field_stays(
+    ada: Visitor, device: Device
+) -> None:
+    device.changes(description="From the train")
+    write(ada, "Title", "The sea")
+    ada.says("Saved")
+    expect(field(ada, "Description")).to_have_value("From the train")
+    assert [device.image[name] for name in ("title", "description")] == [
+        "The sea",
+        "From the train",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "stays"), [("Use mine", "The sea"), ("Keep what is there", "The ocean")]
+)
+def test_whoever_has_written_the_same_field_elsewhere_is_not_overwritten_unasked(
+    ada: Visitor, device: Device, answer: str, stays: str
+) -> None:
+    device.changes(title="The ocean")
+    write(ada, "Title", "The sea")
+    question = ada.page.get_by_role("dialog", name="Changed elsewhere meanwhile")
+    expect(question.get_by_role("region", name="Title")).to_contain_text("There nowThe ocean")
+    expect(question.get_by_role("region", name="Title")).to_contain_text("YoursThe sea")
+    assert device.image["title"] == "The ocean"
+    question.get_by_role("button", name=answer).click()
+    expect(question).to_be_hidden()
+    expect(field(ada, "Title")).to_have_value(stays)
+    # What follows is not held up by it.
+    write(ada, "Description", "At noon")
+    ada.says("Saved")
+    assert [device.image[name] for name in ("title", "description")] == [stays, "At noon"]
+
+
+def test_what_could_not_be_saved_stays_to_be_sent_again(ada: Visitor, device: Device) -> None:
+    ada.page.route("**/image/update/*", lambda route: route.abort())
+    write(ada, "Title", "The sea")
+    expect(ada.page.get_by_role("log")).to_contain_text("cannot be reached")
+    expect(field(ada, "Title")).to_have_value("The sea")
+    ada.page.unroute("**/image/update/*")
+    field(ada, "Title").focus()
+    ada.page.keyboard.press("Enter")
+    ada.says("Saved")
+    assert device.image["title"] == "The sea"
