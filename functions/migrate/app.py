@@ -22,4 +22,4 @@ def migrate() -> dict[str, str]:
 
 @failures_logged
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    return custom_resource.answer(event, migrate)
+    return custom_resource.answer(event, migrate, can_go_back=True)

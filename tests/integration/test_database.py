@@ -296,6 +296,12 @@ def test_the_owner_of_the_schema_has_the_time_outs_too_but_not_its_migrations(
         migrating.exec_driver_sql(image_migrations._MAY_TAKE_LONG)
         shown = migrating.exec_driver_sql("SHOW statement_timeout").scalar_one()
         assert shown == "0"
+        # One whose function is no more ends, and one that waits for it does, too.
+        for name in ("client_connection_check_interval", "lock_timeout"):
+            shown = migrating.exec_driver_sql(
+                f"SELECT extract(epoch FROM current_setting('{name}')::interval)::float8"
+            ).scalar_one()
+            assert 1 <= shown <= 30, name
 
 
 def test_a_statement_that_waits_for_a_lock_gives_up_and_is_never_done(

@@ -200,6 +200,14 @@ def parameter_sets() -> dict[str, dict[str, str]]:
         **{name: parameters_of(name) for name in ("default", "dev", "prod")},
         "large": {**parameters_of("prod"), "PlatformSize": "large"},
         "existing": {**given, "Platform": "existing"},
+        # What is there only by a parameter of its own.
+        "chosen": {
+            **parameters_of("prod"),
+            "Architecture": "arm64",
+            "PublishersAtOnce": "20",
+            "AlarmEmail": "operators@example.com",
+            "MonthlyBudget": "500",
+        },
     }
 
 

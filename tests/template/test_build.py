@@ -126,7 +126,11 @@ def services_called() -> set[str]:
     }
 
 
-def native_faults(code: Path) -> Iterator[str]:
+# An ELF header's e_machine.
+MACHINES = {"x86_64": 62, "arm64": 183}
+
+
+def native_faults(code: Path, architecture: str = "x86_64") -> Iterator[str]:
     """Libraries for another Python or processor, or that need a later glibc than the runtime's."""
     tag = f"cpython-{RUNTIME.removeprefix('python').replace('.', '')}"
     for path in sorted(code.rglob("*.so*")):
@@ -134,9 +138,9 @@ def native_faults(code: Path) -> Iterator[str]:
         name = path.relative_to(code)
         if ".cpython-" in path.name and f".{tag}-" not in path.name:
             yield f"{name}: not for {RUNTIME}"
-        # An ELF header's e_machine: 62 is x86-64.
-        if data[:4] != b"\x7fELF" or int.from_bytes(data[18:20], "little") != 62:
-            yield f"{name}: not for x86-64"
+        machine = int.from_bytes(data[18:20], "little")
+        if data[:4] != b"\x7fELF" or machine != MACHINES[architecture]:
+            yield f"{name}: not for {architecture}"
         needed = max(
             ((int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", data)),
             default=(0, 0),
@@ -194,6 +198,20 @@ def test_nothing_is_shipped_that_nobody_needs_there(build: Path, package: str) -
 @pytest.mark.parametrize("package", PACKAGES)
 def test_native_code_fits_the_runtime(build: Path, package: str) -> None:
     assert list(native_faults(code_of(build, package)[0])) == []
+
+
+def test_the_layers_can_be_built_for_the_other_processor(tmp_path: Path) -> None:
+    """As `Architecture=arm64` wants it, on whatever this machine is."""
+    output_of(
+        *("make", "--makefile", RECIPE, "build-DependenciesLayer"),
+        cwd=ROOT / "layers" / "dependencies",
+        env={**os.environ, "ARTIFACTS_DIR": str(tmp_path), "LAMBDA_ARCHITECTURE": "arm64"},
+    )
+
+    assert list(native_faults(tmp_path, "arm64")) == []
+    names = {path.name.partition(".")[0] for path in tmp_path.rglob("*.so")}
+    assert {"_imaging", "orjson"} <= names
+    assert size_bytes(tmp_path) < MAX_UNZIPPED_BYTES
 
 
 def test_there_is_native_code_to_look_at(build: Path) -> None:
@@ -311,10 +329,11 @@ def test_native_code_of_another_machine_is_found(package: Path) -> None:
     (package / "old.cpython-311-x86_64-linux-gnu.so").write_bytes(header + b"\x3e\0")
 
     assert list(native_faults(package)) == [
-        "arm.so.1: not for x86-64",
+        "arm.so.1: not for x86_64",
         "new.so: needs glibc 2.35",
         "old.cpython-311-x86_64-linux-gnu.so: not for python3.13",
     ]
+    assert "good.so: not for arm64" in list(native_faults(package, "arm64"))
 
 
 def test_a_package_that_compiles_at_load_is_found(own_build: Path) -> None:

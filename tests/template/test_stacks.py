@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.template import deployment_checks as checks
+from tests.template import expansion
 from tests.template import stacks as all_stacks
 from tests.template.deployment_checks import ANYWHERE, Reachability
+from tests.template.document import ROOT, Deployment, read
 from tests.template.stacks import Document, Stacks, parameter_sets
 
 Check = Callable[[Stacks], Iterator[str]]
@@ -92,6 +96,78 @@ def test_a_larger_cluster_is_the_same_broker() -> None:
         name: of(name).properties(("PlatformStack", "Broker"))["BrokerName"] for name in CREATED
     }
     assert named["prod"] == named["large"] != named["default"] == named["dev"]
+
+
+def test_the_processor_is_one_of_all_functions_and_their_layers() -> None:
+    for name in CREATED:
+        stacks = of(name)
+        wanted = "arm64" if name == "chosen" else "x86_64"
+        for kind, key in (
+            ("AWS::Lambda::Function", "Architectures"),
+            ("AWS::Lambda::LayerVersion", "CompatibleArchitectures"),
+        ):
+            found = {tuple(stacks.properties(path)[key]) for path in stacks.of_type(kind)}
+            assert found == {(wanted,)}, (name, kind)
+
+
+def test_whoever_waits_at_the_gateway_with_a_connection_to_the_broker_can_be_bounded() -> None:
+    """Amazon MQ takes a fixed number of connections, and each environment holds one."""
+    rights = expansion.present()["rights"]
+    (publish,) = (right for right in rights if "BrokerSecretArn" in right and "GetSecret" in right)
+    publishing = {role.removesuffix("Role") for role in rights[publish]}
+    behind_the_gateway = {
+        function.logical_id
+        for function in Deployment(read(ROOT / "template.yaml"), {}).functions
+        if any(event["Type"] == "Api" for event in function.properties.get("Events", {}).values())
+    }
+    bounded = {
+        path[-1]: of("chosen").properties(path)["ReservedConcurrentExecutions"]
+        for path in of("chosen").of_type("AWS::Lambda::Function")
+        if "ReservedConcurrentExecutions" in of("chosen").properties(path)
+    }
+    assert bounded == dict.fromkeys(publishing & behind_the_gateway, "20")
+
+
+def metrics_of(stacks: Stacks) -> set[str]:
+    """Those of ImageApi that an alarm or the dashboard reads."""
+    alarms = {
+        stacks.properties(path)["MetricName"]
+        for path in stacks.of_type("AWS::CloudWatch::Alarm")
+        if stacks.properties(path).get("Namespace") == "ImageApi"
+    }
+    (dashboard,) = stacks.of_type("AWS::CloudWatch::Dashboard")
+    body = stacks.properties(dashboard)["DashboardBody"]
+    shown = [
+        line
+        for widget in json.loads(body)["widgets"]
+        for line in widget["properties"].get("metrics", [])
+    ]
+    is_ours = False
+    for line in shown:
+        is_ours = line[0] == "ImageApi" or (line[0] in (".", "...") and is_ours)
+        if is_ours and line[0] != "...":
+            alarms.add(line[1])
+    return alarms | {"Outcomes"} if "{ImageApi,outcome,service}" in body else alarms
+
+
+def test_every_metric_that_is_written_is_read() -> None:
+    """Each costs 0.30 dollars a month."""
+    source = (ROOT / "layers/common/image_api/core/metrics.py").read_text(encoding="utf-8")
+    written = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)":', source))
+    # The janitor writes one itself.
+    for path in (ROOT / "layers/common/image_api/core").glob("*.py"):
+        for found in re.findall(r"write_metrics\(([^)]*)\)", path.read_text(encoding="utf-8")):
+            written |= set(re.findall(r'"([A-Z]\w+)":', found))
+    assert {"OldestWorkAge", "JanitorStopped"} <= written
+    assert metrics_of(of("default")) == written
+
+
+def test_the_dashboard_shows_every_alarm_of_every_deployment() -> None:
+    stacks = of("existing")
+    (dashboard,) = stacks.of_type("AWS::CloudWatch::Dashboard")
+    shown = json.loads(stacks.properties(dashboard)["DashboardBody"])["widgets"][0]["properties"]
+    alarms = {path[-1] for path in stacks.of_type("AWS::CloudWatch::Alarm")}
+    assert {arn.removesuffix(".Arn") for arn in shown["alarms"]} == alarms
 
 
 GROUPS = {

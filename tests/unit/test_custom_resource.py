@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -126,6 +127,79 @@ def test_deleting_the_stack_may_wait_for_something_and_never_fails(
     (_, _, waited), (_, _, failed) = cloudformation.received
     assert (waited["Status"], waited["Data"]) == ("SUCCESS", {"Left": "eni-1"})
     assert (failed["Status"], failed["Data"]) == ("SUCCESS", {})
+
+
+class Stack:
+    """What CloudFormation keeps of a custom resource, and how it deploys and rolls back."""
+
+    def __init__(self, cloudformation: ResponseServer) -> None:
+        self._cloudformation = cloudformation
+        self._properties: list[dict[str, str]] = []
+        self._id = ""
+
+    def deploy(self, properties: dict[str, str], *, fails: bool = False) -> str:
+        """The status that it is told."""
+        first = not self._properties
+        self._properties.append(properties)
+        return self._ask("Create" if first else "Update", properties, fails=fails)
+
+    def roll_back(self, *, fails: bool) -> str:
+        self._properties.pop()
+        return self._ask("Update", self._properties[-1], fails=fails)
+
+    def _ask(self, kind: str, properties: dict[str, str], *, fails: bool) -> str:
+        def action() -> dict[str, str]:
+            if fails:
+                raise OSError
+            return {"Revision": "0001"}
+
+        known = {"PhysicalResourceId": self._id} if kind == "Update" else {}
+        event = {**request(self._cloudformation.url, kind, **known)}
+        event["ResourceProperties"] = properties
+        with contextlib.suppress(OSError):
+            custom_resource.answer(event, action, can_go_back=True)
+        answer = self._cloudformation.received[-1][2]
+        self._id = answer["PhysicalResourceId"]
+        assert len(self._id) < 1024
+        return str(answer["Status"])
+
+
+def test_a_roll_back_ends_although_what_failed_fails_still(cloudformation: ResponseServer) -> None:
+    """It ended as UPDATE_ROLLBACK_FAILED: the database was away, and still was."""
+    stack = Stack(cloudformation)
+    assert stack.deploy({"Revision": "a"}) == "SUCCESS"
+    assert stack.deploy({"Revision": "b"}, fails=True) == "FAILED"
+    assert stack.roll_back(fails=True) == "SUCCESS"
+    # It is still there for the next one.
+    assert stack.deploy({"Revision": "c"}, fails=True) == "FAILED"
+    assert stack.roll_back(fails=True) == "SUCCESS"
+
+
+def test_a_roll_back_of_what_succeeded_here_and_failed_elsewhere_ends_too(
+    cloudformation: ResponseServer,
+) -> None:
+    stack = Stack(cloudformation)
+    for revision in "abcd":
+        assert stack.deploy({"Revision": revision}) == "SUCCESS"
+    assert stack.roll_back(fails=True) == "SUCCESS"
+
+
+def test_only_what_succeeded_before_may_fail(cloudformation: ResponseServer) -> None:
+    stack = Stack(cloudformation)
+    assert stack.deploy({"Revision": "a"}, fails=True) == "FAILED"
+    assert stack.deploy({"Revision": "a"}, fails=True) == "FAILED"
+    assert stack.deploy({"Revision": "b"}) == "SUCCESS"
+    assert stack.deploy({"Revision": "c"}, fails=True) == "FAILED"
+    assert stack.deploy({"Revision": "c"}, fails=True) == "FAILED"
+
+
+def test_a_resource_that_may_not_go_back_keeps_its_name_and_fails(
+    cloudformation: ResponseServer,
+) -> None:
+    """With another name CloudFormation deletes what had the one before."""
+    event = request(cloudformation.url, "Update", PhysicalResourceId="database-schema")
+    custom_resource.answer(event, dict)
+    assert cloudformation.received[-1][2]["PhysicalResourceId"] == "database-schema"
 
 
 def test_by_hand_the_result_is_returned_and_errors_escape() -> None:

@@ -36,11 +36,14 @@ _OF_ROLES = {
     "max_parallel_workers_per_gather": "0",
     "plan_cache_mode": "force_generic_plan",
 }
-# A migration may build an index; but while it waits for a table, everybody waits behind it.
+# A migration may build an index; but while it waits for a table, everybody waits behind it. For
+# another deployment's it waits half as long as its function may take, so that it ends in words; and
+# one whose function is no more ends, too, so that a roll-back need not wait for it.
 _MAY_TAKE_LONG = """
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
-SET LOCAL lock_timeout = 0;
+SET LOCAL client_connection_check_interval = '10s';
+SET LOCAL lock_timeout = '300s';
 SELECT pg_advisory_xact_lock(7314201986);
 SET LOCAL lock_timeout = '20s';
 """

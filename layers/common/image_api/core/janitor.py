@@ -146,14 +146,7 @@ class _Sweep:
             self._fail()
             self._forget_lost()
         logger.info("storage and rows compared", **asdict(report))
-        write_metrics(
-            {},
-            {
-                "ObjectsWithoutRow": report.objects_without_row,
-                "RowsWithoutObject": report.rows_without_object,
-                "JanitorStopped": int(report.stopped),
-            },
-        )
+        write_metrics({}, {"JanitorStopped": int(report.stopped)})
         return asdict(report)
 
     def _compare(self, after: str, until: str) -> bool:

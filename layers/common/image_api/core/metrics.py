@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from datetime import UTC, datetime
 from threading import Lock
@@ -60,34 +59,25 @@ class OutcomeMetrics:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts: Counter[tuple[Outcome, str | None]] = Counter()
+        self._counts: Counter[Outcome] = Counter()
         self._seconds_to_ready: list[float] = []
 
-    def count(self, event: Event, outcome: Outcome, reason: str | None) -> None:
+    def count(self, event: Event, outcome: Outcome) -> None:
         with self._lock:
-            self._counts[outcome, reason and _kind_of(reason)] += 1
+            self._counts[outcome] += 1
             if outcome == "applied" and event.type == events.UPLOAD_REQUESTED:
                 accepted_at = datetime.fromisoformat(event.occurred_at)
                 waited = (datetime.now(UTC) - accepted_at).total_seconds()
                 self._seconds_to_ready.append(max(0.0, waited))
 
     def write(self) -> None:
-        """Outcomes by outcome, those with a reason by their reason as well, and TimeToReady."""
+        """Outcomes by outcome, and TimeToReady. Reasons are in the log: as dimensions, each would
+        be a metric that is paid for.
+        """
         with self._lock:
             counts, self._counts = self._counts, Counter()
             seconds, self._seconds_to_ready = self._seconds_to_ready, []
         if seconds:
             write_metrics({"TimeToReady": seconds}, {})
-        by_outcome: Counter[Outcome] = Counter()
-        for (outcome, reason), number in counts.items():
-            by_outcome[outcome] += number
-            if reason is not None:
-                write_metrics({}, {"Outcomes": number}, outcome=outcome, reason=reason)
-        for outcome, number in by_outcome.items():
+        for outcome, number in counts.items():
             write_metrics({}, {"Outcomes": number}, outcome=outcome)
-
-
-def _kind_of(reason: str) -> str:
-    """One for all that differ in a number, short and without what a dimension cannot hold."""
-    printable = reason.encode("ascii", "replace").decode()
-    return re.sub(r"[0-9]+", "N", printable)[:128]

@@ -312,7 +312,7 @@ class Consumer:
         reason: str | None,
         attempt: int,
     ) -> None:
-        self._metrics.count(event, outcome, reason)
+        self._metrics.count(event, outcome)
         write = logger.warning if outcome == "dead" else logger.info
         write(
             "attempt ended",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import urllib.request
 from collections.abc import Callable
@@ -12,6 +13,9 @@ from image_api.observability import logger
 
 _TIMEOUT_SECONDS = 10
 _PHYSICAL_ID = "database-schema"
+_DIGEST_CHARACTERS = 16
+# What a roll-back leaves, and what it goes back to.
+_REMEMBERED = 2
 
 
 def _nothing() -> dict[str, str]:
@@ -22,11 +26,15 @@ def answer(
     event: dict[str, Any],
     action: Callable[[], dict[str, str]],
     on_delete: Callable[[], dict[str, str]] = _nothing,
+    *,
+    can_go_back: bool = False,
 ) -> dict[str, Any]:
     """Runs `action` and tells CloudFormation how it ended, which fails the deployment if it did.
 
     Without a `ResponseURL` (invoked by hand) the result is returned and errors escape. Deleting
     the stack changes nothing, unless `on_delete` does, and is never refused: data outlives it.
+    With `can_go_back` neither is going back to properties that succeeded before: a deployment that
+    failed because the database was away is rolled back while it is still away.
     """
     url = event.get("ResponseURL")
     if url is None:
@@ -36,10 +44,13 @@ def answer(
     try:
         data = action()
     except Exception as error:
+        if can_go_back and _digest(event) in _succeeded(event):
+            logger.exception("the action failed while the deployment was rolled back")
+            return _respond(event, url, "SUCCESS", "", {}, _id_after(event))
         logger.exception("the deployment's action failed")
         _respond(event, url, "FAILED", _reason(error), {})
         raise
-    return _respond(event, url, "SUCCESS", "", data)
+    return _respond(event, url, "SUCCESS", "", data, _id_after(event) if can_go_back else None)
 
 
 def _deleted(on_delete: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -56,13 +67,36 @@ def _reason(error: Exception) -> str:
     return error.detail if isinstance(error, ImageApiError) else type(error).__name__
 
 
+def _digest(event: dict[str, Any]) -> str:
+    properties = json.dumps(event.get("ResourceProperties", {}), sort_keys=True)
+    return hashlib.sha256(properties.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+
+
+def _succeeded(event: dict[str, Any]) -> list[str]:
+    """Digests of the properties that succeeded last and before that. The resource's name has them:
+    it is all that CloudFormation remembers of an answer, and names in a roll-back.
+    """
+    _, _, digests = str(event.get("PhysicalResourceId", "")).partition(f"{_PHYSICAL_ID}.")
+    return [digest for digest in digests.split(".") if digest]
+
+
+def _id_after(event: dict[str, Any]) -> str:
+    digests = list(dict.fromkeys([_digest(event), *_succeeded(event)]))[:_REMEMBERED]
+    return ".".join([_PHYSICAL_ID, *digests])
+
+
 def _respond(
-    event: dict[str, Any], url: str, status: str, reason: str, data: dict[str, str]
+    event: dict[str, Any],
+    url: str,
+    status: str,
+    reason: str,
+    data: dict[str, str],
+    physical_id: str | None = None,
 ) -> dict[str, Any]:
     response = {
         "Status": status,
         "Reason": reason or "See the function's log",
-        "PhysicalResourceId": event.get("PhysicalResourceId") or _PHYSICAL_ID,
+        "PhysicalResourceId": physical_id or event.get("PhysicalResourceId") or _PHYSICAL_ID,
         "StackId": event["StackId"],
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
