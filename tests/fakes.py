@@ -182,6 +182,9 @@ class FakeStorage:
             self._begin("delete", key)
             self.objects.pop(key, None)
 
+    def delete_all_versions(self, key: str) -> None:
+        self.delete([key])
+
     def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
         assert prefix.endswith("/"), "or a longer name would go as well"
         found = [key for key in self.objects if key.startswith(prefix)]

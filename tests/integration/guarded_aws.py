@@ -125,10 +125,18 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
     if "/ec2/aws4_request" in headers.get("Authorization", ""):
         return [(f"ec2:{parse_qs(query)['Action'][0]}", "*")]
     key = unquote(path).lstrip("/").partition("/")[2]
-    match method, bool(key), set(parse_qs(query, keep_blank_values=True)):
-        case "POST", False, asked if "delete" in asked:
+    asked = set(parse_qs(query, keep_blank_values=True))
+    return _of_the_storage(method, key, asked, headers, body) or [(f"{method} {target}", "")]
+
+
+def _of_the_storage(
+    method: str, key: str, asked: set[str], headers: Message, body: bytes
+) -> list[Right]:
+    match method, bool(key), asked:
+        case "POST", False, _ if "delete" in asked:
             keys = re.findall(rb"<Key>(.+?)</Key>", body)
-            return [("s3:DeleteObject", f"{_BUCKET}/{key.decode()}") for key in keys]
+            action = "s3:DeleteObjectVersion" if b"<VersionId>" in body else "s3:DeleteObject"
+            return [(action, f"{_BUCKET}/{key.decode()}") for key in keys]
         case "POST", False, _:
             keys = re.findall(rb'name="key"\s+(\S+)', body)
             return [("s3:PutObject", f"{_BUCKET}/{key.decode()}") for key in keys]
@@ -136,12 +144,16 @@ def _needed(method: str, target: str, headers: Message, body: bytes) -> list[Rig
             source = unquote(headers.get("x-amz-copy-source", "")).partition("/")[2]
             reads = [("s3:GetObject", f"{_BUCKET}/{source}")] if source else []
             return [*reads, ("s3:PutObject", f"{_BUCKET}/{key}")]
+        case "DELETE", True, _ if "versionId" in asked:
+            return [("s3:DeleteObjectVersion", f"{_BUCKET}/{key}")]
         case "DELETE", True, _:
             return [("s3:DeleteObject", f"{_BUCKET}/{key}")]
         case "GET", True, _:
             return [("s3:GetObject", f"{_BUCKET}/{key}")]
         case "HEAD", False, _:
             return [("s3:ListBucket", _BUCKET)]
-        case "GET", False, asked if "list-type" in asked:
+        case "GET", False, _ if "versions" in asked:
+            return [("s3:ListBucketVersions", _BUCKET)]
+        case "GET", False, _ if "list-type" in asked:
             return [("s3:ListBucket", _BUCKET)]
-    return [(f"{method} {target}", "")]
+    return []

@@ -151,6 +151,49 @@ def test_a_url_of_nothing_and_an_answer_of_nobody_are_told_apart(
         assert caught.value.__suppress_context__
 
 
+def keep_versions(s3_client: Any, bucket: str) -> None:
+    s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def versions(s3_client: Any, bucket: str) -> list[tuple[str, str]]:
+    found = s3_client.list_object_versions(Bucket=bucket)
+    every = (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))
+    return sorted((version["Key"], version["VersionId"]) for version in every)
+
+
+def test_a_folder_goes_with_all_that_a_bucket_keeps_of_it(
+    objects: StoredObjects, s3_client: Any, bucket: str
+) -> None:
+    """What a user deletes is gone at once, although the bucket keeps what others delete."""
+    s3_client.put_object(Bucket=bucket, Key="storage/a/old", Body=b"without a version")
+    keep_versions(s3_client, bucket)
+    for key in ("storage/a/1", "storage/a/1", "storage/a/kept", "storage/a/made/2", "storage/ab/3"):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    objects.delete(["storage/a/1", "storage/a/old"])
+    assert len(versions(s3_client, bucket)) == 8
+
+    objects.delete_folder("storage/a/", {"storage/a/kept", "storage/a/made/"})
+    left = versions(s3_client, bucket)
+    assert [key for key, _ in left] == ["storage/a/kept", "storage/a/made/2", "storage/ab/3"]
+
+    objects.delete_folder("storage/a/")
+    assert versions(s3_client, bucket) == left[2:]
+    s3_client.delete_object(Bucket=bucket, Key="storage/ab/3", VersionId=left[2][1])
+
+
+def test_a_folder_of_any_size_goes(objects: StoredObjects, s3_client: Any, bucket: str) -> None:
+    """S3 lists a thousand versions at a time."""
+    keep_versions(s3_client, bucket)
+    for number in range(1001):
+        s3_client.put_object(Bucket=bucket, Key=f"storage/a/{number % 7}", Body=b"x")
+
+    objects.delete_folder("storage/a/", {"storage/a/0"})
+
+    assert {key for key, _ in versions(s3_client, bucket)} == {"storage/a/0"}
+    objects.delete_folder("storage/a/")
+    assert versions(s3_client, bucket) == []
+
+
 def test_objects_are_read_and_deleted_one_by_one_and_by_folder(
     objects: StoredObjects, s3_client: Any, bucket: str
 ) -> None:

@@ -68,7 +68,7 @@ def test_every_right_is_used(
     environment.setattr(PostgresRenditionRecords, "finish", finish_late)
     rendition = api.call("rendition", proxy_event("GET", f"/image/{image_id}/rendition", token=ada))
     assert requests.get(header_of(rendition, "Location") or "").ok
-    api.update(ada, image_id, title="another")
+    api.update(ada, image_id, resolution="20x10")
     assert api.consume() == {"applied": 1}
     tagging = {"ids": [image_id], "changes": {"tags": ["a"]}}
     api.call("batch", proxy_event("POST", "/image/batch", token=ada, json_body=tagging))
@@ -103,6 +103,20 @@ def test_every_right_is_used(
     )
     environment.setattr(rerendering, "MAX_ATTEMPTS", 1)
     assert api.call("rerender", {})["finished"] is True
+
+    # Files that are missing: S3 says so only to whom may list the bucket.
+    lost = api.upload(ada)
+    assert api.consume() == {"applied": 1}
+    for stored in s3_client.list_objects_v2(Bucket=api.bucket)["Contents"]:
+        s3_client.delete_object(Bucket=api.bucket, Key=stored["Key"])
+    query = {"width": "320"}
+    path = f"/image/{lost}/rendition"
+    gone = api.call("rendition", proxy_event("GET", path, token=ada, query=query))
+    assert gone["statusCode"] >= 400
+    sql.run("UPDATE renditions SET considered_version = 0")
+    api.call("rerender", {})
+    api.update(ada, lost, resolution="20x10")
+    assert api.consume() == {"dead": 1}
 
     complete = f"/image/direct_upload/{'0' * 32}"
     missing = api.call("direct_upload", proxy_event("POST", complete, token=ada, json_body={}))

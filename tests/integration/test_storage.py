@@ -64,6 +64,12 @@ class Store:
         found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
         return {stored["Key"] for stored in found}
 
+    def versions(self, key: str) -> int:
+        """How many there are, those that only say that it was deleted too."""
+        found = self.client.list_object_versions(Bucket=self.bucket)
+        every = (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))
+        return sum(version["Key"] == key for version in every)
+
     def shorten_pages(self, length: int) -> None:
         """What S3 does to a thousand objects happens to a few."""
 
@@ -136,6 +142,29 @@ def test_a_deleted_object_is_missing_and_deleting_it_again_is_fine(store: Store)
     assert store.keys() == {"storage/b"}
 
 
+@pytest.mark.parametrize("keeps_versions", [False, True])
+@pytest.mark.parametrize("key", ["storage/a", ODD_KEYS[0], ODD_KEYS[3]])
+def test_what_is_deleted_with_all_versions_is_gone_whatever_the_bucket_keeps(
+    store: Store, key: str, keeps_versions: bool
+) -> None:
+    if keeps_versions:
+        store.client.put_bucket_versioning(
+            Bucket=store.bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+    for data in (b"first", b"second"):
+        store.storage.put(key, data, "image/png")
+    store.storage.put(f"{key}/other", b"x", "image/png")
+    store.storage.delete([key])
+    assert store.versions(key) == (3 if keeps_versions else 0)
+
+    store.storage.put(key, b"third", "image/png")
+    store.storage.delete_all_versions(key)
+    store.storage.delete_all_versions(key)
+
+    assert store.versions(key) == 0
+    assert store.keys() == {f"{key}/other"}
+
+
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_any_key_is_itself(store: Store, key: str) -> None:
     store.storage.put(key, key.encode(), "image/png")
@@ -185,6 +214,7 @@ def test_the_check_says_whether_the_bucket_answers(store: Store) -> None:
         lambda: store.storage.put("a", b"a", "image/png"),
         lambda: store.storage.get("a"),
         lambda: store.storage.delete(["a"]),
+        lambda: store.storage.delete_all_versions("a"),
     ):
         with pytest.raises(ServiceUnavailable):
             ask()

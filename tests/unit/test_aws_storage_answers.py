@@ -126,7 +126,7 @@ def test_a_copy_that_fails_after_its_answer_began_has_failed(
 def test_a_listing_that_is_cut_off_deletes_nothing(
     storage: Answering, objects: StoredObjects
 ) -> None:
-    storage.with_answer(200, b"<ListBucketResult><Contents><Key>storage/a/b</Key></Conte")
+    storage.with_answer(200, b"<ListVersionsResult><Version><Key>storage/a/b</Key></Vers")
 
     with pytest.raises(ServiceUnavailable, match=r"^The storage did not list the files$"):
         objects.delete_folder("storage/a/")

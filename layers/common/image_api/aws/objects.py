@@ -58,25 +58,41 @@ class StoredObjects:
             _expect(self._send("DELETE", quote(key)), 204, "The storage did not delete every file")
 
     def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
-        """Deletes whatever lies below `prefix`, but for `keep`: keys, and folders with a slash at
-        the end.
+        """Deletes whatever lies below `prefix`, with all that a bucket keeps of it when somebody
+        deletes it otherwise, but for `keep`: keys, and folders with a slash at the end.
         """
         folders = tuple(kept for kept in keep if kept.endswith("/"))
-        while keys := [
-            key for key in self._listed(prefix) if key not in keep and not key.startswith(folders)
-        ]:
-            self.delete(keys)
+        for key, version in self._versions(prefix):
+            if key not in keep and not key.startswith(folders):
+                target = f"{quote(key)}?versionId={quote(version, safe='')}"
+                _expect(self._send("DELETE", target), 204, "The storage did not delete every file")
 
-    def _listed(self, prefix: str) -> list[str]:
-        """The first thousand at most."""
-        response = self._send("GET", f"?list-type=2&prefix={quote(prefix, safe='')}")
-        _expect(response, 200, "The storage did not list the files")
-        try:
-            # Written by S3 itself.
-            listing = ElementTree.fromstring(response.data)  # noqa: S314
-        except ElementTree.ParseError as error:
-            raise ServiceUnavailable("The storage did not list the files") from error
-        return [found.text or "" for found in listing.findall("{*}Contents/{*}Key")]
+    def _versions(self, prefix: str) -> list[tuple[str, str]]:
+        """Keys and versions, those that only say that a key was deleted too. Where none are kept
+        every object is the version `null`.
+        """
+        found: list[tuple[str, str]] = []
+        query, after = f"?prefix={quote(prefix, safe='')}&versions=", ""
+        while True:
+            response = self._send("GET", query + after)
+            _expect(response, 200, "The storage did not list the files")
+            try:
+                # Written by S3 itself.
+                listing = ElementTree.fromstring(response.data)  # noqa: S314
+            except ElementTree.ParseError as error:
+                raise ServiceUnavailable("The storage did not list the files") from error
+            found += [
+                (each.findtext("{*}Key") or "", each.findtext("{*}VersionId") or "null")
+                for kind in ("Version", "DeleteMarker")
+                for each in listing.findall(f"{{*}}{kind}")
+            ]
+            if listing.findtext("{*}IsTruncated") != "true":
+                return found
+            key, version = (
+                quote(listing.findtext(f"{{*}}Next{name}") or "", safe="")
+                for name in ("KeyMarker", "VersionIdMarker")
+            )
+            after = f"&key-marker={key}&version-id-marker={version}"
 
     def _send(
         self, method: str, target: str, headers: Mapping[str, str] | None = None

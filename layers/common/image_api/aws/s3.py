@@ -18,6 +18,7 @@ from image_api.settings import StorageSettings
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 else:
     S3Client = Any
 
@@ -93,13 +94,32 @@ class S3Storage:
             raise ServiceUnavailable("The storage did not list its files") from error
 
     def delete(self, keys: list[str]) -> None:
-        """Ignores missing keys; raises ServiceUnavailable."""
-        for start in range(0, len(keys), _DELETE_LIMIT):
-            objects = [{"Key": key} for key in keys[start : start + _DELETE_LIMIT]]
+        """Ignores missing keys; a bucket that keeps versions keeps these for a while. Raises
+        ServiceUnavailable.
+        """
+        self._delete([{"Key": key} for key in keys])
+
+    def delete_all_versions(self, key: str) -> None:
+        """For good, whatever the bucket keeps. Raises ServiceUnavailable."""
+        versions: list[ObjectIdentifierTypeDef] = []
+        paginator = self._client.get_paginator("list_object_versions")
+        try:
+            for page in paginator.paginate(Bucket=self._bucket, Prefix=key):
+                versions += [
+                    {"Key": key, "VersionId": found["VersionId"]}
+                    for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+                    if found["Key"] == key
+                ]
+        except (BotoCoreError, ClientError) as error:
+            raise ServiceUnavailable("The storage did not list its files") from error
+        self._delete(versions)
+
+    def _delete(self, objects: list[ObjectIdentifierTypeDef]) -> None:
+        for start in range(0, len(objects), _DELETE_LIMIT):
+            some = objects[start : start + _DELETE_LIMIT]
             try:
                 answer = self._client.delete_objects(
-                    Bucket=self._bucket,
-                    Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
+                    Bucket=self._bucket, Delete={"Objects": some, "Quiet": True}
                 )
             except (BotoCoreError, ClientError) as error:
                 raise ServiceUnavailable("The storage did not delete the files") from error

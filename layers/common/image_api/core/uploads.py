@@ -131,7 +131,8 @@ class UploadRecords(KeyRecords, Protocol):
 class UploadStore(Protocol):
     def put(self, key: str, data: bytes, content_type: str) -> None: ...
 
-    def delete(self, keys: list[str]) -> None: ...
+    def delete_all_versions(self, key: str) -> None:
+        """For good: nobody has accepted it, or it has moved."""
 
 
 class DirectUploadStore(UploadStore, Protocol):
@@ -238,12 +239,12 @@ def _complete(
     try:
         image = _measured(data, details, folder=folder)
     except InvalidImage:
-        storage.delete([incoming_key])
+        storage.delete_all_versions(incoming_key)
         raise
     accepted = _accept(records, storage, sink, caller, image, data, upload_id)
     # The upload is accepted; what stays behind here the bucket's life cycle removes.
     with suppress(ServiceUnavailable):
-        storage.delete([incoming_key])
+        storage.delete_all_versions(incoming_key)
     return accepted
 
 
@@ -279,7 +280,7 @@ def _accept(
         event = records.accept_upload(caller, image, upload_id)
     except (Unauthenticated, RequestInProgress, QuotaExceeded, TooMuchUnderWay):
         # The account was deleted or filled meanwhile, or the claim taken over: no row names this.
-        storage.delete([image.original_key])
+        storage.delete_all_versions(image.original_key)
         raise
     sink.publish(event)
     metrics.upload_accepted(image.size_bytes)
