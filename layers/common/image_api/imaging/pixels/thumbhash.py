@@ -15,7 +15,7 @@ from typing import NamedTuple
 from PIL import Image
 
 # The reference takes up to 100; what is read of a picture is seven waves across it at most.
-_LONGEST_SIDE_PIXELS = 64
+_LONGEST_SIDE_PIXELS = 32
 MAX_BYTES = 25
 
 
