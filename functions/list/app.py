@@ -48,7 +48,7 @@ def get_all_images(
         *(owner, ids, status, title, q, tag, visibility, content_type, created_after),
         *(created_before, trashed == "true"),
     )
-    filters = listing.filters_of(user_id, sent)
+    filters = listing.filters_of(user_id, sent, sort)
     query = listing.query_of(filters, sort, limit, cursor)
     page = listing.list_page(records, links(http.base_url(app)), user_id, query)
     return conditional.answer(

@@ -203,6 +203,25 @@ def test_a_list_is_sorted_as_it_is_asked_for_on_all_its_pages(ada: ApiClient) ->
     assert titles("-size") == ["A.gif", "b.gif", "c.gif"]
 
 
+def test_ones_own_images_are_listed_as_they_were_taken(ada: ApiClient, bob: ApiClient) -> None:
+    taken = {"newer": "2024:11:02 18:10:16", "older": "2001:01:01 00:00:00", "unknown": None}
+    ids = {
+        name: ada.uploaded(samples.jpeg(exif=samples.exif(taken_at=moment)))["id"]
+        for name, moment in taken.items()
+    }
+    bob.uploaded(samples.jpeg(exif=samples.exif(taken_at="2010:01:01 00:00:00")))
+    ada.updated(ids["older"], visibility="private")
+
+    pages = _all_pages(ada, sort="-taken_at", limit=1)
+    assert [_ids(page) for page in pages] == [[each] for each in ids.values()]
+    assert {page.headers["X-Total-Count"] for page in pages} == {"3"}
+    assert _ids(ada.images(sort="-taken_at", owner="me")) == list(ids.values())
+    owner = ada.image(ids["newer"]).json()["user_id"]
+    assert field_messages(bob.images(sort="-taken_at", owner=owner)) == {
+        "owner": "When an image was taken is its owner's alone to see"
+    }
+
+
 def test_filters_select_by_words_tags_type_time_and_id(ada: ApiClient, bob: ApiClient) -> None:
     night = ada.uploaded(
         samples.gif(), title="IMG_0001.gif", description="From the roof", tags=["Night", "rocket"]

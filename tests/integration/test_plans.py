@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from itertools import product
 from pkgutil import iter_modules
@@ -53,13 +53,14 @@ INSERT INTO users (username, username_key, password_hash)
 SELECT n, n, 'h' FROM generate_series(1, 1001) AS n;
 
 INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, size_bytes,
-                    width, height, status, applied_sequence, rendered_at, created_at, tags,
-                    tag_keys)
+                    width, height, status, applied_sequence, rendered_at, created_at, taken_at,
+                    tags, tag_keys)
 SELECT 1 + n % 1001,
        CASE n % 20000 WHEN 10 THEN 'Holiday photo' ELSE chr(97 + n % 26) || ' photo' END,
        CASE n % 10 WHEN 0 THEN 'shared' ELSE 'private' END, n, n,
        CASE n % 500 WHEN 30 THEN 'image/bmp' ELSE 'image/png' END, 1 + n % 1000, 1, 1,
        CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1, now(), now() - n * interval '1 s',
+       CASE WHEN n % 3 > 0 THEN '2020-01-01'::timestamp + n % 1000000 * interval '1 h' END,
        g.tags, g.tags
 FROM generate_series(1, {images}) AS n,
      LATERAL (SELECT CASE WHEN n % 20000 = 20 THEN ARRAY['rare']
@@ -520,12 +521,15 @@ AFTER = {
     "created_at": Position("2026-01-01T00:00:00Z", 1),
     "title": Position("m", 1),
     "size": Position("500", 1),
+    "taken_at": Position("2040-01-01T00:00:00", 1),
 }
 
 
 def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
     for (name, (filters, limit)), sort, continues in product(SINGLE.items(), SORTS, (False, True)):
         after = AFTER[sort.removeprefix("-")] if continues else None
+        if sort == "-taken_at":
+            filters = replace(filters, owner_id=USER)
         query = ListQuery(filters, sort, 100, after)
         parameters = listing.parameters_of(USER, query)
         statement = listing.page_statement(

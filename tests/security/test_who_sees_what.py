@@ -117,6 +117,7 @@ LOOKS: dict[str, tuple[Look, set[str], set[str]]] = {
     "images since long ago": (_listed(created_after="2001-01-01"), LISTED, OTHERS_SEE),
     "by title": (_listed(sort="title", q="{mark}"), LISTED, OTHERS_SEE),
     "by size": (_listed(sort="size", tag="{mark}"), LISTED, OTHERS_SEE),
+    "by capture": (_listed(sort="-taken_at", q="{mark}"), LISTED, set()),
     "my own": (_listed(owner="me"), LISTED, set()),
     "my trash": (_listed(trashed="true"), TRASHED, set()),
     "my trash by words": (_listed(trashed="true", q="{mark}"), TRASHED, set()),

@@ -35,6 +35,8 @@ def records() -> FakeImageRecords:
         ("-title", Position("übër 🖼 \\ ' \"", 1)),
         ("size", Position("0", 1)),
         ("-size", Position(str(2**63 - 1), 1)),
+        ("-taken_at", Position("2024-11-02T18:10:16", 1)),
+        ("-taken_at", Position("-infinity", 1)),
     ],
 )
 def test_a_cursor_leads_back_to_its_position(sort: listing.Sort, position: Position) -> None:
@@ -57,6 +59,7 @@ def test_garbage_is_not_a_cursor(cursor: str) -> None:
     [
         *(("-created_at", (key, 1)) for key in ("now", "2026-11-02", "infinity", "", 7, None)),
         *(("size", (key, 1)) for key in ("-1", "1.5", "x", "9223372036854775808", "01", 5)),
+        *(("-taken_at", (key, 1)) for key in ("infinity", "2024-11-02", "2024-13-02T00:00:00", 5)),
         *(("title", (key, 1)) for key in ("a\0b", "\ud800", "x" * 2000, None)),
         *(("title", ("a", id_)) for id_ in (-1, 2**63, "1", None, 1.5)),
         ("title", ("a",)),
@@ -103,8 +106,8 @@ def test_a_cursor_belongs_to_one_sort_and_one_set_of_filters() -> None:
 def test_the_same_filters_put_otherwise_are_the_same_list() -> None:
     one = SentFilters(owner="me", ids="3,1,3", tags=["B", " a ", "A"], content_type=" Image/PNG ")
     two = SentFilters(owner="7", ids="1,3", tags=["a", "", "b"], content_type="image/png")
-    assert listing.filters_of(7, one) == listing.filters_of(7, two)
-    assert listing.filters_of(7, one) == Filters(
+    assert listing.filters_of(7, one, "size") == listing.filters_of(7, two, "size")
+    assert listing.filters_of(7, one, "size") == Filters(
         7, (1, 3), None, None, None, ("a", "b"), None, ("image/png")
     )
 
@@ -116,11 +119,12 @@ def test_the_same_filters_put_otherwise_are_the_same_list() -> None:
         (SentFilters(owner=str(2**63)), "owner"),
         (SentFilters(tags=["a", "b\0"]), "tag"),
         (SentFilters(visibility="shared", trashed=True), "visibility"),
+        (SentFilters(owner="8"), "owner"),
     ],
 )
 def test_what_does_not_go_together_is_refused(sent: SentFilters, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        listing.filters_of(7, sent)
+        listing.filters_of(7, sent, "-taken_at")
     assert refused.value.field == field
 
 

@@ -12,7 +12,7 @@ Status = Literal["processing", "ready", "failed"]
 Visibility = Literal["shared", "private", "public"]
 Fit = Literal["cover", "contain", "stretch"]
 RenditionFormat = Literal["auto", "jpeg", "png", "webp", "avif"]
-Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size"]
+Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size", "-taken_at"]
 
 
 class Model(BaseModel):

@@ -22,7 +22,7 @@ from image_api.core.images import (
 )
 from image_api.errors import InvalidRequest
 
-Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size"]
+Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size", "-taken_at"]
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 100
@@ -30,6 +30,7 @@ MAX_IDS = 100
 
 _ID = r"[1-9][0-9]{0,18}"
 _MAX_ID = 2**63 - 1
+_NEVER_TAKEN = "-infinity"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(_DATE.pattern + r"T[0-9:]{8}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 
@@ -150,7 +151,7 @@ class SentFilters(NamedTuple):
     trashed: bool = False
 
 
-def filters_of(user_id: int, sent: SentFilters) -> Filters:
+def filters_of(user_id: int, sent: SentFilters, sort: Sort) -> Filters:
     """Raises InvalidRequest for what does not go together."""
     owner_id = user_id if sent.owner == "me" else int(sent.owner) if sent.owner else None
     if owner_id is not None and owner_id > _MAX_ID:
@@ -159,6 +160,10 @@ def filters_of(user_id: int, sent: SentFilters) -> Filters:
         raise InvalidRequest("tag", "A tag contains no control character")
     if sent.trashed and owner_id not in (None, user_id):
         raise InvalidRequest("owner", "Only your own trash is yours to see")
+    if sort == "-taken_at":
+        if owner_id not in (None, user_id):
+            raise InvalidRequest("owner", "When an image was taken is its owner's alone to see")
+        owner_id = user_id
     if sent.trashed and sent.visibility is not None:
         raise InvalidRequest("visibility", "What is in the trash is its owner's alone to see")
     return Filters(
@@ -217,6 +222,13 @@ def _is_moment(key: str) -> bool:
         return False
 
 
+def _is_capture(key: str) -> bool:
+    try:
+        return key == _NEVER_TAKEN or datetime.strptime(key, "%Y-%m-%dT%H:%M:%S").year > 0
+    except ValueError:
+        return False
+
+
 def _is_number(key: str) -> bool:
     return re.fullmatch(r"0|" + _ID, key, re.ASCII) is not None and int(key) <= _MAX_ID
 
@@ -229,4 +241,5 @@ _KEYS = {
     "created_at": _is_moment,
     "title": _is_text,
     "size": _is_number,
+    "taken_at": _is_capture,
 }

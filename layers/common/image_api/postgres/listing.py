@@ -29,6 +29,12 @@ _COLUMNS = {
     "created_at": ("created_at", "timestamptz"),
     "title": ("title_key", "text"),
     "size": ("size_bytes", "bigint"),
+    "taken_at": ("taken_at", "timestamp"),
+}
+# How a key is written into a cursor.
+_WRITTEN = {
+    "timestamptz": "rfc3339({})",
+    "timestamp": """coalesce(to_char({0}, 'YYYY-MM-DD"T"HH24:MI:SS'), {0}::text)""",
 }
 _CONDITIONS = {
     "ids": "l.image_id = ANY(:ids::bigint[])",
@@ -88,6 +94,8 @@ class _Scope(NamedTuple):
     counted: str
     on_images: str
     is_audience: bool
+    # The condition as the index of capture has it, where that is another one.
+    by_owner: str | None = None
     # Of those that are counted, what belongs to accounts that were deleted.
     gone: str = "false"
 
@@ -166,7 +174,7 @@ class _Page:
         self._is_kept = not shape.filters and shape.visibility in (None, "private")
 
     def key(self, column: str) -> str:
-        return f"rfc3339({column})" if self._type == "timestamptz" else f"{column}::text"
+        return _WRITTEN.get(self._type, "{}::text").format(column)
 
     def order(self, alias: str, column: str = "key") -> str:
         direction = " DESC" if self._is_descending else ""
@@ -218,19 +226,23 @@ class _Page:
             if name in filters:
                 return name
         if "content_type" in filters and not (
-            filters == {"content_type"} and all(scope.is_audience for scope in self._scopes)
+            filters == {"content_type"} and all(map(self._has_types, self._scopes))
         ):
             return "terms"
         if self._shape.status not in (None, "ready"):
             return "status"
         return "created" if filters & _CREATED and self._column != "created_at" else None
 
+    def _has_types(self, scope: _Scope) -> bool:
+        """Whether an index has the order of each type."""
+        return scope.is_audience and self._column != "taken_at"
+
     def _inside(self, scope: _Scope) -> list[str]:
         """What the index says that has the order."""
-        inside = [scope.condition]
+        inside = [(self._column == "taken_at" and scope.by_owner) or scope.condition]
         if self._column == "created_at":
             inside += self._conditions(self._shape.filters & _CREATED)
-        if scope.is_audience:
+        if self._has_types(scope):
             inside += self._conditions(self._shape.filters & {"content_type"})
         return inside
 
@@ -431,6 +443,7 @@ def _private() -> _Scope:
         counted="n.user_id = :user_id AND n.visibility = 'private'",
         on_images="c.user_id = :user_id AND c.visibility = 'private'",
         is_audience=True,
+        by_owner="l.user_id = :user_id::bigint AND l.visibility = 'private'",
     )
 
 

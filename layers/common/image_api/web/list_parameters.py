@@ -13,7 +13,13 @@ Cursor = Annotated[
     str | None,
     Query(description="From the Link of the page before, which had the same sort and filters"),
 ]
-Sort = Annotated[listing.Sort, Query(description="With a minus: the last, or largest, first")]
+Sort = Annotated[
+    listing.Sort,
+    Query(
+        description="With a minus: the last, or largest, first. `-taken_at`: your own alone, by "
+        "the camera's clock; what has no time of it comes last"
+    ),
+]
 Owner = Annotated[listing.Owner | None, Query(description="`me`, or the id of a user")]
 Ids = Annotated[listing.Ids | None, Query(description="Up to 100, with commas between them")]
 Status = Annotated[images.Status | None, Query(description="Only these")]
