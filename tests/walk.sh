@@ -18,7 +18,7 @@ block=$(awk '/^## A walk through the API/ {here = 1} here && /^```$/ {exit} insi
 [[ $block == *'API=http://localhost:8000'* && $block == *'"username": "ada"'* ]] ||
     { echo "README.md has no walk that this script knows" >&2; exit 1; }
 block=${block//'API=http://localhost:8000'/"API=$API"}
-block=${block//'/tmp/thumbnail.webp'/thumbnail.webp}
+block=${block//'/tmp/rocket.webp'/rocket.webp}
 block=${block//'"username": "ada"'/"\"username\": \"walker-$$-$RANDOM\""}
 
 # What the README leaves out so that it stays readable: a request that fails ends the walk, unless
@@ -42,8 +42,9 @@ for _ in first second; do
     eval "$block"
     [[ -n $TOKEN && $ID =~ ^[0-9]+$ ]] || { echo "no token or no image" >&2; exit 1; }
     [[ $(value status <<<"$IMAGE") == ready ]] || { echo "the image is not ready" >&2; exit 1; }
-    [[ $(head -c 12 thumbnail.webp | tail -c 4) == WEBP ]] || { echo "the thumbnail is not a WebP" >&2; exit 1; }
-    rm thumbnail.webp
+    [[ $(value title <<<"$IMAGE") == Lift-off ]] || { echo "the change was not made" >&2; exit 1; }
+    [[ $(head -c 12 rocket.webp | tail -c 4) == WEBP ]] || { echo "the rendition is not a WebP" >&2; exit 1; }
+    rm rocket.webp
 done
 [[ $(ls) == tests ]] || { echo "the walk left files behind: $(ls)" >&2; exit 1; }
 expect_status 404 "$API/image/$ID" -H "Authorization: Bearer $TOKEN"

@@ -34,6 +34,8 @@ def get_rendition(
     download: rendition_query.Download = False,
     token: rendition_query.Token = None,
 ) -> Response[Any]:
+    # For what is not made yet.
+    app.waits = True
     viewer = renditions.Viewer(
         http.client_address(app),
         http.signed_in_user(app),

@@ -41,7 +41,8 @@ class ApiClient:
         self._session = requests.Session()
         # No proxy and no .netrc of whoever runs the tests.
         self._session.trust_env = False
-        self._session.mount("http://", _FromAddress(next(_addresses)))
+        self.address = next(_addresses)
+        self._session.mount("http://", _FromAddress(self.address))
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -185,7 +185,9 @@ class RunningCloud:
             yield
         finally:
             for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+                # It may have been killed meanwhile.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""

@@ -132,7 +132,9 @@ def test_an_upload_that_was_never_sent_or_is_somebody_elses_is_not_found(
     never_sent, mine = _begin(ada), _begin(ada)
     _send(ada, mine, ROCKET)
 
-    assert _complete(ada, never_sent["upload_id"]).status_code == 404
+    for upload_id in (never_sent["upload_id"], "0" * 32, "7", "0" * 31 + "G"):
+        answer = _complete(ada, upload_id)
+        assert (answer.status_code, answer.json()["code"]) == (404, "upload_not_found")
     assert _complete(ada, UNKNOWN_ID).status_code == 404
     assert _complete(bob, mine["upload_id"]).status_code == 404
     assert _complete(ada, mine["upload_id"]).status_code == 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,16 +10,10 @@ import requests
 from tests import samples
 from tests.e2e.api_client import PASSWORD, ApiClient, field_messages
 from tests.e2e.conftest import NewClient
-from tests.variables import ROOT
+from tests.e2e.routes import OPERATIONS
 
 NEW_PASSWORD = "difference!engine"
-DOCUMENT: dict[str, Any] = json.loads((ROOT / "functions" / "docs" / "openapi.json").read_bytes())
-FOR_SIGNED_IN = {
-    (method.upper(), path)
-    for path, operations in DOCUMENT["paths"].items()
-    for method, operation in operations.items()
-    if operation.get("security")
-}
+FOR_SIGNED_IN = {route for route, operation in OPERATIONS.items() if operation.get("security")}
 
 
 def change_password(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
+from pg8000.native import Connection
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image
 from tests.e2e.holding import Processing
+from tests.e2e.running_cloud import RunningCloud
+from tests.processes import runtimes_of
+from tests.waiting import eventually
 
 ROCKET = samples.jpeg(samples.photo(1200, 800), exif=samples.exif(1), xmp=samples.XMP)
 
@@ -62,8 +68,35 @@ def test_a_signed_in_user_gets_it_as_json_or_to_be_saved(ada: ApiClient, bob: Ap
     assert samples.opened(saved.content).format == "WEBP"
 
 
-def test_many_who_ask_at_once_get_the_same_one(ada: ApiClient) -> None:
-    link = ada.uploaded(ROCKET)["rendition_url"]
+@pytest.mark.parametrize(
+    ("data", "accept", "query", "made"),
+    [
+        (ROCKET, "*/*", {}, ("JPEG", False)),
+        (ROCKET, "image/webp,*/*", {}, ("WEBP", False)),
+        (ROCKET, "image/avif;q=0, image/webp", {}, ("WEBP", False)),
+        (ROCKET, "image/avif,image/webp", {"format": "png"}, ("PNG", False)),
+        (ROCKET, "*/*", {"format": "avif"}, ("AVIF", False)),
+        (samples.png(samples.translucent()), "image/*", {}, ("PNG", False)),
+        (samples.png(samples.translucent()), "image/webp", {}, ("WEBP", False)),
+        (samples.animation("image/gif"), "image/avif,image/webp", {}, ("WEBP", True)),
+        (samples.animation("image/gif"), "*/*", {"format": "jpeg"}, ("JPEG", False)),
+    ],
+)
+def test_the_format_is_what_is_asked_for_or_the_best_that_is_taken(
+    ada: ApiClient, data: bytes, accept: str, query: dict[str, str], made: tuple[str, bool]
+) -> None:
+    image_id = ada.uploaded(data)["id"]
+    answer = ada.get(
+        f"/image/{image_id}/rendition", params={"width": 64, **query}, headers={"Accept": accept}
+    )
+
+    picture = samples.opened(ada.download(answer.headers["Location"]).content)
+    assert (picture.format, getattr(picture, "is_animated", False)) == made
+
+
+def test_many_who_ask_at_once_get_the_same_one(ada: ApiClient, bucket: Any) -> None:
+    image = ada.uploaded(ROCKET)
+    link = image["rendition_url"]
 
     def location(_: int) -> str:
         answer = requests.get(f"{link}&width=960", allow_redirects=False, timeout=60)
@@ -71,6 +104,59 @@ def test_many_who_ask_at_once_get_the_same_one(ada: ApiClient) -> None:
 
     with ThreadPoolExecutor(20) as threads:
         assert len(set(threads.map(location, range(20)))) == 1
+    folder = "/".join(image["file_path"].split("/")[:2])
+    assert len(list(bucket.objects.filter(Prefix=f"{folder}/on-demand/"))) == 1
+
+
+def test_one_that_takes_longer_than_a_request_may_is_there_the_next_time(
+    ada: ApiClient, visitor: ApiClient, cloud: RunningCloud, database: Connection
+) -> None:
+    image = ada.uploaded(ROCKET)
+    link = f"{image['rendition_url']}&width=640"
+    with cloud.held_back("renderer"):
+        answers = [visitor.get(link), ada.get(f"/image/{image['id']}/rendition?width=640")]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (503, "rendition_under_way")
+        assert int(answer.headers["Retry-After"]) > 0
+
+    answer = eventually(lambda: _made(visitor.get(link)), "it is there")
+    assert _size(visitor, answer) == (640, 427)
+    # It was made by whom the first had asked.
+    assert _attempts(database, image) == (1, 0)
+
+
+def test_a_renderer_that_is_killed_meanwhile_is_asked_for_once_more(
+    ada: ApiClient, visitor: ApiClient, cloud: RunningCloud, database: Connection
+) -> None:
+    image = ada.uploaded(ROCKET)
+    link = f"{image['rendition_url']}&width=640"
+    with ThreadPoolExecutor(1) as threads:
+        with cloud.held_back("renderer"):
+            asked = threads.submit(visitor.get, link)
+            eventually(lambda: _attempts(database, image)[0], "it is begun", watch=asked.running)
+            for pid in runtimes_of(cloud.function_name("renderer")) & cloud.pids():
+                os.kill(pid, signal.SIGKILL)
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["code"]) == (503, "rendition_under_way")
+    assert _attempts(database, image) == (1, 1)
+
+    answer = eventually(lambda: _made(visitor.get(link)), "it is there")
+    assert _size(visitor, answer) == (640, 427)
+
+
+def _made(answer: requests.Response) -> requests.Response | None:
+    assert answer.status_code in (302, 503), answer.text
+    return answer if answer.status_code == 302 else None
+
+
+def _attempts(database: Connection, image: Image) -> tuple[int, int]:
+    """How many renditions were begun, and how often one has failed."""
+    ((begun, failures),) = database.run(
+        "SELECT count(*), coalesce(sum(failures), 0) FROM requested_renditions "
+        "WHERE image_id = :image_id",
+        image_id=image["id"],
+    )
+    return int(begun), int(failures)
 
 
 def test_what_has_no_picture_has_no_rendition(ada: ApiClient, processing: Processing) -> None:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.api_client import ApiClient
+from tests import samples
+from tests.e2e.api_client import ApiClient, field_messages
+from tests.e2e.routes import OPERATIONS, PAGES, filled, taking
 
 TAKEN_METHODS = {
-    "/auth/register": "POST",
-    "/auth/login": "POST",
-    "/image/upload_image": "POST",
-    "/image/direct_upload": "POST",
-    "/image/get_all_images": "GET",
-    "/image/1": "GET",
-    "/image/update/1": "PUT",
-    "/image/delete/1": "DELETE",
-    "/docs": "GET",
-    "/openapi.json": "GET",
-    "/health": "GET",
+    filled(taken): {method for method, path in OPERATIONS if path == taken}
+    for _, taken in OPERATIONS
 }
+GETTABLE = sorted(path for method, path in OPERATIONS if method == "GET")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REVEALING = ("traceback", "select ", "postgres", "pg8000", "boto", ".py", "arn:", "secret")
 
@@ -40,48 +34,89 @@ def test_an_unknown_path_is_not_found_in_words(
 
 @pytest.mark.parametrize("path", sorted(TAKEN_METHODS))
 def test_a_wrong_method_is_refused_with_the_right_one(visitor: ApiClient, path: str) -> None:
-    for method in METHODS:
-        if method == TAKEN_METHODS[path]:
-            continue
+    for method in set(METHODS) - TAKEN_METHODS[path]:
         answer = visitor.request(method, path)
 
         assert answer.status_code == 405, method
         assert answer.json().keys() == {"detail", "code"}
-        assert TAKEN_METHODS[path] in answer.json()["detail"]
-        assert TAKEN_METHODS[path] in answer.headers["Allow"]
+        for taken in TAKEN_METHODS[path]:
+            assert taken in answer.json()["detail"]
+            assert taken in answer.headers["Allow"]
 
 
 @pytest.mark.parametrize("path", sorted(TAKEN_METHODS))
 def test_a_browser_may_ask_before_it_sends(visitor: ApiClient, path: str) -> None:
-    answer = visitor.request(
-        "OPTIONS",
-        path,
-        headers={
-            "Origin": "https://gallery.example",
-            "Access-Control-Request-Method": TAKEN_METHODS[path],
-            "Access-Control-Request-Headers": "authorization,if-none-match",
-        },
-    )
+    for method in TAKEN_METHODS[path]:
+        answer = visitor.request(
+            "OPTIONS",
+            path,
+            headers={
+                "Origin": "https://gallery.example",
+                "Access-Control-Request-Method": method,
+                "Access-Control-Request-Headers": "authorization,if-none-match",
+            },
+        )
 
-    assert answer.status_code in (200, 204)
-    assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://gallery.example")
-    assert TAKEN_METHODS[path] in answer.headers["Access-Control-Allow-Methods"]
-    allowed = answer.headers["Access-Control-Allow-Headers"].lower()
-    assert set(allowed.replace(" ", "").split(",")) >= {
-        *("authorization", "content-type", "idempotency-key"),
-        *("if-match", "if-none-match", "x-correlation-id"),
-    }
+        assert answer.status_code in (200, 204)
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", "https://gallery.example")
+        assert method in answer.headers["Access-Control-Allow-Methods"]
+        allowed = answer.headers["Access-Control-Allow-Headers"].lower()
+        assert set(allowed.replace(" ", "").split(",")) >= {
+            *("authorization", "content-type", "idempotency-key"),
+            *("if-match", "if-none-match", "x-correlation-id"),
+        }
 
 
-@pytest.mark.parametrize(
-    "path", [path for path, method in TAKEN_METHODS.items() if method == "GET"]
-)
-def test_head_says_what_get_would_without_its_body(ada: ApiClient, path: str) -> None:
-    head, whole = ada.request("HEAD", path), ada.get(path)
+def test_head_says_what_get_would_without_its_body(ada: ApiClient) -> None:
+    image_id = ada.uploaded(samples.gif())["id"]
+    for template in GETTABLE:
+        path = filled(template, image_id)
+        head, whole = ada.request("HEAD", path), ada.get(path)
 
-    assert (head.status_code, head.content) == (whole.status_code, b"")
-    for name in ("Content-Type", "Content-Length", "X-Total-Count"):
-        assert head.headers.get(name) == whole.headers.get(name), name
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        names = {"Content-Type", "Content-Length", "X-Total-Count", "Cache-Control"}
+        for name in names if whole.content else names - {"Content-Length"}:
+            assert head.headers.get(name) == whole.headers.get(name), (path, name)
+
+
+@pytest.mark.parametrize("route", [route for route in OPERATIONS if route[1] not in PAGES], ids=str)
+def test_an_unknown_parameter_names_itself(ada: ApiClient, route: tuple[str, str]) -> None:
+    method, path = route
+    answer = ada.request(method, filled(path), params={"nonsense": "1"})
+
+    assert "nonsense" in field_messages(answer)
+
+
+@pytest.mark.parametrize("route", taking("application/json"), ids=str)
+def test_an_unknown_field_names_itself(ada: ApiClient, route: tuple[str, str]) -> None:
+    method, path = route
+    answer = ada.request(method, filled(path), json={"nonsense": 1})
+
+    assert "nonsense" in field_messages(answer)
+
+
+def test_an_unknown_field_of_a_form_names_itself(ada: ApiClient) -> None:
+    messages = field_messages(ada.upload(samples.gif(), visiblity="private"))
+
+    assert messages.keys() == {"visiblity"}
+
+
+@pytest.mark.parametrize("route", taking("application/json"), ids=str)
+def test_a_body_that_is_not_utf_8_is_refused_and_not_repaired(
+    ada: ApiClient, route: tuple[str, str]
+) -> None:
+    method, path = route
+    body, headers = b'{"title": "Jos\xe9"}', {"Content-Type": "application/json"}
+    answer = ada.request(method, filled(path), data=body, headers=headers)
+
+    assert list(field_messages(answer).values()) == ["The body is not UTF-8"]
+
+
+@pytest.mark.parametrize("path", [path for path in GETTABLE if path not in PAGES])
+def test_a_query_that_is_not_utf_8_is_refused_and_not_repaired(ada: ApiClient, path: str) -> None:
+    answer = ada.get(f"{filled(path)}?token=%E4&title=%E4")
+
+    assert answer.status_code == 400, answer.text
 
 
 def test_a_page_of_another_origin_may_read_answers_and_errors(

@@ -151,3 +151,21 @@ def test_other_waits_are_refused_by_name(api: Api, ada: str, seconds: str) -> No
     answer = wait(api, ada, api.upload(ada), seconds)
     assert answer["statusCode"] == 400
     assert [problem["field"] for problem in body_of(answer)["errors"]] == ["wait"]
+
+
+def test_only_who_waits_on_purpose_may_take_long(
+    api: Api, ada: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image_id = api.upload(ada)
+    environment.setattr("image_api.web.http._SLOW_MS", -1.0)
+
+    def is_slow(function: str, path: str, **query: str) -> bool:
+        answer = api.call(function, proxy_event("GET", path, token=ada, query=query))
+        assert answer["statusCode"] in (200, 409)
+        return "SlowRequests" in capsys.readouterr().out
+
+    assert is_slow("get", f"/image/{image_id}")
+    assert not is_slow("get", f"/image/{image_id}", wait="1")
+    assert is_slow("get", f"/image/{image_id}")
+    assert is_slow("list", "/image/get_all_images")
+    assert not is_slow("rendition", f"/image/{image_id}/rendition")

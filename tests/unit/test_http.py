@@ -519,6 +519,28 @@ def test_each_request_is_one_line(private: Handler) -> None:
     assert second["trace_id"] != first["trace_id"]
 
 
+def test_a_slow_answer_is_counted_unless_it_takes_its_time_on_purpose(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing(wait: int | None = None) -> Response[Any]:
+        app.waits = wait is not None
+        return http.json_response({})
+
+    handler = http.lambda_handler(app)
+
+    def counted(duration_ms: float, query: dict[str, str]) -> int:
+        monkeypatch.setattr(http, "_since", lambda _: duration_ms)
+        get(handler, query=query)
+        return capsys.readouterr().out.count('"SlowRequests":[1')
+
+    assert counted(2000.0, {}) == 0
+    assert counted(20_000.0, {"wait": "15"}) == 0
+    assert counted(2000.1, {}) == 1
+
+
 def test_what_escapes_is_one_line_as_well_with_its_traceback() -> None:
     with log_lines() as lines, pytest.raises(ZeroDivisionError):
         get(raising(ZeroDivisionError("division by zero")))

@@ -83,8 +83,13 @@ class Registration(BaseModel):
         str,
         AfterValidator(checked_username),
         Field(
-            description="1 to 64 characters after trimming; unique regardless of case",
-            json_schema_extra={"minLength": 1, "pattern": r"\S"},
+            description="1 to 64 characters after trimming, none of them invisible or for control; "
+            "unique regardless of case",
+            json_schema_extra={
+                "minLength": 1,
+                "maxLength": USERNAME_MAX_CHARACTERS,
+                "pattern": r"\S",
+            },
         ),
     ]
     password: Password

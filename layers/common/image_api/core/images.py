@@ -124,10 +124,18 @@ def normalised(value: str) -> str:
 Title = Annotated[
     str,
     AfterValidator(checked_title),
-    Field(json_schema_extra={"minLength": 1, "pattern": r"\S"}),
+    Field(json_schema_extra={"minLength": 1, "maxLength": TITLE_MAX_CHARACTERS, "pattern": r"\S"}),
 ]
-Description = Annotated[str, AfterValidator(checked_description)]
-Tag = Annotated[str, AfterValidator(checked_tag)]
+Description = Annotated[
+    str,
+    AfterValidator(checked_description),
+    Field(json_schema_extra={"maxLength": DESCRIPTION_MAX_CHARACTERS}),
+]
+Tag = Annotated[
+    str,
+    AfterValidator(checked_tag),
+    Field(json_schema_extra={"maxLength": TAG_MAX_CHARACTERS}),
+]
 _NotEmpty = Annotated[Tag, Field(json_schema_extra={"minLength": 1})]
 Tags = Annotated[list[_NotEmpty], Field(max_length=MAX_TAGS), AfterValidator(each_once)]
 TitlePart = Annotated[
@@ -146,7 +154,9 @@ class Changes(BaseModel):
         },
     )
 
-    title: Annotated[Title | None, Field(description="1 to 255 characters")] = None
+    title: Annotated[
+        Title | None, Field(description="1 to 255 characters, no control characters")
+    ] = None
     description: Annotated[
         Description | None, Field(description="At most 2,000 characters; empty: none")
     ] = None

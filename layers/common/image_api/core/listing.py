@@ -66,7 +66,14 @@ def _ids(value: str) -> str:
     return value
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
+# As _moment reads it, whatever the case.
+_MOMENT_AS_SENT = (
+    rf"^\s*{_DATE.pattern}"
+    r"([Tt][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))?\s*$"
+)
+Moment = Annotated[
+    str, AfterValidator(_moment), Field(json_schema_extra={"pattern": _MOMENT_AS_SENT})
+]
 Words = Annotated[str, Field(max_length=TITLE_MAX_CHARACTERS), AfterValidator(_searched)]
 Owner = Annotated[str, Field(pattern=f"^(me|{_ID})$")]
 Ids = Annotated[str, Field(pattern=f"^{_ID}(,{_ID}){{0,{MAX_IDS - 1}}}$"), AfterValidator(_ids)]

@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
 from image_api.core.tracing import trace_id_of, traceparent_of
-from image_api.observability import logger
+from image_api.observability import logger, write_metrics
 from image_api.web import problems, validation
 from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
@@ -53,6 +53,8 @@ _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
 _FIRST_SERVER_ERROR = 500
+# An alarm looks at how many take longer.
+_SLOW_MS = 2000
 _PARAMETER = re.compile(r"<(\w+)>")
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -99,6 +101,8 @@ class Resolver(APIGatewayRestResolver):
         self.check_size = check_size
         self.form_fields = form_fields
         self.serves_pages = serves_pages
+        # Whether the request under way takes its time on purpose.
+        self.waits = False
         # Powertools takes no middleware of ours in the place of its own but by this attribute.
         self._request_validation_middleware = RequestValidation(serves_pages=serves_pages)
         self.exception_handler(errors.ImageApiError)(problems.of_error)
@@ -166,6 +170,7 @@ def lambda_handler(app: Resolver) -> Handler:
         origin = _origin(event, headers)
         app.context.clear()
         app.context.update(origin)
+        app.waits = False
         # Nothing of the request before stays.
         logger.append_keys(
             function_name=context.function_name,
@@ -182,15 +187,13 @@ def lambda_handler(app: Resolver) -> Handler:
                 "request failed", method=method, route=route, duration_ms=_since(started_at)
             )
             raise
-        status = response["statusCode"]
+        status, duration_ms = response["statusCode"], _since(started_at)
         write = logger.info if status < _FIRST_SERVER_ERROR else logger.warning
         write(
-            "request answered",
-            method=method,
-            route=route,
-            status=status,
-            duration_ms=_since(started_at),
+            "request answered", method=method, route=route, status=status, duration_ms=duration_ms
         )
+        if duration_ms > _SLOW_MS and not app.waits:
+            write_metrics({}, {"SlowRequests": 1})
         return _with_common_headers(response, origin["correlation_id"])
 
     return handle

@@ -205,8 +205,10 @@ def result(image_id: int, refusal: errors.ImageApiError | None) -> BatchResult:
 
 
 def of_invalid_request(error: RequestValidationError) -> Response[dict[str, Any]]:
-    if any(problem["loc"][0] == "path" for problem in error.errors()):
-        return of_error(errors.ImageNotFound())
+    for problem in error.errors():
+        if problem["loc"][0] == "path":
+            is_upload = problem["loc"][1] == "upload_id"
+            return of_error(errors.UploadNotFound() if is_upload else errors.ImageNotFound())
     return _of_fields(
         [
             {"field": _field(problem["loc"]), "message": _message(problem)}
