@@ -26,9 +26,8 @@ links, original_signer = wiring.image_links(), wiring.original_signer()
 def get(
     image_id: http.ImageId, wait: http.Wait = None, known: conditional.IfNoneMatch = None
 ) -> Response[Any]:
-    app.waits = wait is not None
-    user_id, signer = http.caller(app).user_id, links(http.base_url(app))
-    image = waiting.get_image(records, places, signer, user_id, image_id, wait)
+    app.waits, signer = wait is not None, links(http.base_url(app))
+    image = waiting.get_image(records, places, signer, http.user_id(app), image_id, wait)
     return conditional.answer(image, if_none_match=known, version=image["version"])
 
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from image_api import errors, settings, wiring
 from image_api.core.tokens import TokenSigner
-from image_api.web import http, problems
+from image_api.web import http, problems, request_times
 from tests.application import ENVIRONMENT, Handler, LambdaContext
 from tests.logged import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
@@ -519,9 +519,10 @@ def test_each_request_is_one_line(private: Handler) -> None:
     assert second["trace_id"] != first["trace_id"]
 
 
-def test_a_slow_answer_is_counted_unless_it_takes_its_time_on_purpose(
+def test_how_long_requests_take_is_measured_unless_they_wait_on_purpose(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(request_times, "_MOST", 2)
     app = http.resolver()
 
     @app.get("/thing")
@@ -530,15 +531,33 @@ def test_a_slow_answer_is_counted_unless_it_takes_its_time_on_purpose(
         return http.json_response({})
 
     handler = http.lambda_handler(app)
-
-    def counted(duration_ms: float, query: dict[str, str]) -> int:
-        monkeypatch.setattr(http, "_since", lambda _: duration_ms)
+    for duration_ms, query in ((2500.0, {}), (15_000.0, {"wait": "15"}), (20.0, {})):
+        monkeypatch.setattr(http, "_since", lambda _, value=duration_ms: value)
         get(handler, query=query)
-        return capsys.readouterr().out.count('"SlowRequests":[1')
 
-    assert counted(2000.0, {}) == 0
-    assert counted(20_000.0, {"wait": "15"}) == 0
-    assert counted(2000.1, {}) == 1
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["RequestTime"] for line in written if "_aws" in line] == [[2.5, 0.02]]
+
+
+def test_times_of_requests_are_written_many_at_a_time_and_not_kept_for_long(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = [0.0]
+    times = request_times.RequestTimes(lambda: clock[0])
+
+    def written(count: int) -> list[int]:
+        """How many each line holds."""
+        for _ in range(count):
+            times.add(0.1)
+        lines = capsys.readouterr().out.splitlines()
+        return [len(json.loads(line)["RequestTime"]) for line in lines]
+
+    assert written(98) == []
+    assert written(100) == [99, 99]
+    assert written(1) == []
+    clock[0] = 30.0
+    assert written(1) == [2]
+    assert written(1) == []
 
 
 def test_what_escapes_is_one_line_as_well_with_its_traceback() -> None:

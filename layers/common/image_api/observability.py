@@ -23,7 +23,7 @@ METRICS_NAMESPACE = "ImageApi"
 def write_metrics(
     seconds: Mapping[str, float | Sequence[float]], counts: Mapping[str, int], **dimensions: str
 ) -> None:
-    """To CloudWatch, by way of the log (embedded metric format). At most 100 values of a metric."""
+    """To CloudWatch, by way of the log (embedded metric format). Fewer than 100 values a metric."""
     # Imported here: every function logs, and few measure.
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 

@@ -22,8 +22,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
 from image_api.core.tracing import trace_id_of, traceparent_of
-from image_api.observability import logger, write_metrics
+from image_api.observability import logger
 from image_api.web import problems, validation
+from image_api.web.request_times import RequestTimes
 from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
 _FIRST_SERVER_ERROR = 500
-# An alarm looks at how many take longer.
-_SLOW_MS = 2000
 _PARAMETER = re.compile(r"<(\w+)>")
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -163,6 +162,7 @@ def lambda_handler(app: Resolver) -> Handler:
 
     A method that the path does not have is refused to everybody.
     """
+    times = RequestTimes()
 
     def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         started_at = time.perf_counter()
@@ -192,8 +192,8 @@ def lambda_handler(app: Resolver) -> Handler:
         write(
             "request answered", method=method, route=route, status=status, duration_ms=duration_ms
         )
-        if duration_ms > _SLOW_MS and not app.waits:
-            write_metrics({}, {"SlowRequests": 1})
+        if not app.waits:
+            times.add(duration_ms / 1000)
         return _with_common_headers(response, origin["correlation_id"])
 
     return handle
