@@ -3,20 +3,38 @@
 import asyncio
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 _VERSIONS = ((1, 0), (1, 1))
 
 
 class Server(web.Server):
-    """aiohttp's, whose errors are JSON like everybody's here."""
+    """aiohttp's, unnamed, whose errors are JSON like everybody's here."""
 
     def __init__(self, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
         self._of_connections = options
 
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return _Request(message, payload, protocol, writer, task, self._loop)
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **self._of_connections)
+
+
+class _Request(web.BaseRequest):
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        # Which aiohttp adds just before; AWS names no server.
+        response.headers.pop("Server", None)
 
 
 class _Connection(web.RequestHandler):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from infra.local.invocation import Event, Result, failure, whole_trace_id
 from infra.local.lambda_.launch import Launch
+from infra.local.lambda_.memory import MemoryWatch, children
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
@@ -23,6 +24,7 @@ from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
 
 _NO_REASON = "Runtime exited without providing a reason"
+_OUT_OF_MEMORY = "Runtime exited with error: signal: killed"
 # For what hangs.
 _STOP_PATIENCE_SECONDS = 30.0
 
@@ -50,6 +52,8 @@ class Environment(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._connection: RieConnection | None = None
         self._runtime: ProcessIdentity | None = None
+        self._memory = MemoryWatch(launch.function.memory_mb, self._runtime_pid)
+        self._is_out_of_memory = False
         self._exited = asyncio.get_running_loop().create_future()
         self.generation = 0
         self.idle_since = 0.0
@@ -63,14 +67,21 @@ class Environment(asyncio.SubprocessProtocol):
                 await self._start_processes(port_of(for_emulator), port_of(for_runtime))
                 self._connection = await connect(port_of(for_emulator), lambda: self.is_alive)
                 self._tell_editor(is_attached=False)
+                self._watch_memory()
                 pid = await self._warm_up(self._connection)
             except OSError as error:
                 await self.stop()
-                crash = failure("Runtime.ExitError", f"The runtime did not start: {error}")
+                words = f"The runtime did not start: {error}"
+                crash = failure(
+                    "Runtime.ExitError",
+                    f"Error: {_OUT_OF_MEMORY}" if self._is_out_of_memory else words,
+                )
                 raise InitFailed(crash.payload) from error
             except BaseException:
                 await self.stop()
                 raise
+            finally:
+                self._memory.stop()
         self._tell_editor(is_attached=True)
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
@@ -89,14 +100,17 @@ class Environment(asyncio.SubprocessProtocol):
         self._output.begin(event.request_id)
         self._limit_cpu_time()
         started_at = time.perf_counter()
+        self._watch_memory()
         try:
             result = await self._exchange(event)
         except asyncio.CancelledError:
             # The function is still busy with what nobody waits for.
             self._die()
             raise
+        finally:
+            self._memory.stop()
         duration_ms = (time.perf_counter() - started_at) * 1000
-        self._output.end(result, duration_ms, is_alive=self.is_alive)
+        self._output.end(result, duration_ms, self._memory.held_mb, is_alive=self.is_alive)
         return replace(result, log=await self._output.log()) if event.wants_log else result
 
     def _limit_cpu_time(self) -> None:
@@ -107,6 +121,34 @@ class Environment(asyncio.SubprocessProtocol):
             limit = int(_cpu_seconds(self._runtime.pid)) + 1 + self._launch.cpu_seconds
             _, hard = resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU)
             resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU, (limit, hard))
+
+    def _watch_memory(self) -> None:
+        # What a debugger takes is nobody's business.
+        if self._launch.editor_port is None:
+            self._memory.start(self._end_for_memory)
+
+    def _end_for_memory(self) -> None:
+        self._is_out_of_memory = True
+        function = self._launch.function
+        self._logs.event(
+            function.folder_name,
+            f"ended: it took more than its MemorySize, {function.memory_mb} MB",
+            is_problem=True,
+        )
+        self._output.memory_is_full()
+        pid = self._runtime_pid()
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # Whoever waits for an answer learns of it by the connection.
+        self._die()
+
+    def _runtime_pid(self) -> int | None:
+        """Before the runtime has told it itself, it is what the emulator has started."""
+        if self._runtime is not None:
+            return self._runtime.pid
+        emulator = self._transport.get_pid() if self._transport is not None else None
+        return next(children(emulator), None) if emulator else None
 
     async def stop(self) -> None:
         """Ends the processes, as Lambda does with an environment that it no longer needs."""
@@ -194,7 +236,8 @@ class Environment(asyncio.SubprocessProtocol):
             return self._timed_out(event)
         except ConnectionError:
             self._die()
-            return _crashed(event.request_id, _NO_REASON)
+            reason = _OUT_OF_MEMORY if self._is_out_of_memory else _NO_REASON
+            return _crashed(event.request_id, reason)
         if status != 200:
             self._die()
             return Result(payload, is_error=True)

@@ -2,24 +2,28 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from infra.local.invocation import Event, Result, Throttled
+from infra.local.invocation import Event, Result, json_event
 from infra.local.lambda_.artifacts import Artifacts
+from infra.local.lambda_.asynchronous import destination_event, invoke_with_retries
 from infra.local.lambda_.environment import Environment, InitFailed
 from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
-from infra.local.template.model import UNTIMED_SECONDS, Function, Retries, Template
+from infra.local.template.model import (
+    ACCOUNT_ID,
+    UNTIMED_SECONDS,
+    Destinations,
+    Function,
+    Retries,
+    Template,
+)
 from infra.services.process_identity import ProcessIdentity
 
-# As on AWS: an asynchronous invocation that failed is tried twice more.
-_RETRY_DELAYS_SECONDS = (60.0, 120.0)
-_THROTTLED_RETRY_SECONDS = 1.0
 _SHRINK_INTERVAL_SECONDS = 10.0
 
 
@@ -153,7 +157,7 @@ class FunctionService:
 
     def invoke_later(self, function_id: str, event: Event) -> None:
         """An asynchronous invocation: queued, and tried again when it fails."""
-        self._run_in_background(self._invoke_with_retries(function_id, event))
+        self._run_in_background(self._invoke_to_the_end(function_id, event))
 
     async def stop(self, patience_seconds: float) -> None:
         """Lets running invocations finish, then stops every environment."""
@@ -192,7 +196,13 @@ class FunctionService:
         }
         return Launch(
             # How it is invoked does not need a new process.
-            function=replace(function, reserved_concurrency=None, versions={}, retries=Retries()),
+            function=replace(
+                function,
+                reserved_concurrency=None,
+                versions={},
+                retries=Retries(),
+                destinations=Destinations(),
+            ),
             interpreter=self._artifacts.interpreter,
             python_path=tuple(await self._artifacts.python_path(function)),
             variables=variables,
@@ -220,28 +230,21 @@ class FunctionService:
             keeps_one=logical_id in self.template.triggered_functions,
         )
 
-    async def _invoke_with_retries(self, function_id: str, event: Event) -> None:
+    async def _invoke_to_the_end(self, function_id: str, event: Event) -> None:
         function = self.template.functions[function_id]
-        accepted_at = time.monotonic()
-        for delay_seconds in (*_RETRY_DELAYS_SECONDS[: function.retries.max_attempts], None):
-            while True:
-                try:
-                    result = await self.invoke(function_id, event)
-                except Throttled:
-                    await asyncio.sleep(_THROTTLED_RETRY_SECONDS)
-                else:
-                    break
-            if not result.is_error:
-                return
-            age_seconds = time.monotonic() - accepted_at + (delay_seconds or 0)
-            if delay_seconds is None or age_seconds > function.retries.max_event_age_seconds:
-                self._logs.event(
-                    function.folder_name,
-                    f"given up: {event.request_id} failed at its last try",
-                    is_problem=True,
-                )
-                return
-            await asyncio.sleep(delay_seconds)
+        outcome = await invoke_with_retries(function, event, self.invoke)
+        told = function.destinations.on_success
+        if outcome.is_failure:
+            told = function.destinations.on_failure
+            self._logs.event(
+                function.folder_name,
+                f"given up: {event.request_id} failed at its last try",
+                is_problem=True,
+            )
+        if told is not None:
+            region, version = self.template.region, event.version
+            arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{function.name}:{version}"
+            self.invoke_later(told, json_event(destination_event(arn, event, outcome)))
 
     async def _shrink(self) -> None:
         while True:

@@ -13,8 +13,9 @@ from pathlib import Path
 from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Function
 
-# What a runtime holds beside what its function uses, and what Lambda does not count so closely.
-_SPARE_MEMORY_MB = 256
+# What exceeds its limit is ended by who looks from time to time (memory.py); what could fill this
+# machine in between, the kernel refuses.
+_SPARE_MEMORY_MB = 2048
 # So much memory comes with a whole processor.
 _MEMORY_MB_OF_A_CPU = 1769
 
@@ -70,7 +71,7 @@ class Launch:
         return [nice, "-n", str(_NICENESS)] if nice else []
 
     def _memory_limit(self) -> list[str]:
-        """What exceeds it gets no more, and ends or fails; it leaves no core file."""
+        """What exceeds even this gets no more; it leaves no core file."""
         # A debugger takes some too.
         prlimit = shutil.which("prlimit") if self.editor_port is None else None
         size = (self.function.memory_mb + _SPARE_MEMORY_MB) << 20

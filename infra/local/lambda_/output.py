@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
+import math
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from infra.local.invocation import Result, error_summary
+from infra.local.lambda_.memory import peak_memory_mb
 from infra.local.logs import InvocationRecord, LogStream
 from infra.local.template.model import Function
 
@@ -15,7 +17,6 @@ _STANDARD_OUTPUT = 1
 _END = re.compile(rb"END RequestId: [0-9a-f-]{36}\Z")
 _DURATION = re.compile(rb"\tDuration: ([\d.]+) ms")
 _MAX_USED = re.compile(rb"Max Memory Used: \d+ MB")
-_PEAK_MEMORY = re.compile(rb"VmHWM:\s+(\d+) kB")
 # A peak that is this old is read again.
 _MEMORY_AGE_SECONDS = 0.25
 # For what hangs: a report comes, or the process ends without one.
@@ -40,14 +41,19 @@ class EnvironmentOutput:
         self._duration_ms = 0.0
         self._memory_mb = 0
         self._memory_read_at = 0.0
+        self._is_memory_full = False
         self._written: list[bytes] = []
         self._reported = asyncio.Event()
-        self._is_closed = False
+        self._closed = asyncio.Event()
+        # Of an environment that has died, and reports nothing: what is said instead.
+        self._last_lines: list[bytes] = []
 
     def initialised(self, init_ms: float, runtime_pid: int | None) -> None:
         """The first invocation's line says how long the start took."""
         self._init_ms = init_ms
         self._runtime_pid = runtime_pid
+        # A crash would leave nothing to read.
+        self._peak_memory_mb()
 
     def begin(self, request_id: str) -> None:
         """An invocation starts."""
@@ -56,20 +62,37 @@ class EnvironmentOutput:
         self._written.clear()
         self._reported.clear()
 
-    def end(self, result: Result, duration_ms: float, *, is_alive: bool) -> None:
-        """An invocation has its result. A dead environment reports nothing any more."""
+    def end(
+        self, result: Result, duration_ms: float, held_memory_mb: int, *, is_alive: bool
+    ) -> None:
+        """An invocation has its result. A dead environment reports nothing any more.
+
+        `held_memory_mb`: the most that was seen during it, for one that cannot be asked.
+        """
         self._unreported = result
         self._duration_ms = duration_ms
+        self._memory_mb = max(self._memory_mb, held_memory_mb)
+        if not is_alive:
+            self._last_lines = list(self._words_of_death(result))
         if self._report is not None or not is_alive:
             self._log_invocation()
 
+    def memory_is_full(self) -> None:
+        """The environment ends for it: Lambda's would have held no more than it may."""
+        self._is_memory_full = True
+        self._memory_mb = self._function.memory_mb
+        self._runtime_pid = None
+
     async def log(self) -> bytes:
-        """All that was written since `begin`, with the report if one comes."""
-        if not self._is_closed:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_REPORT_TIMEOUT_SECONDS):
-                    await self._reported.wait()
-        return b"\n".join([*self._written, b""])
+        """All that was written since `begin`, with the report."""
+        written_whole = self._closed if self._last_lines else self._reported
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REPORT_TIMEOUT_SECONDS):
+                await written_whole.wait()
+        lines = self._written
+        if self._last_lines:
+            lines = [line for line in lines if not line.startswith((b"END ", b"REPORT "))]
+        return b"\n".join([*lines, *self._last_lines, b""])
 
     def receive(self, descriptor: int, data: bytes) -> None:
         """Bytes of one of the two streams."""
@@ -94,7 +117,9 @@ class EnvironmentOutput:
     def close(self, descriptor: int) -> None:
         """Nothing more will come of this stream: a crash leaves no report."""
         if descriptor == _STANDARD_OUTPUT:
-            self._is_closed = True
+            if self._unfinished_line:
+                self.receive(descriptor, b"\n")
+            self._closed.set()
             self._reported.set()
 
     def _as_measured(self, report: bytes) -> bytes:
@@ -103,6 +128,32 @@ class EnvironmentOutput:
         if self._init_ms is None:
             return report
         return b"%b\tInit Duration: %.2f ms\t" % (report.rstrip(b"\t"), self._init_ms)
+
+    def _words_of_death(self, result: Result) -> Iterator[bytes]:
+        """The lines with which Lambda's log of an invocation ends that its environment did not
+        survive."""
+        error = json.loads(result.payload)
+        request_id, error_type, message = (
+            self._request_id,
+            error["errorType"],
+            error["errorMessage"],
+        )
+        if error_type == "Sandbox.Timedout":
+            moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+            yield f"{moment} {request_id} {message.partition(' Error: ')[2]}\n".encode()
+            status = "timeout"
+        else:
+            yield f"{message}\n{error_type}".encode()
+            of_report = "Runtime.OutOfMemory" if self._is_memory_full else error_type
+            status = f"error\tError Type: {of_report}"
+        yield f"END RequestId: {request_id}".encode()
+        init = "" if self._init_ms is None else f"\tInit Duration: {self._init_ms:.2f} ms"
+        yield (
+            f"REPORT RequestId: {request_id}\tDuration: {self._duration_ms:.2f} ms"
+            f"\tBilled Duration: {math.ceil(self._duration_ms)} ms"
+            f"\tMemory Size: {self._function.memory_mb} MB\tMax Memory Used: {self._memory_mb} MB"
+            f"{init}\tStatus: {status}"
+        ).encode()
 
     def _log_line(self, line: bytes) -> None:
         # The runtime writes a traceback's line ends as carriage returns, to keep it one record.
@@ -132,12 +183,12 @@ class EnvironmentOutput:
 
     def _peak_memory_mb(self) -> int:
         now = time.monotonic()
-        if self._runtime_pid is not None and now - self._memory_read_at > _MEMORY_AGE_SECONDS:
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{self._runtime_pid}/status").read_bytes()
-                if found := _PEAK_MEMORY.search(status):
-                    self._memory_mb = int(found.group(1)) // 1024
-                    self._memory_read_at = now
+        if self._runtime_pid is None or now - self._memory_read_at <= _MEMORY_AGE_SECONDS:
+            return self._memory_mb
+        peak_mb = peak_memory_mb(self._runtime_pid)
+        if peak_mb is not None:
+            self._memory_mb = peak_mb
+            self._memory_read_at = now
         return self._memory_mb
 
 

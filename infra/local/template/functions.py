@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from infra.local.template.model import Function, Layer, Retries
+from infra.local.template.model import Destinations, Function, Layer, Retries
 from infra.local.template.resources import Resources
 
 
@@ -22,7 +22,7 @@ def read_functions(resources: Resources, variables: Mapping[str, str]) -> dict[s
             function,
             has_own_folder=folders[function.code_path.name] == 1,
             versions=dict(_versions(resources, logical_id)),
-            retries=_retries(resources, logical_id),
+            **_of_asynchronous(resources, logical_id),
         )
         for logical_id, function in functions.items()
     }
@@ -38,19 +38,36 @@ def _versions(resources: Resources, function_id: str) -> Iterator[tuple[str, str
             yield str(resources.required(logical_id, properties, "Name")), "1"
 
 
-def _retries(resources: Resources, function_id: str) -> Retries:
-    """What its EventInvokeConfig says of retries. Raises TemplateError for destinations."""
+def _of_asynchronous(resources: Resources, function_id: str) -> dict[str, Any]:
+    """What its EventInvokeConfig says. Raises TemplateError."""
     for logical_id, properties in resources.of_type("AWS::Lambda::EventInvokeConfig"):
         if not resources.names_function(properties, function_id):
             continue
-        if properties.get("DestinationConfig"):
-            raise resources.error(
-                f"{logical_id}: the local cloud has no destinations for asynchronous invocations"
-            )
         attempts = resources.optional(logical_id, properties, "MaximumRetryAttempts", 2)
         age = resources.optional(logical_id, properties, "MaximumEventAgeInSeconds", 21_600)
-        return Retries(int(attempts), int(age))
-    return Retries()
+        declared = properties.get("DestinationConfig") or {}
+        return {
+            "retries": Retries(int(attempts), int(age)),
+            "destinations": Destinations(
+                _destination(resources, logical_id, declared, "OnSuccess"),
+                _destination(resources, logical_id, declared, "OnFailure"),
+            ),
+        }
+    return {}
+
+
+def _destination(
+    resources: Resources, where: str, declared: Mapping[str, Any], name: str
+) -> str | None:
+    if not declared.get(name):
+        return None
+    arn = str(dict(resources.known(where, declared[name])).get("Destination", ""))
+    if ":function:" not in arn:
+        raise resources.error(
+            f"{where}, {name}: the local cloud tells functions how asynchronous invocations end, "
+            "and neither queues, topics, buckets nor event buses"
+        )
+    return resources.function_id(arn)
 
 
 def _function(

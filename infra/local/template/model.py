@@ -41,6 +41,14 @@ class Retries:
 
 
 @dataclass(frozen=True)
+class Destinations:
+    """The functions, by logical id, that are told how asynchronous invocations end."""
+
+    on_success: str | None = None
+    on_failure: str | None = None
+
+
+@dataclass(frozen=True)
 class Function:
     """`environment` holds the variables that the template declares, with their local values."""
 
@@ -57,6 +65,7 @@ class Function:
     # By alias, and by its own number, the version that is published.
     versions: Mapping[str, str] = field(default_factory=dict)
     retries: Retries = Retries()
+    destinations: Destinations = Destinations()
     # Of several functions in one folder none can be called by its name.
     has_own_folder: bool = True
 

@@ -110,3 +110,6 @@ def _used_functions(template: Template) -> Iterator[str]:
     ]
     for user in users:
         yield user.function_id
+    for function in template.functions.values():
+        told = function.destinations
+        yield from filter(None, (told.on_success, told.on_failure))

@@ -29,7 +29,7 @@ from infra.local.template.model import (
     Validation,
 )
 from infra.services.ports import hold_free_port, port_of
-from tests.conformance.exchange import Endpoint, Request, Response
+from tests.conformance.exchange import ABSENT, Endpoint, Request, Response
 from tests.proxy_events import KEYS, keys_of
 from tests.waiting import until
 
@@ -140,6 +140,13 @@ async def test_the_event_names_the_client_and_where_it_came_in(serve: Serve) -> 
     assert context["identity"]["sourceIp"] == "127.0.0.1"
     assert context["requestId"] == answer.header("x-amzn-RequestId")
     assert context["requestTimeEpoch"] > 1_700_000_000_000
+
+
+async def test_no_answer_names_a_server(serve: Serve) -> None:
+    async with serve() as site:
+        for path in ("/items/7", "/unknown", "/items/%0"):
+            answer = await site.request("GET", path)
+            assert answer.header("Server") == ABSENT
 
 
 async def test_a_chunked_body_arrives_whole(serve: Serve) -> None:

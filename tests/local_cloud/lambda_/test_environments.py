@@ -385,3 +385,134 @@ async def test_the_tail_of_the_log_is_true(
         assert used is not None
         assert int(used[1]) < 100
     assert ["Init Duration" in tail[3] for tail in tails] == [True, False]
+
+
+FORGETFUL = """
+import os, subprocess, sys
+def lambda_handler(event, context):
+    print("begun", end="")
+    exec(event["code"])
+"""
+# Twice the limit, in one piece that is allocated at once, little by little, and by another process.
+_FILLED = "b'x' * (512 << 20)"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kind"),
+    [
+        (f"held = {_FILLED}", "signal: killed", "Runtime.OutOfMemory"),
+        (
+            "held = []\nwhile True: held.append(b'x' * 100_000)",
+            "signal: killed",
+            "Runtime.OutOfMemory",
+        ),
+        (
+            f'subprocess.run([sys.executable, "-c", "held = {_FILLED}; input()"], '
+            "stdin=subprocess.PIPE)",
+            "signal: killed",
+            "Runtime.OutOfMemory",
+        ),
+        ("os._exit(3)", "exit status 3", "Runtime.ExitError"),
+    ],
+)
+async def test_what_ends_a_runtime_is_said_as_lambda_says_it(
+    template: Template,
+    start_functions: StartFunctions,
+    project: Path,
+    code: str,
+    reason: str,
+    kind: str,
+) -> None:
+    (project / "functions/probe/app.py").write_text(FORGETFUL)
+    async with start_functions(template) as functions:
+        event = replace(json_event({"code": code + "\nwhile True: pass"}), wants_log=True)
+        result = await functions.invoke("ProbeFunction", event)
+        after = await functions.invoke("ProbeFunction", json_event({"code": ""}))
+    words = f"RequestId: {event.request_id} Error: Runtime exited with error: {reason}"
+    assert result.is_error
+    assert json.loads(result.payload) == {"errorType": "Runtime.ExitError", "errorMessage": words}
+    start, *written, report = result.log.decode().splitlines()
+    assert start == f"START RequestId: {event.request_id} Version: $LATEST"
+    assert written == ["begun", words, "Runtime.ExitError", f"END RequestId: {event.request_id}"]
+    used = re.search(r"\tMemory Size: 256 MB\tMax Memory Used: (\d+) MB\t", report)
+    assert used is not None
+    assert (used[1] == "256") == (kind == "Runtime.OutOfMemory")
+    assert report.endswith(f"\tStatus: error\tError Type: {kind}")
+    assert not after.is_error
+
+
+async def test_a_function_that_needs_too_much_to_start_is_ended(
+    template: Template, start_functions: StartFunctions, project: Path, log_text: io.StringIO
+) -> None:
+    (project / "functions/probe/app.py").write_text(f"held = {_FILLED}\nwhile True: pass\n")
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    assert json.loads(result.payload)["errorMessage"].endswith("signal: killed")
+    assert "more than its MemorySize, 256 MB" in log_text.getvalue()
+
+
+async def test_memory_that_processes_share_counts_once(
+    template: Template, start_functions: StartFunctions, project: Path
+) -> None:
+    (project / "functions/probe/app.py").write_text(
+        "import os, time\n"
+        "held = b'x' * (150 << 20)\n"
+        "def lambda_handler(event, context):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        time.sleep(0.5)\n"
+        "        os._exit(7)\n"
+        "    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+    )
+    async with start_functions(template) as functions:
+        result = await functions.invoke("ProbeFunction", json_event({}))
+    assert result.payload == b"7"
+
+
+async def test_the_log_of_a_time_out_is_lambdas(
+    hasty_project: Path, start_functions: StartFunctions
+) -> None:
+    template = read_template(hasty_project / "template.yaml", {}, "us-east-1")
+    async with start_functions(template) as functions:
+        await answer_of_hasty_probe(functions)
+        event = replace(json_event({"do": "sleep", "seconds": 3600}), wants_log=True)
+        result = await functions.invoke("ProbeFunction", event)
+    _, timed_out, gap, end, report = result.log.decode().splitlines()
+    assert re.fullmatch(
+        rf"\d{{4}}-\d\d-\d\dT[\d:.]+Z {event.request_id} Task timed out after 2.00 seconds",
+        timed_out,
+    )
+    assert (gap, end) == ("", f"END RequestId: {event.request_id}")
+    assert report.startswith(f"REPORT RequestId: {event.request_id}\tDuration: 2")
+    assert report.endswith("\tStatus: timeout")
+
+
+async def test_a_function_is_told_that_an_asynchronous_invocation_failed(
+    project: Path, start_functions: StartFunctions, waiting_room: Path
+) -> None:
+    path = project / "template.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "      CodeUri: functions/probe\n",
+            "      CodeUri: functions/probe\n"
+            "      EventInvokeConfig:\n"
+            "        MaximumRetryAttempts: 0\n"
+            "        DestinationConfig:\n"
+            "          OnFailure: {Type: Lambda, Destination: !GetAtt HelloFunction.Arn}\n",
+        )
+    )
+    told = waiting_room / "told"
+    (project / "functions/hello/app.py").write_text(
+        "import json, pathlib\n"
+        "def lambda_handler(event, context):\n"
+        f"    pathlib.Path({str(told)!r} + '.new').write_text(json.dumps(event))\n"
+        f"    pathlib.Path({str(told)!r} + '.new').rename({str(told)!r})\n"
+    )
+    async with start_functions(read_template(path, {}, "us-east-1")) as functions:
+        functions.invoke_later("ProbeFunction", json_event({"do": "raise"}))
+        await until(told.exists)
+    record = json.loads(told.read_text())
+    assert record["requestPayload"] == {"do": "raise"}
+    assert record["responsePayload"]["errorType"] == "ValueError"
+    arn = "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction:$LATEST"
+    assert record["requestContext"]["functionArn"] == arn

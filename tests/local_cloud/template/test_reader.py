@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.template.model import (
+    Destinations,
     FunctionIntegration,
     MockIntegration,
     Retries,
@@ -367,12 +368,32 @@ def test_versions_aliases_and_retries_are_read(folder: Path) -> None:
     assert functions["Two"].retries == Retries(2, 21_600)
 
 
-def test_a_destination_of_asynchronous_invocations_is_refused(folder: Path) -> None:
-    with pytest.raises(TemplateError, match="no destinations for asynchronous invocations"):
-        read(
-            folder,
-            PUBLISHED.replace(
-                "{MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}",
-                "{DestinationConfig: {OnFailure: {Type: SQS, Destination: 'arn:aws:sqs:a:1:q'}}}",
-            ),
-        )
+def with_destination(destination: str) -> str:
+    return PUBLISHED.replace(
+        "{MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}",
+        "{DestinationConfig: {OnFailure: %s}}" % destination,  # noqa: UP031
+    )
+
+
+def test_a_function_is_told_how_asynchronous_invocations_end(folder: Path) -> None:
+    told = read(folder, with_destination("{Type: Lambda, Destination: !GetAtt Two.Arn}"))
+    assert told.functions["One"].destinations == Destinations(None, "Two")
+    assert told.functions["Two"].destinations == Destinations()
+
+
+@pytest.mark.parametrize(
+    ("destination", "words"),
+    [
+        ("{Type: SQS, Destination: 'arn:aws:sqs:a:1:q'}", "neither queues, topics"),
+        ("{Type: SQS}", "neither queues, topics"),
+        ("{Type: EventBridge, Destination: !Sub 'arn:aws:events:${AWS::Region}:1:event-bus/b'}",
+         "event buses"),
+        ("{Type: Lambda, Destination: 'arn:aws:lambda:us-east-1:1:function:Absent'}",
+         "there is no function Absent"),
+    ],
+)  # fmt: skip
+def test_any_other_destination_of_asynchronous_invocations_is_refused(
+    folder: Path, destination: str, words: str
+) -> None:
+    with pytest.raises(TemplateError, match=words):
+        read(folder, with_destination(destination))
