@@ -34,7 +34,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos \
-	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local compose bare-machine dead-letters redrive replay listen openapi \
+	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
 help: ## list the targets
@@ -194,6 +194,9 @@ poll: ## trigger functions that run elsewhere: make poll LAMBDA_URL=http://127.0
 sam-local: ## test the API under sam local, in containers of its own (needs Docker)
 	@$(NEED) dev local
 	@tests/sam-local.sh
+
+sam-local-env: ## write the environment of sam local, with the passwords of docker compose's services
+	@infra/tools/sam_local_env.sh
 
 deploy-local: ## deploy to an emulated AWS, walk through the API, take it down (KEEP=1: leave it up)
 	@$(NEED) local services

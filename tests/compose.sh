@@ -29,6 +29,9 @@ export POSTGRES_PORT RABBITMQ_PORT RABBITMQ_MANAGEMENT_PORT LOCALSTACK_PORT API_
 readonly API=http://localhost:$API_PORT
 # What .env says on this machine is about another project.
 compose() { docker compose --env-file /dev/null --project-name "$PROJECT" "$@"; }
+# Passwords are made.
+unset POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD
+passwords() { compose exec -T db sh -c 'cd /passwords && head -c 99 *'; }
 
 folder=$(mktemp -d)
 clean_up() {
@@ -77,8 +80,13 @@ used=$(compose exec -T db psql -U images -Atc "SELECT DISTINCT usename FROM pg_s
 [[ $(compose exec -T db psql -U images -Atc "SELECT has_schema_privilege('images_api', 'public', 'CREATE')") == f ]] ||
     fail "the API's role may change the schema"
 
+say "passwords of this machine's own"
+made=$(passwords)
+[[ $(grep -cE '^[0-9a-f]{48}$' <<<"$made") == 3 ]] || fail "these are no passwords: $made"
+compose config | grep -q -- "$(compose exec -T db cat /passwords/postgres)" && fail "a password is in the configuration"
+
 say "RabbitMQ's management interface"
-curl --silent --fail -u images:images-local "http://localhost:$RABBITMQ_MANAGEMENT_PORT/api/queues/%2F/image_events" |
+curl --silent --fail -u "images:$(compose exec -T rabbitmq cat /passwords/rabbitmq)" "http://localhost:$RABBITMQ_MANAGEMENT_PORT/api/queues/%2F/image_events" |
     grep -q '"type":"quorum"' || fail "the management interface does not show the queue"
 
 say "an upload, and a direct upload by a form"
@@ -149,6 +157,7 @@ echo "it took $took s"
 say "up again: yesterday's images"
 compose up --detach >"$folder/up.log" 2>&1 || { cat "$folder/up.log"; exit 1; }
 wait_until "the API is healthy" healthy
+[[ $(passwords) == "$made" ]] || fail "there are other passwords than yesterday"
 find_everything_again "after a day"
 ! compose logs db | grep 'not properly shut down' || fail "Postgres had been cut off"
 

@@ -120,9 +120,11 @@ docker compose --project-name "$PROJECT" up --detach --wait db rabbitmq localsta
 say "building (sam build)"
 "$sam" build >"$folder/build.log" 2>&1 || { tail -n 40 "$folder/build.log" >&2; fail "sam build failed"; }
 
-# The committed file, but for the ports at which this machine reaches the storage, and the functions
+# What is for everybody, but for the ports at which this machine reaches the storage, and the functions
 # each other.
-sed "s/localhost:4566/localhost:$LOCALSTACK_PORT/; s/internal:3001/internal:$LAMBDA_PORT/" infra/sam-local.json >"$folder/env.json"
+COMPOSE_PROJECT_NAME=$PROJECT infra/tools/sam_local_env.sh "$folder/env.json"
+sed -i "s/localhost:4566/localhost:$LOCALSTACK_PORT/; s/internal:3001/internal:$LAMBDA_PORT/" "$folder/env.json"
+rabbitmq_password=$(docker compose --project-name "$PROJECT" exec -T rabbitmq cat /passwords/rabbitmq)
 read -ra extra <<<"${SAM_OPTIONS:-}"
 options=(--env-vars "$folder/env.json" --docker-network "$PROJECT" "${extra[@]}")
 
@@ -154,7 +156,7 @@ expect janitor '["finished"]' True
 say "starting sam local start-api and the event source mapping"
 api=http://127.0.0.1:$API_PORT
 start start-api "$sam" local start-api --port "$API_PORT" "${options[@]}"
-RABBITMQ_URL="amqp://images:images-local@127.0.0.1:$RABBITMQ_PORT/%2F" \
+RABBITMQ_URL="amqp://images:$rabbitmq_password@127.0.0.1:$RABBITMQ_PORT/%2F" \
     start poll .venvs/local/bin/python -m infra.local poll --lambda-url "http://127.0.0.1:$LAMBDA_PORT"
 until_true "start-api serves" curl -sS --max-time 5 "$api/openapi.json"
 say "start-api serves"

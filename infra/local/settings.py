@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,14 @@ class Settings:
         return {name: str(value) for name, value in record.items() if name not in self.variables}
 
 
+# What completes a URL that is set without a password: a file, as containers are given them.
+_PASSWORD_FILES = {
+    "DATABASE_ADMIN_URL": "DATABASE_ADMIN_PASSWORD_FILE",
+    "DATABASE_URL": "DATABASE_PASSWORD_FILE",
+    "RABBITMQ_URL": "RABBITMQ_PASSWORD_FILE",
+}
+
+
 def read_settings(
     *,
     template: Path | None = None,
@@ -148,6 +156,7 @@ def read_settings(
     template = (template or ROOT / "template.yaml").resolve()
     merged = {**_env_file(template.parent / ".env"), **os.environ}
     variables = {name: value for name, value in merged.items() if value}
+    variables |= dict(_with_passwords(variables))
     if port is None and not is_private:
         port = _port("API_PORT", variables.get("API_PORT", str(_DEFAULT_API_PORT)))
     lambda_port = variables.get("LAMBDA_PORT")
@@ -173,6 +182,22 @@ def read_settings(
     # So that what is wrong with them is told before anything starts.
     settings.environment_limits()
     return settings
+
+
+def _with_passwords(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, of_file in _PASSWORD_FILES.items():
+        if not (path := variables.get(of_file)):
+            continue
+        try:
+            password = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{of_file}: {path} cannot be read: {error}") from error
+        user, separator, rest = variables.get(name, "").partition("@")
+        if not separator or ":" in user.partition("://")[2]:
+            raise SettingsError(
+                f"{of_file} is set, and {name} is not of the form scheme://user@..."
+            )
+        yield name, f"{user}:{quote(password, safe='')}@{rest}"
 
 
 def _env_file(path: Path) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.settings import read_settings
+from infra.local.settings import SettingsError, read_settings
 from infra.local.template.reader import read_template
 from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
 
@@ -154,3 +154,34 @@ def test_a_wrong_parameter_is_named(project: Path) -> None:
         assert words in refused(Cloud(project), "run", "--parameter-overrides", *overrides)
     (project / "samconfig.toml").write_text("version = ")
     assert "samconfig.toml cannot be read" in refused(Cloud(project), "run")
+
+
+def test_a_password_may_come_from_a_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "password"
+    kept.write_text("p/w:d@\n")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada@db:5432/x")
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", str(kept))
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://ada:{SECRET}@mq/%2F")
+    variables = read_settings(template=project / "template.yaml").variables
+    assert variables["DATABASE_URL"] == "postgresql://ada:p%2Fw%3Ad%40@db:5432/x"
+    assert variables["RABBITMQ_URL"] == f"amqp://ada:{SECRET}@mq/%2F"
+
+
+@pytest.mark.parametrize(
+    ("url", "file", "words"),
+    [
+        ("postgresql://ada@db/x", "/nowhere", "DATABASE_PASSWORD_FILE: /nowhere cannot be read"),
+        ("postgresql://ada:pw@db/x", __file__, "DATABASE_URL is not of the form scheme://user@"),
+        ("postgresql://db/x", __file__, "DATABASE_URL is not of the form scheme://user@"),
+        ("", __file__, "DATABASE_URL is not of the form scheme://user@"),
+    ],
+)
+def test_a_password_file_that_completes_nothing_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, url: str, file: str, words: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("DATABASE_PASSWORD_FILE", file)
+    with pytest.raises(SettingsError, match=words):
+        read_settings(template=project / "template.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,11 @@ from tests.application import ROOT
 from tests.commands import output_of
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, Any] = COMPOSE["services"]
+# All but the one that makes the passwords, and ends.
+PASSWORDS: dict[str, Any] = COMPOSE["services"]["passwords"]
+SERVICES: dict[str, Any] = {
+    name: service for name, service in COMPOSE["services"].items() if name != "passwords"
+}
 API: dict[str, Any] = SERVICES["api"]
 DOCKERFILE = (ROOT / API["build"]["dockerfile"]).read_text()
 IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
@@ -101,13 +106,58 @@ def test_data_lives_in_named_volumes_and_the_repository_is_never_written(
 
 
 def test_every_declared_volume_is_used() -> None:
-    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
+    services = (PASSWORDS, *SERVICES.values())
+    used = {volume.split(":")[0] for service in services for volume in service["volumes"]}
     assert set(COMPOSE["volumes"]) <= used
+
+
+def test_no_password_is_written_down() -> None:
+    assert set(PASSWORDS["environment"].values()) == {None}
+    for service in SERVICES.values():
+        for name, value in service["environment"].items():
+            assert "PASS" not in name or str(value).startswith("/passwords/"), name
+            assert urlsplit(interpolated(value, {})).password is None, name
+
+
+def test_whoever_is_given_a_password_waits_until_it_is_made() -> None:
+    for service in SERVICES.values():
+        is_given = "passwords:/passwords:ro" in service["volumes"]
+        assert is_given == ("/passwords/" in str(service))
+        assert is_given == ("passwords" in service.get("depends_on", {}))
+
+
+def test_who_makes_the_passwords_reaches_nobody_and_runs_once() -> None:
+    assert PASSWORDS["network_mode"] == "none"
+    assert PASSWORDS["restart"] == "no"
+    assert PASSWORDS["cap_drop"] == ["ALL"]
+    assert PASSWORDS["read_only"] is True
+
+
+def made_passwords(folder: Path, **chosen: str) -> dict[str, str]:
+    """What infra/compose/passwords.sh leaves in the folder."""
+    script = (ROOT / "infra" / "compose" / "passwords.sh").read_text()
+    output_of(
+        *("sh", "-c", script.replace("cd /passwords\n", f"cd {shlex.quote(str(folder))}\n")),
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **chosen},
+    )
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_passwords_are_made_once_unless_they_are_chosen(tmp_path: Path) -> None:
+    made = made_passwords(tmp_path)
+    assert made.keys() == {"postgres", "postgres-api", "rabbitmq"}
+    assert len(set(made.values())) == 3
+    assert all(re.fullmatch("[0-9a-f]{48}", password) for password in made.values())
+    assert made_passwords(tmp_path) == made
+    chosen = made_passwords(tmp_path, RABBITMQ_PASSWORD="chosen")
+    assert chosen == {**made, "rabbitmq": "chosen"}
 
 
 def test_the_api_starts_when_all_others_are_healthy() -> None:
     conditions = {name: how["condition"] for name, how in API["depends_on"].items()}
-    assert conditions == dict.fromkeys(SERVICES.keys() - {"api"}, "service_healthy")
+    healthy = dict.fromkeys(SERVICES.keys() - {"api"}, "service_healthy")
+    assert conditions == {"passwords": "service_completed_successfully", **healthy}
 
 
 def test_rabbitmq_keeps_its_name_so_that_it_finds_its_data() -> None:
@@ -164,7 +214,8 @@ def test_the_api_uses_another_role_than_the_owner_of_the_schema() -> None:
     environment = API["environment"]
     admin = urlsplit(interpolated(environment["DATABASE_ADMIN_URL"], CHOSEN))
     api = urlsplit(interpolated(environment["DATABASE_URL"], CHOSEN))
-    assert (admin.username, admin.password) == ("ada", "one")
+    assert admin.username == "ada"
+    assert environment["DATABASE_ADMIN_PASSWORD_FILE"] != environment["DATABASE_PASSWORD_FILE"]
     assert api.username not in (admin.username, None)
     assert api.path == admin.path == "/pictures"
     assert interpolated(SERVICES["db"]["environment"]["POSTGRES_USER"], CHOSEN) == "ada"
@@ -174,25 +225,44 @@ def test_no_signing_key_is_written_down() -> None:
     assert API["environment"]["JWT_SECRET"] is None
 
 
+# A docker that shows the files that it is asked for, of a service that has them.
+DOCKER = """#!/bin/sh
+[ "$1 $2 $3 $4 $5" = "compose exec -T db cat" ] && basename "$6" && exit
+exit 1
+"""
+
+
 @pytest.mark.parametrize("chosen", [{}, CHOSEN], ids=["defaults", "chosen"])
-def test_a_program_on_this_machine_reaches_the_same_services(chosen: dict[str, str]) -> None:
+def test_a_program_on_this_machine_reaches_the_same_services(
+    chosen: dict[str, str], tmp_path: Path
+) -> None:
     """infra/compose.env, read by a shell, against what docker-compose.yml hands the API."""
     shell = "set -a; . infra/compose.env; set +a; env -0"
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
     # An empty folder, as .env may say anything.
     output = output_of(
         *("bash", "-c", shell.replace("infra/", shlex.quote(f"{ROOT}/infra") + "/")),
         cwd=ROOT / "infra" / "localstack",
-        env={"PATH": "/usr/bin:/bin", **chosen},
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **chosen},
     )
     given = dict(line.split("=", 1) for line in output.split("\0") if "=" in line)
-    for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "RABBITMQ_URL", "AWS_ENDPOINT_URL"):
+    for name, of_password in (
+        ("DATABASE_ADMIN_URL", "POSTGRES_PASSWORD"),
+        ("DATABASE_URL", "POSTGRES_API_PASSWORD"),
+        ("RABBITMQ_URL", "RABBITMQ_PASSWORD"),
+        ("AWS_ENDPOINT_URL", None),
+    ):
         inside = urlsplit(interpolated(API["environment"][name], chosen))
         outside = urlsplit(given[name])
         published = published_ports(SERVICES[str(inside.hostname)])[str(inside.port)]
         assert outside.hostname == "localhost"
         assert str(outside.port) == interpolated(published, chosen).split(":")[1]
-        assert (outside.username, outside.password) == (inside.username, inside.password)
-        assert outside.path == inside.path
+        assert (outside.username, outside.path) == (inside.username, inside.path)
+        if of_password is not None:
+            kept = API["environment"][name.replace("_URL", "_PASSWORD_FILE")]
+            assert outside.password == chosen.get(of_password, Path(kept).name)
     assert given["IMAGES_BUCKET"] == interpolated(API["environment"]["IMAGES_BUCKET"], chosen)
 
 

@@ -71,5 +71,5 @@ def test_sam_local_uses_them_whatever_it_starts() -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))["default"]
 
     for command in ("local_invoke", "local_start_api", "local_start_lambda"):
-        assert config[command]["parameters"]["env_vars"] == "infra/sam-local.json"
+        assert config[command]["parameters"]["env_vars"] == ".local/sam-local.json"
         assert config[command]["parameters"]["docker_network"] == "image-api"
