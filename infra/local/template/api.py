@@ -110,7 +110,7 @@ def _integration(
         match = re.search(r"/functions/(arn:[^/]+)/invocations", integration.get("uri", ""))
         if match is None:
             raise resources.error(f"{where} does not name a function")
-        timeout_ms = int(integration.get("timeoutInMillis", _DEFAULT_TIMEOUT_MS))
+        timeout_ms = resources.number(where, integration, "timeoutInMillis", _DEFAULT_TIMEOUT_MS)
         arn = match.group(1)
         qualifier = arn.partition(":function:")[2].partition(":")[2]
         return FunctionIntegration(resources.function_id(arn), timeout_ms / 1000, qualifier or None)

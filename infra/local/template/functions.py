@@ -1,5 +1,6 @@
 """The functions that a template declares, and their layers."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,8 +44,8 @@ def _of_asynchronous(resources: Resources, function_id: str) -> dict[str, Any]:
     for logical_id, properties in resources.of_type("AWS::Lambda::EventInvokeConfig"):
         if not resources.names_function(properties, function_id):
             continue
-        attempts = resources.optional(logical_id, properties, "MaximumRetryAttempts", 2)
-        age = resources.optional(logical_id, properties, "MaximumEventAgeInSeconds", 21_600)
+        attempts = resources.number(logical_id, properties, "MaximumRetryAttempts", 2)
+        age = resources.number(logical_id, properties, "MaximumEventAgeInSeconds", 21_600)
         declared = properties.get("DestinationConfig") or {}
         return {
             "retries": Retries(int(attempts), int(age)),
@@ -84,7 +85,7 @@ def _function(
             f"{logical_id} has the runtime {runtime}; the local cloud runs Python functions"
         )
     declared = (properties.get("Environment") or {}).get("Variables") or {}
-    reserved = resources.optional(logical_id, properties, "ReservedConcurrentExecutions", None)
+    reserved = resources.number(logical_id, properties, "ReservedConcurrentExecutions", math.inf)
     return Function(
         logical_id=logical_id,
         name=resources.attribute(logical_id, "Ref"),
@@ -92,13 +93,13 @@ def _function(
         handler=str(resources.required(logical_id, properties, "Handler")),
         code_path=resources.code_folder(logical_id, properties.get("Code") or {}),
         environment=dict(_environment(resources, variables, logical_id, declared)),
-        timeout_seconds=int(resources.optional(logical_id, properties, "Timeout", 3)),
-        memory_mb=int(resources.optional(logical_id, properties, "MemorySize", 128)),
+        timeout_seconds=int(resources.number(logical_id, properties, "Timeout", 3)),
+        memory_mb=int(resources.number(logical_id, properties, "MemorySize", 128)),
         layers=tuple(
             _layer(resources, str(layer_id))
             for layer_id in resources.optional(logical_id, properties, "Layers", [])
         ),
-        reserved_concurrency=None if reserved is None else int(reserved),
+        reserved_concurrency=None if reserved == math.inf else int(reserved),
     )
 
 

@@ -91,6 +91,8 @@ def _refuse_what_cannot_run(
         raise resources.error(
             f"{logical_id} ({kind}): the local cloud does not run {_NOT_RUN[kind]}"
         )
+    if kind == "AWS::Lambda::Function" and properties.get("DurableConfig"):
+        raise resources.error(f"{logical_id}: the local cloud does not run durable functions")
     if kind == "AWS::S3::Bucket" and properties.get("NotificationConfiguration"):
         raise resources.error(
             f"{logical_id}: the local cloud does not deliver a bucket's notifications"

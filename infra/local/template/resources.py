@@ -56,6 +56,14 @@ class Resources:
             raise self.error(f"{where}, {name}: {error}") from error
         return default if value is NO_VALUE else value
 
+    def number(self, where: str, properties: Mapping[str, Any], name: str, default: float) -> float:
+        """The same, of a number."""
+        value = self.optional(where, properties, name, default)
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise self.error(f"{where}: {name} is {value!r}, not a number") from error
+
     def known(self, where: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """The values resolved, without those that refer to something on AWS alone."""
         for name, value in values.items():

@@ -5,6 +5,14 @@ from typing import Any
 
 _SECTIONS = ("Conditions", "Globals", "Mappings", "Metadata", "Outputs", "Parameters", "Rules")
 _FUNCTION = "AWS::Serverless::Function"
+# Refused before the translator says what is wrong with them.
+_NOT_RUN = {
+    "AWS::Serverless::GraphQLApi": "GraphQL APIs",
+    "AWS::Serverless::MicrovmImage": "micro virtual machines",
+    "AWS::Serverless::StateMachine": "state machines",
+    "AWS::Serverless::WebFunction": "web functions",
+    "AWS::Serverless::WebSocketApi": "WebSocket APIs",
+}
 
 
 class Misshapen(Exception):
@@ -36,6 +44,8 @@ def _check_resource(name: str, resource: Any) -> None:
         raise Misshapen(f"{name} has no Type")
     if not isinstance(resource.get("Condition", ""), str):
         raise Misshapen(f"{name}: Condition is not the name of one")
+    if (what := _NOT_RUN.get(resource["Type"])) is not None:
+        raise Misshapen(f"{name} ({resource['Type']}): the local cloud does not run {what}")
     _mapping(resource, "Properties", f"{name}, ")
     if resource["Type"] == _FUNCTION:
         _check_function(name, resource.get("Properties") or {})

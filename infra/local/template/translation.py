@@ -8,6 +8,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,24 +41,18 @@ def translate(
 
     Raises TemplateError.
     """
-    # The translator takes most of a second to load, and loads boto3's session with it.
-    from boto3 import Session
-    from botocore.session import Session as BotocoreSession
+    # The translator takes most of a second to load.
     from samtranslator.model.exceptions import ExceptionWithMessage, InvalidDocumentException
     from samtranslator.parser.parser import Parser
     from samtranslator.translator.translator import Translator
 
     source = _source(path)
     _hide_local_paths(source)
+    _hide_applications(source)
     _check_parameters(path, source, parameters)
     overrides = {**parameters, **dict(_plain_references(source, variables))}
-    # Whatever profile the environment names: nothing is asked of AWS.
-    session = Session(
-        botocore_session=BotocoreSession(session_vars={"profile": (None, None, None, None)}),
-        region_name=region,
-    )
     try:
-        translated = Translator(None, Parser(), boto_session=session).translate(
+        translated = Translator(None, Parser(), boto_session=_session(region)).translate(
             copy.deepcopy(source),
             parameter_values={
                 name: value
@@ -71,8 +66,21 @@ def translate(
         raise TemplateError(f"{path.name} is not a valid SAM template: {causes}") from error
     except ExceptionWithMessage as error:
         raise TemplateError(f"{path.name} is not a valid SAM template: {error.message}") from error
-    # Through JSON: the translator returns str and dict subclasses with odd ordering semantics.
-    return Translation(path, json.loads(json.dumps(translated)), overrides)
+    # Through JSON: the translator returns str and dict subclasses with odd ordering semantics, and
+    # YAML makes dates of versions that are not quoted.
+    return Translation(path, json.loads(json.dumps(translated, default=str)), overrides)
+
+
+@cache
+def _session(region: str) -> Any:
+    """Whatever profile the environment names: nothing is asked of AWS."""
+    from boto3 import Session
+    from botocore.session import Session as BotocoreSession
+
+    return Session(
+        botocore_session=BotocoreSession(session_vars={"profile": (None, None, None, None)}),
+        region_name=region,
+    )
 
 
 def local_path(translation: Translation, code: Mapping[str, Any]) -> Path | None:
@@ -143,6 +151,14 @@ def _hide_local_paths(source: dict[str, Any]) -> None:
             # As sam build has it.
             key = quote(properties["Code"], safe="")
             properties["Code"] = {"S3Bucket": _LOCAL_BUCKET, "S3Key": key}
+
+
+def _hide_applications(source: dict[str, Any]) -> None:
+    """The translator would ask AWS for them: they are nested stacks, which are left out here."""
+    for resource in source["Resources"].values():
+        if resource.get("Type") == "AWS::Serverless::Application":
+            resource["Type"] = "AWS::CloudFormation::Stack"
+            resource["Properties"] = {}
 
 
 def _plain_references(

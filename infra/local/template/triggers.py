@@ -36,9 +36,9 @@ def _queue_mappings(
             function_id=resources.function_id(str(function)),
             broker_arn=str(broker_arn),
             queue=str(queue),
-            batch_size=int(resources.optional(logical_id, properties, "BatchSize", 100)),
-            window_seconds=float(
-                resources.optional(logical_id, properties, "MaximumBatchingWindowInSeconds", 0.5)
+            batch_size=int(resources.number(logical_id, properties, "BatchSize", 100)),
+            window_seconds=resources.number(
+                logical_id, properties, "MaximumBatchingWindowInSeconds", 0.5
             ),
             enabled=_truth(resources.optional(logical_id, properties, "Enabled", True)),
         )

@@ -397,3 +397,43 @@ def test_any_other_destination_of_asynchronous_invocations_is_refused(
 ) -> None:
     with pytest.raises(TemplateError, match=words):
         read(folder, with_destination(destination))
+
+
+def test_versions_need_no_quotation_marks(folder: Path) -> None:
+    template = read(
+        folder,
+        """AWSTemplateFormatVersion: 2010-09-09
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  One:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: code
+      Handler: app.one
+      Runtime: python3.13
+      Policies:
+        - Version: 2012-10-17
+          Statement: [{Effect: Allow, Action: "s3:*", Resource: "*"}]
+""",
+    )
+    assert template.functions.keys() == {"One"}
+
+
+def test_an_application_of_others_is_left_out_like_every_nested_stack(folder: Path) -> None:
+    template = read(
+        folder,
+        PUBLISHED
+        + """
+  Others:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location: {ApplicationId: "arn:aws:serverlessrepo:a:1:applications/x", SemanticVersion: 1.0.0}
+""",
+    )
+    assert template.functions.keys() == {"One", "Two"}
+
+
+@pytest.mark.parametrize("name", ["Timeout", "MemorySize", "ReservedConcurrentExecutions"])
+def test_a_number_that_is_none_is_named(folder: Path, name: str) -> None:
+    with pytest.raises(TemplateError, match=f"One: {name} is 'long', not a number"):
+        read(folder, PUBLISHED.replace("Handler: app.one", f"Handler: app.one\n      {name}: long"))
