@@ -57,6 +57,7 @@ class FakeUserRecords:
     successes: list[tuple[str, str, int]] = field(default_factory=list)
     generations: dict[int, int] = field(default_factory=dict)
     forgotten: list[str] = field(default_factory=list)
+    locked: set[int] = field(default_factory=set)
 
     def begin_registration(self, network: str) -> int:
         self.registering.append(network)
@@ -76,7 +77,9 @@ class FakeUserRecords:
         found = self.users.get(typed_key) or self.users.get(username_key)
         user_id, _, password_hash = found or (None, None, None)
         generation = self.generations.get(user_id, 0) if user_id is not None else 0
-        return SignInAttempt(user_id, password_hash, self.retry_after_seconds, generation)
+        return SignInAttempt(
+            user_id, password_hash, self.retry_after_seconds, generation, user_id in self.locked
+        )
 
     def sign_in_succeeded(self, username_key: str, network: str, user_id: int) -> None:
         self.successes.append((username_key, network, user_id))

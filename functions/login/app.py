@@ -23,7 +23,7 @@ records, sessions = wiring.user_records(), wiring.sessions()
     description="Takes JSON or the OAuth2 password form. The same answer, after the same time, "
     "whether the name or the password is wrong.",
     tags=["Accounts"],
-    responses=problems.documented(Tokens, 400, 401, 413, 429, 503, headers=cookies.HEADERS),
+    responses=problems.documented(Tokens, 400, 401, 403, 413, 429, 503, headers=cookies.HEADERS),
 )
 def login(credentials: Annotated[accounts.Credentials, Body()]) -> Response[Any]:
     tokens = accounts.sign_in(records, sessions, credentials, http.client_address(app))

@@ -1,4 +1,4 @@
-"""Operators invoke it: looks at queues, dead letters and accounts, and sends dead letters back."""
+"""Operators invoke it: looks at queues and accounts, sends dead letters back, locks accounts."""
 
 from __future__ import annotations
 
@@ -15,4 +15,6 @@ records, broker = wiring.operator_records(), wiring.broker()
 
 @failures_logged
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return operating.operate(records, broker, event, context.get_remaining_time_in_millis)
+    return operating.operate(
+        records, broker, event, context.get_remaining_time_in_millis, context.aws_request_id
+    )

@@ -26,6 +26,7 @@ _DATABASE_SECRETS = {
     "AccountsDatabaseSecretArn": "accounts",
     "ProcessingDatabaseSecretArn": "processing",
     "OperationsDatabaseSecretArn": "operations",
+    "SupportDatabaseSecretArn": "support",
 }
 _PARTS = (
     *("apigateway", "cloudformation", "cloudwatch", "events", "iam", "lambda", "logs"),

@@ -30,7 +30,15 @@ from image_api.postgres import (
     waiting,
     withdrawing,
 )
-from image_migrations.grants import ACCOUNTS, GRANTS, IMAGES, OPERATIONS, PROCESSING, PURPOSES
+from image_migrations.grants import (
+    ACCOUNTS,
+    GRANTS,
+    IMAGES,
+    OPERATIONS,
+    PROCESSING,
+    PURPOSES,
+    SUPPORT,
+)
 from tests.application import ROOT
 from tests.integration import test_plans
 from tests.integration.real_services import connect
@@ -45,7 +53,7 @@ MODULES: dict[ModuleType, str] = {
     history: IMAGES,
     changes: OPERATIONS,
     janitor: OPERATIONS,
-    operations: OPERATIONS,
+    operations: SUPPORT,
     closed_accounts: OPERATIONS,
     sessions: ACCOUNTS,
     renditions: IMAGES,
@@ -89,6 +97,8 @@ def statements() -> Iterator[tuple[str, str, str]]:
                 yield full_name, OTHERS.get(full_name, default), text
     yield from ((name, IMAGES, text) for name, text in PAGES.items())
     yield "closed_accounts.CLOSE", ACCOUNTS, closed_accounts.CLOSE
+    yield "closed_accounts.CLOSE_FOR_OPERATOR", SUPPORT, closed_accounts.CLOSE_FOR_OPERATOR
+    yield "forget failures for an operator", SUPPORT, users._FORGET_FAILURES
 
 
 STATEMENTS = {name: (purpose, text) for name, purpose, text in statements()}
@@ -197,6 +207,20 @@ REFUSED = [
     (OPERATIONS, "UPDATE images SET visibility = 'shared'"),
     (OPERATIONS, "DELETE FROM images"),
     (OPERATIONS, "UPDATE changes SET data = '{}'"),
+    (OPERATIONS, "UPDATE users SET password_hash = ''"),
+    (OPERATIONS, "UPDATE users SET locked_at = NULL"),
+    (ACCOUNTS, "UPDATE users SET locked_at = NULL"),
+    (SUPPORT, "SELECT password_hash FROM users"),
+    (SUPPORT, "UPDATE users SET created_at = now()"),
+    (SUPPORT, "DELETE FROM users"),
+    (SUPPORT, "INSERT INTO users (username, username_key, password_hash) VALUES ('', '', '')"),
+    (SUPPORT, "SELECT current_hash FROM refresh_families"),
+    (SUPPORT, "DELETE FROM closed_accounts"),
+    (SUPPORT, "SELECT title FROM images"),
+    (SUPPORT, "UPDATE images SET visibility = 'shared'"),
+    (SUPPORT, "SELECT data FROM changes"),
+    (SUPPORT, "UPDATE changes SET outcome = 'applied'"),
+    (SUPPORT, "SELECT network FROM sign_in_networks"),
     *((purpose, "CREATE TABLE mine (id integer)") for purpose in PURPOSES),
     *((purpose, "TRUNCATE images CASCADE") for purpose in PURPOSES),
     *((purpose, "UPDATE alembic_version SET version_num = ''") for purpose in PURPOSES),

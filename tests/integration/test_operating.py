@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
+from pg8000.native import Connection
 from pika import BasicProperties
 
 from image_api.core.messages import ATTEMPT_HEADER, REASON_HEADER, REDRIVEN_HEADER
 from image_api.core.operating import OperationRefused
 from image_api.core.queues import dead_queue
-from image_api.errors import ServiceUnavailable
+from image_api.core.sessions import Sessions
+from image_api.core.tokens import TokenSigner
+from image_api.errors import RefreshTokenRefused, ServiceUnavailable
+from image_api.postgres.database import Database
+from image_api.postgres.sessions import PostgresSessionRecords
 from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
-from tests.integration.functions import Api
+from tests.application import LambdaContext
+from tests.integration.functions import PASSWORD, Api
+from tests.proxy_events import body_of, proxy_event
 from tests.waiting import eventually
+
+SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
 
 
 def give_up(api: Api, event_id: str) -> None:
@@ -80,11 +92,136 @@ def test_an_account_is_found_with_what_it_uses_and_without_its_hash(api: Api, ad
     api.upload(ada)
     found = api.call("operate", {"action": "find-account", "username": "ADA"})
     assert found.keys() == {
-        *("id", "username", "created_at", "images", "bytes", "unfinished_changes")
+        *("id", "username", "created_at", "locked_at", "images", "bytes", "unfinished_changes")
     }
-    assert (found["username"], found["images"]) == ("Ada", 1)
+    assert (found["username"], found["images"], found["locked_at"]) == ("Ada", 1, None)
+    assert api.call("operate", {"action": "find-account", "user_id": found["id"]}) == found
     with pytest.raises(OperationRefused):
         api.call("operate", {"action": "find-account", "username": "Eve"})
+
+
+def act(api: Api, action: str, **whose: Any) -> dict[str, Any]:
+    return api.call("operate", {"action": action, **whose})
+
+
+def login(api: Api, password: str = PASSWORD) -> tuple[int, dict[str, Any]]:
+    credentials = {"username": "Ada", "password": password}
+    answer = api.call("login", proxy_event("POST", "/auth/login", json_body=credentials))
+    return answer["statusCode"], body_of(answer)
+
+
+def refresh(api: Api, tokens: dict[str, Any]) -> int:
+    sent = {"refresh_token": tokens["refresh_token"]}
+    answer = api.call("session", proxy_event("POST", "/auth/refresh", json_body=sent))
+    return int(answer["statusCode"])
+
+
+def follow(api: Api, rendition_url: str) -> int:
+    """As whoever was sent a public link."""
+    link = urlsplit(rendition_url)
+    query = dict(parse_qsl(link.query))
+    return int(api.call("rendition", proxy_event("GET", link.path, query=query))["statusCode"])
+
+
+def test_nobody_signs_in_to_a_locked_account_until_it_is_unlocked(api: Api, ada: str) -> None:
+    image_id = api.upload(ada, visibility="public")
+    api.consume()
+    link = api.get(ada, image_id)["rendition_url"]
+    _, tokens = login(api)
+
+    locked = act(api, "lock-account", username="ada")
+    assert locked["locked_at"] is not None
+    assert act(api, "lock-account", username="ada") == locked, "since the first time"
+
+    for token in (ada, tokens["access_token"]):
+        assert api.list_images(token)["statusCode"] == 401
+    assert refresh(api, tokens) == 401
+    status, body = login(api)
+    assert (status, body["code"]) == (403, "account_locked")
+    status, body = login(api, "not this one!")
+    assert (status, body["code"]) == (401, "wrong_credentials")
+    # What the account has shown is for others to see, as before.
+    assert follow(api, link) == 302
+
+    assert act(api, "unlock-account", username="ada")["locked_at"] is None
+    assert api.list_images(ada)["statusCode"] == 401, "tokens of before stay dead"
+    assert refresh(api, tokens) == 401
+    status, again = login(api)
+    assert status == 200
+    assert api.list_images(again["access_token"])["statusCode"] == 200
+
+
+def test_who_signs_in_while_the_account_is_locked_has_tokens_that_are_good_for_nothing(
+    api: Api, ada: str, database: Database
+) -> None:
+    sessions = Sessions(PostgresSessionRecords(database), SIGNER)
+    user_id = act(api, "find-account", username="ada")["id"]
+    # The password was looked at; then an operator comes; then the session begins.
+    act(api, "lock-account", username="ada")
+    tokens = sessions.begin(user_id, generation=0)
+
+    assert tokens.refresh_token is not None
+    with pytest.raises(RefreshTokenRefused):
+        sessions.refresh(tokens.refresh_token)
+    # Nor once it is unlocked.
+    act(api, "unlock-account", username="ada")
+    with pytest.raises(RefreshTokenRefused):
+        sessions.refresh(tokens.refresh_token)
+
+
+def test_the_tokens_of_an_account_end_and_its_owner_signs_in_again(api: Api, ada: str) -> None:
+    _, tokens = login(api)
+    act(api, "end-tokens", username="ada")
+    assert api.list_images(ada)["statusCode"] == 401
+    assert refresh(api, tokens) == 401
+    assert login(api)[0] == 200
+
+
+def test_a_new_password_is_the_only_one_and_ends_all_tokens(api: Api, ada: str) -> None:
+    _, tokens = login(api)
+    password = act(api, "reset-password", username="ada")["password"]
+    assert api.list_images(ada)["statusCode"] == 401
+    assert refresh(api, tokens) == 401
+    assert login(api)[0] == 401
+    assert login(api, password)[0] == 200
+
+    act(api, "lock-account", username="ada")
+    password = act(api, "reset-password", username="ada")["password"]
+    assert login(api, password)[0] == 403, "a new password unlocks nothing"
+
+
+def test_an_account_that_an_operator_deletes_leaves_as_if_its_owner_had(
+    api: Api, ada: str, sql: Connection
+) -> None:
+    image_id = api.upload(ada, visibility="public")
+    api.consume()
+    link = api.get(ada, image_id)["rendition_url"]
+    found = act(api, "find-account", username="ada")
+
+    with pytest.raises(OperationRefused, match="needs both"):
+        act(api, "delete-account", username="ada")
+    assert act(api, "delete-account", username="ada", user_id=found["id"])["deleted"] is True
+
+    assert api.list_images(ada)["statusCode"] == 401
+    assert login(api)[0] == 401
+    assert follow(api, link) == 404
+    for whose in ({"username": "ada"}, {"user_id": found["id"]}):
+        for action in ("find-account", "lock-account", "reset-password"):
+            with pytest.raises(OperationRefused, match="There is no"):
+                act(api, action, **whose)
+    # By the log, in steps that the relay takes; what it accepts it publishes a little later.
+    api.call("relay", {})
+    sql.run("UPDATE changes SET accepted_at = accepted_at - interval '1 minute'")
+    api.call("relay", {})
+    assert api.consume() == {"applied": 1}
+    api.call("relay", {})
+    assert sql.run("SELECT count(*) FROM images") == [[0]]
+    assert sql.run("SELECT user_id FROM closed_accounts") == []
+    ((correlation_id,),) = sql.run(
+        "SELECT correlation_id FROM changes WHERE type = 'image.delete.requested'"
+    )
+    assert correlation_id == LambdaContext().aws_request_id
+    assert api.register("ada"), "the name is free"
 
 
 def test_a_broker_that_is_away_is_said_to_be() -> None:

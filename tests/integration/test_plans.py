@@ -612,7 +612,22 @@ STATEMENTS |= {
         )
     },
     "backlog": (operations._BACKLOG, {}, 20_000),
-    "account": (operations._ACCOUNT, {"username_key": "7"}, 2),
+    "user id": (operations._USER_ID, {"username_key": "7", "typed_key": "8"}, 4),
+    **{
+        name: (statement, {"user_id": USER}, 2)
+        for name, statement in (
+            ("account", operations._ACCOUNT),
+            ("lock", operations._LOCK),
+            ("unlock", operations._UNLOCK),
+            ("end tokens", operations._END_TOKENS),
+        )
+    },
+    "set password": (operations._SET_PASSWORD, {"user_id": USER, "password_hash": "h"}, 2),
+    "close for an operator": (
+        closed_accounts.CLOSE_FOR_OPERATOR,
+        {"user_id": USER, "correlation_id": "c"},
+        2,
+    ),
     "expected keys": (
         janitor._EXPECTED_KEYS,
         {"after": "storage/4", "until": "storage/4001", "min_age_seconds": 0},

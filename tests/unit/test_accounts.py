@@ -14,7 +14,13 @@ from image_api.core import accounts
 from image_api.core.accounts import Credentials, PasswordChange, Registration, SignInAttempt
 from image_api.core.sessions import Sessions, Tokens
 from image_api.core.tokens import AccessClaims, TokenSigner
-from image_api.errors import TooManyAttempts, Unauthenticated, UsernameTaken, WrongCredentials
+from image_api.errors import (
+    AccountLocked,
+    TooManyAttempts,
+    Unauthenticated,
+    UsernameTaken,
+    WrongCredentials,
+)
 from tests.fakes import FakeSessionRecords, FakeUserRecords
 
 PASSWORD = "analytical!engine"
@@ -389,6 +395,27 @@ def test_attempts_are_counted_for_a_network(address: str, network: str) -> None:
     with pytest.raises(WrongCredentials):
         accounts.sign_in(records, SESSIONS, Credentials(username="ada", password="wrong"), address)
     assert records.attempts == [("ada", network)]
+
+
+def test_that_an_account_is_locked_is_told_to_who_knows_its_password(
+    records: FakeUserRecords,
+) -> None:
+    records.locked.add(1)
+    with pytest.raises(AccountLocked):
+        sign_in(records, "Ada")
+    with pytest.raises(WrongCredentials):
+        sign_in(records, "Ada", "not this one!")
+
+
+def test_a_password_that_is_made_for_somebody_keeps_the_rules_and_signs_in(
+    records: FakeUserRecords,
+) -> None:
+    password, password_hash = accounts.new_password()
+    records.replace_hash(1, records.users["ada"][2], password_hash)
+
+    assert accounts.checked_password(password) == password
+    assert sign_in(records, "Ada", password)
+    assert accounts.new_password()[0] != password
 
 
 def change_password(

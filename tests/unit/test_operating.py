@@ -7,18 +7,52 @@ from typing import Any
 
 import pytest
 
+from image_api.core import accounts
 from image_api.core.messages import DeadLetter, MessageCounts
 from image_api.core.operating import Backlog, OperationRefused, operate
+from tests.logged import log_lines
 
 LETTER = DeadLetter("e1", "image.upload.requested", "images/7", 1_793_643_016, 6, "damaged")
 
 
 class Records:
+    """Ada has account 1, and Bob 2."""
+
+    def __init__(self) -> None:
+        self.is_gone_meanwhile = False
+        self.done: list[tuple[Any, ...]] = []
+
     def backlog(self) -> Backlog:
         return Backlog("0007", 3, 12.5)
 
-    def account(self, username_key: str) -> dict[str, Any] | None:
-        return {"id": 1, "username": "Ada"} if username_key == "ada" else None
+    def user_id(self, username_key: str, typed_key: str) -> int | None:
+        return {"ada": 1, "bob": 2}.get(typed_key) or {"ada": 1, "bob": 2}.get(username_key)
+
+    def account(self, user_id: int) -> dict[str, Any] | None:
+        name = {1: "Ada", 2: "Bob"}.get(user_id)
+        return name and {"id": user_id, "username": name}  # type: ignore[return-value]
+
+    def lock(self, user_id: int) -> bool:
+        return self._do("lock", user_id)
+
+    def unlock(self, user_id: int) -> bool:
+        return self._do("unlock", user_id)
+
+    def end_tokens(self, user_id: int) -> bool:
+        return self._do("end tokens", user_id)
+
+    def set_password(self, user_id: int, password_hash: str) -> bool:
+        return self._do("set password", user_id, password_hash)
+
+    def close(self, user_id: int, correlation_id: str) -> bool:
+        return self._do("close", user_id, correlation_id)
+
+    def forget_failures(self, username_key: str) -> None:
+        self.done.append(("forget failures", username_key))
+
+    def _do(self, *what: Any) -> bool:
+        self.done.append(what)
+        return not self.is_gone_meanwhile
 
 
 class Broker:
@@ -43,8 +77,17 @@ def broker() -> Broker:
     return Broker()
 
 
-def asked(broker: Broker, request: dict[str, Any], milliseconds: int = 60_000) -> dict[str, Any]:
-    return operate(Records(), broker, request, lambda: milliseconds)
+def asked(
+    broker: Broker,
+    request: dict[str, Any],
+    milliseconds: int = 60_000,
+    records: Records | None = None,
+) -> dict[str, Any]:
+    return operate(records or Records(), broker, request, lambda: milliseconds, "request-1")
+
+
+def act(records: Records, action: str, **whose: Any) -> dict[str, Any]:
+    return asked(Broker(), {"action": action, **whose}, records=records)
 
 
 def test_the_status_is_of_the_schema_the_log_and_the_queues(broker: Broker) -> None:
@@ -91,6 +134,71 @@ def test_an_account_is_found_however_its_name_is_written(broker: Broker) -> None
         assert asked(broker, {"action": "find-account", "username": name})["id"] == 1
 
 
+def test_an_account_is_found_by_its_number_too_and_both_have_to_agree(broker: Broker) -> None:
+    assert act(Records(), "find-account", user_id=2)["username"] == "Bob"
+    assert act(Records(), "find-account", user_id=2, username="BOB")["username"] == "Bob"
+    with pytest.raises(OperationRefused, match="are of two accounts"):
+        act(Records(), "find-account", user_id=2, username="Ada")
+
+
+@pytest.mark.parametrize(
+    ("action", "done"),
+    [
+        ("lock-account", [("lock", 1)]),
+        ("unlock-account", [("unlock", 1)]),
+        ("end-tokens", [("end tokens", 1)]),
+    ],
+)
+def test_what_is_done_to_an_account_is_answered_with_it_and_logged(
+    action: str, done: list[Any]
+) -> None:
+    records = Records()
+    with log_lines() as lines:
+        assert act(records, action, username="ada") == {"id": 1, "username": "Ada"}
+    assert records.done == done
+    (line,) = lines
+    assert (line["level"], line["message"]) == ("WARNING", "an operator acts")
+    assert (line["act"], line["user_id"], line["request_id"]) == (action, 1, "request-1")
+
+
+def test_a_new_password_is_answered_once_and_logged_never() -> None:
+    records = Records()
+    with log_lines() as lines:
+        password = act(records, "reset-password", user_id=1)["password"]
+    (_, user_id, password_hash), forgotten = records.done
+    assert (user_id, forgotten) == (1, ("forget failures", "ada"))
+    assert accounts._verify(password_hash, password)
+    (line,) = lines
+    assert line["act"] == "reset-password"
+    assert password not in str(line)
+    assert password_hash not in str(line)
+
+
+def test_an_account_is_deleted_where_name_and_number_agree() -> None:
+    records = Records()
+    for whose in ({"username": "ada"}, {"user_id": 1}):
+        with pytest.raises(OperationRefused, match="needs both"):
+            act(records, "delete-account", **whose)
+    with pytest.raises(OperationRefused, match="are of two accounts"):
+        act(records, "delete-account", username="ada", user_id=2)
+    assert records.done == []
+
+    act(records, "delete-account", username="ada", user_id=1)
+    assert records.done == [("close", 1, "request-1"), ("forget failures", "ada")]
+
+
+@pytest.mark.parametrize(
+    "action", ["lock-account", "unlock-account", "end-tokens", "reset-password", "delete-account"]
+)
+def test_an_account_that_its_owner_deletes_meanwhile_is_not_said_to_be_changed(
+    action: str,
+) -> None:
+    records = Records()
+    records.is_gone_meanwhile = True
+    with pytest.raises(OperationRefused, match="deleted meanwhile"):
+        act(records, action, username="ada", user_id=1)
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
@@ -107,6 +215,13 @@ def test_an_account_is_found_however_its_name_is_written(broker: Broker) -> None
         ({"action": "dead-letters", "limit": "5"}, "not a number from 1 to 1000"),
         ({"action": "find-account"}, "username is None, not a text"),
         ({"action": "find-account", "username": "eve"}, "no account with this name"),
+        ({"action": "find-account", "username": "\x00"}, "no account with this name"),
+        ({"action": "find-account", "user_id": 7}, "no such account"),
+        ({"action": "lock-account", "user_id": "1"}, "not a number from 1"),
+        ({"action": "lock-account", "user_id": True}, "not a number from 1"),
+        ({"action": "lock-account", "user_id": 2**63}, "not a number from 1"),
+        ({"action": "unlock-account", "user": "ada"}, "unlock-account has no 'user'"),
+        ({"action": "reset-password", "username": "ada", "password": "x!yz"}, "no 'password'"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 # The same names as in image_api.settings.
-ACCOUNTS, IMAGES, PROCESSING, OPERATIONS = "accounts", "images", "processing", "operations"
-PURPOSES = (ACCOUNTS, IMAGES, PROCESSING, OPERATIONS)
+ACCOUNTS, IMAGES, PROCESSING = "accounts", "images", "processing"
+OPERATIONS, SUPPORT = "operations", "support"
+PURPOSES = (ACCOUNTS, IMAGES, PROCESSING, OPERATIONS, SUPPORT)
 
 # What is counted and indexed beside the images is written by triggers, with the rights of whoever
 # changed the images.
@@ -27,7 +28,11 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         # Whether somebody is there and signed in, and whose an image is; never a hash. An upload
         # locks its account's row, for which some column has to be writable.
         IMAGES: "SELECT (id, username, token_generation), UPDATE (created_at)",
+        # Until the next release: operators of the one before look at accounts with this role.
         OPERATIONS: "SELECT (id, username, username_key, created_at)",
+        # Operators lock accounts, and give them passwords; they read no hash.
+        SUPPORT: """SELECT (id, username, username_key, created_at, token_generation, locked_at),
+            UPDATE (username, username_key, password_hash, token_generation, locked_at)""",
     },
     "refresh_families": {
         ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",
@@ -42,10 +47,12 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         ACCOUNTS: "INSERT",
         IMAGES: "SELECT",
         OPERATIONS: "SELECT, UPDATE (looked_at), DELETE",
+        SUPPORT: "INSERT",
     },
     "sign_in_failures": {
         ACCOUNTS: "SELECT, INSERT, UPDATE, DELETE",
         OPERATIONS: "SELECT, DELETE",
+        SUPPORT: "SELECT (key), DELETE",
     },
     "sign_in_networks": {
         ACCOUNTS: "SELECT, INSERT, UPDATE (signed_in_at)",
@@ -82,7 +89,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
     "searchable_titles": _OF_TRIGGERS,
     "listed_images": _OF_TRIGGERS,
     "tag_totals": _OF_TRIGGERS,
-    "account_usage": {ACCOUNTS: "SELECT, INSERT", **_OF_TRIGGERS},
+    "account_usage": {ACCOUNTS: "SELECT, INSERT", SUPPORT: "SELECT", **_OF_TRIGGERS},
     "direct_uploads": {
         IMAGES: "SELECT, INSERT, DELETE",
         OPERATIONS: "SELECT, UPDATE (expires_at), DELETE",
@@ -100,6 +107,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
             outcome_id, outcome_type, outcome_data, outcome_published_at, renderer_failures,
             rendering_folder, rendering_until)""",
         OPERATIONS: "SELECT, INSERT, UPDATE (published_at, outcome_published_at), DELETE",
+        SUPPORT: "SELECT (id, accepted_at, settled_at)",
     },
     # Of the release before the log of changes; see `postgres.before_the_log`.
     "outbox": {OPERATIONS: "SELECT, DELETE"},
@@ -109,7 +117,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         OPERATIONS: "SELECT, DELETE",
     },
     "objects_without_row": {OPERATIONS: "SELECT, INSERT, UPDATE, DELETE"},
-    "alembic_version": {OPERATIONS: "SELECT"},
+    "alembic_version": {OPERATIONS: "SELECT", SUPPORT: "SELECT"},
 }
 
 

@@ -4,7 +4,7 @@ ImageApiError
 ├── ConfigurationError            the deployment, not the client
 ├── InvalidRequest                a field breaks a rule
 │   └── UsernameTaken
-├── Unauthenticated, WrongCredentials, RefreshTokenRefused, TooManyAttempts
+├── Unauthenticated, WrongCredentials, AccountLocked, RefreshTokenRefused, TooManyAttempts
 ├── ImageNotFound, UploadNotFound
 ├── PreconditionFailed            the image is at another version
 ├── ImageNotReady, ImageFailed     there is nothing to show of it, yet or at all
@@ -53,6 +53,13 @@ class Unauthenticated(ImageApiError):
 class WrongCredentials(ImageApiError):
     def __init__(self, detail: str = "The username or the password is wrong") -> None:
         super().__init__(detail)
+
+
+class AccountLocked(ImageApiError):
+    """Whoever knows the password is told so, and nobody else."""
+
+    def __init__(self) -> None:
+        super().__init__("This account is locked; ask whoever runs this service")
 
 
 class RefreshTokenRefused(ImageApiError):

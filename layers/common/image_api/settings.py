@@ -27,6 +27,7 @@ _DATABASE_SECRETS = {
     "images": "DATABASE_IMAGES_SECRET_ARN",
     "processing": "DATABASE_PROCESSING_SECRET_ARN",
     "operations": "DATABASE_OPERATIONS_SECRET_ARN",
+    "support": "DATABASE_SUPPORT_SECRET_ARN",
 }
 
 

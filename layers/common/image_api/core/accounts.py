@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +16,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from image_api.core import metrics
 from image_api.core.characters import has_nothing_to_see, is_invisible, without_ignored
 from image_api.core.sessions import AsCookie, Tokens
-from image_api.errors import TooManyAttempts, Unauthenticated, WrongCredentials
+from image_api.errors import AccountLocked, TooManyAttempts, Unauthenticated, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
 PASSWORD_MIN_CHARACTERS = 4
 PASSWORD_MAX_CHARACTERS = 50
 SPECIAL_CHARACTERS = "!@#$%^&*()_+[]{}|;:',.<>/?"
 _SPECIAL_CHARACTER = "[" + SPECIAL_CHARACTERS.replace("[", r"\[").replace("]", r"\]") + "]"
+
+# Without those that are taken for one another. Twenty of them have 96 bits.
+_READABLE = "abcdefghijkmnpqrstuvwxyz23456789"
 
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -151,6 +155,7 @@ class SignInAttempt:
     password_hash: str | None
     retry_after_seconds: int
     generation: int = 0
+    is_locked: bool = False
 
 
 class UserRecords(Protocol):
@@ -216,12 +221,16 @@ def register(
 def sign_in(
     records: UserRecords, sessions: SessionStarter, credentials: Credentials, address: str
 ) -> Tokens:
-    """Raises WrongCredentials or TooManyAttempts, alike for names that exist and that do not."""
+    """Raises WrongCredentials or TooManyAttempts, alike for names that exist and that do not, and
+    AccountLocked for who knows the password.
+    """
     verified = _verified(
         records, _key_as_typed(credentials.username), credentials.password, network_of(address)
     )
     if verified is None:
         raise WrongCredentials
+    if verified.is_locked:
+        raise AccountLocked
     return sessions.begin(verified.user_id, verified.generation)
 
 
@@ -276,6 +285,7 @@ class _Verified:
     user_id: int
     generation: int
     password_hash: str
+    is_locked: bool
 
 
 def _verified(
@@ -306,7 +316,7 @@ def _verified(
         if records.replace_hash(attempt.user_id, password_hash, new_hash):
             password_hash = new_hash
     records.sign_in_succeeded(name_key, network, attempt.user_id)
-    return _Verified(attempt.user_id, attempt.generation, password_hash)
+    return _Verified(attempt.user_id, attempt.generation, password_hash, attempt.is_locked)
 
 
 def network_of(address: str) -> str:
@@ -359,6 +369,16 @@ def _hash_of_nobody() -> str:
     return _hasher.hash("nobody has this password")
 
 
-def key_of(username: str) -> str:
-    """What the account's row is found by, however somebody writes its name."""
-    return _username_key(username)
+def keys_of(username: str) -> tuple[str, str]:
+    """What an account's row is found by, however somebody writes its name: as typed, which one of
+    two names from before may have, and what must be unique.
+    """
+    typed_key = _key_as_typed(username)
+    return typed_key, _counted_key(typed_key)
+
+
+def new_password() -> tuple[str, str]:
+    """One that nobody else knows, easy to read to somebody, and its hash."""
+    groups = ("".join(secrets.choice(_READABLE) for _ in range(4)) for _ in range(5))
+    password = ".".join(groups)
+    return password, _hasher.hash(password)

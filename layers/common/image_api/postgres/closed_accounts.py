@@ -16,13 +16,13 @@ def owner_stays(image: str) -> str:
 # The name is free, and no token or password is good: there is none of this generation, nor a hash
 # that is none. A name's key never has a control character. The number stays, and is nobody's.
 # Whoever uploads for the account holds its row: this waits for them, and then there are no more.
-CLOSE = """
+def _close(who_may: str) -> str:
+    return f"""
 WITH closed AS (
     UPDATE users AS u
     SET username = 'deleted', username_key = chr(1) || u.id, password_hash = '',
         token_generation = -1
-    WHERE u.id = :user_id AND u.token_generation = :token_generation
-      AND u.password_hash = :password_hash
+    WHERE u.id = :user_id AND {who_may}
     RETURNING u.id
 ), noted AS (
     INSERT INTO closed_accounts (user_id, correlation_id)
@@ -30,6 +30,10 @@ WITH closed AS (
 )
 SELECT count(*) FROM closed
 """
+
+
+CLOSE = _close("u.token_generation = :token_generation AND u.password_hash = :password_hash")
+CLOSE_FOR_OPERATOR = _close("u.token_generation >= 0")
 
 # Whoever is looked at longest ago. Runs side by side take different ones.
 _NEXT = """

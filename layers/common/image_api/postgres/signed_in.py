@@ -16,7 +16,8 @@ IS_SIGNED_IN = """EXISTS (
     SELECT FROM users AS u WHERE u.id = :user_id AND u.token_generation = :token_generation)"""
 
 NO_LONGER_SIGNED_IN = (
-    "The password was changed or the account deleted since this token was issued: sign in again"
+    "The password was changed, or the account signed out, locked or deleted since this token was "
+    "issued: sign in again"
 )
 
 

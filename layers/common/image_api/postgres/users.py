@@ -86,7 +86,7 @@ def _counted(what: str, condition: str, factor: str = _DOUBLING) -> str:
 # in this order, so that no two attempts wait for each other.
 _BEGIN_SIGN_IN = f"""
 WITH account AS (
-    SELECT u.id, u.password_hash, u.token_generation FROM users AS u
+    SELECT u.id, u.password_hash, u.token_generation, u.locked_at FROM users AS u
     WHERE u.username_key IN (:username_key, :typed_key)
     ORDER BY u.username_key = :typed_key DESC LIMIT 1
 ), known AS (
@@ -105,7 +105,7 @@ WITH account AS (
         "name", "EXISTS (SELECT FROM of_network) AND NOT EXISTS (SELECT FROM known)", factor="1"
     )
 })
-SELECT u.id, u.password_hash, u.token_generation,
+SELECT u.id, u.password_hash, u.token_generation, u.locked_at IS NOT NULL,
        EXISTS (SELECT FROM of_network)
        AND (EXISTS (SELECT FROM of_name) OR EXISTS (SELECT FROM known)),
        (SELECT ceil(extract(epoch FROM max(f.blocked_until) - now()))::integer
@@ -229,7 +229,7 @@ class PostgresUserRecords:
 
     def begin_sign_in(self, username_key: str, network: str, typed_key: str) -> SignInAttempt:
         limits = self._sign_in_throttle
-        user_id, password_hash, generation, is_admitted, wait_seconds = self._database.only_row(
+        row = self._database.only_row(
             _BEGIN_SIGN_IN,
             username_key=username_key,
             typed_key=typed_key,
@@ -239,11 +239,13 @@ class PostgresUserRecords:
             window_seconds=limits.window_seconds,
             **_keys(username_key, network),
         )
+        user_id, password_hash, generation, is_locked, is_admitted, wait_seconds = row
         return SignInAttempt(
             user_id=user_id,
             password_hash=password_hash,
             retry_after_seconds=0 if is_admitted else (wait_seconds or _FIRST_WAIT_SECONDS),
             generation=generation or 0,
+            is_locked=is_locked,
         )
 
     def sign_in_succeeded(self, username_key: str, network: str, user_id: int) -> None:
@@ -269,7 +271,7 @@ class PostgresUserRecords:
         return bool(closed)
 
     def forget_failures(self, username_key: str) -> None:
-        self._database.rows(_FORGET_FAILURES, name_key=_digest("name", username_key))
+        forget_failures(self._database, username_key)
 
     def profile(self, user_id: int) -> tuple[str, str, Usage]:
         username, created_at, images, stored_bytes = self._of_signed_in(_PROFILE, user_id)
@@ -288,6 +290,11 @@ class PostgresUserRecords:
     def forget_old_networks(self, batch_size: int) -> int:
         """Those from which nobody has signed in for long; how many rows left."""
         return self._database.number(_FORGET_OLD_NETWORKS, batch_size=batch_size)
+
+
+def forget_failures(database: Database, username_key: str) -> None:
+    """Those to sign in with this name, from wherever."""
+    database.rows(_FORGET_FAILURES, name_key=_digest("name", username_key))
 
 
 def _keys(username_key: str, network: str) -> dict[str, bytes]:

@@ -33,6 +33,7 @@ ANSWERS: dict[type[errors.ImageApiError], Answer] = {
     errors.InvalidRequest: Answer(400, "validation_error"),
     errors.Unauthenticated: Answer(401, "unauthenticated"),
     errors.WrongCredentials: Answer(401, "wrong_credentials"),
+    errors.AccountLocked: Answer(403, "account_locked"),
     errors.RefreshTokenRefused: Answer(401, "refresh_token_refused"),
     errors.TooManyAttempts: Answer(429, "too_many_attempts"),
     errors.ImageNotFound: Answer(404, "image_not_found"),
@@ -117,7 +118,7 @@ def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
     meanings: dict[int, tuple[str, Any]] = {
         400: ("A rule is broken", InvalidFields | Problem),
         401: ("Not signed in, or the token or the password is not valid", Problem),
-        403: ("The account stores as much as it may", Problem),
+        403: ("The account stores as much as it may; of signing in: it is locked", Problem),
         404: ("It does not exist for this user", Problem),
         409: (
             "The first request with this Idempotency-Key is still running; of a rendition: "
