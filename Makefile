@@ -33,7 +33,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/aws tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos \
+	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos trial \
 	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
@@ -146,6 +146,10 @@ cases: ## inputs that once went wrong, sent to a running system
 faults: ## tests that break parts while they are in use
 	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST) tests/faults $(ARGS)
+
+trial: ## upload a thousand pictures through interruptions and restarts, with the command line
+	@$(NEED) dev local lambda services
+	@$(DEV)/python $(PYTEST) tests/trial $(ARGS)
 
 chaos: ## break everything for many rounds: make chaos ARGS="--seed 1 --rounds 18"
 	@$(NEED) dev local lambda services

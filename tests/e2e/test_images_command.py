@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from uuid import uuid4
@@ -143,6 +144,9 @@ def test_what_is_wrong_is_said_and_told_apart_by_the_exit_status(
     assert images.run("upload")[0] == 2
     assert images.run("show", "999999999")[0] == 4
     assert images.run("edit", "999999999", "--visibility", "secret")[0] == 2
+    status, _, remarks = images.run("list", "--sort", "age")
+    assert status == 2 and "'age' is not one of '-created_at'" in remarks
+    assert "Value error" not in remarks
     status, _, remarks = images.run(
         "login", "--username", username, "--password-stdin", text="wrong!\n"
     )
@@ -156,6 +160,22 @@ def test_what_is_wrong_is_said_and_told_apart_by_the_exit_status(
         "login", "--username", username, "--password-stdin", text=f"{PASSWORD}\n"
     )
     assert status == 6 and "127.0.0.1:9" in remarks
+
+
+def test_what_somebody_types_who_has_never_seen_it_is_understood(
+    images: ImagesCommand, cloud: RunningCloud, tmp_path: Path
+) -> None:
+    (tmp_path / "a.gif").write_bytes(samples.gif())
+    status, output, _ = images.run("upload", "--wait", str(tmp_path / "a.gif"), "--json")
+    uploaded = json.loads(output)
+    assert (status, uploaded["outcome"]) == (0, "uploaded")
+    # Whole, however narrow the terminal is.
+    url = images.json("show", str(uploaded["id"]))[0]["url"].split("?")[0]
+    assert url in images.run("show", str(uploaded["id"]))[1]
+    (tmp_path / "newcomer").mkdir()
+    newcomer = ImagesCommand(tmp_path / "newcomer", cloud.api_url.removeprefix("http://") + "/")
+    newcomer.sign_up(f"user-{uuid4().hex}")
+    assert newcomer.json("list") == []
 
 
 def test_tokens_are_kept_where_nobody_else_reads_them(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests import samples
-from tests.e2e.api_client import ApiClient
+from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.conftest import NewClient
 from tests.e2e.holding import Processing
 from tests.waiting import eventually
@@ -85,6 +85,12 @@ def test_a_shared_image_is_seen_by_every_signed_in_user(
 
     assert bob.image(image["id"]).json() == {**image, "taken_at": None}
     assert visitor.image(image["id"]).status_code == 401
+
+
+@pytest.mark.parametrize("seconds", ["0", "16", "-1", "1.5", "soon"])
+def test_nobody_waits_for_as_long_as_they_like(ada: ApiClient, seconds: str) -> None:
+    answer = ada.get(f"/image/1?wait={seconds}")
+    assert field_messages(answer).keys() == {"wait"}
 
 
 def test_who_waits_for_an_image_hears_of_it_when_it_is_ready(

@@ -213,6 +213,26 @@ def test_a_form_without_a_file_is_refused(ada: ApiClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", "x" * 256),
+        ("title", "photo\u202egpj.exe"),
+        ("visibility", "secret"),
+        ("description", "x" * 2001),
+        ("tags", ["sea", "x" * 65]),
+        ("tags", [str(number) for number in range(33)]),
+    ],
+)
+def test_a_field_beside_the_file_that_breaks_a_rule_names_itself(
+    ada: ApiClient, field: str, value: Any
+) -> None:
+    answer = ada.upload(samples.gif(), **{field: value})
+
+    assert field_messages(answer).keys() == {field}
+    assert ada.images(owner="me").json() == []
+
+
+@pytest.mark.parametrize(
     ("body", "headers"),
     [
         (b"", {}),

@@ -42,6 +42,7 @@ from image_api_client.models import (
     Status,
     Visibility,
 )
+from image_api_client.retries import Patience
 
 DEFAULT_SERVER = "http://localhost:8000"
 EXIT_SOME_FAILED = 1
@@ -52,6 +53,9 @@ EXIT_UNAVAILABLE = 6
 EXIT_INTERRUPTED = 130
 
 _HERE = Path()
+# Over a minute: for a server that starts anew, and so long one that was killed in the middle of a
+# request takes it for still running.
+_UNATTENDED = Patience(attempts=10)
 
 app = typer.Typer(
     name="images",
@@ -79,7 +83,7 @@ ImageIds = Annotated[list[int], typer.Argument(help="Ids of images", min=1)]
 def main() -> NoReturn:
     """Ends with a status that scripts can tell apart; see the README."""
     try:
-        status = app(prog_name="images", standalone_mode=False)
+        status = app(_json_first(sys.argv[1:]), prog_name="images", standalone_mode=False)
     except errors.NotSignedIn as error:
         status = _complain(error, EXIT_NOT_SIGNED_IN, hint="images login")
     except (errors.NotFound, FileNotFoundError) as error:
@@ -96,9 +100,27 @@ def main() -> NoReturn:
         show: Callable[[], None] | None = getattr(error, "show", None)
         if show is None:
             raise
+        # Pydantic's word for a choice that is none.
+        vars(error)["message"] = str(vars(error).get("message", "")).removeprefix("Value error, ")
         show()
         status = getattr(error, "exit_code", 2)
     sys.exit(status or 0)
+
+
+def _json_first(arguments: list[str]) -> list[str]:
+    """`--json` is an option of every command, wherever it stands."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [each for each in arguments[:end] if each != "--json"]
+    return ["--json"] * (len(options) < end) + options + arguments[end:]
+
+
+def _address(server: str) -> str:
+    """With a scheme: what is on this machine needs no TLS."""
+    address = server.rstrip("/")
+    if "://" in address:
+        return address
+    host = address.partition("/")[0].rpartition(":")[0] or address
+    return f"{'http' if host in ('localhost', '127.0.0.1', '[::1]') else 'https'}://{address}"
 
 
 def _complain(error: Exception, status: int, hint: str | None = None) -> int:
@@ -125,7 +147,7 @@ def _before(
     as_json: Annotated[bool, typer.Option("--json", help="JSON, one document a line")] = False,
     version: Annotated[bool, typer.Option("--version", help="The version, and no more")] = False,
 ) -> None:
-    _options.server = server.rstrip("/") if server else None
+    _options.server = _address(server) if server else None
     _options.as_json = as_json
     if version:
         output.results.print(__version__)
@@ -226,21 +248,29 @@ def upload(
     if title is not None and len(sources) != 1:
         raise typer.BadParameter("one title is for one file", param_hint="--title")
     details = UploadDetails(title, visibility, description, tuple(tag or ()))
-    with _client() as client, _journal() as journal, _upload_progress(sources) as progress:
-        results = []
-        for result in upload_all(
-            client,
-            journal,
-            sources,
-            details,
-            jobs=jobs,
-            again=again,
-            progress_of=progress.of_file,
+    results: list[Result] = []
+    try:
+        with (
+            _client(_UNATTENDED) as client,
+            _journal() as journal,
+            _upload_progress(sources) as progress,
         ):
-            if wait and result.image_id is not None:
-                result = _processed(client, result)
-            progress.finish(result)
-            results.append(result)
+            for result in upload_all(
+                client,
+                journal,
+                sources,
+                details,
+                jobs=jobs,
+                again=again,
+                progress_of=progress.of_file,
+            ):
+                if wait and result.image_id is not None:
+                    result = _processed(client, result)
+                progress.finish(result)
+                results.append(result)
+    except (errors.Unreachable, KeyboardInterrupt):
+        _say(f"{len(results)} of {len(sources)} are done; the same command goes on from there.")
+        raise
     failed = [result for result in results if result.outcome == "failed"]
     if not _options.as_json:
         counts = dict.fromkeys(("uploaded", "already there", "failed"), 0)
@@ -531,11 +561,11 @@ def delete(
 # --- what the commands share ------------------------------------------------------------------
 
 
-def _client() -> Client:
+def _client(patience: Patience | None = None) -> Client:
     profile = places.current_profile()
     if profile is None or (_options.server and _options.server != profile.server):
         raise errors.NotSignedIn(f"Not signed in at {_options.server or DEFAULT_SERVER}")
-    return Client(profile.server, tokens=places.token_store(profile))
+    return Client(profile.server, tokens=places.token_store(profile), patience=patience)
 
 
 def _enter(username: str, secret: str, how: Callable[[Client, str, str], None]) -> None:

@@ -59,11 +59,11 @@ def print_images(images: Iterable[Image], *, as_json: bool) -> int:
 
 
 def print_fields(rows: Sequence[tuple[str, object]]) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in rows:
-        if value not in (None, "", ()):
-            table.add_row(name, escape(str(value)))
-    results.print(table)
+    """Each on a line of its own, whole: a URL is of no use without its end."""
+    given = [(name, value) for name, value in rows if value not in (None, "", ())]
+    width = max(len(name) for name, _ in given)
+    for name, value in given:
+        results.print(f"{name:{width}}  {escape(str(value))}")
 
 
 def readable_bytes(size: float) -> str:

@@ -101,7 +101,8 @@ def _uploaded(
             entry = journal.begin_anew(digest)
             image_id = client.upload(source, details, key=entry.key, on_progress=on_progress)
         journal.finish(digest, image_id)
-    except errors.NotSignedIn:
+    except (errors.NotSignedIn, errors.Unreachable):
+        # No other one would fare better.
         raise
     except (errors.ClientError, OSError) as error:
         return Result(name, "failed", problem=str(error))

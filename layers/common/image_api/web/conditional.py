@@ -19,8 +19,9 @@ _ANY = "*"
 _TAGS = re.compile(rf"[ \t]*(?:,[ \t]*)*(?:{_TAG}[ \t]*(?:,[ \t]*)+)*(?:{_TAG}[ \t]*)?", re.ASCII)
 _VERSION = re.compile(r'"([1-9][0-9]{0,8})(?:-[0-9a-f]+)?"', re.ASCII)
 
-# As much of the grammar as a schema may say.
-_PATTERN = r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)?[ \t]*$'
+# The same as a schema may say it, but for letters that are not ASCII.
+_TAG_AS_SENT = r'(W/)?"[!#-~]*"[ \t]*'
+_PATTERN = rf"^[ \t]*(\*[ \t]*|(,[ \t]*)*({_TAG_AS_SENT}(,[ \t]*)+)*({_TAG_AS_SENT})?)$"
 
 IfNoneMatch = Annotated[
     str | None,
