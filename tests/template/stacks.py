@@ -207,6 +207,12 @@ def parameter_sets() -> dict[str, dict[str, str]]:
             "PublishersAtOnce": "20",
             "AlarmEmail": "operators@example.com",
             "MonthlyBudget": "500",
+            "DomainName": "images.example.com",
+            "CertificateArn": "given-certificate",
+            "HostedZoneId": "given-zone",
+            "WebAcl": "create",
+            "ImagesCdnSecretArn": "given-cdn-secret",
+            "ImagesCdnPublicKey": "MIIBIjANBgkq,hkiG9w0BAQEF,AAOCAQ8AMIIB",
         },
     }
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.template import deployment_checks as checks
 from tests.template import expansion
@@ -168,6 +170,49 @@ def test_the_dashboard_shows_every_alarm_of_every_deployment() -> None:
     shown = json.loads(stacks.properties(dashboard)["DashboardBody"])["widgets"][0]["properties"]
     alarms = {path[-1] for path in stacks.of_type("AWS::CloudWatch::Alarm")}
     assert {arn.removesuffix(".Arn") for arn in shown["alarms"]} == alarms
+
+
+def test_cloudfront_gets_a_public_key_as_it_was() -> None:
+    """Its lines with commas between them, since a parameter of `sam deploy` is one word."""
+    public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    text = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    lines = ",".join(text.splitlines()[1:-1])
+    for place in ({"ImagesCdnPublicKey": lines}, {"ImagesCdnSecondPublicKey": lines}):
+        stacks = of("chosen", **{"ImagesCdnPublicKey": "", **place})
+        (key,) = stacks.of_type("AWS::CloudFront::PublicKey")
+        assert stacks.properties(key)["PublicKeyConfig"]["EncodedKey"] == text
+    both = of("chosen", ImagesCdnSecondPublicKey=lines, ImagesCdnKeyInUse="second")
+    keys = both.properties(("CdnStack", "Keys"))["KeyGroupConfig"]["Items"]
+    assert keys == ["FirstKey", "SecondKey"]
+
+
+def test_nobody_but_cloudfront_reads_the_bucket_without_a_right_of_an_account() -> None:
+    for name in parameter_sets():
+        policy = of(name).properties(("ImagesBucketPolicy",))["PolicyDocument"]["Statement"]
+        allowed = [statement for statement in policy if statement["Effect"] == "Allow"]
+        assert len(allowed) == (name == "chosen")
+        for statement in allowed:
+            assert statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+            assert statement["Action"] == "s3:GetObject"
+            assert statement["Condition"] == {
+                "StringEquals": {"AWS:SourceArn": "CdnStack.Outputs.DistributionArn"}
+            }
+
+
+def test_the_firewall_lets_pictures_through_and_bounds_each_address() -> None:
+    rules = of("chosen").properties(("EntranceStack", "Firewall"))["Rules"]
+    by_name = {rule["Name"]: rule for rule in rules}
+    rate = by_name["one-address-does-not-starve-all"]
+    assert int(rate["Statement"]["RateBasedStatement"]["Limit"]) > 0
+    answer = rate["Action"]["Block"]["CustomResponse"]
+    assert answer["ResponseCode"] == 429
+    group = by_name["common"]["Statement"]["ManagedRuleGroupStatement"]
+    counted = {override["Name"] for override in group["RuleActionOverrides"]}
+    # AWS's own list of those of this group that look at bodies.
+    assert counted >= {
+        *("SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY"),
+        *("GenericRFI_BODY", "EC2MetaDataSSRF_BODY"),
+    }
 
 
 GROUPS = {

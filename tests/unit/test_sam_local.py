@@ -20,6 +20,8 @@ NEEDLESS = {
     "DATABASE_HOST": "DATABASE_URL",
     "RABBITMQ_PORT": "RABBITMQ_URL",
     "JWT_SECRET_PREVIOUS": "JWT_SECRET",
+    # Nothing is before the storage.
+    "IMAGES_CDN_PRIVATE_KEY": "STORAGE_PUBLIC_URL",
 }
 
 

@@ -48,6 +48,15 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CdnSettings:
+    """CloudFront before the bucket; it knows the private key's other half as `key_id`."""
+
+    url: str
+    key_id: str
+    private_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSettings:
     secret: str
     previous_secret: str | None
@@ -204,6 +213,24 @@ def storage() -> StorageSettings:
         endpoint_url=endpoint_url,
         public_url=_optional("STORAGE_PUBLIC_URL") or endpoint_url,
     )
+
+
+def cdn_url() -> str | None:
+    """Where clients find images, if not in the storage itself."""
+    return _optional("IMAGES_CDN_URL")
+
+
+@cache
+def cdn() -> CdnSettings | None:
+    url = cdn_url()
+    if url is None:
+        return None
+    private_key = _optional("IMAGES_CDN_PRIVATE_KEY")
+    if private_key is None and (stored := _secret("IMAGES_CDN_SECRET_ARN")):
+        private_key = stored.get("private_key")
+    if not private_key:
+        raise ConfigurationError("Set IMAGES_CDN_PRIVATE_KEY: an RSA key, in PEM")
+    return CdnSettings(url, _required("IMAGES_CDN_KEY_ID"), private_key)
 
 
 def ec2() -> tuple[str, str]:
@@ -365,6 +392,7 @@ def load_all() -> None:
     database_urls()
     broker()
     storage()
+    cdn()
     renderers()
     tokens()
     sign_in_throttle()

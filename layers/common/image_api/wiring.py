@@ -14,6 +14,7 @@ from image_api import settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from image_api.aws.cdn import CdnUrlSigner
     from image_api.aws.networks import Ec2Networks
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
@@ -194,7 +195,11 @@ def relay_records() -> PostgresRelayRecords:
 
 
 @cache
-def url_signer() -> UrlSigner:
+def url_signer() -> UrlSigner | CdnUrlSigner:
+    if cdn := settings.cdn():
+        from image_api.aws.cdn import CdnUrlSigner
+
+        return CdnUrlSigner(cdn)
     from image_api.aws.signing import UrlSigner
 
     target = settings.storage()
@@ -202,8 +207,8 @@ def url_signer() -> UrlSigner:
 
 
 def storage_origins() -> tuple[str, ...]:
-    """Where browsers find the storage. Of AWS's bucket also the address without its region, which
-    forms are sent to.
+    """Where browsers find the storage, and what stands before it. Of AWS's bucket also the address
+    without its region, which forms are sent to.
     """
     from urllib.parse import urlsplit
 
@@ -213,6 +218,8 @@ def storage_origins() -> tuple[str, ...]:
     addresses = [bucket_url(target.bucket, target.region, target.public_url)]
     if target.public_url is None:
         addresses.append(f"https://{target.bucket}.s3.amazonaws.com")
+    if cdn_url := settings.cdn_url():
+        addresses.append(cdn_url)
     parts = map(urlsplit, addresses)
     return tuple(f"{address.scheme}://{address.netloc}" for address in parts)
 
