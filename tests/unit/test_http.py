@@ -36,6 +36,7 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.InvalidRequest: errors.InvalidRequest("title", "The title is empty"),
     errors.UsernameTaken: errors.UsernameTaken(),
     errors.WrongCredentials: errors.WrongCredentials(),
+    errors.AccountLocked: errors.AccountLocked(),
     errors.RefreshTokenRefused: errors.RefreshTokenRefused(),
     errors.TooMuchUnderWay: errors.TooMuchUnderWay("20 direct uploads are begun", 7),
     errors.TooManyAttempts: errors.TooManyAttempts(60),
