@@ -12,5 +12,5 @@ from image_api.core import renderer
 transfers = wiring.transfers()
 
 
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    return renderer.run(event, transfers)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return renderer.run(event, transfers, lambda: context.get_remaining_time_in_millis() / 1000)

@@ -101,7 +101,7 @@ class FakeRenderer:
         if self.is_slow:
             raise StillRendering
         try:
-            report = renderer.run(self.tasks[-1], self, lambda: 0)
+            report = renderer.run(self.tasks[-1], self, lambda: 60, lambda: 0)
         except Exception as error:
             raise RendererFailed(f"The renderer failed: {type(error).__name__}") from error
         return self.answer or json.dumps(report).encode()
@@ -109,7 +109,7 @@ class FakeRenderer:
     def finish(self) -> None:
         """Those that were not waited for end now."""
         for task in self.tasks:
-            renderer.run(task, self, lambda: 1e12)
+            renderer.run(task, self, lambda: 60, lambda: 1e12, lambda _seconds: None)
 
     def signed(self, key: str) -> str:
         return key

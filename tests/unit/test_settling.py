@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from image_api.core import events, settling
+from image_api.core import events, renderer, settling
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LEASE_SECONDS,
@@ -22,7 +22,7 @@ from image_api.core.changes import (
 )
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
-from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS
+from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS, REPORT
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event
@@ -213,6 +213,39 @@ def test_a_slow_picture_is_left_to_its_renderer_and_looked_for_later(bench: Benc
         image.original_key,
         *(rendition.object_key for rendition in image.renditions.values()),
     }
+
+
+def test_a_report_that_the_storage_does_not_take_is_sent_until_it_does(bench: Bench) -> None:
+    """One that is lost would be taken for a crash, and three of them for the picture's fault."""
+    tries = []
+
+    def refuses_reports(operation: str, key: str) -> None:
+        if operation == "put" and key.endswith(REPORT):
+            tries.append(key)
+            if len(tries) < 20:
+                raise ServiceUnavailable("The storage did not answer")
+
+    bench.renderer.is_slow = True
+    upload = bench.accept_upload()
+    assert bench.process(upload) == {"rendering": 1, "waiting": 1}
+    bench.storage.fault = refuses_reports
+    bench.renderer.finish()
+    bench.log.now += 1
+    assert bench.process(*bench.returned()) == {"applied": 1}
+    assert len(tries) == 20
+
+
+def test_a_report_is_given_up_when_the_renderers_time_ends(bench: Bench) -> None:
+    bench.renderer.is_slow = True
+    bench.process(bench.accept_upload())
+    bench.storage.fault = away("put")
+    seconds_left = iter([60.0, 30.0, 1.0])
+    with pytest.raises(ServiceUnavailable):
+        renderer.run(
+            *(bench.renderer.tasks[0], bench.renderer, lambda: next(seconds_left)),
+            *(lambda: 1e12, lambda _seconds: None),
+        )
+    assert next(seconds_left, None) is None
 
 
 def test_a_renderer_that_never_ends_is_one_failed_attempt(bench: Bench) -> None:

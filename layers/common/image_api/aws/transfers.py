@@ -11,8 +11,10 @@ from urllib3.exceptions import HTTPError
 from image_api.core.rendering import RESULTS_OF_A_PICTURE
 from image_api.errors import ObjectMissing, ServiceUnavailable
 
+# A storage that is silent on the way there and back leaves the renderer time to say so.
 _RETRIES = urllib3.Retry(
     total=2,
+    read=1,
     redirect=0,
     allowed_methods=None,
     status_forcelist=(500, 502, 503, 504),
@@ -20,7 +22,7 @@ _RETRIES = urllib3.Retry(
     raise_on_redirect=False,
     raise_on_status=False,
 )
-_TIMEOUT = urllib3.Timeout(connect=2.0, read=15.0)
+_TIMEOUT = urllib3.Timeout(connect=2.0, read=10.0)
 
 
 class TransferRefused(Exception):

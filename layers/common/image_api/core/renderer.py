@@ -27,17 +27,36 @@ class Transfers(Protocol):
         """Sends a form with a file. Raises ServiceUnavailable."""
 
 
+# With less time than that left a report that cannot be stored is given up.
+_TOO_LATE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.5
+
+
 def run(
-    task: Mapping[str, Any], transfers: Transfers, now_seconds: Callable[[], float] = time.time
+    task: Mapping[str, Any],
+    transfers: Transfers,
+    seconds_left: Callable[[], float],
+    now_seconds: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Renders what `core.rendering` asks for, and reports what it made, or why nothing.
 
-    Whoever asked may have gone on by the time of `report_after`: then the report is stored as well.
+    Whoever asked may have gone on by the time of `report_after`: then the report is stored as well,
+    for as long as it takes. One that is missing is taken for a crash, and three of these for the
+    picture's fault.
     """
     report = _report(task, transfers)
-    if now_seconds() >= task["report_after"]:
-        _store(task, transfers, REPORT, json.dumps(report).encode())
-    return report
+    if now_seconds() < task["report_after"]:
+        return report
+    while True:
+        try:
+            _store(task, transfers, REPORT, json.dumps(report).encode())
+        except ServiceUnavailable:
+            if seconds_left() < _TOO_LATE_SECONDS:
+                raise
+            sleep(_PAUSE_SECONDS)
+        else:
+            return report
 
 
 def _report(task: Mapping[str, Any], transfers: Transfers) -> dict[str, Any]:
