@@ -86,12 +86,16 @@ def main() -> int:
         "--rounds", type=int, default=2 * len(FAULTS), help="how many (%(default)s)"
     )
     parser.add_argument("--changes", type=int, default=150, help="in a round (%(default)s)")
+    parser.add_argument(
+        "--fault", action="append", choices=list(FAULTS), help="this kind alone, or these"
+    )
     options = parser.parse_args()
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(
         f"seed {seed}, {options.rounds} rounds of at least {options.changes} accepted changes",
         flush=True,
     )
+    chosen = options.fault or list(FAULTS)
     random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
@@ -106,7 +110,7 @@ def main() -> int:
         # Every kind in turn, in an order of the seed's own.
         kinds: list[str] = []
         for number in range(1, options.rounds + 1):
-            kinds = kinds or random.sample(list(FAULTS), len(FAULTS))
+            kinds = kinds or random.sample(chosen, len(chosen))
             kind = kinds.pop()
             row = _round(system, FAULTS[kind], random.randrange(2**32), options.changes)
             rows[kind].add(row)
