@@ -33,7 +33,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/aws tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor clients gallery gallery-page e2e security cases faults chaos trial \
+	conformance compare deployment integration coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults chaos trial \
 	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
@@ -122,6 +122,12 @@ clients: ## check the API's documents with others' tools, make a client of them,
 gallery: ## use the gallery as people do, in a real browser
 	@$(NEED) dev local lambda services gallery chromium
 	@$(DEV)/python $(PYTEST) tests/gallery $(ARGS)
+
+gallery-load: ## drop 500 files on the gallery, scroll through 10,000 pictures, and say how smoothly
+	@GALLERY_LOAD=yes $(MAKE) gallery ARGS="-k test_many"
+
+gallery-screenshots: ## accept what the gallery looks like now: tests/gallery/screenshots
+	@SCREENSHOTS=accept $(MAKE) gallery ARGS="-k every_view"
 
 gallery-page: ## build the gallery's page: functions/gallery/page from gallery/
 	@$(NEED) gallery

@@ -11,30 +11,48 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
 
-from tests.e2e.conftest import cloud, database, new_client, processing
+from tests.e2e.conftest import cloud, database, new_client, new_user, processing
 from tests.e2e.running_cloud import RunningCloud
+from tests.gallery.appearance import font_settings
 from tests.gallery.visitor import PATIENCE_MS, Visitor
 from tests.node import Node
 
-__all__ = ["cloud", "database", "new_client", "processing"]
+__all__ = ["cloud", "database", "new_client", "new_user", "processing"]
 
 NODE = Node("gallery")
 NewVisitor = Callable[..., Visitor]
 
 
+_CHROMIUM = shutil.which("chromium")
+
+
+def pytest_report_header() -> str | None:
+    if _CHROMIUM is not None:
+        return None
+    return (
+        "there is no Chromium: nothing of the gallery is tried in a browser "
+        "(apt-get install chromium; Ubuntu has it as a snap only)"
+    )
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        reason = "there is no Chromium: apt-get install chromium (Ubuntu has it as a snap only)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if _CHROMIUM is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no Chromium")
     expect.set_options(timeout=PATIENCE_MS)
     # Chromium's sandbox does not start for root, nor its shared memory in small containers.
     options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    # The same pixels on every system.
+    options += ["--font-render-hinting=none", "--disable-lcd-text", "--force-color-profile=srgb"]
+    fonts = font_settings(
+        NODE.packages / "@expo-google-fonts" / "inter", tmp_path_factory.mktemp("fonts")
+    )
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=options)
+        running = playwright.chromium.launch(
+            executable_path=_CHROMIUM,
+            args=options,
+            env={**os.environ, "FONTCONFIG_FILE": str(fonts)},
+        )
         yield running
         running.close()
 

@@ -69,7 +69,7 @@ class TestUploading:
         ada.drop({"notes.jpg": b"not a picture", **ROCKET})
         expect(ada.picture("rocket.jpg").locator("img.there")).to_be_visible()
         uploads = ada.page.get_by_role("region", name="Uploads")
-        expect(uploads).to_contain_text("1 was refused")
+        expect(uploads).to_contain_text("1 picture was refused")
         expect(uploads.get_by_role("listitem").filter(has_text="notes.jpg")).to_contain_text(
             "not an image"
         )

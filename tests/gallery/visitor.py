@@ -15,16 +15,21 @@ from tests.waiting import eventually
 # Far beyond what a busy machine needs; what is waited for is there within a second on a quiet one.
 PATIENCE_MS = 120_000
 
-_DROP = """
-async ([files]) => {
+_HOLD = """
+([files]) => {
   const transfer = new DataTransfer();
   for (const { name, type, data } of files) {
     const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
     transfer.items.add(new File([bytes], name, { type }));
   }
+  window.held = transfer;
+}
+"""
+_LET_GO = """
+() => {
   for (const kind of ["dragover", "drop"]) {
     document.body.dispatchEvent(
-      new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }),
+      new DragEvent(kind, { dataTransfer: window.held, bubbles: true, cancelable: true }),
     );
   }
 }
@@ -56,6 +61,11 @@ class Visitor:
         self.button("Sign in").click()
 
     def drop(self, files: dict[str, bytes]) -> None:
+        self.hold(files)
+        self.let_go()
+
+    def hold(self, files: dict[str, bytes]) -> None:
+        """Over the page."""
         sent = [
             {
                 "name": name,
@@ -64,7 +74,10 @@ class Visitor:
             }
             for name, data in files.items()
         ]
-        self.page.evaluate(_DROP, [sent])
+        self.page.evaluate(_HOLD, [sent])
+
+    def let_go(self) -> None:
+        self.page.evaluate(_LET_GO)
 
     def add(self, files: dict[str, bytes]) -> None:
         """And waits until each of them is a picture."""
@@ -89,6 +102,11 @@ class Visitor:
     def says(self, text: str) -> None:
         """In passing, at the lower edge."""
         expect(self.page.get_by_role("log")).to_contain_text(text)
+
+    def forgets_notices(self) -> None:
+        close = self.page.get_by_role("log").get_by_role("button", name="Close")
+        while close.count():
+            close.first.click()
 
     def waits_until(self, look: Callable[[], bool]) -> None:
         """For what the page alone does not show, while the page goes on."""

@@ -85,9 +85,9 @@ export async function list(query: Query, cursor: string | null, limit = 100): Pr
   };
 }
 
-/** Those of these that are still there, in no order; `ids` at most 100. */
-export function byIds(ids: number[]): Promise<Image[]> {
-  const query = new URLSearchParams({ ids: ids.join(","), limit: "100" });
+/** Those of these that are still there, in the trash or out of it, in no order; `ids` at most 100. */
+export function byIds(ids: number[], trashed = false): Promise<Image[]> {
+  const query = new URLSearchParams({ ids: ids.join(","), limit: "100", trashed: String(trashed) });
   return fetchJson<Image[]>("GET", "image/get_all_images", { query });
 }
 

@@ -118,12 +118,15 @@ export function put(changed: Image[], gone: Iterable<number> = []): void {
   if (lost) total.value = { ...total.value, count: Math.max(0, total.value.count - lost) };
 }
 
-/** A new picture comes first, where it belongs there. */
-export function add(image: Image): void {
-  if (images.value.some((each) => each.id === image.id)) return put([image]);
+/** New pictures come first, where they belong there; of several the one with the highest id. */
+export function add(fresh: Image[]): void {
+  const known = new Set(images.value.map((image) => image.id));
+  put(fresh.filter((image) => known.has(image.id)));
   if (query.value.trashed || isFiltered.value || query.value.sort !== "-created_at") return;
-  images.value = [asPromised(image), ...images.value];
-  total.value = { ...total.value, count: total.value.count + 1 };
+  const added = fresh.filter((image) => !known.has(image.id)).toSorted((one, other) => other.id - one.id);
+  if (!added.length) return;
+  images.value = [...added.map(asPromised), ...images.value];
+  total.value = { ...total.value, count: total.value.count + added.length };
 }
 
 const LOOK_EVERY_MS = 1000;
@@ -135,7 +138,7 @@ async function watch(): Promise<void> {
   const ids = images.value.filter((image) => image.status === "processing").map((image) => image.id);
   if (ids.length && presence.value === "in") {
     try {
-      put(await api.byIds(ids.slice(0, 100)));
+      put(await api.byIds(ids.slice(0, 100), query.value.trashed));
     } catch {
       // The next look may come through.
     }

@@ -12,6 +12,8 @@ const AT_ONCE = 3;
 const ATTEMPTS = 12;
 const LONGEST_PAUSE_MS = 20_000;
 const GONE_AFTER = 10;
+// What the API says of a file that it will not take.
+const OF_THE_FILE = [400, 413, 415, 422];
 
 export interface Upload {
   key: string;
@@ -20,6 +22,8 @@ export interface Upload {
   sentBytes: number;
   imageId: number | null;
   problem: string | null;
+  /** Refused, but for no reason that lies in the file. */
+  mayBeTaken: boolean;
 }
 
 export const uploads = signal<readonly Upload[]>([]);
@@ -53,6 +57,7 @@ export function enqueue(files: Iterable<File>): void {
     sentBytes: 0,
     imageId: null,
     problem: null,
+    mayBeTaken: false,
   }));
   if (!fresh.length) return;
   uploads.value = summary.value.isDone ? fresh : [...uploads.value, ...fresh];
@@ -101,7 +106,8 @@ async function deliver(upload: Upload): Promise<void> {
     } catch (error) {
       const mayPass = error instanceof Problem && error.mayPass && attempt < ATTEMPTS;
       if (!mayPass) {
-        change(upload.key, { state: "refused", problem: inWords(error) });
+        const mayBeTaken = !(error instanceof Problem) || !OF_THE_FILE.includes(error.status);
+        change(upload.key, { state: "refused", problem: inWords(error), mayBeTaken });
         return;
       }
       change(upload.key, { sentBytes: 0 });
@@ -212,7 +218,7 @@ async function ask(): Promise<void> {
   let found: api.Image[] = [];
   try {
     found = await api.byIds([...waiting.keys()]);
-    found.toSorted((one, other) => one.id - other.id).forEach(library.add);
+    library.add(found);
   } catch {
     // Those who wait ask again.
   }

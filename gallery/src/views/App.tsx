@@ -2,15 +2,16 @@ import { useEffect, useState } from "preact/hooks";
 import { account } from "../api/images";
 import { presence } from "../api/http";
 import * as library from "../state/library";
-import { dismiss, notices } from "../state/notices";
 import { enqueue, isOffline } from "../state/uploads";
 import { words } from "../words";
 import { AccountDialog } from "./Account";
 import { Conflicts } from "./Conflicts";
+import { openDialogs } from "./Dialog";
 import { Details } from "./Details";
 import { Grid } from "./Grid";
 import { AddButton, Header } from "./Header";
 import { me } from "./me";
+import { Notices } from "./Notices";
 import { SelectionBar } from "./SelectionBar";
 import { SignIn } from "./SignIn";
 import { UploadPanel } from "./UploadPanel";
@@ -20,7 +21,7 @@ export function App() {
     <>
       {presence.value === "out" && <SignIn />}
       {presence.value === "in" && <Library />}
-      <Notices />
+      {openDialogs.value.length === 0 && <Notices />}
     </>
   );
 }
@@ -99,32 +100,6 @@ function End() {
       <h2>{words.grid.empty}</h2>
       <p>{words.grid.emptyHint}</p>
       <AddButton />
-    </div>
-  );
-}
-
-function Notices() {
-  return (
-    <div class="notices" role="log" aria-live="polite">
-      {notices.value.map((notice) => (
-        <div key={notice.id} class={notice.isTrouble ? "notice trouble" : "notice"}>
-          <span>{notice.text}</span>
-          {notice.action && (
-            <button
-              type="button"
-              onClick={() => {
-                dismiss(notice.id);
-                notice.action?.run();
-              }}
-            >
-              {notice.action.label}
-            </button>
-          )}
-          <button type="button" aria-label={words.close} onClick={() => dismiss(notice.id)}>
-            ×
-          </button>
-        </div>
-      ))}
     </div>
   );
 }

@@ -19,7 +19,7 @@ export function Details() {
   const image = library.images.value.find((each) => each.id === detailed.value);
   if (!image) return null;
   return (
-    <Dialog title={words.details.title} onClose={() => (detailed.value = null)}>
+    <Dialog title={words.details.title} onClose={() => (detailed.value = null)} isAside>
       <Contents key={image.id} image={image} isMine={image.user_id === me.value?.id} />
     </Dialog>
   );

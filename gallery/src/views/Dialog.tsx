@@ -1,30 +1,38 @@
+import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import { words } from "../words";
 import { Icon } from "./Icon";
+import { Notices } from "./Notices";
+
+/** By their headings; the last one is on top. */
+export const openDialogs = signal<readonly string[]>([]);
 
 interface Props {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
-  isWide?: boolean;
+  /** Beside what it is about. */
+  isAside?: boolean;
 }
 
 /** The browser's own dialog: it keeps the focus inside, and Escape closes it. */
-export function Dialog({ title, onClose, children, isWide = false }: Props) {
+export function Dialog({ title, onClose, children, isAside = false }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
     const opener = document.activeElement;
     dialog.current?.showModal();
+    openDialogs.value = [...openDialogs.value, heading];
     return () => {
+      openDialogs.value = openDialogs.value.filter((each) => each !== heading);
       if (opener instanceof HTMLElement) opener.focus();
     };
   }, []);
   return (
     <dialog
       ref={dialog}
-      class={isWide ? "dialog wide" : "dialog"}
+      class={isAside ? "dialog aside" : "dialog"}
       aria-labelledby={heading}
       onClose={onClose}
       onClick={(event) => event.target === dialog.current && dialog.current?.close()}
@@ -38,6 +46,7 @@ export function Dialog({ title, onClose, children, isWide = false }: Props) {
         </header>
         {children}
       </div>
+      {openDialogs.value.at(-1) === heading && <Notices />}
     </dialog>
   );
 }

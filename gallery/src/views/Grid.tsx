@@ -5,7 +5,7 @@ import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
-import { placeholderUrl, sourceSet } from "./sources";
+import { placeholderUrl, tileSourceSet } from "./sources";
 import { openViewer } from "./viewer";
 
 // As much again above and below what is seen, so that scrolling finds it there.
@@ -115,7 +115,11 @@ function Tile({ image, index, count, width, style }: TileProps) {
         onKeyDown={(event) => move(event, image.id)}
       >
         <Picture image={image} width={width} />
+        <span class="caption" aria-hidden="true">
+          {image.title}
+        </span>
       </button>
+      <State image={image} />
       <label class="choice">
         <input
           type="checkbox"
@@ -136,15 +140,9 @@ function Tile({ image, index, count, width, style }: TileProps) {
 
 function Picture({ image, width }: { image: Image; width: number }) {
   const [isThere, setThere] = useState(false);
+  // The API makes so many new sizes a minute, and no more: those that it has made before remain.
+  const [isPlain, setPlain] = useState(false);
   const placeholder = placeholderUrl(image.placeholder);
-  if (image.status === "failed" && image.thumbnail_url === null) {
-    return (
-      <span class="state">
-        <Icon name="warning" />
-        {words.grid.failed}
-      </span>
-    );
-  }
   return (
     <>
       {placeholder && <img class="placeholder" src={placeholder} alt="" />}
@@ -152,16 +150,27 @@ function Picture({ image, width }: { image: Image; width: number }) {
         <img
           class={isThere ? "there" : ""}
           src={image.thumbnail_url}
-          srcset={sourceSet(image)}
+          srcset={isPlain ? undefined : tileSourceSet(image)}
           sizes={`${Math.ceil(width)}px`}
           alt={image.description || image.title}
           decoding="async"
           draggable={false}
           onLoad={() => setThere(true)}
+          onError={() => setPlain(true)}
         />
       )}
-      {image.status === "processing" && <span class="state busy">{words.grid.processing}</span>}
     </>
+  );
+}
+
+function State({ image }: { image: Image }) {
+  if (image.status === "processing") return <span class="state">{words.grid.processing}</span>;
+  if (image.status === "ready" || image.thumbnail_url !== null) return null;
+  return (
+    <span class="state">
+      <Icon name="warning" />
+      {words.grid.failed}
+    </span>
   );
 }
 

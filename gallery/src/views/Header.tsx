@@ -5,7 +5,7 @@ import type { Query, Sort, Visibility } from "../api/images";
 import * as library from "../state/library";
 import { enqueue } from "../state/uploads";
 import { words } from "../words";
-import { Icon } from "./Icon";
+import { Icon, Logo } from "./Icon";
 
 export const isAccountOpen = signal(false);
 const areFiltersOpen = signal(false);
@@ -18,7 +18,10 @@ export function Header() {
   return (
     <header class="bar">
       <div class="bar-row">
-        <h1>{query.trashed ? words.find.trash : words.gallery}</h1>
+        <h1>
+          <Logo />
+          {query.trashed ? words.find.trash : words.gallery}
+        </h1>
         <Search />
         <button
           type="button"
@@ -26,6 +29,7 @@ export function Header() {
           aria-expanded={areFiltersOpen.value}
           aria-controls="filters"
           aria-label={words.find.filters}
+          title={words.find.filters}
           onClick={() => (areFiltersOpen.value = !areFiltersOpen.value)}
         >
           <Icon name="filter" />
@@ -36,12 +40,19 @@ export function Header() {
           class="icon"
           aria-pressed={query.trashed}
           aria-label={query.trashed ? words.find.leaveTrash : words.find.trash}
+          title={query.trashed ? words.find.leaveTrash : words.find.trash}
           onClick={() => library.find({ trashed: !query.trashed })}
         >
           <Icon name="trash" />
         </button>
         <AddButton />
-        <button type="button" class="icon" aria-label={words.account.title} onClick={() => (isAccountOpen.value = true)}>
+        <button
+          type="button"
+          class="icon"
+          aria-label={words.account.title}
+          title={words.account.title}
+          onClick={() => (isAccountOpen.value = true)}
+        >
           <Icon name="person" />
         </button>
       </div>
@@ -157,7 +168,7 @@ export function AddButton() {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
-      <button type="button" class="primary add" onClick={() => input.current?.click()}>
+      <button type="button" class="primary add" title={words.upload.add} onClick={() => input.current?.click()}>
         <Icon name="add" />
         <span>{words.upload.add}</span>
       </button>

@@ -25,3 +25,13 @@ export function Icon({ name }: { name: IconName }) {
     </svg>
   );
 }
+
+export function Logo() {
+  return (
+    <svg class="glyph" viewBox="0 0 32 32" width="28" height="28" aria-hidden="true" focusable="false">
+      <rect width="32" height="32" rx="7" fill="#2f6f6d" />
+      <circle cx="22" cy="11" r="3" fill="#fff" />
+      <path d="M5 25l8-11 6 8 3-4 5 7z" fill="#fff" />
+    </svg>
+  );
+}

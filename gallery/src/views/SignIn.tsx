@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { enter } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
+import { Logo } from "./Icon";
 
 export function SignIn() {
   const [isNew, setNew] = useState(false);
@@ -21,7 +22,10 @@ export function SignIn() {
   };
   return (
     <main class="sign-in">
-      <h1>{words.gallery}</h1>
+      <h1>
+        <Logo />
+        {words.gallery}
+      </h1>
       <p class="quiet">{words.signIn.welcome}</p>
       <form onSubmit={submit} aria-label={isNew ? words.signIn.register : words.signIn.title}>
         <label>

@@ -15,8 +15,12 @@ export function UploadPanel() {
     <section class="uploads" aria-label={words.upload.title}>
       <header>
         <strong role="status">
-          {now.isDone ? words.upload.ready(now.ready) : words.upload.progress(now.uploaded, now.all)}
-          {now.refused > 0 && `, ${words.upload.refused(now.refused)}`}
+          {[
+            now.isDone ? (now.ready > 0 || now.refused === 0) && words.upload.ready(now.ready) : words.upload.progress(now.uploaded, now.all),
+            now.refused > 0 && words.upload.refused(now.refused),
+          ]
+            .filter(Boolean)
+            .join(", ")}
         </strong>
         <span class="spring" />
         <button
@@ -56,7 +60,7 @@ function Line({ upload }: { upload: Upload }) {
       ) : (
         <span class="quiet">{stateOf(upload)}</span>
       )}
-      {upload.state === "refused" && upload.imageId === null && (
+      {upload.state === "refused" && upload.mayBeTaken && (
         <button type="button" class="link" onClick={() => retry(upload.key)}>
           {words.retry}
         </button>

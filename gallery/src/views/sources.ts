@@ -4,26 +4,42 @@ import { thumbHashToDataURL } from "thumbhash";
 import type { Image } from "../api/images";
 
 const WIDTHS = [320, 640, 960, 1280, 1600, 2048, 2560, 3840];
+const THUMBNAIL_SIDE = 320;
+const PREVIEW_SIDE = 1600;
+// Between the two that are always there: for tiles on screens with many pixels.
+const TILE_WIDTH = 640;
 
 /** What a browser chooses from: renditions as wide as they are needed, or what there is. */
 export function sourceSet(image: Image): string | undefined {
-  if (image.rendition_url !== null && image.status === "ready") {
-    const widths = WIDTHS.filter((width) => width < image.width);
-    return [...widths, image.width]
-      .slice(0, WIDTHS.length)
-      .map((width) => `${renditionUrl(image, width)} ${width}w`)
-      .join(", ");
-  }
-  const made = [
-    [image.thumbnail_url, 320],
-    [image.preview_url, 1600],
-  ] as const;
-  const longest = Math.max(image.width, image.height) || 1;
-  return made
-    .filter(([url]) => url !== null)
-    .map(([url, side]) => `${url} ${Math.max(1, Math.round((image.width * Math.min(1, side / longest))))}w`)
-    .join(", ") || undefined;
+  if (!hasRenditions(image)) return asSet(alwaysThere(image));
+  const widths = WIDTHS.filter((width) => width < image.width);
+  return asSet([...widths, image.width].slice(0, WIDTHS.length).map((width) => [renditionUrl(image, width), width]));
 }
+
+/** For a tile: hardly anything that would have to be made for it, as thousands are scrolled by. */
+export function tileSourceSet(image: Image): string | undefined {
+  const sources = alwaysThere(image);
+  if (hasRenditions(image) && image.width > TILE_WIDTH) sources.push([renditionUrl(image, TILE_WIDTH), TILE_WIDTH]);
+  return asSet(sources);
+}
+
+type Source = [url: string, width: number];
+
+const hasRenditions = (image: Image) => image.rendition_url !== null && image.status === "ready";
+
+function alwaysThere(image: Image): Source[] {
+  const longest = Math.max(image.width, image.height) || 1;
+  return (
+    [
+      [image.thumbnail_url, THUMBNAIL_SIDE],
+      [image.preview_url, PREVIEW_SIDE],
+    ] as const
+  ).flatMap<Source>(([url, side]) =>
+    url === null ? [] : [[url, Math.max(1, Math.round(image.width * Math.min(1, side / longest)))]],
+  );
+}
+
+const asSet = (sources: Source[]) => sources.map(([url, width]) => `${url} ${width}w`).join(", ") || undefined;
 
 export function renditionUrl(image: Image, width: number): string {
   const url = new URL(image.rendition_url ?? "", document.baseURI);

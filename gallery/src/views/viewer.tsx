@@ -10,6 +10,9 @@ import { sourceSet } from "./sources";
 /** The picture whose details are shown. */
 export const detailed = signal<number | null>(null);
 
+// As wide as the style sheet has them.
+const DETAILS_PIXELS = 416;
+
 let open: PhotoSwipe | null = null;
 
 export function openViewer(index: number): void {
@@ -18,7 +21,7 @@ export function openViewer(index: number): void {
     index,
     dataSource: images.map(slide),
     loop: false,
-    bgOpacity: 0.95,
+    bgOpacity: 1,
     // The details are a dialog above it, which keeps the focus itself.
     trapFocus: false,
     // Keys that are pressed while it opens are lost: not long.
@@ -31,9 +34,20 @@ export function openViewer(index: number): void {
     arrowPrevTitle: words.viewer.previous,
     arrowNextTitle: words.viewer.next,
     errorMsg: words.grid.failed,
+    // The picture stays beside its details where there is room for both.
+    paddingFn: ({ x }) => ({ top: 0, bottom: 0, left: 0, right: detailed.peek() !== null && x >= 900 ? DETAILS_PIXELS : 0 }),
   });
   open = viewer;
   viewer.on("uiRegister", () => {
+    viewer.ui!.registerElement({
+      name: "caption",
+      order: 6,
+      onInit: (element) => {
+        const show = () => (element.textContent = library.images.value[viewer.currIndex]?.title ?? "");
+        viewer.on("change", show);
+        viewer.on("destroy", library.images.subscribe(show));
+      },
+    });
     viewer.ui!.registerElement({
       name: "details",
       order: 8,
@@ -54,7 +68,9 @@ export function openViewer(index: number): void {
   const stop = library.images.subscribe((now) => {
     viewer.options.dataSource = now.map(slide);
   });
+  const stopFitting = detailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
   viewer.on("destroy", () => {
+    stopFitting();
     stop();
     open = null;
     const image = library.images.value[viewer.currIndex];

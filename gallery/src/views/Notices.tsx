@@ -1,0 +1,29 @@
+import { dismiss, notices } from "../state/notices";
+import { words } from "../words";
+
+/** At the lower edge; inside the dialog that is open, as all outside it is hidden from screen readers. */
+export function Notices() {
+  return (
+    <div class="notices" role="log" aria-live="polite">
+      {notices.value.map((notice) => (
+        <div key={notice.id} class={notice.isTrouble ? "notice trouble" : "notice"}>
+          <span>{notice.text}</span>
+          {notice.action && (
+            <button
+              type="button"
+              onClick={() => {
+                dismiss(notice.id);
+                notice.action?.run();
+              }}
+            >
+              {notice.action.label}
+            </button>
+          )}
+          <button type="button" aria-label={words.close} onClick={() => dismiss(notice.id)}>
+            ×
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}
