@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from image_api.core.characters import IGNORED_IN_KEYS
 from image_api.postgres.database import Database, StatementFailed
 from image_migrations import grants
 from tests.integration.real_services import TABLES, connect
+from tests.waiting import eventually
 
 BEFORE_SEARCHABLE_TITLES = "0004"
 BEFORE_KEYS_OF_NAMES = "0009"
+BEFORE_CAPTURE_TIMES = "0015"
 EVERY_TABLE = {*TABLES, "alembic_version"}
 
 
@@ -173,6 +176,34 @@ def test_titles_that_are_there_already_are_found(empty_database_url: str) -> Non
         ) == [[1, "köln 1"], [2, "köln 2"]]
     finally:
         connection.close()
+
+
+def test_who_is_changing_an_image_and_the_migration_do_not_wait_for_each_other(
+    empty_database_url: str,
+) -> None:
+    image_migrations.upgrade(empty_database_url, BEFORE_CAPTURE_TIMES)
+    with (
+        closing(connect(empty_database_url)) as writer,
+        closing(connect(empty_database_url)) as watcher,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        add_users(writer, 1)
+        insert(writer, 1, "shared")
+        writer.run("BEGIN")
+        writer.run("UPDATE images SET error = 'x'")
+        upgraded = threads.submit(image_migrations.upgrade, empty_database_url)
+        eventually(
+            lambda: watcher.run("SELECT FROM pg_locks WHERE NOT granted"),
+            "the migration waits",
+            watch=upgraded.running,
+        )
+        # The list is written by a trigger, after the image.
+        writer.run("UPDATE images SET title = 'y', taken_at = '2001-01-01'")
+        writer.run("COMMIT")
+        upgraded.result()
+        assert watcher.run("SELECT title_key, taken_at::text FROM listed_images") == [
+            ["y", "2001-01-01 00:00:00"]
+        ]
 
 
 def totals(sql: Connection) -> dict[tuple[int, str, str], int]:

@@ -10,10 +10,8 @@ branch_labels = None
 depends_on = None
 
 
-def _kept(row: str, changed: str, watched: str) -> str:
-    """What keeps `listed_images`, which also has `row`, is changed in `changed` and looks at
-    `watched`.
-    """
+def _kept(row: str, changed: str) -> str:
+    """What keeps `listed_images`, which also has `row`, and is changed in `changed`."""
     return rf"""
 CREATE OR REPLACE FUNCTION listed_row(i images) RETURNS listed_images
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -44,26 +42,20 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-
-DROP TRIGGER images_listed_changed ON images;
-CREATE TRIGGER images_listed_changed AFTER UPDATE ON images
-    FOR EACH ROW WHEN ((OLD.visibility, OLD.title, OLD.size_bytes, OLD.content_type,
-                        OLD.description, OLD.tags, OLD.public_secret IS NULL,
-                        OLD.deleted_at IS NULL{watched.format("OLD")})
-                       IS DISTINCT FROM
-                       (NEW.visibility, NEW.title, NEW.size_bytes, NEW.content_type,
-                        NEW.description, NEW.tags, NEW.public_secret IS NULL,
-                        NEW.deleted_at IS NULL{watched.format("NEW")}))
-    EXECUTE FUNCTION keep_listed_images();
 """
 
 
 def upgrade() -> None:
+    # The images first, and without keeping readers from them: who changes an image locks the two
+    # tables in this order, and who reads a list in the other one.
     op.get_bind().exec_driver_sql(f"""
+CREATE TRIGGER images_listed_captured AFTER UPDATE ON images
+    FOR EACH ROW WHEN (OLD.taken_at IS DISTINCT FROM NEW.taken_at)
+    EXECUTE FUNCTION keep_listed_images();
 ALTER TABLE listed_images ADD COLUMN taken_at timestamp NOT NULL DEFAULT '-infinity';
 COMMENT ON COLUMN listed_images.taken_at IS
     'By the camera''s clock; before everything where nobody knows';
-{_kept(", coalesce(i.taken_at, '-infinity')", ", taken_at", ", {}.taken_at")}
+{_kept(", coalesce(i.taken_at, '-infinity')", ", taken_at")}
 UPDATE listed_images AS l SET taken_at = i.taken_at
 FROM images AS i WHERE i.id = l.image_id AND i.taken_at IS NOT NULL;
 -- For its owner alone, whatever others may see.
@@ -73,7 +65,8 @@ CREATE INDEX listed_of_user_by_capture ON listed_images (user_id, visibility, ta
 
 def downgrade() -> None:
     op.get_bind().exec_driver_sql(f"""
+DROP TRIGGER IF EXISTS images_listed_captured ON images;
 DROP INDEX listed_of_user_by_capture;
 ALTER TABLE listed_images DROP COLUMN taken_at;
-{_kept("", "", "")}
+{_kept("", "")}
 """)
