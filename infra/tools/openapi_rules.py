@@ -160,8 +160,11 @@ def _describe_parameter(parameter: Json) -> None:
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     # A blank parameter is one that is not given.
-    if parameter["in"] == "query" and not parameter["required"] and "pattern" in schema:
-        schema["pattern"] = f"^$|{schema['pattern']}"
+    if parameter["in"] == "query" and not parameter["required"]:
+        if "pattern" in schema:
+            schema["pattern"] = f"^$|{schema['pattern']}"
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], ""]
     # It stands with the parameter.
     schema.pop("description", None)
     if parameter["in"] == "header":

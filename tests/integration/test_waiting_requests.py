@@ -157,7 +157,10 @@ def test_only_who_waits_on_purpose_may_take_long(
     api: Api, ada: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image_id = api.upload(ada)
-    environment.setattr("image_api.web.request_times._MOST", 1)
+    # As functions that are loaded now find it: tests before this may have loaded it anew.
+    from image_api.web import http
+
+    environment.setitem(vars(http)["RequestTimes"].add.__globals__, "_MOST", 1)
 
     def is_measured(function: str, path: str, **query: str) -> bool:
         answer = api.call(function, proxy_event("GET", path, token=ada, query=query))
