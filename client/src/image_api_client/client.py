@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, Self, TypeVar
 
 import httpx
@@ -32,7 +32,8 @@ T = TypeVar("T")
 class Client:
     """One account of one API. It may be shared by threads; close it, or use it in a `with`.
 
-    `http` brings other time-outs, proxies or certificates.
+    `http` brings other time-outs, proxies or certificates. `sleep` is how long it waits before it
+    sends something again: what it raises ends the waiting.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Client:
         tokens: TokenStore | None = None,
         patience: Patience | None = None,
         http: httpx.Client | None = None,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        self._sleep = sleep or time.sleep
         self._api = Api(Session(tokens or MemoryTokenStore()), patience or Patience())
         self._http = http or httpx.Client(timeout=TIMEOUT)
 
@@ -170,7 +173,7 @@ class Client:
             step = next(flow)
             while True:
                 if isinstance(step, Pause):
-                    time.sleep(step.seconds)
+                    self._sleep(step.seconds)
                     step = flow.send(None)
                     continue
                 outcome = self._outcome(step)

@@ -30,9 +30,16 @@ class PreparedApi:
         self._answers = list(answers)
         self.requests: list[httpx.Request] = []
 
-    def client(self, tokens: TokenStore | None = None, patience: Patience = EAGER) -> Client:
+    def client(
+        self,
+        tokens: TokenStore | None = None,
+        patience: Patience = EAGER,
+        sleep: Callable[[float], None] | None = None,
+    ) -> Client:
         http = httpx.Client(transport=httpx.MockTransport(self._answer))
-        return Client(BASE_URL, tokens=tokens or signed_in(), patience=patience, http=http)
+        return Client(
+            BASE_URL, tokens=tokens or signed_in(), patience=patience, http=http, sleep=sleep
+        )
 
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncClient]:

@@ -100,11 +100,10 @@ def test_what_no_patience_would_change_is_raised_at_once(
     assert len(api.requests) == 1
 
 
-def test_a_server_that_asks_for_a_pause_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_asks_for_a_pause_gets_it() -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("image_api_client.client.time.sleep", pauses.append)
     api = PreparedApi(problem(429, "too_much_under_way", **{"Retry-After": "5"}), shown())
-    api.client(patience=Patience(first_pause_seconds=0.0)).get(7)
+    api.client(patience=Patience(first_pause_seconds=0.0), sleep=pauses.append).get(7)
     assert pauses == [5.0]
 
 

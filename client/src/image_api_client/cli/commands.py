@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -28,7 +28,7 @@ from image_api_client import __version__, errors
 from image_api_client.cli import output, places
 from image_api_client.cli.journal import Journal
 from image_api_client.cli.places import Profile
-from image_api_client.cli.uploads import Result, sources_of, upload_all
+from image_api_client.cli.uploads import Pauses, Result, sources_of, upload_all
 from image_api_client.client import Client
 from image_api_client.forms import Source
 from image_api_client.images import ListQuery, UploadDetails
@@ -249,21 +249,26 @@ def upload(
         raise typer.BadParameter("one title is for one file", param_hint="--title")
     details = UploadDetails(title, visibility, description, tuple(tag or ()))
     results: list[Result] = []
+    pauses = Pauses()
     try:
         with (
-            _client(_UNATTENDED) as client,
+            _client(_UNATTENDED, pauses.sleep) as client,
             _journal() as journal,
             _upload_progress(sources) as progress,
+            closing(
+                upload_all(
+                    client,
+                    journal,
+                    sources,
+                    details,
+                    jobs=jobs,
+                    again=again,
+                    progress_of=progress.of_file,
+                    pauses=pauses,
+                )
+            ) as uploaded,
         ):
-            for result in upload_all(
-                client,
-                journal,
-                sources,
-                details,
-                jobs=jobs,
-                again=again,
-                progress_of=progress.of_file,
-            ):
+            for result in uploaded:
                 if wait and result.image_id is not None:
                     result = _processed(client, result)
                 progress.finish(result)
@@ -561,11 +566,15 @@ def delete(
 # --- what the commands share ------------------------------------------------------------------
 
 
-def _client(patience: Patience | None = None) -> Client:
+def _client(
+    patience: Patience | None = None, sleep: Callable[[float], None] | None = None
+) -> Client:
     profile = places.current_profile()
     if profile is None or (_options.server and _options.server != profile.server):
         raise errors.NotSignedIn(f"Not signed in at {_options.server or DEFAULT_SERVER}")
-    return Client(profile.server, tokens=places.token_store(profile), patience=patience)
+    return Client(
+        profile.server, tokens=places.token_store(profile), patience=patience, sleep=sleep
+    )
 
 
 def _enter(username: str, secret: str, how: Callable[[Client, str, str], None]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO, Literal
 
 from image_api_client import errors
@@ -22,6 +23,20 @@ EXTENSIONS = frozenset(
 STANDARD_INPUT = "-"
 
 Outcome = Literal["uploaded", "already there", "failed"]
+
+
+class Pauses:
+    """Those before something is sent again, in all threads; whoever interrupts ends them."""
+
+    def __init__(self) -> None:
+        self._ended = Event()
+
+    def sleep(self, seconds: float) -> None:
+        if self._ended.wait(seconds):
+            raise errors.Unreachable("Interrupted")
+
+    def end(self) -> None:
+        self._ended.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +74,10 @@ def upload_all(
     jobs: int,
     again: bool,
     progress_of: Callable[[str, Source], Progress],
-) -> Iterator[Result]:
-    """The result of each, as they come. Whoever stops iterating lets those under way finish and
-    begins no other.
+    pauses: Pauses,
+) -> Generator[Result]:
+    """The result of each, as they come. Whoever stops iterating lets those under way finish, begins
+    no other, and waits for no server that may come back. `pauses`: the client's.
     """
     pool = ThreadPoolExecutor(jobs)
     try:
@@ -72,6 +88,7 @@ def upload_all(
         for future in as_completed(waiting):
             yield future.result()
     finally:
+        pauses.end()
         pool.shutdown(cancel_futures=True)
 
 
