@@ -6,7 +6,8 @@ its own at this machine says so in Host.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -16,7 +17,8 @@ from aiohttp import web
 _OWN_DOMAINS = (".localhost", ".local", ".internal")
 
 
-def is_own_host(host: str, allowed: Iterable[str] = ()) -> bool:
+@lru_cache(256)
+def is_own_host(host: str, allowed: frozenset[str] = frozenset()) -> bool:
     """Whether a Host header names a machine that no stranger can have pointed here: by address, by
     a name without a dot, or by one that is allowed."""
     try:

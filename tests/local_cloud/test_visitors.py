@@ -14,7 +14,7 @@ from infra.local.visitors import is_of_a_strange_page, is_own_host
     ],
 )
 def test_a_name_that_no_stranger_can_own_is_answered(host: str) -> None:
-    assert is_own_host(host, {"tunnel.example"})
+    assert is_own_host(host, frozenset({"tunnel.example"}))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_name_that_no_stranger_can_own_is_answered(host: str) -> None:
     ],
 )
 def test_a_name_that_anybody_may_point_here_is_not(host: str) -> None:
-    assert not is_own_host(host, {"tunnel.example"})
+    assert not is_own_host(host, frozenset({"tunnel.example"}))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ class UndecodableBody(MalformedAnswer):
     """An answer's body is said to be base64, and is not."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which takes several times as long to make.
+@dataclass(slots=True)
 class Answer:
     """`body` is text, or base64 where `is_base64`."""
 

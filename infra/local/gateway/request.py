@@ -1,6 +1,7 @@
 """An HTTP request as API Gateway reads it, and what it adds before a function sees it."""
 
 import base64
+import os
 import time
 import uuid
 import zlib
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from aiohttp import web
 
 from infra.local.gateway.event import Deployment, ProxyRequest
-from infra.local.invocation import with_parent
+from infra.local.invocation import new_root, with_parent
 from infra.local.template.model import ACCOUNT_ID, Api
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -78,7 +79,7 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     source_ip = request.remote or "127.0.0.1"
     epoch_seconds = time.time()
     given_trace_id = lookup.get("X-Amzn-Trace-Id")
-    trace_id = with_parent(given_trace_id) if given_trace_id else _trace_id(epoch_seconds)
+    trace_id = with_parent(given_trace_id) if given_trace_id else new_root(epoch_seconds)
     forwarded = lookup.get("X-Forwarded-For")
     headers = _headers(request)
     for name, value in (
@@ -101,7 +102,7 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
         source_ip=source_ip,
         user_agent=lookup.get("User-Agent"),
         request_id=str(uuid.uuid4()),
-        extended_request_id=base64.b64encode(uuid.uuid4().bytes[:11]).decode(),
+        extended_request_id=base64.b64encode(os.urandom(11)).decode(),
         epoch_seconds=epoch_seconds,
         deployment=deployment,
         content_type=lookup.get("Content-Type") or "application/json",
@@ -148,10 +149,6 @@ def _host_and_port(host: str) -> tuple[str, str]:
         return host, "80"
     name, _, port = host.rpartition(":")
     return name, port
-
-
-def _trace_id(epoch_seconds: float) -> str:
-    return f"Root=1-{int(epoch_seconds):08x}-{uuid.uuid4().hex[:24]}"
 
 
 def _headers(request: web.BaseRequest) -> dict[str, list[str]]:

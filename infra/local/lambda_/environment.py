@@ -19,7 +19,6 @@ from infra.local.lambda_.memory import MemoryWatch, children
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
-from infra.local.template.model import ACCOUNT_ID
 from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
 
@@ -44,15 +43,21 @@ class Environment(asyncio.SubprocessProtocol):
         self, launch: Launch, logs: LogStream, on_process: Callable[[ProcessIdentity], None]
     ) -> None:
         self._launch = launch
-        region = launch.variables.get("AWS_REGION", "us-east-1")
-        self._arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{launch.function.name}"
         self._logs = logs
         self._on_process = on_process
         self._output = EnvironmentOutput(launch.function, logs)
         self._transport: asyncio.SubprocessTransport | None = None
         self._connection: RieConnection | None = None
         self._runtime: ProcessIdentity | None = None
-        self._memory = MemoryWatch(launch.function.memory_mb, self._runtime_pid)
+        self._memory = MemoryWatch(
+            launch.function.memory_mb,
+            self._runtime_pid,
+            self._bound,
+            self._end_for_memory,
+        )
+        self._is_cpu_time_limited = False
+        self._overdue: asyncio.TimerHandle | None = None
+        self._is_overdue = False
         self._is_out_of_memory = False
         self._exited = asyncio.get_running_loop().create_future()
         self.generation = 0
@@ -98,7 +103,6 @@ class Environment(asyncio.SubprocessProtocol):
     async def invoke(self, event: Event) -> Result:
         """Runs the function. After a crash or a time-out the environment is dead."""
         self._output.begin(event.request_id)
-        self._limit_cpu_time()
         started_at = time.perf_counter()
         self._watch_memory()
         try:
@@ -109,23 +113,47 @@ class Environment(asyncio.SubprocessProtocol):
             raise
         finally:
             self._memory.stop()
+            self._lift_bounds()
         duration_ms = (time.perf_counter() - started_at) * 1000
         self._output.end(result, duration_ms, self._memory.held_mb, is_alive=self.is_alive)
         return replace(result, log=await self._output.log()) if event.wants_log else result
 
-    def _limit_cpu_time(self) -> None:
-        """From what the process has used until now: the kernel ends it when it uses more."""
+    def _bound(self) -> None:
+        """What bounds an invocation that is not over at once."""
         if self._runtime is None:
             return
+        # The emulator ends an invocation in time; this is for the day it does not.
+        limit_seconds = self._launch.function.timeout_seconds + 5
+        self._overdue = asyncio.get_running_loop().call_later(limit_seconds, self._end_overdue)
+        # The kernel ends what uses more of a processor than this, from now on.
         with contextlib.suppress(OSError, ValueError):
-            limit = int(_cpu_seconds(self._runtime.pid)) + 1 + self._launch.cpu_seconds
-            _, hard = resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU)
-            resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU, (limit, hard))
+            used_seconds = int(_cpu_seconds(self._runtime.pid))
+            self._set_cpu_limit(used_seconds + 1 + self._launch.cpu_seconds)
+            self._is_cpu_time_limited = True
+
+    def _lift_bounds(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+        # The invocations that come would use it up together.
+        if self._is_cpu_time_limited:
+            self._is_cpu_time_limited = False
+            with contextlib.suppress(OSError, ValueError):
+                self._set_cpu_limit(resource.RLIM_INFINITY)
+
+    def _end_overdue(self) -> None:
+        self._is_overdue = True
+        self._die()
+
+    def _set_cpu_limit(self, seconds: int) -> None:
+        assert self._runtime is not None
+        _, hard = resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU)
+        resource.prlimit(self._runtime.pid, resource.RLIMIT_CPU, (seconds, hard))
 
     def _watch_memory(self) -> None:
         # What a debugger takes is nobody's business.
         if self._launch.editor_port is None:
-            self._memory.start(self._end_for_memory)
+            self._memory.start()
 
     def _end_for_memory(self) -> None:
         self._is_out_of_memory = True
@@ -226,16 +254,12 @@ class Environment(asyncio.SubprocessProtocol):
             return _crashed(event.request_id, "the environment has ended")
         headers = b"X-Amzn-RequestId: %b\r\n" % event.request_id.encode()
         headers += b"X-Amz-Client-Context: %b\r\n" % self._brought(event)
-        # The emulator ends an invocation in time; this is for the day it does not.
-        limit_seconds = self._launch.function.timeout_seconds + 5
         try:
-            async with asyncio.timeout(limit_seconds):
-                status, payload = await self._connection.post(headers, event.payload)
-        except TimeoutError:
-            self._die()
-            return self._timed_out(event)
+            status, payload = await self._connection.post(headers, event.payload)
         except ConnectionError:
             self._die()
+            if self._is_overdue:
+                return self._timed_out(event)
             reason = _OUT_OF_MEMORY if self._is_out_of_memory else _NO_REASON
             return _crashed(event.request_id, reason)
         if status != 200:
@@ -248,13 +272,13 @@ class Environment(asyncio.SubprocessProtocol):
 
     def _brought(self, event: Event) -> bytes:
         """What the emulator does not hand on to the runtime; see runtime/bootstrap.py."""
-        arn = self._arn
-        brought = {
-            "trace_id": whole_trace_id(event.trace_id),
-            "client_context": event.client_context,
-            "arn": f"{arn}:{event.qualifier}" if event.qualifier else arn,
-            "version": event.version,
-        }
+        brought = {"trace_id": whole_trace_id(event.trace_id)}
+        # The rest is as the runtime was started with, as a rule.
+        if event.client_context is not None:
+            brought["client_context"] = event.client_context
+        if event.qualifier is not None:
+            brought["qualifier"] = event.qualifier
+            brought["version"] = event.version
         return base64.b64encode(json.dumps(brought).encode())
 
     def _timed_out(self, event: Event) -> Result:

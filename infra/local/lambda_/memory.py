@@ -20,22 +20,34 @@ _PROPORTIONAL = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
 class MemoryWatch:
-    """Looks at an environment while it works; `end` is called when it holds more than the limit.
+    """Looks at an environment while it works; `end` is called when it holds more than the limit,
+    and `begin_to_look` before the first look.
 
-    What ends before the first look costs next to nothing.
+    What ends before that costs next to nothing.
     """
 
-    def __init__(self, limit_mb: int, runtime_pid: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        limit_mb: int,
+        runtime_pid: Callable[[], int | None],
+        begin_to_look: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
         self._limit_bytes = limit_mb << 20
         self._runtime_pid = runtime_pid
+        self._begin_to_look = begin_to_look
+        self._end = end
         self._held_bytes = 0
         self._next_look: asyncio.TimerHandle | None = None
 
-    def start(self, end: Callable[[], None]) -> None:
+    def start(self) -> None:
         """Looks from now on."""
+        self._look_later(self._first_look)
+
+    def _look_later(self, look: Callable[[], None]) -> None:
         left_seconds = (self._limit_bytes - self._held_bytes) / _BYTES_FILLED_PER_SECOND
         self._next_look = asyncio.get_running_loop().call_later(
-            min(max(left_seconds, _MIN_INTERVAL_SECONDS), _MAX_INTERVAL_SECONDS), self._look, end
+            min(max(left_seconds, _MIN_INTERVAL_SECONDS), _MAX_INTERVAL_SECONDS), look
         )
 
     @property
@@ -48,14 +60,18 @@ class MemoryWatch:
             self._next_look.cancel()
             self._next_look = None
 
-    def _look(self, end: Callable[[], None]) -> None:
+    def _first_look(self) -> None:
+        self._begin_to_look()
+        self._look()
+
+    def _look(self) -> None:
         self._next_look = None
         pid = self._runtime_pid()
         self._held_bytes = 0 if pid is None else self._measure(pid)
         if self._held_bytes > self._limit_bytes:
-            end()
+            self._end()
         else:
-            self.start(end)
+            self._look_later(self._look)
 
     def _measure(self, runtime_pid: int) -> int:
         pids = [runtime_pid, *_descendants(runtime_pid)]

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import resource
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -407,8 +409,7 @@ _FILLED = "b'x' * (512 << 20)"
             "Runtime.OutOfMemory",
         ),
         (
-            f'subprocess.run([sys.executable, "-c", "held = {_FILLED}; input()"], '
-            "stdin=subprocess.PIPE)",
+            f'subprocess.run([sys.executable, "-c", "held = {_FILLED}\\nwhile True: pass"])',
             "signal: killed",
             "Runtime.OutOfMemory",
         ),
@@ -467,6 +468,38 @@ async def test_memory_that_processes_share_counts_once(
     async with start_functions(template) as functions:
         result = await functions.invoke("ProbeFunction", json_event({}))
     assert result.payload == b"7"
+
+
+async def test_what_the_emulator_does_not_end_in_time_is_ended(
+    hasty_project: Path, start_functions: StartFunctions
+) -> None:
+    template = read_template(hasty_project / "template.yaml", {}, "us-east-1")
+    async with start_functions(template) as functions:
+        await answer_of_hasty_probe(functions)
+        emulator = functions.pids()["probe"][0]
+        os.kill(emulator, signal.SIGSTOP)
+        try:
+            result = await functions.invoke("ProbeFunction", json_event({"do": "show"}))
+        finally:
+            os.kill(emulator, signal.SIGCONT)
+    assert json.loads(result.payload)["errorType"] == "Sandbox.Timedout"
+
+
+async def test_processor_time_is_bounded_for_each_invocation_anew(
+    functions: FunctionService, waiting_room: Path
+) -> None:
+    pid = (await probe(functions, do="show"))["pid"]
+
+    def bound() -> int:
+        return resource.prlimit(pid, resource.RLIMIT_CPU)[0]
+
+    running = asyncio.create_task(probe(functions, do="wait", folder=str(waiting_room)))
+    await until(lambda: bound() != resource.RLIM_INFINITY)
+    assert bound() <= 900 + 10
+    (waiting_room / "go").touch()
+    await running
+    # Or the short ones that follow would use it up together.
+    assert bound() == resource.RLIM_INFINITY
 
 
 async def test_the_log_of_a_time_out_is_lambdas(

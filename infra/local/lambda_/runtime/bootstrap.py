@@ -38,15 +38,21 @@ def _answering_the_first(get_handler: Callable[[str], Handler]) -> Callable[[str
     return get
 
 
-def _unpacking(wait: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _unpacking(wait: Callable[[Any], Any], arn: str) -> Callable[[Any], Any]:
+    last_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+
     def wait_next_invocation(client: Any) -> Any:
+        nonlocal last_version
         request = wait(client)
         if request.client_context:
             brought = json.loads(request.client_context)
+            qualifier = brought.get("qualifier")
             request.x_amzn_trace_id = brought["trace_id"]
-            request.client_context = brought["client_context"]
-            request.invoked_function_arn = brought["arn"]
-            os.environ["AWS_LAMBDA_FUNCTION_VERSION"] = brought["version"]
+            request.client_context = brought.get("client_context")
+            request.invoked_function_arn = f"{arn}:{qualifier}" if qualifier else arn
+            version = brought.get("version", "$LATEST")
+            if version != last_version:
+                os.environ["AWS_LAMBDA_FUNCTION_VERSION"] = last_version = version
         return request
 
     return wait_next_invocation
@@ -67,7 +73,9 @@ def main() -> None:
         module.let_in(debugger)
     # Here the runtime looks up what it calls, in all versions there have been.
     bootstrap._get_handler = _answering_the_first(bootstrap._get_handler)
-    LambdaRuntimeClient.wait_next_invocation = _unpacking(LambdaRuntimeClient.wait_next_invocation)
+    LambdaRuntimeClient.wait_next_invocation = _unpacking(
+        LambdaRuntimeClient.wait_next_invocation, os.environ.pop("LOCAL_CLOUD_FUNCTION_ARN")
+    )
     runtime.main(sys.argv)
 
 
