@@ -15,7 +15,7 @@ from pathlib import Path
 
 from infra.local.invocation import Event, Result, failure, whole_trace_id
 from infra.local.lambda_.launch import Launch
-from infra.local.lambda_.memory import MemoryWatch, children
+from infra.local.lambda_.memory import MemoryWatch, children, descendants
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.logs import LogStream
@@ -164,10 +164,6 @@ class Environment(asyncio.SubprocessProtocol):
             is_problem=True,
         )
         self._output.memory_is_full()
-        pid = self._runtime_pid()
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         # Whoever waits for an answer learns of it by the connection.
         self._die()
 
@@ -175,8 +171,9 @@ class Environment(asyncio.SubprocessProtocol):
         """Before the runtime has told it itself, it is what the emulator has started."""
         if self._runtime is not None:
             return self._runtime.pid
-        emulator = self._transport.get_pid() if self._transport is not None else None
-        return next(children(emulator), None) if emulator else None
+        if self._transport is None or self._exited.done():
+            return None
+        return next(children(self._transport.get_pid()), None)
 
     async def stop(self) -> None:
         """Ends the processes, as Lambda does with an environment that it no longer needs."""
@@ -292,12 +289,21 @@ class Environment(asyncio.SubprocessProtocol):
         self.is_alive = False
         if self._connection is not None:
             self._connection.close()
-        if self._runtime is not None and self._runtime.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._runtime.pid, signal.SIGKILL)
+        self._kill_runtime()
         # The emulator ends by itself then, and takes what is left of the runtime with it: killed,
         # it would leave a zombie behind wherever process 1 does not collect them.
         self._signal_emulator(signal.SIGTERM)
+
+    def _kill_runtime(self) -> None:
+        """With all that it has started: the emulator knows of its own children alone."""
+        if self._runtime is not None and not self._runtime.is_alive():
+            return
+        runtime_pid = self._runtime_pid()
+        if runtime_pid is None:
+            return
+        for pid in (runtime_pid, *descendants(runtime_pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _signal_emulator(self, number: signal.Signals) -> None:
         if self._transport is not None and not self._exited.done():

@@ -74,7 +74,7 @@ class MemoryWatch:
             self._look_later(self._look)
 
     def _measure(self, runtime_pid: int) -> int:
-        pids = [runtime_pid, *_descendants(runtime_pid)]
+        pids = [runtime_pid, *descendants(runtime_pid)]
         held_bytes = sum(map(_resident_bytes, pids))
         if len(pids) == 1 or held_bytes <= self._limit_bytes:
             return held_bytes
@@ -98,10 +98,15 @@ def children(pid: int) -> Iterator[int]:
                 yield from map(int, (thread / "children").read_bytes().split())
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> list[int]:
+    """The processes that it has started, and those that these have."""
+    return list(_with_theirs(pid))
+
+
+def _with_theirs(pid: int) -> Iterator[int]:
     for child in children(pid):
         yield child
-        yield from _descendants(child)
+        yield from _with_theirs(child)
 
 
 def _resident_bytes(pid: int) -> int:
