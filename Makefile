@@ -33,8 +33,8 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/aws tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults chaos trial \
-	bench aws-preflight admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
+	conformance compare deployment integration pooler coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults chaos trial \
+	bench aws-preflight gradual-template admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
 help: ## list the targets
@@ -77,7 +77,8 @@ types: ## type checks, in strict mode
 
 lint-template: ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
 	@$(NEED) local policy
-	@$(LOCAL)/cfn-lint template.yaml infra/*.yaml
+	@$(LOCAL)/python -m infra.tools.gradual
+	@$(LOCAL)/cfn-lint template.yaml template.gradual.yaml infra/*.yaml
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
 	@# Not its script, whose first line breaks at a space in the path of this folder.
 	@$(POLICY)/python -m checkov.main --config-file infra/policy/checkov.yaml
@@ -105,6 +106,13 @@ template: ## tests of the template against the code, and of what sam build makes
 integration: ## tests against real Postgres, RabbitMQ and S3
 	@$(NEED) dev local localstack services
 	@$(DEV)/python $(MEASURED) $(PYTEST) tests/integration $(ARGS)
+
+# Those that look into a session of the server's own are not for a pooler, which has none.
+POOLED := test_pooler test_functions test_rights test_sessions test_batches test_closing
+pooler: ## integration tests by way of PgBouncer (1.21 or later), as AWS has RDS Proxy
+	@$(NEED) dev local services pooler
+	@if pooler=$$(infra/tools/find_pooler.sh); then \
+		POOLER=$$pooler $(DEV)/python $(PYTEST) $(POOLED:%=tests/integration/%.py) $(ARGS); fi
 
 coverage: ## run the unit and integration tests, and list the lines and branches that they miss
 	@$(MAKE) unit integration COVERED=yes
@@ -192,6 +200,10 @@ admin: ## ask a running local cloud as operators ask AWS: make admin DO='{"actio
 	@: $${DO:?what, as in DO='{"action": "status"}'; docs/aws.md lists the actions}
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local invoke operate --event <(printf '%s' "$$DO")
+
+gradual-template: ## write template.gradual.yaml, with which new code gets requests little by little
+	@$(NEED) local
+	@$(LOCAL)/python -m infra.tools.gradual
 
 rerender: ## render anew now what an older renderer made; the schedule does it every five minutes
 	@$(NEED) local lambda services

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
 #   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [clients] [gallery] [policy] [services] \
-#       [exiftool] [chromium] [audit]
+#       [exiftool] [chromium] [pooler] [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
 # it runs (lambda), the LocalStack that the tests start (localstack), Node and what makes clients of
 # the API's documents (clients), Node and what builds the gallery (gallery), the template's policy
 # check (policy), and what asks for advisories (audit; only where it is named). `services` is what
 # Postgres, RabbitMQ and S3 need of the system, `exiftool` what tests look into pictures with, and
-# `chromium` the browser in which they use the gallery.
+# `chromium` the browser in which they use the gallery; `pooler` is PgBouncer, where the system's is new
+# enough for its test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -23,7 +24,7 @@ readonly ENVIRONMENTS=(
     "policy infra/policy/requirements.txt"
     "audit infra/policy/audit-requirements.txt"
 )
-readonly WANTED=" ${*:-dev local lambda localstack clients gallery policy services exiftool chromium} "
+readonly WANTED=" ${*:-dev local lambda localstack clients gallery policy services exiftool chromium pooler} "
 
 is_wanted() { [[ $WANTED == *" $1 "* ]]; }
 
@@ -47,6 +48,13 @@ find_python() {
     local found
     found=$(infra/tools/find_python.sh) || exit 1
     read -r python python_version python_lacks <<<"$found" || true
+}
+
+# Whether the system's packages have one that keeps prepared statements in transaction mode.
+offers_pooler() {
+    local candidate
+    candidate=$(apt-cache policy pgbouncer 2>/dev/null | sed -nE 's/^  Candidate: ([0-9.]+).*/\1/p')
+    [[ -n $candidate && $(printf '%s\n' 1.21 "$candidate" | sort -V | head -n 1) == 1.21 ]]
 }
 
 # Whether the environment or .env names a broker that runs already.
@@ -74,6 +82,9 @@ missing_packages() {
             *ssl* | *venv* | *ctypes* | *sqlite3*) echo "$package the whole standard library" ;;&
             *ensurepip*) echo "$package-venv virtual environments with pip" ;;
         esac
+    fi
+    if is_wanted pooler && [[ -z ${POOLER:-} && ! -x /usr/sbin/pgbouncer ]] && offers_pooler; then
+        echo "pgbouncer by way of which tests talk to Postgres, as AWS does"
     fi
     if is_wanted exiftool && ! command -v exiftool >/dev/null; then
         echo "libimage-exiftool-perl ExifTool, with which tests look into pictures"
@@ -104,7 +115,7 @@ apt_update() {
 }
 
 # The packages of Erlang and RabbitMQ start a broker on 5672 and a port mapper on 4369, at once and
-# at every boot. The local cloud runs a node of its own; those two stay off.
+# at every boot, and PgBouncer's a pooler. The local cloud and the tests run their own; those stay off.
 readonly POLICY=/usr/sbin/policy-rc.d
 own_policy=
 
@@ -113,7 +124,7 @@ forbid_starting() {
     own_policy=yes
     as_root tee "$POLICY" >/dev/null <<'POLICY'
 #!/bin/sh
-case "$1" in rabbitmq-server*|epmd*) exit 101 ;; esac
+case "$1" in rabbitmq-server*|epmd*|pgbouncer*) exit 101 ;; esac
 exit 0
 POLICY
     as_root chmod 755 "$POLICY"
@@ -163,6 +174,9 @@ install_packages() {
     if [[ " ${names[*]} " == *" rabbitmq-server "* ]]; then
         units=(rabbitmq-server.service)
         command -v erl >/dev/null || units+=(epmd.service epmd.socket)
+    fi
+    [[ " ${names[*]} " != *" pgbouncer "* ]] || units+=(pgbouncer.service)
+    if ((${#units[@]} > 0)); then
         trap allow_starting EXIT
         forbid_starting
     fi

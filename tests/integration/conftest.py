@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -41,11 +42,14 @@ from tests.application import ROOT
 from tests.integration.functions import Api
 from tests.integration.guarded_aws import GuardedAws, Right
 from tests.integration.lambda_server import LambdaServer
+from tests.integration.pooler import running_pooler
 from tests.integration.real_services import TABLES, RealServices, connect, running_services
 from tests.localstack.server import running_localstack
 from tests.template import expansion
 from tests.template.document import Deployment, read
 from tests.waiting import PATIENCE_SECONDS
+
+collect_ignore = [] if "POOLER" in os.environ else ["test_pooler.py"]
 
 hypothesis_settings.register_profile(
     "suite",
@@ -86,7 +90,21 @@ def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_database(services: RealServices) -> Iterator[tuple[str, str, str]]:
+def before_postgres(
+    services: RealServices, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """How the API gets to a database: straight, or with POOLER by way of PgBouncer."""
+    if "POOLER" not in os.environ:
+        yield lambda url: url
+        return
+    with running_pooler(tmp_path_factory.mktemp("pooler") / "pgbouncer", services) as pooler:
+        yield pooler.before
+
+
+@pytest.fixture(scope="session")
+def migrated_database(
+    services: RealServices, before_postgres: Callable[[str], str]
+) -> Iterator[tuple[str, str, str]]:
     """URLs of one database: of who may do everything, of a role for all purposes of the API, and of
     one for each `{purpose}`.
     """
@@ -101,7 +119,7 @@ def migrated_database(services: RealServices) -> Iterator[tuple[str, str, str]]:
     image_migrations.grant(
         administrator_url, {each: purpose_url.format(purpose=each) for each in grants.PURPOSES}
     )
-    yield administrator_url, api_url, purpose_url
+    yield administrator_url, before_postgres(api_url), before_postgres(purpose_url)
     services.administer(
         f"DROP DATABASE {name} WITH (FORCE)",
         f"DROP ROLE api_{name}",
@@ -349,7 +367,7 @@ def database_secret(url: str) -> dict[str, object]:
         "host": parts.hostname,
         "port": parts.port,
         "dbname": parts.path.removeprefix("/"),
-        "sslmode": "disable",
+        "sslmode": parts.query.removeprefix("sslmode=") or "disable",
     }
 
 

@@ -37,6 +37,9 @@ _CONNECTION_STAYS = ("40001", "40P01", "55P03", "57014")
 _UNIQUE_VIOLATION = "23505"
 # A wrong password, or a role that may not come in.
 _PASSWORD_REFUSED = ("28P01", "28000")
+# Poolers have codes of their own. RDS Proxy: "The password that was provided for the role ... is
+# wrong"; PgBouncer: "SASL authentication failed".
+_PASSWORD_REFUSED_WORDS = re.compile(r"\b(password|authentication)\b")
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 _RDS = re.compile(r"\.rds\.amazonaws\.com(\.cn)?$")
@@ -226,7 +229,9 @@ def _connect(url: str) -> Connection:
         )
     except DatabaseError as error:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-        is_refused = str(fields.get("C", "")) in _PASSWORD_REFUSED
+        is_refused = str(fields.get("C", "")) in _PASSWORD_REFUSED or bool(
+            _PASSWORD_REFUSED_WORDS.search(str(fields.get("M", "")))
+        )
         kind = PasswordRefused if is_refused else ServiceUnavailable
         raise kind("The database cannot be reached; try again") from error
     except (InterfaceError, OSError, struct.error) as error:
