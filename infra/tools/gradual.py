@@ -1,5 +1,5 @@
-"""Writes template.gradual.yaml: template.yaml, with new code that gets requests little by little, and
-goes when they fail. `make gradual-template`; docs/aws.md has the rest.
+"""Writes template.gradual.yaml: template.yaml, with new code that gets requests little by little,
+and goes when they fail. `make gradual-template`; docs/aws.md has the rest.
 
 A file of its own, since SAM takes no parameter for whether a function has versions: with them, a
 change of a parameter or a layer alone reaches nobody until a version is published, which plain

@@ -180,6 +180,52 @@ def broken_stack(formation: Any) -> Iterator[str]:
     formation.delete_stack(StackName="broken")
 
 
+def held(target: Target) -> set[str]:
+    """What costs something or stands in the way of a second try, by its name."""
+    functions = target.client("lambda").get_paginator("list_functions").paginate()
+    logs = target.client("logs").get_paginator("describe_log_groups").paginate()
+    roles = target.client("iam").get_paginator("list_roles").paginate()
+    return {
+        *(each["FunctionName"] for page in functions for each in page["Functions"]),
+        *(each["logGroupName"] for page in logs for each in page["logGroups"]),
+        *(each["RoleName"] for page in roles for each in page["Roles"]),
+        *(each["Name"] for each in target.client("s3").list_buckets()["Buckets"]),
+    }
+
+
+def test_a_first_deployment_that_fails_is_rolled_back_deleted_and_done_again(
+    target: Target, formation: Any, broken_stack: str, built_template: Path
+) -> None:
+    before = held(target)
+    arn = target.put_secret("wrong-too", {**database_secret(target.database_url), "password": "no"})
+
+    def deploy(**parameters: str) -> None:
+        asyncio.run(
+            sam.deploy(
+                built_template,
+                target,
+                configuration=CONFIGURATION,
+                stack_name=broken_stack,
+                parameters=parameters,
+            )
+        )
+
+    with pytest.raises(SamFailed, match="DatabaseSchema"):
+        deploy(DatabaseSecretArn=arn, DatabaseAdminSecretArn=arn)
+    assert described(formation, broken_stack)["StackStatus"] == "ROLLBACK_COMPLETE"
+    assert held(target) == before
+
+    formation.delete_stack(StackName=broken_stack)
+    deploy()
+    assert described(formation, broken_stack)["StackStatus"] == "CREATE_COMPLETE"
+    made = held(target) - before
+    assert any("UploadFunction" in name for name in made)
+
+    formation.delete_stack(StackName=broken_stack)
+    # What users stored outlives the stack, and nothing else does.
+    assert all("imagesbucket" in name.lower() for name in held(target) - before)
+
+
 def test_a_migration_that_fails_fails_the_deployment(
     target: Target, formation: Any, broken_stack: str, built_template: Path
 ) -> None:
