@@ -34,7 +34,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
 	conformance compare deployment integration pooler coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults chaos trial \
-	bench aws-preflight gradual-template admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
+	bench aws-preflight gradual admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
 help: ## list the targets
@@ -201,7 +201,7 @@ admin: ## ask a running local cloud as operators ask AWS: make admin DO='{"actio
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local invoke operate --event <(printf '%s' "$$DO")
 
-gradual-template: ## write template.gradual.yaml, with which new code gets requests little by little
+gradual: ## write template.gradual.yaml, with which new code gets requests little by little
 	@$(NEED) local
 	@$(LOCAL)/python -m infra.tools.gradual
 

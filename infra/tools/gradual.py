@@ -1,5 +1,5 @@
 """Writes template.gradual.yaml: template.yaml, with new code that gets requests little by little,
-and goes when they fail. `make gradual-template`; docs/aws.md has the rest.
+and goes when they fail. `make gradual`; docs/aws.md has the rest.
 
 A file of its own, since SAM takes no parameter for whether a function has versions: with them, a
 change of a parameter or a layer alone reaches nobody until a version is published, which plain
@@ -22,7 +22,7 @@ _PARAMETERS = """  SchemaRevision:
     AllowedPattern: '^[0-9a-f]{10,}$'
     Description: >-
       Another one each time, such as the commit: migrations run, and a version of each function is
-      published, whatever has changed
+      published, whatever has changed, with the secrets as they are then
   Traffic:
     Type: String
     Default: Canary10Percent10Minutes

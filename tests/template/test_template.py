@@ -26,6 +26,8 @@ NOT_OF_THE_TEMPLATE = re.compile(
     "AWS_(REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|POSTGRES_"
 )
 READ_BY_LIBRARIES = re.compile("POWERTOOLS_")
+# Another value starts environments anew.
+MEANS_NOTHING = "REVISION"
 # Everything of the stack's own, and everything named by a parameter.
 PARAMETERS: dict[str, dict[str, str]] = {
     "create": {"Platform": "create"},
@@ -84,7 +86,7 @@ def test_template_and_code_agree(check: str, parameters: str) -> None:
 def test_every_function_has_every_setting_and_migrations_alone_the_schema_owners() -> None:
     source = (ROOT / "layers" / "common" / "image_api" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', source))
-    shared = set(DOCUMENT["Globals"]["Function"]["Environment"]["Variables"])
+    shared = set(DOCUMENT["Globals"]["Function"]["Environment"]["Variables"]) - {MEANS_NOTHING}
     owners = {
         (logical_id, name)
         for logical_id, resource in DOCUMENT["Resources"].items()
@@ -108,6 +110,12 @@ def test_every_function_has_every_setting_and_migrations_alone_the_schema_owners
     }
 
 
+def test_a_new_revision_starts_every_function_anew() -> None:
+    """A secret that was changed is read then; a deployment without a change changes nothing."""
+    for function in Deployment(DOCUMENT, {"SchemaRevision": "second"}).functions:
+        assert function.properties["Environment"]["Variables"][MEANS_NOTHING] == "second"
+
+
 def test_nothing_is_missing_and_no_role_may_do_more_than_was_agreed() -> None:
     found = list(expansion.faults(expansion.golden(), expansion.present()))
     assert found == [], "if that is meant, take it: make expansion"
@@ -126,6 +134,7 @@ def test_a_right_is_one_action_in_one_place() -> None:
 def test_the_renderer_is_told_nothing_and_may_nothing() -> None:
     present = expansion.present()
     told = {fact for fact, whose in present["variables"].items() if "RendererFunction" in whose}
+    told -= {f"{MEANS_NOTHING}=initial"}
     assert all(READ_BY_LIBRARIES.match(fact) for fact in told)
     assert expansion.rights(present, "RendererFunction") == set()
     # What is left of the rights with which Lambda makes its interface and writes its log.
