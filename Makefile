@@ -100,7 +100,7 @@ compare: ## send the same requests to MiniStack and print where it differs; neve
 	@$(LOCAL)/python -m tests.conformance.ministack_target
 
 template: ## tests of the template against the code, and of what sam build makes of it
-	@$(NEED) dev local
+	@$(NEED) dev local policy
 	@$(DEV)/python $(PYTEST) tests/template $(ARGS)
 
 integration: ## tests against real Postgres, RabbitMQ and S3
