@@ -1,4 +1,4 @@
-"""On every deployment: brings the database schema and the broker's queues up to date."""
+"""On every deployment: brings the database schema and the broker's users and queues up to date."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def migrate() -> dict[str, str]:
     settings.load_all()
     revision = image_migrations.upgrade(settings.database_admin_url())
     image_migrations.grant(settings.database_admin_url(), settings.database_urls())
+    wiring.make_broker_users()
     wiring.broker().declare_topology()
     return {"Revision": revision}
 

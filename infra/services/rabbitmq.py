@@ -59,8 +59,18 @@ _ERLANG_ARGUMENTS = [
 class RabbitMQService(Service):
     """One RabbitMQ node with one random user; there is no guest."""
 
-    def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
-        """`port`: None keeps last time's port while it is free; 0 takes any free one."""
+    def __init__(
+        self,
+        data_folder: Path,
+        log_folder: Path,
+        port: int | None = None,
+        *,
+        management_port: int | None = None,
+    ) -> None:
+        """`port`: None keeps last time's port while it is free; 0 takes any free one.
+        `management_port`: of the management API, which takes longer to start; None: without it.
+        """
+        self._management_port = management_port
         self._folder = data_folder.absolute() / "rabbitmq"
         self._port = port
         self._log_folder = log_folder.absolute()
@@ -144,10 +154,20 @@ class RabbitMQService(Service):
             # Quorum queues keep their log in memory up to this size; the default is 512 MB.
             "raft.wal_max_size_bytes = 33554432",
         ]
+        if self._management_port is not None:
+            lines += [
+                "management.tcp.ip = 127.0.0.1",
+                f"management.tcp.port = {self._management_port}",
+            ]
         configuration = folder / "rabbitmq.conf"
         configuration.touch(mode=0o600)
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (folder / "enabled_plugins").write_text(
+            f"[{','.join(self._plugins())}].\n", encoding="utf-8"
+        )
+
+    def _plugins(self) -> list[str]:
+        return [] if self._management_port is None else ["rabbitmq_management"]
 
     def _link_plugins(self, installation: Path) -> Path:
         """A folder with what this node needs of the installation's plugins, and no more.
@@ -160,7 +180,7 @@ class RabbitMQService(Service):
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         available = {path.name.rpartition("-")[0]: path for path in _plugins_of(installation)}
-        wanted = ["rabbit", "cuttlefish"]
+        wanted = ["rabbit", "cuttlefish", *self._plugins()]
         linked: set[str] = set()
         while wanted:
             name = wanted.pop()

@@ -351,9 +351,13 @@ def secrets(
             for purpose in grants.PURPOSES
         },
         "PlatformStack.Outputs.DatabaseAdminSecretArn": database_secret(administrator_url),
-        "PlatformStack.Outputs.BrokerSecretArn": {
-            "username": unquote(broker_url.username or ""),
-            "password": unquote(broker_url.password or ""),
+        # What each user of the broker may do is in test_broker_users.py: here it is one.
+        **{
+            f"PlatformStack.Outputs.{purpose}BrokerSecretArn": {
+                "username": unquote(broker_url.username or ""),
+                "password": unquote(broker_url.password or ""),
+            }
+            for purpose in ("", "Publishing", "Processing", "Operations")
         },
         "PlatformStack.Outputs.JwtSecretArn": {"current": application.ENVIRONMENT["JWT_SECRET"]},
     }
@@ -439,8 +443,8 @@ def api(
     def take_role(function: str) -> None:
         environment.setenv("AWS_ACCESS_KEY_ID", function)
         logical_id = "".join(word.title() for word in function.split("_")) + "Function"
-        purpose = expansion.variables(present, logical_id).get("DATABASE_PURPOSE", "")
-        environment.setenv("DATABASE_PURPOSE", purpose)
+        for name in ("DATABASE_PURPOSE", "RABBITMQ_PURPOSE"):
+            environment.setenv(name, expansion.variables(present, logical_id).get(name, ""))
         session.set_credentials(function, services.secret_access_key)
 
     return Api(channel, queue, bucket, take_role)

@@ -115,8 +115,12 @@ def test_the_processor_is_one_of_all_functions_and_their_layers() -> None:
 def test_whoever_waits_at_the_gateway_with_a_connection_to_the_broker_can_be_bounded() -> None:
     """Amazon MQ takes a fixed number of connections, and each environment holds one."""
     rights = expansion.present()["rights"]
-    (publish,) = (right for right in rights if "BrokerSecretArn" in right and "GetSecret" in right)
-    publishing = {role.removesuffix("Role") for role in rights[publish]}
+    connecting = {
+        role.removesuffix("Role")
+        for right, roles in rights.items()
+        if "BrokerSecretArn" in right and "GetSecret" in right
+        for role in roles
+    }
     behind_the_gateway = {
         function.logical_id
         for function in Deployment(read(ROOT / "template.yaml"), {}).functions
@@ -127,7 +131,7 @@ def test_whoever_waits_at_the_gateway_with_a_connection_to_the_broker_can_be_bou
         for path in of("chosen").of_type("AWS::Lambda::Function")
         if "ReservedConcurrentExecutions" in of("chosen").properties(path)
     }
-    assert bounded == dict.fromkeys(publishing & behind_the_gateway, "20")
+    assert bounded == dict.fromkeys(connecting & behind_the_gateway, "20")
 
 
 def metrics_of(stacks: Stacks) -> set[str]:
@@ -233,6 +237,9 @@ WANTED = {
     ("functions", 5432, "database"),
     ("functions", 5671, "broker"),
     ("functions", 5671, "poller"),
+    # Where the migration makes the broker's users.
+    ("functions", 443, "broker"),
+    ("functions", 443, "poller"),
     ("functions", 443, "endpoints"),
     ("functions", 443, "S3"),
     ("proxy", 5432, "database"),

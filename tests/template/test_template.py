@@ -93,13 +93,15 @@ def test_every_function_has_every_setting_and_migrations_alone_the_schema_owners
         if resource["Type"] == "AWS::Serverless::Function"
         for name in resource["Properties"].get("Environment", {}).get("Variables", {})
     }
-    only_migrations = {"DATABASE_ADMIN_SECRET_ARN", "DATABASE_ADMIN_URL"}
+    only_migrations = {
+        *("DATABASE_ADMIN_SECRET_ARN", "DATABASE_ADMIN_URL", "RABBITMQ_ADMIN_SECRET_ARN"),
+    }
     # Which go to the database itself: the proxy waits for them.
     owners -= {(name, "DATABASE_HOST") for name in ("MigrateFunction", "InterfacesFunction")}
     owners = {
         (function, name)
         for function, name in owners
-        if name != "DATABASE_PURPOSE" or function == "RendererFunction"
+        if name not in ("DATABASE_PURPOSE", "RABBITMQ_PURPOSE") or function == "RendererFunction"
     }
     # The renderer says of each that it does without.
     assert owners == {("MigrateFunction", name) for name in only_migrations} | {

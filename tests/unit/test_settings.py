@@ -135,12 +135,78 @@ def test_broker_and_tokens_come_from_secrets_manager_on_aws(
     on_aws: Callable[..., None], secrets_manager: SecretsServer
 ) -> None:
     on_aws(
-        RABBITMQ_SECRET_ARN=secrets_manager.put('{"username": "ada", "password": "p/ss"}'),
+        RABBITMQ_PUBLISHING_SECRET_ARN=secrets_manager.put(
+            '{"username": "ada", "password": "p/ss"}'
+        ),
         RABBITMQ_ENDPOINT="amqps://b-1.mq.us-east-1.on.aws:5671",
         JWT_SECRET_ARN=secrets_manager.put(f'{{"current": "{SECRET}", "previous": "{"y" * 32}"}}'),
     )
     assert settings.broker().url == "amqps://ada:p%2Fss@b-1.mq.us-east-1.on.aws:5671/%2F"
     assert settings.tokens() == settings.TokenSettings(SECRET, "y" * 32, 1800)
+
+
+def logins(secrets_manager: SecretsServer, **users: str) -> dict[str, str]:
+    return {
+        f"RABBITMQ_{name.upper()}_SECRET_ARN": secrets_manager.put(
+            f'{{"username": "{user}", "password": "of {user}"}}'
+        )
+        for name, user in users.items()
+    }
+
+
+@pytest.mark.parametrize("purpose", ["publishing", "processing", "operations"])
+def test_each_purpose_has_a_user_of_the_broker(
+    on_aws: Callable[..., None], secrets_manager: SecretsServer, purpose: str
+) -> None:
+    on_aws(
+        RABBITMQ_PURPOSE=purpose,
+        RABBITMQ_ENDPOINT="amqps://b:5671",
+        **logins(secrets_manager, **{purpose: "ada"}),
+    )
+    assert settings.broker().url == "amqps://ada:of%20ada@b:5671/%2F"
+
+
+def test_a_broker_url_may_name_a_user_for_each_purpose(only: Callable[..., None]) -> None:
+    only(RABBITMQ_URL="amqp://{purpose}:p@b/%2F", RABBITMQ_PURPOSE="processing")
+    assert settings.broker().url == "amqp://processing:p@b/%2F"
+    only(RABBITMQ_URL="amqp://{purpose}:p@b/%2F", RABBITMQ_PURPOSE="drinking")
+    with pytest.raises(ConfigurationError, match="RABBITMQ_PURPOSE is 'drinking', not one of"):
+        settings.broker()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "management_url"),
+    [("amqps://b:5671", "https://b"), ("amqp://b:5672", "http://b:15672")],
+)
+def test_the_owner_of_a_broker_makes_the_other_users_by_its_management_api(
+    on_aws: Callable[..., None],
+    secrets_manager: SecretsServer,
+    endpoint: str,
+    management_url: str,
+) -> None:
+    named = logins(secrets_manager, admin="o", publishing="a", processing="b", operations="c")
+    on_aws(RABBITMQ_ENDPOINT=endpoint, **named)
+    assert settings.broker_users() == settings.BrokerUsers(
+        management_url,
+        settings.BrokerLogin("o", "of o"),
+        {
+            purpose: settings.BrokerLogin(user, f"of {user}")
+            for purpose, user in (("publishing", "a"), ("processing", "b"), ("operations", "c"))
+        },
+        "image_events",
+    )
+
+
+def test_where_one_user_is_for_everything_none_is_made(
+    on_aws: Callable[..., None], only: Callable[..., None], secrets_manager: SecretsServer
+) -> None:
+    same = logins(secrets_manager, admin="o", publishing="o", processing="o", operations="o")
+    on_aws(RABBITMQ_ENDPOINT="amqps://b:5671", **same)
+    assert settings.broker_users() is None
+    only(RABBITMQ_URL="amqp://u:p@b/%2F")
+    assert settings.broker_users() is None
+    only()
+    assert settings.broker_users() is None
 
 
 def test_a_password_that_was_changed_is_read_anew(
@@ -152,7 +218,7 @@ def test_a_password_that_was_changed_is_read_anew(
     )
     on_aws(
         DATABASE_IMAGES_SECRET_ARN=database,
-        RABBITMQ_SECRET_ARN=broker,
+        RABBITMQ_PUBLISHING_SECRET_ARN=broker,
         RABBITMQ_ENDPOINT="amqps://b:5671",
     )
     assert ":old@" in settings.database_url()
@@ -174,7 +240,7 @@ def test_an_endpoint_is_reached_over_tls_however_aws_writes_its_scheme(
     on_aws: Callable[..., None], secrets_manager: SecretsServer, written: str, scheme: str
 ) -> None:
     on_aws(
-        RABBITMQ_SECRET_ARN=secrets_manager.put('{"username": "ada", "password": "p"}'),
+        RABBITMQ_PUBLISHING_SECRET_ARN=secrets_manager.put('{"username": "ada", "password": "p"}'),
         RABBITMQ_ENDPOINT=f"{written}://b:5671",
     )
     assert settings.broker().url == f"{scheme}://ada:p@b:5671/%2F"

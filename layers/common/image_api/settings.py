@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from image_api.core.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
@@ -29,11 +29,33 @@ _DATABASE_SECRETS = {
     "operations": "DATABASE_OPERATIONS_SECRET_ARN",
     "support": "DATABASE_SUPPORT_SECRET_ARN",
 }
+# As which user of the broker: see image_api.rabbitmq.users.
+_BROKER_SECRETS = {
+    "publishing": "RABBITMQ_PUBLISHING_SECRET_ARN",
+    "processing": "RABBITMQ_PROCESSING_SECRET_ARN",
+    "operations": "RABBITMQ_OPERATIONS_SECRET_ARN",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
     url: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLogin:
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUsers:
+    """Who is to be made by whom: `management_url` is where the owner may, `by_purpose` whom."""
+
+    management_url: str
+    owner: BrokerLogin
+    by_purpose: dict[str, BrokerLogin]
     queue: str
 
 
@@ -184,18 +206,54 @@ def database_admin_url() -> str:
 @cache
 def broker() -> BrokerSettings:
     queue = _optional("RABBITMQ_QUEUE") or "image_events"
+    purpose = _optional("RABBITMQ_PURPOSE") or "publishing"
+    if purpose not in _BROKER_SECRETS:
+        raise ConfigurationError(
+            f"RABBITMQ_PURPOSE is {purpose!r}, not one of {', '.join(_BROKER_SECRETS)}"
+        )
     if url := _optional("RABBITMQ_URL"):
-        return BrokerSettings(url, queue)
-    if secret := _secret("RABBITMQ_SECRET_ARN"):
-        endpoint = urlsplit(_required("RABBITMQ_ENDPOINT"))
-        user, password = quote(secret["username"], safe=""), quote(secret["password"], safe="")
-        # AWS writes the scheme as amqps, and in places as amqp+ssl.
-        scheme = "amqp" if endpoint.scheme == "amqp" else "amqps"
+        return BrokerSettings(url.replace("{purpose}", purpose), queue)
+    if login := _broker_login(_BROKER_SECRETS[purpose]):
+        scheme, endpoint = _broker_endpoint()
+        user, password = quote(login.user, safe=""), quote(login.password, safe="")
         return BrokerSettings(
             f"{scheme}://{user}:{password}@{endpoint.hostname}:{endpoint.port}/%2F", queue
         )
     host, port = _required("RABBITMQ_HOST"), _optional("RABBITMQ_PORT") or "5672"
     return BrokerSettings(f"amqp://guest:guest@{host}:{port}/%2F", queue)
+
+
+def broker_users() -> BrokerUsers | None:
+    """None where the broker has one user for everything, or somebody else makes them."""
+    if _optional("RABBITMQ_URL"):
+        return None
+    owner = _broker_login("RABBITMQ_ADMIN_SECRET_ARN")
+    if owner is None:
+        return None
+    by_purpose = {
+        purpose: login
+        for purpose, variable in _BROKER_SECRETS.items()
+        if (login := _broker_login(variable)) and login.user != owner.user
+    }
+    if not by_purpose:
+        return None
+    scheme, endpoint = _broker_endpoint()
+    # Amazon MQ serves it beside AMQP, by the same name.
+    management_url = (
+        f"http://{endpoint.hostname}:15672" if scheme == "amqp" else f"https://{endpoint.hostname}"
+    )
+    return BrokerUsers(management_url, owner, by_purpose, broker().queue)
+
+
+def _broker_login(secret_variable: str) -> BrokerLogin | None:
+    secret = _secret(secret_variable)
+    return None if secret is None else BrokerLogin(secret["username"], secret["password"])
+
+
+def _broker_endpoint() -> tuple[str, SplitResult]:
+    """AWS writes the scheme as amqps, and in places as amqp+ssl."""
+    endpoint = urlsplit(_required("RABBITMQ_ENDPOINT"))
+    return "amqp" if endpoint.scheme == "amqp" else "amqps", endpoint
 
 
 def broker_now() -> BrokerSettings:

@@ -62,6 +62,16 @@ def broker() -> Broker:
     return Broker(settings.broker(), settings.broker_now)
 
 
+def make_broker_users() -> None:
+    """Where the settings name its owner, who may. Raises ServiceUnavailable."""
+    users = settings.broker_users()
+    if users is not None:
+        from image_api.rabbitmq.users import ManagementApi
+
+        management = ManagementApi(users.management_url, users.owner)
+        management.make_users(users.by_purpose.items(), users.queue)
+
+
 @cache
 def storage() -> S3Storage:
     from image_api.aws.s3 import S3Storage
