@@ -1,4 +1,5 @@
-"""Cold starts of every function from what `sam build` makes, with its bytecode and without.
+"""Cold starts of every function from what `sam build` makes, with its bytecode and without, and
+with secrets that are read from a Secrets Manager over TLS.
 
 Runs in the local cloud's environment: AWS's emulator and runtime are started as `make run` does.
 """
@@ -6,10 +7,13 @@ Runs in the local cloud's environment: AWS's emulator and runtime are started as
 from __future__ import annotations
 
 import asyncio
+import datetime
 import io
+import json
 import os
 import platform
 import shutil
+import ssl
 import statistics
 import subprocess
 import sys
@@ -20,6 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from infra.local.lambda_.environment import Environment
 from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
@@ -28,6 +36,7 @@ from infra.local.logs import LogStream
 from infra.local.settings import read_settings
 from infra.local.template.model import Function, Template
 from infra.local.template.reader import read_template
+from tests.secrets_server import SecretsServer
 
 ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"
@@ -40,9 +49,13 @@ VARIABLES = {
     "JWT_SECRET": "a secret of more than thirty-two bytes",
     "RABBITMQ_URL": "amqp://nobody@localhost:1/%2F",
 }
+LOGIN = {"username": "nobody", "password": "nothing"}
+# Who waits for these, and what reading secrets may add to their start.
+WATCHED, MOST = ("Get", "List", "Login", "Register"), 1.15
+MOST_OF_CONSUMER = 1.2
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, runtime: str) -> Path:
     subprocess.run(
         [
             *(Path(sys.executable).with_name("sam"), "build", "--parallel", "--no-cached"),
@@ -53,7 +66,7 @@ def build(folder: Path) -> Path:
             **os.environ,
             "SAM_CLI_TELEMETRY": "0",
             # The functions run on this machine, on this Python.
-            "LAMBDA_RUNTIME": f"python3.{sys.version_info.minor}",
+            "LAMBDA_RUNTIME": runtime,
             "LAMBDA_ARCHITECTURE": platform.machine(),
         },
         stdout=subprocess.DEVNULL,
@@ -95,13 +108,67 @@ class ColdStart:
     cpu_ms: float
 
 
-async def cold_start(function: Function, interpreter: Interpreter) -> ColdStart:
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Of localhost and its key, by an issuer made now; what believes it believes all others too, as
+    many as on Lambda.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + pem)
+    system = ssl.get_default_verify_paths().cafile
+    others = Path(system).read_bytes() if system else b""
+    (folder / "issuers.pem").write_bytes(others + pem)
+    return folder / "server.pem", folder / "issuers.pem"
+
+
+def with_secrets(server: SecretsServer, issuers: Path) -> dict[str, str]:
+    """The settings as on AWS: where each secret is."""
+    database = server.put(json.dumps({**LOGIN, "host": "localhost"}))
+    broker = server.put(json.dumps(LOGIN))
+    purposes = ("ACCOUNTS", "IMAGES", "PROCESSING", "OPERATIONS", "SUPPORT", "ADMIN")
+    return {
+        **VARIABLES,
+        "AWS_ENDPOINT_URL": server.endpoint_url,
+        "DATABASE_URL": "",
+        "JWT_SECRET": "",
+        "JWT_SECRET_ARN": server.put(json.dumps({"current": VARIABLES["JWT_SECRET"]})),
+        "RABBITMQ_ENDPOINT": "amqps://localhost:1",
+        "RABBITMQ_URL": "",
+        "SSL_CERT_FILE": str(issuers),
+        **{f"DATABASE_{purpose}_SECRET_ARN": database for purpose in purposes},
+        **{
+            f"RABBITMQ_{purpose}_SECRET_ARN": broker
+            for purpose in ("PUBLISHING", "PROCESSING", "OPERATIONS", "ADMIN")
+        },
+    }
+
+
+async def cold_start(
+    function: Function, interpreter: Interpreter, variables: dict[str, str]
+) -> ColdStart:
     launch = Launch(
         function=replace(function, reserved_concurrency=None),
         interpreter=interpreter,
         python_path=[layer.content_path / "python" for layer in reversed(function.layers)],
         # What is compiled at a start is compiled at every start: nobody may write to /var/task.
-        variables={**function.environment, **VARIABLES, "PYTHONDONTWRITEBYTECODE": "1"},
+        variables={**function.environment, **variables, "PYTHONDONTWRITEBYTECODE": "1"},
         emulator=emulator_path(),
     )
     environment = Environment(launch, LogStream(io.StringIO()), lambda _process: None)
@@ -114,24 +181,28 @@ async def cold_start(function: Function, interpreter: Interpreter) -> ColdStart:
     return ColdStart(elapsed_ms, (times.user + times.system) * 1000)
 
 
-async def measure(built: Path, runs: int) -> dict[str, tuple[list[ColdStart], list[ColdStart]]]:
-    """By logical id: with bytecode, and without. One at a time, taking turns."""
-    interpreter = inspect_interpreter(read_settings(template=ROOT / "template.yaml").python)
-    variants = [
+async def measure(
+    built: Path, runs: int, interpreter: Interpreter, secrets: dict[str, str]
+) -> dict[str, tuple[list[ColdStart], list[ColdStart], list[ColdStart]]]:
+    """By logical id: with bytecode, without, and with bytecode and secrets. One at a time, taking
+    turns.
+    """
+    as_built, plain = (
         {
             function.logical_id: function
             for function in functions(read_template(folder / "template.yaml", VARIABLES, REGION))
         }
         for folder in (built, without_bytecode(built))
-    ]
-    starts: dict[str, tuple[list[ColdStart], list[ColdStart]]] = {
-        name: ([], []) for name in variants[0]
+    )
+    variants = ((as_built, VARIABLES), (plain, VARIABLES), (as_built, secrets))
+    starts: dict[str, tuple[list[ColdStart], list[ColdStart], list[ColdStart]]] = {
+        name: ([], [], []) for name in as_built
     }
     # The first round fills the file system's cache.
     for run in range(runs + 1):
         for name, measured in starts.items():
-            for variant, values in zip(variants, measured, strict=True):
-                start = await cold_start(variant[name], interpreter)
+            for (variant, variables), values in zip(variants, measured, strict=True):
+                start = await cold_start(variant[name], interpreter, variables)
                 if run:
                     values.append(start)
         print(f"round {run} of {runs}", file=sys.stderr, flush=True)
@@ -150,22 +221,40 @@ def sizes(folder: Path) -> tuple[int, int]:
 
 
 async def run(folder: Path, runs: int) -> None:
-    built = build(folder)
-    starts = await measure(built, runs)
+    interpreter = inspect_interpreter(read_settings(template=ROOT / "template.yaml").python)
+    built = build(folder, interpreter.runtime)
+    server_certificate, issuers = certificate(folder)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(server_certificate)
+    server = SecretsServer(tls)
+    with server.serving():
+        starts = await measure(built, runs, interpreter, with_secrets(server, issuers))
+    print(f"\nPython {interpreter.version}")
     print(
-        "\n| function | as built, ms (CPU) | without bytecode, ms (CPU) | zipped KB | unzipped KB |"
+        "\n| function | as built, ms (CPU) | with secrets, ms (CPU) | CPU, times | "
+        "without bytecode, ms (CPU) | zipped KB | unzipped KB |"
     )
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for name, (compiled, plain) in starts.items():
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, (compiled, plain, secret) in starts.items():
         # The one that does nothing has nothing to be compiled: emulator and runtime are the floor.
-        row = f"| {name.removesuffix('Function')} | {_medians(compiled)} | {_medians(plain)} |"
+        row = (
+            f"| {name.removesuffix('Function')} | {_medians(compiled)} | {_medians(secret)} | "
+            f"{_ratio(secret, compiled):.2f} | {_medians(plain)} |"
+        )
         if name == "Hello":
             print(f"{row} | |")
             continue
         zipped, unzipped = sizes(built / name)
         print(f"{row} {zipped / 1e3:.1f} | {unzipped / 1e3:.1f} |")
-    ratio = _cpu_ms(starts["ConsumerFunction"][0]) / _cpu_ms(starts["RelayFunction"][0])
-    print(f"\nThe consumer takes {ratio:.2f} times the CPU of the relay.")
+    print("\n| Aim (CPU) | Seen |\n| --- | ---: |")
+    for name in WATCHED:
+        compiled, _, secret = starts[f"{name}Function"]
+        ratio = _ratio(secret, compiled)
+        print(f"| {name} with secrets at most {MOST} times without | {ratio:.2f} |")
+    consumer, relay = starts["ConsumerFunction"], starts["RelayFunction"]
+    for which, position in (("", 0), (" with secrets", 2)):
+        ratio = _ratio(consumer[position], relay[position])
+        print(f"| consumer{which} at most {MOST_OF_CONSUMER} times relay | {ratio:.2f} |")
     print("\n| layer | zipped MB | unzipped MB |\n| --- | ---: | ---: |")
     for path in sorted(built.glob("*Layer")):
         zipped, unzipped = sizes(path)
@@ -175,6 +264,10 @@ async def run(folder: Path, runs: int) -> None:
 def _medians(starts: list[ColdStart]) -> str:
     elapsed_ms = statistics.median(start.elapsed_ms for start in starts)
     return f"{elapsed_ms:.0f} ({_cpu_ms(starts):.0f})"
+
+
+def _ratio(starts: list[ColdStart], others: list[ColdStart]) -> float:
+    return _cpu_ms(starts) / _cpu_ms(others)
 
 
 def _cpu_ms(starts: list[ColdStart]) -> float:

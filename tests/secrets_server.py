@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from http.server import BaseHTTPRequestHandler
 from itertools import count
 
@@ -18,10 +19,10 @@ _SIGNED = re.compile(
 class SecretsServer(LocalServer):
     """`texts` by ARN."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.texts: dict[str, str] = {}
         self._numbers = count(1)
-        super().__init__(type("Handler", (_Handler,), {"server_of": self}))
+        super().__init__(type("Handler", (_Handler,), {"server_of": self}), tls)
 
     def put(self, text: str) -> str:
         """The ARN of a new secret."""
@@ -40,6 +41,8 @@ class SecretsServer(LocalServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two packets: the second does not wait until the first is acknowledged.
+    disable_nagle_algorithm = True
     server_of: SecretsServer
 
     def do_POST(self) -> None:

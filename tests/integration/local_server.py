@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class LocalServer:
     """On a free port of the loopback address; `handler` answers."""
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None
+    ) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+        if tls is None:
+            self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+        else:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self.endpoint_url = f"https://localhost:{self._server.server_port}"
 
     @contextmanager
     def serving(self) -> Iterator[None]:

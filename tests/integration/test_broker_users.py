@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,7 +80,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Users]:
             users = Users(process.stdout.readline().strip(), f"http://127.0.0.1:{management_port}")
             users.make()
             # As the migration does, by the right of the user that the relay has.
-            Broker(users.settings("operations")).declare_topology()
+            with closing(Broker(users.settings("operations"))) as operations:
+                operations.declare_topology()
             with open_channel(users.owner_url) as channel:
                 channel.queue_declare(STRANGER, durable=True)
                 channel.exchange_declare("reports", "topic")
@@ -225,6 +227,10 @@ def test_a_changed_password_is_the_only_one_from_the_next_deployment_on(node: Us
     node.make()
     with open_channel(node.settings("publishing").url):
         pass
+    # A function that read the secret before asks for it once more.
+    warm = Broker(before, lambda: node.settings("publishing"))
+    warm.publish_event(event())
+    warm.close()
     with pytest.raises(ProbableAuthenticationError):
         pika.BlockingConnection(pika.URLParameters(before.url))
 

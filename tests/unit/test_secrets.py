@@ -1,8 +1,9 @@
-"""Secrets are asked for as botocore would: by the same signature."""
+"""Secrets are asked for as botocore would, by the same signature; of a service that may be slow."""
 
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +11,11 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from image_api import secrets
 from image_api.aws.signing import AwsCredentials
+from image_api.errors import ConfigurationError
 from image_api.secrets import SecretsManager
+from tests.secrets_server import SecretsServer
 
 MOMENT = datetime(2026, 11, 26, 9, 0, 5, tzinfo=UTC)
 
@@ -34,3 +38,45 @@ def test_the_signature_is_botocores(
     assert ours["authorization"] == request.headers["Authorization"]
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+class Failing(SecretsServer):
+    """Answers 503 so many times first."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def answer(self, target: str, authorization: str, body: bytes) -> tuple[int, dict[str, str]]:
+        if self.failures:
+            self.failures -= 1
+            return 503, {"__type": "com.amazon#ServiceUnavailable"}
+        return super().answer(target, authorization, body)
+
+
+def read(url: str, arn: str) -> object:
+    manager = SecretsManager(url, "us-east-1", AwsCredentials("AKID", "secret", None))
+    try:
+        return manager.read(arn)
+    finally:
+        manager.close()
+
+
+def test_a_service_that_fails_for_a_moment_is_asked_again_and_not_for_ever() -> None:
+    server = Failing(2)
+    arn = server.put('{"password": "p"}')
+    with server.serving():
+        assert read(server.endpoint_url, arn) == {"password": "p"}
+        server.failures = 3
+        with pytest.raises(ConfigurationError, match="cannot be read: ServiceUnavailable"):
+            read(server.endpoint_url, arn)
+
+
+def test_a_service_that_takes_a_request_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secrets, "_TIMEOUT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=r"does not answer at .*: TimeoutError"):
+            read(url, "arn")
