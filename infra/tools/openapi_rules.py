@@ -156,15 +156,15 @@ def _allow_blank(field: Json) -> None:
 def _describe_parameter(parameter: Json) -> None:
     schema = parameter["schema"]
     _without_null(schema)
-    # Pages show what there is to choose of an enum only.
-    if "const" in schema:
-        schema["enum"] = [schema.pop("const")]
     # A blank parameter is one that is not given.
     if parameter["in"] == "query" and not parameter["required"]:
         if "pattern" in schema:
             schema["pattern"] = f"^$|{schema['pattern']}"
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], ""]
+    # Pages show what there is to choose of an enum only. It is a page's own, and never blank.
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
     # It stands with the parameter.
     schema.pop("description", None)
     if parameter["in"] == "header":
