@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 from pathlib import Path
@@ -52,7 +53,7 @@ class TestSigningIn:
         ada.page.get_by_label("New password").fill("difference!engine")
         ada.button("Change password").click()
         ada.says("The password is changed")
-        ada.page.get_by_text("Leave", exact=True).click()
+        ada.page.get_by_text("Delete the account", exact=True).click()
         ada.page.get_by_label("Password", exact=True).last.fill("difference!engine")
         ada.button("Delete my account").click()
         expect(ada.button("Sign in")).to_be_visible()
@@ -229,3 +230,9 @@ def test_what_is_served_is_built_from_the_source(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "page").iterdir()} == {
         path.name: path.read_bytes() for path in served.iterdir()
     }
+
+
+def test_the_page_is_light_to_load() -> None:
+    page = ROOT / "functions" / "gallery" / "page"
+    sent = sum(len(gzip.compress(path.read_bytes(), 6)) for path in page.iterdir())
+    assert sent <= 150_000

@@ -5,7 +5,7 @@ import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
-import { placeholderUrl, tileSourceSet } from "./sources";
+import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
 import { openViewer } from "./viewer";
 
 // As much again above and below what is seen, so that scrolling finds it there.
@@ -15,7 +15,9 @@ const LOAD_AHEAD_SCREENS = 3;
 export function Grid() {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
-  const [view, setView] = useState({ from: 0, to: 2000 });
+  const [view, setView] = useState({ from: 0, to: innerHeight });
+  // What is seen comes first.
+  const overscan = useRef(0);
   const images = library.images.value;
   const rows = useMemo(
     () => (width ? rowsOf(images, width, width < 600 ? 130 : 220) : []),
@@ -27,7 +29,7 @@ export function Grid() {
     const element = frame.current!;
     const look = () => {
       const top = element.getBoundingClientRect().top;
-      const margin = OVERSCAN * innerHeight;
+      const margin = overscan.current * innerHeight;
       // In steps, so that not every pixel draws anew.
       const step = innerHeight / 4;
       const from = Math.floor((-top - margin) / step) * step;
@@ -42,6 +44,10 @@ export function Grid() {
     addEventListener("scroll", look, { passive: true });
     addEventListener("resize", look);
     look();
+    whenIdle(() => {
+      overscan.current = OVERSCAN;
+      look();
+    });
     return () => {
       observer.disconnect();
       removeEventListener("scroll", look);
@@ -94,6 +100,7 @@ interface TileProps {
 
 function Tile({ image, index, count, width, style }: TileProps) {
   const isChosen = isSelected(image.id);
+  const color = useMemo(() => image.placeholder && placeholderColor(image.placeholder), [image.placeholder]);
   const open = (event: MouseEvent) => {
     if (event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value) toggle(image.id, event.shiftKey);
     else openViewer(index);
@@ -104,7 +111,7 @@ function Tile({ image, index, count, width, style }: TileProps) {
       role="listitem"
       aria-posinset={index + 1}
       aria-setsize={library.hasMore.value ? -1 : count}
-      style={style}
+      style={color && !isChosen ? { ...style, background: color } : style}
     >
       <button
         type="button"
@@ -142,7 +149,7 @@ function Picture({ image, width }: { image: Image; width: number }) {
   const [isThere, setThere] = useState(false);
   // The API makes so many new sizes a minute, and no more: those that it has made before remain.
   const [isPlain, setPlain] = useState(false);
-  const placeholder = placeholderUrl(image.placeholder);
+  const placeholder = usePlaceholder(image.placeholder, isThere);
   return (
     <>
       {placeholder && <img class="placeholder" src={placeholder} alt="" />}
@@ -161,6 +168,16 @@ function Picture({ image, width }: { image: Image; width: number }) {
       )}
     </>
   );
+}
+
+/** The picture itself may be faster. */
+function usePlaceholder(placeholder: string | null, isThere: boolean): string | undefined {
+  const [url, setUrl] = useState(placeholder === null ? undefined : drawnPlaceholder(placeholder));
+  useEffect(() => {
+    if (placeholder === null || isThere) return;
+    return drawPlaceholder(placeholder, setUrl);
+  }, [placeholder, isThere]);
+  return url;
 }
 
 function State({ image }: { image: Image }) {

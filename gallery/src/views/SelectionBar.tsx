@@ -1,5 +1,4 @@
 import { useState } from "preact/hooks";
-import type { Visibility } from "../api/images";
 import { addTag, destroy, restore, setVisibility, trash } from "../state/deeds";
 import * as library from "../state/library";
 import { clear, isSelecting, selectAll, selected } from "../state/selection";
@@ -9,6 +8,7 @@ import { Icon } from "./Icon";
 
 export function SelectionBar() {
   const [asksForTag, setAsksForTag] = useState(false);
+  const [asksWho, setAsksWho] = useState(false);
   const targets = selected.value;
   if (!isSelecting.value) return null;
   const isTrash = library.query.value.trashed;
@@ -33,22 +33,10 @@ export function SelectionBar() {
             <Icon name="tag" />
             {words.selection.tag}
           </button>
-          <select
-            aria-label={words.selection.visibility}
-            value=""
-            onChange={(event) => {
-              const chosen = event.currentTarget.value as Visibility;
-              event.currentTarget.value = "";
-              void setVisibility(targets, chosen);
-            }}
-          >
-            <option value="" disabled>
-              {words.selection.visibility}
-            </option>
-            {(["private", "shared", "public"] as const).map((each) => (
-              <option value={each}>{words.visibility[each]}</option>
-            ))}
-          </select>
+          <button type="button" onClick={() => setAsksWho(true)}>
+            <Icon name="share" />
+            {words.selection.visibility}
+          </button>
           <button type="button" onClick={() => void trash(targets)}>
             <Icon name="trash" />
             {words.selection.trash}
@@ -62,6 +50,22 @@ export function SelectionBar() {
       >
         {words.selection.delete}
       </button>
+      {asksWho && (
+        <Dialog title={words.selection.visibility} onClose={() => setAsksWho(false)}>
+          {(["private", "shared", "public"] as const).map((each) => (
+            <button
+              type="button"
+              key={each}
+              onClick={() => {
+                setAsksWho(false);
+                void setVisibility(targets, each);
+              }}
+            >
+              {words.visibility[each]}: {words.visibility.explained[each]}
+            </button>
+          ))}
+        </Dialog>
+      )}
       {asksForTag && (
         <Dialog title={words.selection.tag} onClose={() => setAsksForTag(false)}>
           <form

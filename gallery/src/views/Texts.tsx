@@ -1,10 +1,12 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Changes, Image, Visibility } from "../api/images";
 import { inWords } from "../api/problem";
 import { edit } from "../state/edits";
 import { complain, say } from "../state/notices";
 import { words } from "../words";
+
+const PAUSE_OF_CHOOSING_MS = 700;
 
 /** Each field is saved when it is left, or with Enter. */
 export function Texts({ image }: { image: Image }) {
@@ -12,6 +14,7 @@ export function Texts({ image }: { image: Image }) {
   const description = useEdit(image, image.description, (text) => ({ description: text }));
   const tags = useEdit(image, image.tags.join(", "), (text) => ({ tags: tagsOf(text) }));
   const visibility = useEdit(image, image.visibility, (chosen) => ({ visibility: chosen }));
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   return (
     <div class="fields">
       <Field label={words.details.name} problem={title.problem}>
@@ -26,7 +29,17 @@ export function Texts({ image }: { image: Image }) {
       <Field label={words.details.visibility} problem={visibility.problem}>
         <select
           value={visibility.shown}
-          onChange={(event) => visibility.save(event.currentTarget.value as Visibility)}
+          onChange={(event) => {
+            const chosen = event.currentTarget.value as Visibility;
+            visibility.write(chosen);
+            // With the keyboard each option on the way is chosen for a moment.
+            clearTimeout(timer.current);
+            timer.current = setTimeout(() => visibility.save(chosen), PAUSE_OF_CHOOSING_MS);
+          }}
+          onBlur={() => {
+            clearTimeout(timer.current);
+            visibility.save(visibility.shown);
+          }}
         >
           {(["private", "shared", "public"] as const).map((each) => (
             <option value={each}>

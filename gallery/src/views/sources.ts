@@ -1,6 +1,6 @@
 /** Which file of a picture is shown at which size. */
 
-import { thumbHashToDataURL } from "thumbhash";
+import { thumbHashToAverageRGBA, thumbHashToDataURL } from "thumbhash";
 import type { Image } from "../api/images";
 
 const WIDTHS = [320, 640, 960, 1280, 1600, 2048, 2560, 3840];
@@ -48,13 +48,45 @@ export function renditionUrl(image: Image, width: number): string {
 }
 
 const urls = new Map<string, string>();
+const bytesOf = (placeholder: string) => Uint8Array.from(atob(placeholder), (character) => character.charCodeAt(0));
 
-export function placeholderUrl(placeholder: string | null): string | null {
-  if (placeholder === null) return null;
-  let url = urls.get(placeholder);
-  if (url === undefined) {
-    url = thumbHashToDataURL(Uint8Array.from(atob(placeholder), (character) => character.charCodeAt(0)));
+/** What a placeholder comes to from far away; costs nothing. */
+export function placeholderColor(placeholder: string): string {
+  const { r, g, b } = thumbHashToAverageRGBA(bytesOf(placeholder));
+  return `rgb(${[r, g, b].map((share) => Math.round(255 * share)).join(" ")})`;
+}
+
+/** If it was drawn before. */
+export const drawnPlaceholder = (placeholder: string) => urls.get(placeholder);
+
+const waiting = new Map<(url: string) => void, string>();
+let isDrawing = false;
+
+/** Drawn when the page has nothing better to do, one after the other; returns how to take it back. */
+export function drawPlaceholder(placeholder: string, onDrawn: (url: string) => void): () => void {
+  waiting.set(onDrawn, placeholder);
+  drawLater();
+  return () => waiting.delete(onDrawn);
+}
+
+function drawLater(): void {
+  if (isDrawing) return;
+  isDrawing = true;
+  whenIdle(() => {
+    isDrawing = false;
+    const [next] = waiting;
+    if (!next) return;
+    const [onDrawn, placeholder] = next;
+    waiting.delete(onDrawn);
+    const url = urls.get(placeholder) ?? thumbHashToDataURL(bytesOf(placeholder));
     urls.set(placeholder, url);
-  }
-  return url;
+    onDrawn(url);
+    drawLater();
+  });
+}
+
+/** Safari has no idle callbacks. */
+export function whenIdle(run: () => void): void {
+  if (typeof requestIdleCallback === "function") requestIdleCallback(run, { timeout: 1000 });
+  else setTimeout(run, 50);
 }

@@ -24,9 +24,8 @@ export function openViewer(index: number): void {
     bgOpacity: 1,
     // The details are a dialog above it, which keeps the focus itself.
     trapFocus: false,
-    // Keys that are pressed while it opens are lost: not long.
-    showHideAnimationType: "fade",
-    showAnimationDuration: 120,
+    // Keys that are pressed while it opens or closes would be lost.
+    showHideAnimationType: "none",
     returnFocus: false,
     wheelToZoom: true,
     closeTitle: words.close,
