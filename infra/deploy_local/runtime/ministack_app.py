@@ -1,4 +1,4 @@
-"""MiniStack, with two changes to how it runs functions.
+"""MiniStack, with two changes to how it runs functions, and one to what they are told.
 
 It unpacks a layer once, instead of once for every function: fourteen copies are 75,000 files and
 2 GB, which take minutes to write and to delete. It unpacks with what it knows as `zipfile`; here
@@ -6,6 +6,8 @@ that is a class which keeps what it has unpacked, by the content of the archive,
 
 And it runs functions with the interpreter itself instead of with the virtual environment it is in,
 whose packages would otherwise stand in for those that a layer lacks.
+
+Its gateway says how a request came, as AWS's does: links to the API itself begin with that.
 """
 
 import hashlib
@@ -17,11 +19,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
+from typing import Any
 
-from ministack.app import app
+from ministack.app import app as _ministack
 from ministack.core import lambda_runtime
 
-__all__ = ["app"]
+
+async def app(scope: dict[str, Any], receive: object, send: object) -> None:
+    if scope["type"] == "http":
+        told = (b"x-forwarded-proto", scope["scheme"].encode())
+        scope = {**scope, "headers": [*scope["headers"], told]}
+    await _ministack(scope, receive, send)
+
 
 _unpacked = Path(tempfile.gettempdir()) / "unpacked"
 _unpacking = Lock()
