@@ -108,9 +108,9 @@ async def _run_until_cancelled(
         else:
             print(ready, flush=True)
         if with_functions and not settings.as_json:
+            documents = f"  documentation   {cloud.api_url}/docs\n" if cloud.serves("/docs") else ""
             console.print(
-                f"  documentation   {cloud.api_url}/docs\n"
-                f"  Lambda API      {cloud.invoke_url}\n"
+                f"{documents}  Lambda API      {cloud.invoke_url}\n"
                 "  database        make psql\n"
                 f"  [dim]started in {seconds:.1f} s; Ctrl-C stops everything[/]",
                 highlight=False,

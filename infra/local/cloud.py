@@ -138,6 +138,13 @@ class Cloud:
         assert self._functions is not None
         return self._functions
 
+    def serves(self, path: str) -> bool:
+        """Whether the template has a GET of this very path."""
+        api = self._template.api if self._template else None
+        return api is not None and any(
+            (route.path, route.method) == (path, "GET") for route in api.routes
+        )
+
     @property
     def environment(self) -> dict[str, str]:
         """Every variable with which a program reaches this cloud as a function does."""
@@ -172,11 +179,20 @@ class Cloud:
     async def _prepare_code(self) -> Template:
         async with self._progress.part("template"):
             template = await self._read_template()
+        if not self._settings.is_of_this_project:
+            # Ours does without: what it reads on AWS alone.
+            self._say_what_is_not_set(template)
         if self._artifacts is not None:
             self._watch_code(template)
             async with self._progress.part("code"):
                 await self._artifacts.install(template.functions.values())
         return template
+
+    def _say_what_is_not_set(self, template: Template) -> None:
+        for function in template.functions.values():
+            if names := ", ".join(function.unset_variables):
+                words = f"not set, as nothing here has what they refer to: {names}"
+                self._progress.say(f"{function.folder_name}: {words}")
 
     async def _read_template(self) -> Template:
         settings = self._settings

@@ -86,7 +86,12 @@ class Settings:
 
         This project's own do, on all versions that it supports; others where somebody has chosen.
         """
-        return self.template == ROOT / "template.yaml" or "LAMBDA_PYTHON" in self.variables
+        return self.is_of_this_project or "LAMBDA_PYTHON" in self.variables
+
+    @property
+    def is_of_this_project(self) -> bool:
+        """Whether the template is the one that this repository is about."""
+        return self.template == ROOT / "template.yaml"
 
     @property
     def broker_url(self) -> str | None:

@@ -17,6 +17,8 @@ from infra.local.template.model import Function
 from infra.program import Explained
 
 REQUIREMENTS = "requirements.txt"
+# Of requirements that name everything.
+_HASH = b"--hash="
 _PROGRESS_SECONDS = 5.0
 _LAST_LINES = 15
 
@@ -133,7 +135,10 @@ class Artifacts:
     ) -> None:
         """pip fetches all packages, unpacks each in a temporary folder, and moves all of them."""
         temporary, draft = folders
-        wanted = len(re.findall(rb"^\w", requirements.read_bytes(), re.MULTILINE))
+        text = requirements.read_bytes()
+        # Without hashes there are more than it says.
+        entries = re.findall(rb"^\w", text, re.MULTILINE)
+        wanted = f" of {len(entries)}" if _HASH in text else ""
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
             try:
@@ -142,10 +147,10 @@ class Artifacts:
                 # pip moved a folder away while it was looked at.
                 continue
             if unpacked:
-                self._say(f"{name}: unpacked {unpacked} of {wanted} packages")
+                self._say(f"{name}: unpacked {unpacked}{wanted} packages")
             else:
                 fetched = len(re.findall(rb"^(?:Collecting|Processing) ", output, re.MULTILINE))
-                self._say(f"{name}: fetched {fetched} of {wanted} packages")
+                self._say(f"{name}: fetched {fetched}{wanted} packages")
 
     async def _run(
         self, *arguments: str, output: bytearray | None = None, **variables: str
@@ -177,6 +182,6 @@ class Artifacts:
 def _rigour(requirements: bytes) -> tuple[str, ...]:
     """A list with hashes holds everything, and nothing else is installed. Of one without, pip finds
     what its entries depend on, as sam build has it do."""
-    if b"--hash=" in requirements:
+    if _HASH in requirements:
         return ("--no-deps", "--require-hashes", "--only-binary", ":all:")
     return ("--prefer-binary",)

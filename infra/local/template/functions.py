@@ -85,6 +85,7 @@ def _function(
             f"{logical_id} has the runtime {runtime}; the local cloud runs Python functions"
         )
     declared = (properties.get("Environment") or {}).get("Variables") or {}
+    environment = dict(_environment(resources, variables, logical_id, declared))
     reserved = resources.number(logical_id, properties, "ReservedConcurrentExecutions", math.inf)
     return Function(
         logical_id=logical_id,
@@ -92,7 +93,8 @@ def _function(
         runtime=runtime,
         handler=str(resources.required(logical_id, properties, "Handler")),
         code_path=resources.code_folder(logical_id, properties.get("Code") or {}),
-        environment=dict(_environment(resources, variables, logical_id, declared)),
+        environment=environment,
+        unset_variables=tuple(sorted(_wanted(declared).keys() - environment.keys())),
         timeout_seconds=int(resources.number(logical_id, properties, "Timeout", 3)),
         memory_mb=int(resources.number(logical_id, properties, "MemorySize", 128)),
         layers=tuple(
@@ -109,12 +111,16 @@ def _environment(
     logical_id: str,
     declared: Mapping[str, Any],
 ) -> Iterator[tuple[str, str]]:
-    # What refers to NoValue is a variable of Globals that this function does without.
-    wanted = {name: value for name, value in declared.items() if value != {"Ref": "AWS::NoValue"}}
+    wanted = _wanted(declared)
     yield from ((name, variables[name]) for name in wanted if name in variables)
     others = {name: value for name, value in wanted.items() if name not in variables}
     for name, value in resources.known(logical_id, others):
         yield name, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wanted(declared: Mapping[str, Any]) -> dict[str, Any]:
+    # What refers to NoValue is a variable of Globals that this function does without.
+    return {name: value for name, value in declared.items() if value != {"Ref": "AWS::NoValue"}}
 
 
 def _layer(resources: Resources, layer_id: str) -> Layer:

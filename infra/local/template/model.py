@@ -66,6 +66,8 @@ class Function:
     versions: Mapping[str, str] = field(default_factory=dict)
     retries: Retries = Retries()
     destinations: Destinations = Destinations()
+    # Variables that the template declares, and that refer to what AWS alone has.
+    unset_variables: tuple[str, ...] = ()
     # Of several functions in one folder none can be called by its name.
     has_own_folder: bool = True
 

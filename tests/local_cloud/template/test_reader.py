@@ -437,3 +437,28 @@ def test_an_application_of_others_is_left_out_like_every_nested_stack(folder: Pa
 def test_a_number_that_is_none_is_named(folder: Path, name: str) -> None:
     with pytest.raises(TemplateError, match=f"One: {name} is 'long', not a number"):
         read(folder, PUBLISHED.replace("Handler: app.one", f"Handler: app.one\n      {name}: long"))
+
+
+NEEDY = (
+    PUBLISHED.replace(
+        "Handler: app.two",
+        "Handler: app.two\n      Environment: {Variables: {STAGE: !Ref Stage, TABLE: !Ref Table}}",
+    )
+    + """
+  Table:
+    Type: AWS::Serverless::SimpleTable
+Parameters:
+  Stage: {Type: String}
+"""
+)
+
+
+def test_a_function_knows_which_of_its_variables_are_not_set_here(folder: Path) -> None:
+    path = folder / "template.yaml"
+    path.write_text(NEEDY)
+    functions = read_template(path, {}, "us-east-1", {"Stage": "dev"}).functions
+    assert functions["Two"].environment == {"STAGE": "dev"}
+    assert functions["Two"].unset_variables == ("TABLE",)
+    assert functions["One"].unset_variables == ()
+    # Nor is one that refers to a parameter without a value.
+    assert read(folder, NEEDY).functions["Two"].unset_variables == ("STAGE", "TABLE")
