@@ -25,6 +25,7 @@ from tests.variables import ROOT
 from tests.waiting import eventually
 
 _SETTLE_PATIENCE_SECONDS = 600.0
+_FLOOR_OF = "floor of the same bytes: "
 # What the template says of the queue's trigger.
 BATCH_SIZE = 20
 
@@ -253,20 +254,8 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         bench.wait_until_settled()
     for rows in (1_000, scale.rows):
         samples.fill(bench.cloud.database_url, bench.username, rows)
-        listed = bench.client.images(limit=100)
-        ids = [image["id"] for image in listed.json()]
-        large = Request("GET", f"/hello/large?size_bytes={len(listed.content)}", {})
-        name = f"list of 100, of {rows:,} images"
-        await bench.both(
-            f"hello with the bytes of a {name} (floor)",
-            lambda _, large=large: large,
-            count=scale.fast // 3,
-        )
-        await bench.both(
-            name,
-            lambda _: Request("GET", "/image/get_all_images?limit=100", bench.headers()),
-            count=scale.fast // 3,
-        )
+        ids = [image["id"] for image in bench.client.images(limit=100).json()]
+        await _list(bench, f"list of 100, of {rows:,} images", "limit=100")
         await bench.both(
             f"get, of {rows:,} images",
             lambda number, ids=ids: Request(
@@ -283,13 +272,7 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
         ("type and title", "content_type=image/jpeg&sort=title"),
         ("owner and size", "owner=me&sort=size"),
     ):
-        await bench.both(
-            f"list by {name}, of {scale.rows:,} images",
-            lambda _, filters=filters: Request(
-                "GET", f"/image/get_all_images?limit=10&{filters}", bench.headers()
-            ),
-            count=scale.fast // 3,
-        )
+        await _list(bench, f"list by {name}, of {scale.rows:,} images", f"limit=10&{filters}")
     own = samples.own_images(bench.cloud.database_url, bench.username, 4 * scale.slow + 4000)
     title = json.dumps({"title": "bench"}).encode()
     await bench.both(
@@ -310,6 +293,16 @@ async def _requests(bench: Bench, photo_100kb: bytes, photo_3mb: bytes) -> None:
     )
     for name, figures in samples.floors(bench.cloud.environment, photo_100kb, photo_3mb):
         bench.rows.append((name, figures, None))
+
+
+async def _list(bench: Bench, name: str, query: str) -> None:
+    """Beside a function that answers as many bytes and does nothing."""
+    request = Request("GET", f"/image/get_all_images?{query}", bench.headers())
+    size_bytes = len(bench.client.get(request.path).content)
+    large = Request("GET", f"/hello/large?size_bytes={size_bytes}", {})
+    count = bench.scale.fast // 3
+    await bench.both(f"{_FLOOR_OF}{name}", lambda _: large, count=count)
+    await bench.both(name, lambda _: request, count=count)
 
 
 async def _stored_rendition(bench: Bench, photo: bytes) -> None:
@@ -336,8 +329,8 @@ def _compared(rows: list[tuple[str, Figures, Figures | None]]) -> Iterator[str]:
             rest = p50_ms[name] - sum(floors.values())
             parts = ", ".join(f"{what} {part:.1f} ms" for what, part in floors.items())
             yield f"| {name} | {times:.1f} times a bare put | {parts}, the rest {rest:.1f} ms |"
-        elif name.startswith("list of 100"):
-            times = p50_ms[name] / p50_ms[f"hello with the bytes of a {name} (floor)"]
+        elif name.startswith("list"):
+            times = p50_ms[name] / p50_ms[f"{_FLOOR_OF}{name}"]
             yield f"| {name} | {times:.2f} times hello with as many bytes | |"
 
 
