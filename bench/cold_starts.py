@@ -7,7 +7,6 @@ Runs in the local cloud's environment: AWS's emulator and runtime are started as
 from __future__ import annotations
 
 import asyncio
-import datetime
 import io
 import json
 import os
@@ -24,10 +23,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from infra.local.lambda_.environment import Environment
 from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
@@ -36,6 +31,7 @@ from infra.local.logs import LogStream
 from infra.local.settings import read_settings
 from infra.local.template.model import Function, Template
 from infra.local.template.reader import read_template
+from tests.certificates import self_issued
 from tests.secrets_server import SecretsServer
 
 ROOT = Path(__file__).parent.parent
@@ -109,33 +105,14 @@ class ColdStart:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Of localhost and its key, by an issuer made now; what believes it believes all others too, as
-    many as on Lambda.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(private + pem)
+    """Of localhost with its key, and what believes it, beside all others that Lambda believes."""
+    own, key = self_issued(folder)
+    server, issuers = folder / "server.pem", folder / "issuers.pem"
+    server.write_bytes(key.read_bytes() + own.read_bytes())
     system = ssl.get_default_verify_paths().cafile
     others = Path(system).read_bytes() if system else b""
-    (folder / "issuers.pem").write_bytes(others + pem)
-    return folder / "server.pem", folder / "issuers.pem"
+    issuers.write_bytes(others + own.read_bytes())
+    return server, issuers
 
 
 def with_secrets(server: SecretsServer, issuers: Path) -> dict[str, str]:

@@ -4,24 +4,18 @@ long as a transaction takes.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from infra.services.ports import hold_free_port, port_of
+from tests.certificates import self_issued
 from tests.integration.real_services import RealServices
 from tests.waiting import eventually
 
@@ -68,7 +62,7 @@ class Pooler:
 def running_pooler(folder: Path, services: RealServices) -> Iterator[Pooler]:
     """What POOLER names; it is trusted as an issuer's certificate of the system's is."""
     folder.mkdir()
-    _make_certificate(folder)
+    self_issued(folder)
     administrator = urlsplit(services.administrator_url)
     user, password = unquote(administrator.username or ""), unquote(administrator.password or "")
     held = hold_free_port()
@@ -111,29 +105,3 @@ def running_pooler(folder: Path, services: RealServices) -> Iterator[Pooler]:
             yield Pooler(own_port)
         finally:
             process.terminate()
-
-
-def _make_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=2))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
