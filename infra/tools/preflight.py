@@ -1,7 +1,7 @@
 """Before a first deployment: what would fail, and the parameters that fit this account and region.
 
 Only asks, and changes nothing: `make aws-preflight`, ARGS="--size medium" for another size. The
-account and the region are those of the AWS CLI (AWS_PROFILE, AWS_REGION).
+account and the region are those of the AWS CLI (AWS_PROFILE, AWS_DEFAULT_REGION).
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ _NETWORKS_MADE = 2
 _ENDPOINTS = ("lambda", "secretsmanager", "sts")
 _VPC_QUOTA = "L-F678F1CE"
 # A stack in one of these is neither updated nor created anew.
-_STUCK = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED"}
+# As samconfig.toml has it.
+_STACK_NAME = "image-api"
+# What gets a stack going again, by where it is stuck; one that has served keeps what it holds.
+_STUCK = {
+    **dict.fromkeys(("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"), "sam delete"),
+    "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback",
+}
 
 Level = Literal["ok", "note", "stop"]
 Client = Callable[[str], Any]
@@ -248,30 +254,31 @@ def _stack(client: Client, name: str) -> Iterator[Finding]:
         return
     status = stack["StackStatus"]
     if status in _STUCK:
-        yield Finding("stop", f"the stack {name} is {status}: sam delete --stack-name {name}")
+        yield Finding("stop", f"the stack {name} is {status}: {_STUCK[status]} --stack-name {name}")
     else:
         yield Finding("note", f"the stack {name} is there already: {status}")
 
 
-def command(findings: list[Finding], size: str) -> str:
+def command(findings: list[Finding], size: str, stack_name: str = _STACK_NAME) -> str:
     """How to deploy after what was found."""
     parameters = {"Platform": "create", "PlatformSize": size}
     for found in findings:
         parameters |= found.parameters
     overrides = " ".join(f"{name}={value}" for name, value in parameters.items())
-    return f"sam build && sam deploy --parameter-overrides {overrides}"
+    named = "" if stack_name == _STACK_NAME else f" --stack-name {stack_name}"
+    return f"sam build && sam deploy{named} --parameter-overrides {overrides}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=["small", "medium", "large"], default="small")
-    parser.add_argument("--stack-name", default="image-api")
+    parser.add_argument("--stack-name", default=_STACK_NAME)
     options = parser.parse_args()
     client, region = _account()
     findings = examine(client, region, options.size, options.stack_name)
     for found in findings:
         print(f"{found.level:5} {found.text}")
-    print(f"\n{command(findings, options.size)}")
+    print(f"\n{command(findings, options.size, options.stack_name)}")
     return int(any(found.level == "stop" for found in findings))
 
 
@@ -283,7 +290,7 @@ def _account() -> tuple[Client, str]:
 
     session = boto3.Session()
     if session.region_name is None:
-        raise NoAccount("No region: set AWS_REGION, or run aws configure")
+        raise NoAccount("No region: set AWS_DEFAULT_REGION, or run aws configure")
     config = Config(connect_timeout=3, read_timeout=8, retries={"total_max_attempts": 2})
     try:
         identity = session.client("sts", config=config).get_caller_identity()

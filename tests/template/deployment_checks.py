@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +114,24 @@ def can_be_undone(stacks: Stacks) -> Iterator[str]:
         protected = stacks.properties(path).get("DeletionProtection")
         if str(protected).lower() == "true":
             yield f"{_name(path)} refuses to be deleted"
+
+
+# What EC2 takes in the description of a group or a rule; an apostrophe is not among it.
+_DESCRIPTION = re.compile(r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}")
+
+
+def group_descriptions(stacks: Stacks) -> Iterator[str]:
+    for kind in ("SecurityGroup", "SecurityGroupIngress", "SecurityGroupEgress"):
+        for path in stacks.of_type(f"AWS::EC2::{kind}"):
+            properties = stacks.properties(path)
+            rules = [
+                *properties.get("SecurityGroupIngress", ()),
+                *properties.get("SecurityGroupEgress", ()),
+            ]
+            described = [properties.get("GroupDescription"), properties.get("Description")]
+            for text in (*described, *(rule.get("Description") for rule in rules)):
+                if text is not None and not _DESCRIPTION.fullmatch(text):
+                    yield f"{_name(path)}: EC2 refuses the description {text!r}"
 
 
 # --- who reaches whom ---------------------------------------------------------------------------

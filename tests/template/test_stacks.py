@@ -49,6 +49,18 @@ def test_everything_is_made_after_what_it_needs(name: str) -> None:
     assert list(checks.order(of(name))) == []
 
 
+@pytest.mark.parametrize("name", parameter_sets())
+def test_ec2_takes_the_words_of_every_rule(name: str) -> None:
+    assert list(checks.group_descriptions(of(name))) == []
+
+
+def test_an_apostrophe_in_a_rule_is_found(changed: dict[str, Document]) -> None:
+    egress = platform(changed, "FunctionSecurityGroup")["SecurityGroupEgress"]
+    egress[0]["Description"] = "The broker's port"
+    (fault,) = faults(checks.group_descriptions, changed)
+    assert "The broker's port" in fault
+
+
 @pytest.mark.parametrize("name", ["default", "dev"])
 @pytest.mark.parametrize("check", [checks.fresh_account, checks.can_be_undone])
 def test_a_fresh_account_takes_the_first_deployment(check: Check, name: str) -> None:

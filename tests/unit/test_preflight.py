@@ -140,6 +140,9 @@ def test_where_everything_is_well_the_command_needs_nothing_but_s3s_addresses(si
         "sam build && sam deploy --parameter-overrides "
         f"Platform=create PlatformSize={size} S3PrefixListId=pl-63a5400a"
     )
+    assert preflight.command(findings, size, "photos").startswith(
+        "sam build && sam deploy --stack-name photos --parameter-overrides "
+    )
 
 
 def test_what_a_new_account_lacks_is_said_and_stops_nothing() -> None:
@@ -200,10 +203,16 @@ def test_a_role_of_api_gateways_that_is_there_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "level"),
-    [("ROLLBACK_COMPLETE", "stop"), ("DELETE_FAILED", "stop"), ("CREATE_FAILED", "note")],
+    ("status", "level", "remedy"),
+    [
+        ("ROLLBACK_COMPLETE", "stop", "sam delete --stack-name image-api"),
+        ("DELETE_FAILED", "stop", "sam delete --stack-name image-api"),
+        # It has served, and holds what people have stored.
+        ("UPDATE_ROLLBACK_FAILED", "stop", "continue-update-rollback --stack-name image-api"),
+        ("CREATE_FAILED", "note", ""),
+    ],
 )
-def test_an_earlier_stack_that_can_only_be_deleted_stops_it(status: str, level: str) -> None:
+def test_an_earlier_stack_that_is_stuck_stops_it(status: str, level: str, remedy: str) -> None:
     stack = {
         "Stacks": [
             {
@@ -216,6 +225,7 @@ def test_an_earlier_stack_that_can_only_be_deleted_stops_it(status: str, level: 
     findings = found({**answers(), ("cloudformation", "describe_stacks"): stack})
     (text,) = texts(findings, level)
     assert status in text
+    assert text.endswith(remedy)
 
 
 def test_what_may_not_be_asked_is_a_note_and_the_rest_is_asked() -> None:
