@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests import samples
 from tests.e2e.api_client import PASSWORD
@@ -165,6 +165,22 @@ class TestMany:
         ada.choose(["sea.png"])
         ada.button("Bring back").click()
         expect(ada.heading("The trash is empty")).to_be_visible()
+
+    def test_whoever_is_in_the_trash_before_the_pictures_sees_them_come(self, ada: Visitor) -> None:
+        held: list[Route] = []
+        ada.page.route("**/image/batch", lambda route: held.append(route))
+        ada.choose(["sea.png"])
+        ada.button("Trash").last.click()
+        ada.button("Trash").first.click()
+        expect(ada.heading("The trash is empty")).to_be_visible()
+        held.pop().continue_()
+        expect(ada.picture("sea.png")).to_be_visible()
+        ada.choose(["sea.png"])
+        ada.button("Bring back").click()
+        ada.button("Back to the pictures").click()
+        expect(ada.page.get_by_text("2 pictures", exact=True)).to_be_visible()
+        held.pop().continue_()
+        expect(ada.picture("sea.png")).to_be_visible()
 
     def test_selected_pictures_get_a_tag_and_are_found_by_it(self, ada: Visitor) -> None:
         ada.choose(["sea.png", "dune.png"])

@@ -14,6 +14,7 @@ export async function trash(targets: Image[]): Promise<void> {
   library.put([], ids);
   clear();
   const done = await changeAll(ids, { trashed: true });
+  showWhereTheyAre(done, true);
   if (done.length) say(words.selection.trashed(done.length), { label: words.undo, run: () => void untrash(done) });
 }
 
@@ -22,7 +23,16 @@ export async function restore(targets: Image[]): Promise<void> {
   library.put([], ids);
   clear();
   const done = await changeAll(ids, { trashed: false });
-  if (done.length) say(words.selection.restored(done.length));
+  if (!done.length) return;
+  say(words.selection.restored(done.length));
+  await untilBack(done);
+  showWhereTheyAre(done, false);
+}
+
+/** Whoever went after them before they were there sees them all the same. */
+function showWhereTheyAre(ids: number[], isTrash: boolean): void {
+  const shown = new Set(library.images.value.map((image) => image.id));
+  if (library.query.value.trashed === isTrash && ids.some((id) => !shown.has(id))) library.reload();
 }
 
 async function untrash(ids: number[]): Promise<void> {
