@@ -128,5 +128,8 @@ class Visitor:
         eventually(press, f"{key} has its effect")
 
     def titles(self) -> list[str]:
-        names = self.page.get_by_role("button", name="Open ").all()
-        return [(name.get_attribute("aria-label") or "").removeprefix("Open ") for name in names]
+        # In one look, as any of them may go meanwhile.
+        names: list[str] = self.page.get_by_role("button", name="Open ").evaluate_all(
+            "(buttons) => buttons.map((button) => button.getAttribute('aria-label'))"
+        )
+        return [name.removeprefix("Open ") for name in names]
