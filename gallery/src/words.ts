@@ -201,7 +201,7 @@ export const words = {
   },
 
   trouble: {
-    offline: "You are offline. What you do is sent when the network is back.",
+    offline: "You are offline. Uploads go on by themselves when the network is back; for anything else, wait until then.",
     unreachable: "The server cannot be reached. Is the network there?",
     busy: (seconds: number) => `The server asks for a pause: try again in ${plural(seconds, "second", "seconds")}.`,
     unknown: "Something went wrong. Try again.",

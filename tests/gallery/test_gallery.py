@@ -28,6 +28,14 @@ class TestSigningIn:
         ada.page.reload()
         expect(ada.heading("No pictures yet")).to_be_visible()
 
+    def test_whoever_signs_out_in_one_tab_has_left_the_others(self, ada: Visitor) -> None:
+        other = ada.page.context.new_page()
+        other.goto(ada.url)
+        expect(other.get_by_role("heading", name="No pictures yet")).to_be_visible()
+        ada.button("Your account").click()
+        ada.button("Sign out").click()
+        expect(other.get_by_role("button", name="Sign in")).to_be_visible()
+
     def test_scripts_find_no_token_anywhere(self, ada: Visitor) -> None:
         kept = ada.page.evaluate(
             "JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
@@ -193,6 +201,19 @@ class TestMany:
         ada.page.get_by_label("Find pictures").fill("beach")
         expect(ada.picture("sky.png")).to_be_hidden()
         expect(ada.picture("dune.png")).to_be_visible()
+
+    def test_a_picture_that_comes_in_does_not_take_the_place_of_the_one_looked_at(
+        self, ada: Visitor
+    ) -> None:
+        held: list[Route] = []
+        ada.page.route("**/image/upload_image", lambda route: held.append(route))
+        ada.drop(ROCKET)
+        ada.waits_until(lambda: bool(held))
+        ada.picture("dune.png").click()
+        held.pop().continue_()
+        ada.waits_until(lambda: "rocket.jpg" in ada.titles())
+        ada.button("Details").click()
+        expect(ada.page.get_by_label("Title", exact=True)).to_have_value("dune.png")
 
     def test_deleting_asks_first(self, ada: Visitor) -> None:
         ada.choose(["sea.png"])

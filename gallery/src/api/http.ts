@@ -48,6 +48,11 @@ export function dropToken(): void {
   presence.value = "out";
 }
 
+/** Whoever signs out in one tab has left all of them. */
+addEventListener("storage", (event) => {
+  if (event.key === RETURNS && event.newValue === null) dropToken();
+});
+
 /** A token that is good for the next request, or null. */
 export async function currentToken(): Promise<string | null> {
   if (accessToken === null || Date.now() > endsAt - RENEWED_BEFORE_MS) await renew();

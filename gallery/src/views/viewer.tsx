@@ -16,10 +16,12 @@ const DETAILS_PIXELS = 416;
 let open: PhotoSwipe | null = null;
 
 export function openViewer(index: number): void {
-  const images = library.images.value;
-  const viewer = new PhotoSwipe({
+  // By place, as it was opened: what comes or goes in the library meanwhile moves nothing here.
+  let shown = library.images.value;
+  const current = () => shown[viewer.currIndex];
+  const viewer: PhotoSwipe = new PhotoSwipe({
     index,
-    dataSource: images.map(slide),
+    dataSource: shown.map(slide),
     loop: false,
     bgOpacity: 1,
     // The details are a dialog above it, which keeps the focus itself.
@@ -37,14 +39,15 @@ export function openViewer(index: number): void {
     paddingFn: ({ x }) => ({ top: 0, bottom: 0, left: 0, right: detailed.peek() !== null && x >= 900 ? DETAILS_PIXELS : 0 }),
   });
   open = viewer;
+  let showTitle = () => {};
   viewer.on("uiRegister", () => {
     viewer.ui!.registerElement({
       name: "caption",
       order: 6,
       onInit: (element) => {
-        const show = () => (element.textContent = library.images.value[viewer.currIndex]?.title ?? "");
-        viewer.on("change", show);
-        viewer.on("destroy", library.images.subscribe(show));
+        showTitle = () => (element.textContent = current()?.title ?? "");
+        viewer.on("change", showTitle);
+        showTitle();
       },
     });
     viewer.ui!.registerElement({
@@ -65,14 +68,20 @@ export function openViewer(index: number): void {
     if (viewer.currIndex > viewer.getNumItems() - 5) void library.loadMore();
   });
   const stop = library.images.subscribe((now) => {
-    viewer.options.dataSource = now.map(slide);
+    const before = shown;
+    shown = following(before, now);
+    viewer.options.dataSource = shown.map(slide);
+    showTitle();
+    before.forEach((image, place) => {
+      if (viewer.isOpen && isAnother(image, shown[place]!)) viewer.refreshSlideContent(place);
+    });
   });
   const stopFitting = detailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
   viewer.on("destroy", () => {
     stopFitting();
     stop();
     open = null;
-    const image = library.images.value[viewer.currIndex];
+    const image = current();
     const tile = image && document.querySelector<HTMLElement>(`.picture[data-id="${image.id}"]`);
     tile?.focus();
     tile?.scrollIntoView({ block: "nearest" });
@@ -82,7 +91,7 @@ export function openViewer(index: number): void {
   viewer.element?.focus();
 
   function showDetails(): void {
-    const image = library.images.value[viewer.currIndex];
+    const image = current();
     if (image) detailed.value = image.id;
   }
 }
@@ -91,6 +100,20 @@ export function openViewer(index: number): void {
 export function closeViewer(): void {
   detailed.value = null;
   open?.close();
+}
+
+/** The same pictures in the same places, as they are now, and behind them those that were found since. */
+export function following(shown: Image[], now: Image[]): Image[] {
+  const byId = new Map(now.map((image) => [image.id, image]));
+  const known = new Set(shown.map((image) => image.id));
+  const last = now.findLastIndex((image) => known.has(image.id));
+  return [...shown.map((image) => byId.get(image.id) ?? image), ...(last < 0 ? [] : now.slice(last + 1))];
+}
+
+/** Other pixels; a URL that is signed anew leads to the same. */
+function isAnother(before: Image, now: Image): boolean {
+  const [one, other] = [before, now].map((image) => slide(image).src.split("?")[0]);
+  return one !== other;
 }
 
 function slide(image: Image) {
