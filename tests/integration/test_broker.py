@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -437,6 +437,16 @@ def test_a_confirm_that_never_comes_is_not_waited_for_without_end(
         monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", 0.3)
         assert_given_up(broker)
         proxy.cut()
+
+
+@pytest.mark.parametrize("ask", [Broker.ping, Broker.declare_topology])
+def test_a_connection_that_died_unnoticed_is_replaced(
+    services: RealServices, queue: str, proxy: CuttableProxy, ask: Callable[[Broker], None]
+) -> None:
+    with broker_at(proxied(services.rabbitmq_url, proxy.port), queue) as broker:
+        broker.ping()
+        proxy.drop()
+        ask(broker)
 
 
 def test_threads_may_share_a_broker(broker: Broker, queue: str, channel: BlockingChannel) -> None:

@@ -155,31 +155,40 @@ class Broker:
         Delays are queues nobody reads: what expires there goes back to the work queue. All are
         quorum queues, and dead-lettering confirms each step, so that no node's loss loses one.
         """
-        queue = self._settings.queue
         with self._lock:
+            was_connected = self._channel is not None
             try:
-                self._ask_in_time(
-                    lambda channel: channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
-                )
-                # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that
-                # crashes: without a place to go it would be dropped.
-                self._declare_queue(queue, _then_to(dead_queue(queue)))
-                self._ask_in_time(
-                    lambda channel: channel.queue_bind(
-                        queue, events.EXCHANGE, events.REQUESTS_BINDING
-                    )
-                )
-                for delay_seconds in RETRY_DELAYS_SECONDS:
-                    self._declare_queue(
-                        retry_queue(queue, delay_seconds),
-                        {"x-message-ttl": delay_seconds * 1000, **_then_to(queue)},
-                    )
-                self._declare_dead_queue(dead_queue(queue))
+                try:
+                    self._declare_each()
+                except _FAILURES as error:
+                    self._drop()
+                    # An old connection may have died long ago, unnoticed: then a fresh one decides.
+                    if not was_connected or isinstance(error, ChannelClosedByBroker):
+                        raise
+                    self._declare_each()
             except _FAILURES as error:
                 self._drop()
                 raise self._unavailable(error, named=True) from error
             except ServiceUnavailable as error:
                 raise ServiceUnavailable(f"{self._address}: {error.detail}") from error
+
+    def _declare_each(self) -> None:
+        queue = self._settings.queue
+        self._ask_in_time(
+            lambda channel: channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
+        )
+        # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that crashes:
+        # without a place to go it would be dropped.
+        self._declare_queue(queue, _then_to(dead_queue(queue)))
+        self._ask_in_time(
+            lambda channel: channel.queue_bind(queue, events.EXCHANGE, events.REQUESTS_BINDING)
+        )
+        for delay_seconds in RETRY_DELAYS_SECONDS:
+            self._declare_queue(
+                retry_queue(queue, delay_seconds),
+                {"x-message-ttl": delay_seconds * 1000, **_then_to(queue)},
+            )
+        self._declare_dead_queue(dead_queue(queue))
 
     def message_counts(self) -> MessageCounts:
         """What lies in the queues, ready to be delivered. Raises ServiceUnavailable."""
