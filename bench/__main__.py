@@ -19,6 +19,7 @@ from typing import Any
 from bench import renderer, renditions, samples
 from bench.cloud import LocalCloud
 from bench.load import Answer, Figures, Request, measure
+from bench.side import BATCH_SIZE, rate
 from tests.e2e.api_client import PASSWORD, ApiClient
 from tests.e2e.running_cloud import local_python
 from tests.variables import ROOT
@@ -26,8 +27,6 @@ from tests.waiting import eventually
 
 _SETTLE_PATIENCE_SECONDS = 600.0
 _FLOOR_OF = "floor of the same bytes: "
-# What the template says of the queue's trigger.
-BATCH_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +115,9 @@ class Bench:
 
     def consumer_rate(self, photo: bytes, extension: str, count: int) -> float:
         """Images a second that the consumer makes of batches, with nothing else going on."""
-        self.wait_until_settled()
-        batches = samples.waiting_batches(
-            self.cloud.environment,
-            self.cloud.database_url,
-            self.username,
-            photo,
-            extension,
-            count,
-            BATCH_SIZE,
-        )
-        self.cloud.invoke("ConsumerFunction", batches.pop())
-        self.wait_until_settled()
-        started_at = time.perf_counter()
-        for batch in batches:
-            self.cloud.invoke("ConsumerFunction", batch)
-        # What is slow is left for later by whoever has begun it.
-        self.wait_until_settled()
-        return len(batches) * BATCH_SIZE / (time.perf_counter() - started_at)
+        # The first batch starts what has not been used yet.
+        rate(self, self.cloud, photo, BATCH_SIZE, extension)
+        return rate(self, self.cloud, photo, count, extension)
 
     def backlog_rates(self, count: int) -> dict[str, float]:
         """Of so many changes of title that wait: how fast they are published, and are done while

@@ -15,15 +15,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+# What the template says of the queue's trigger.
+BATCH_SIZE = 20
 
-def _rate(bench: Any, cloud: Any, photo: bytes, count: int) -> float:
+
+def rate(bench: Any, cloud: Any, photo: bytes, count: int, extension: str = "jpg") -> float:
     """Images a second of batches that come one after the other, until the last is ready: one that
     finds its work done by the batch before it is answered at once."""
     from bench import samples
 
     bench.wait_until_settled()
     batches = samples.waiting_batches(
-        *(cloud.environment, cloud.database_url, bench.username, photo, "jpg", count, 20)
+        *(cloud.environment, cloud.database_url, bench.username, photo, extension),
+        *(count, BATCH_SIZE),
     )
     started_at = time.perf_counter()
     for batch in batches:
@@ -59,7 +63,7 @@ def main() -> None:
         for line in sys.stdin:
             command, _, count = line.partition(" ")
             if command == "rate":
-                answer: object = _rate(bench, cloud, photo, int(count))
+                answer: object = rate(bench, cloud, photo, int(count))
             elif command == "ready":
                 answer = asyncio.run(bench.time_to_ready(photo, int(count)))
             else:

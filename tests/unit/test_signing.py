@@ -182,7 +182,7 @@ def test_a_url_is_always_valid_for_at_least_three_quarters_of_its_life(now_secon
 
 
 def test_remembering_urls_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_api.aws.signing._REMEMBERED_URLS", 3)
+    monkeypatch.setattr("image_api.core.remembered._MOST", 3)
     signer, other = signer_at(NOW_SECONDS), signer_at(NOW_SECONDS)
     for number in range(10):
         assert signer.signed(f"{number}.png") == other.signed(f"{number}.png")

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from image_api.aws.signing import attachment
+from image_api.core.remembered import Remembered
 from image_api.errors import ConfigurationError
 from image_api.settings import CdnSettings
 
 _KEY_BITS = 2048
-_REMEMBERED_URLS = 10_000
 # CloudFront's own alphabet for what base64 has and a query should not.
 _IN_QUERIES = bytes.maketrans(b"+=/", b"-_~")
 
@@ -42,8 +42,7 @@ class CdnUrlSigner:
         self._ttl_seconds = ttl_seconds
         self._step_seconds = max(1, ttl_seconds // 4)
         self._now_seconds = now_seconds
-        self._expires_at = -1
-        self._urls: dict[tuple[str, str | None], str] = {}
+        self._urls = Remembered()
 
     def signed(self, key: str) -> str:
         return self._remembered(key, None)
@@ -56,13 +55,9 @@ class CdnUrlSigner:
         """A signature takes most of a millisecond."""
         step = self._step_seconds
         expires_at = int(self._now_seconds()) // step * step + self._ttl_seconds
-        if expires_at != self._expires_at or len(self._urls) >= _REMEMBERED_URLS:
-            self._urls, self._expires_at = {}, expires_at
-        url = self._urls.get((key, disposition))
-        if url is None:
-            url = self._signed_url(key, disposition, expires_at)
-            self._urls[key, disposition] = url
-        return url
+        return self._urls.get(
+            expires_at, (key, disposition), lambda: self._signed_url(key, disposition, expires_at)
+        )
 
     def _signed_url(self, key: str, disposition: str | None, expires_at: int) -> str:
         url = f"{self._base_url}/{quote(key, safe='/-_.~')}"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
+from image_api.core.remembered import Remembered
 from image_api.core.rendering import Upload
 from image_api.settings import dns_suffix
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-_REMEMBERED_URLS = 10_000
 # Keys are never used again for other bytes.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 
@@ -66,7 +66,7 @@ class UrlSigner:
         self._now_seconds = now_seconds
         self._signed_at = -1
         self._envelope = _Envelope("", "", "", "", b"")
-        self._urls: dict[tuple[str, str | None], str] = {}
+        self._urls = Remembered()
         address = urlsplit(bucket_url(bucket, region, public_url))
         self._host = address.netloc
         self._origin, self._prefix = f"{address.scheme}://{address.netloc}", address.path
@@ -80,11 +80,11 @@ class UrlSigner:
 
     def _remembered(self, key: str, disposition: str | None) -> str:
         envelope = self._current_envelope()
-        url = self._urls.get((key, disposition))
-        if url is None:
-            url = self._signed_url(key, envelope, disposition)
-            self._urls[key, disposition] = url
-        return url
+        return self._urls.get(
+            self._signed_at,
+            (key, disposition),
+            lambda: self._signed_url(key, envelope, disposition),
+        )
 
     def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
         """Where to send forms, the fields that all of them share, and those of each.
@@ -119,8 +119,7 @@ class UrlSigner:
 
     def _current_envelope(self) -> _Envelope:
         signed_at = int(self._now_seconds()) // self._step_seconds * self._step_seconds
-        if signed_at != self._signed_at or len(self._urls) >= _REMEMBERED_URLS:
-            self._urls = {}
+        if signed_at != self._signed_at:
             self._envelope = self._envelope_at(signed_at)
             self._signed_at = signed_at
         return self._envelope

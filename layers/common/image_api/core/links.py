@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from image_api.core.remembered import Remembered
 from image_api.errors import Unauthenticated
 
 TTL_SECONDS = 3600
 # So long a link stays the same: it is good for three quarters of an hour at least.
 _WINDOW_SECONDS = 900
-_REMEMBERED_TOKENS = 10_000
 # What the secret that signs tokens signs for this purpose is a secret of its own.
 _PURPOSE = b"image-management-api: links to renditions"
 _MAC_BYTES = 16
@@ -64,23 +64,20 @@ class LinkSigner:
             if each
         ]
         self._now_seconds = now_seconds
-        self._window = 0
-        self._tokens: dict[tuple[int, int], str] = {}
+        self._tokens = Remembered()
 
     def token(self, image_id: int, facts: LinkFacts) -> str:
         """As it stands in a URL: nothing of it needs quoting."""
         if facts.public_secret is not None:
             return facts.public_secret
         window = int(self._now_seconds()) // _WINDOW_SECONDS * _WINDOW_SECONDS
-        if window != self._window or len(self._tokens) >= _REMEMBERED_TOKENS:
-            self._window, self._tokens = window, {}
-        token = self._tokens.get((image_id, facts.generation))
-        if token is None:
+
+        def make() -> str:
             signed = _SIGNED.pack(facts.generation, window + TTL_SECONDS)
             mac = _mac(self._keys[0], image_id, signed)
-            token = base64.urlsafe_b64encode(signed + mac).decode()
-            self._tokens[image_id, facts.generation] = token
-        return token
+            return base64.urlsafe_b64encode(signed + mac).decode()
+
+        return self._tokens.get(window, (image_id, facts.generation), make)
 
     def verify(self, image_id: int, token: str) -> LinkToken:
         """Raises Unauthenticated."""

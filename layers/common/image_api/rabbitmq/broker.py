@@ -156,16 +156,8 @@ class Broker:
         quorum queues, and dead-lettering confirms each step, so that no node's loss loses one.
         """
         with self._lock:
-            was_connected = self._channel is not None
             try:
-                try:
-                    self._declare_each()
-                except _FAILURES as error:
-                    self._drop()
-                    # An old connection may have died long ago, unnoticed: then a fresh one decides.
-                    if not was_connected or isinstance(error, ChannelClosedByBroker):
-                        raise
-                    self._declare_each()
+                self._again_if_it_died(self._declare_each)
             except _FAILURES as error:
                 self._drop()
                 raise self._unavailable(error, named=True) from error
@@ -234,24 +226,25 @@ class Broker:
         except _FAILURES as error:
             raise self._unavailable(error) from error
 
-    def _on_a_live_connection(self, act: Callable[[], None]) -> None:
-        """An old connection may have died long ago, unnoticed: then a fresh one decides.
+    def _again_if_it_died(self, act: Callable[[], None]) -> None:
+        """An old connection may have died long ago, unnoticed: then a fresh one decides."""
+        was_connected = self._channel is not None
+        try:
+            act()
+        except (UnroutableError, NackError, NoConfirm):
+            raise
+        except _FAILURES as error:
+            self._drop()
+            if not was_connected or isinstance(error, ChannelClosedByBroker):
+                raise
+            act()
+            logger.info("broker connection replaced", reason=type(error).__name__)
 
-        At worst a message is published twice, which every consumer expects.
-        """
+    def _on_a_live_connection(self, act: Callable[[], None]) -> None:
+        """At worst a message is published twice, which every consumer expects."""
         with self._lock:
-            was_connected = self._channel is not None
             try:
-                try:
-                    act()
-                except (UnroutableError, NackError, NoConfirm):
-                    raise
-                except _FAILURES as error:
-                    self._drop()
-                    if not was_connected or isinstance(error, ChannelClosedByBroker):
-                        raise
-                    act()
-                    logger.info("broker connection replaced", reason=type(error).__name__)
+                self._again_if_it_died(act)
             except (UnroutableError, NackError) as error:
                 raise MessageRefused("The broker did not take the message; try again") from error
             except _FAILURES as error:
