@@ -197,30 +197,33 @@ def held(target: Target) -> set[str]:
     }
 
 
+def deploy(template: Path, target: Target, stack: str, *, with_secret: str = "") -> None:
+    """With a secret of one's own for the database's roles, the owner's too."""
+    names = ("DatabaseSecretArn", "DatabaseAdminSecretArn") if with_secret else ()
+    asyncio.run(
+        sam.deploy(
+            template,
+            target,
+            configuration=CONFIGURATION,
+            stack_name=stack,
+            parameters=dict.fromkeys(names, with_secret),
+        )
+    )
+
+
 def test_a_first_deployment_that_fails_is_rolled_back_deleted_and_done_again(
     target: Target, formation: Any, broken_stack: str, built_template: Path
 ) -> None:
     before = held(target)
     arn = target.put_secret("wrong-too", {**database_secret(target.database_url), "password": "no"})
 
-    def deploy(**parameters: str) -> None:
-        asyncio.run(
-            sam.deploy(
-                built_template,
-                target,
-                configuration=CONFIGURATION,
-                stack_name=broken_stack,
-                parameters=parameters,
-            )
-        )
-
     with pytest.raises(SamFailed, match="DatabaseSchema"):
-        deploy(DatabaseSecretArn=arn, DatabaseAdminSecretArn=arn)
+        deploy(built_template, target, broken_stack, with_secret=arn)
     assert described(formation, broken_stack)["StackStatus"] == "ROLLBACK_COMPLETE"
     assert held(target) == before
 
     formation.delete_stack(StackName=broken_stack)
-    deploy()
+    deploy(built_template, target, broken_stack)
     assert described(formation, broken_stack)["StackStatus"] == "CREATE_COMPLETE"
     made = held(target) - before
     assert any("UploadFunction" in name for name in made)
@@ -236,15 +239,7 @@ def test_a_migration_that_fails_fails_the_deployment(
     wrong = {**database_secret(target.database_url), "password": "not this one"}
     arn = target.put_secret("wrong", wrong)
     with pytest.raises(SamFailed, match="DatabaseSchema") as failed:
-        asyncio.run(
-            sam.deploy(
-                built_template,
-                target,
-                configuration=CONFIGURATION,
-                stack_name=broken_stack,
-                parameters={"DatabaseSecretArn": arn, "DatabaseAdminSecretArn": arn},
-            )
-        )
+        deploy(built_template, target, broken_stack, with_secret=arn)
     # The kind of the error alone: its text may hold a secret.
     assert failures_of(formation, broken_stack) == ["DatabaseSchema: ProgrammingError"]
     assert described(formation, broken_stack)["StackStatus"] == "ROLLBACK_COMPLETE"

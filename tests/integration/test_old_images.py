@@ -115,14 +115,18 @@ def shown(name: str, kind: Kind) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("release", RELEASES)
-def test_an_image_of_each_old_kind_is_shown_with_every_field(
-    empty_database_url: str, release: str
-) -> None:
-    image_migrations.upgrade(empty_database_url, release)
-    ids = add_all(empty_database_url)
+@pytest.fixture(params=RELEASES)
+def ids(empty_database_url: str, request: pytest.FixtureRequest) -> dict[str, int]:
+    """Of images of each kind that a release before has left."""
+    image_migrations.upgrade(empty_database_url, request.param)
+    added = add_all(empty_database_url)
     image_migrations.upgrade(empty_database_url)
+    return added
 
+
+def test_an_image_of_each_old_kind_is_shown_with_every_field(
+    empty_database_url: str, ids: dict[str, int]
+) -> None:
     with closing(Database(empty_database_url)) as database:
         records, links = PostgresImageRecords(database), FakeUrlSigner()
         ((ada,),) = database.rows("SELECT id FROM users")
@@ -140,14 +144,9 @@ def test_an_image_of_each_old_kind_is_shown_with_every_field(
             assert seen == shown(name, kind), name
 
 
-@pytest.mark.parametrize("release", RELEASES)
 def test_images_of_old_kinds_are_found_and_have_renditions(
-    empty_database_url: str, release: str
+    empty_database_url: str, ids: dict[str, int]
 ) -> None:
-    image_migrations.upgrade(empty_database_url, release)
-    ids = add_all(empty_database_url)
-    image_migrations.upgrade(empty_database_url)
-
     with closing(Database(empty_database_url)) as database:
         records = PostgresImageRecords(database)
         ((ada,),) = database.rows("SELECT id FROM users")

@@ -15,12 +15,12 @@ from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from infra.local.template.model import (
-    ACCOUNT_ID,
     UNTIMED_SECONDS,
     Destinations,
     Function,
     Retries,
     Template,
+    function_arn,
 )
 from infra.services.process_identity import ProcessIdentity
 
@@ -242,8 +242,7 @@ class FunctionService:
                 is_problem=True,
             )
         if told is not None:
-            region, version = self.template.region, event.version
-            arn = f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{function.name}:{version}"
+            arn = f"{function_arn(self.template.region, function.name)}:{event.version}"
             self.invoke_later(told, json_event(destination_event(arn, event, outcome)))
 
     async def _shrink(self) -> None:

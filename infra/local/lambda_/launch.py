@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.lambda_.interpreter import Interpreter
-from infra.local.template.model import ACCOUNT_ID, Function
+from infra.local.template.model import Function, function_arn
 
 # What exceeds its limit is ended by who looks from time to time (memory.py); what could fill this
 # machine in between, the kernel refuses.
@@ -92,9 +92,8 @@ class Launch:
             "LAMBDA_TASK_ROOT": str(function.code_path),
             # Always one of them: an empty entry would be the working folder.
             "PYTHONPATH": os.pathsep.join(map(str, [*self.python_path, _NO_MODULES])),
-            "LOCAL_CLOUD_FUNCTION_ARN": (
-                f"arn:aws:lambda:{self.variables.get('AWS_REGION', 'us-east-1')}:{ACCOUNT_ID}"
-                f":function:{function.name}"
+            "LOCAL_CLOUD_FUNCTION_ARN": function_arn(
+                self.variables.get("AWS_REGION", "us-east-1"), function.name
             ),
             "LOCAL_CLOUD_AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
             "LOCAL_CLOUD_AWS_LAMBDA_LOG_STREAM_NAME": (

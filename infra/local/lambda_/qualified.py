@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from infra.local.template.model import ACCOUNT_ID, Function, Template
+from infra.local.template.model import ACCOUNT_ID, Function, Template, function_arn
 
 _ARN = re.compile(
     r"(?:(?:arn:aws[\w-]*:lambda:(?P<region>[^:]*):)?(?P<account>\d{12}):)?"
@@ -63,7 +63,7 @@ def find(template: Template, reference: str, qualifier: str | None) -> Qualified
             f"This function belongs to the account {found['account']}, and here is {ACCOUNT_ID}",
         )
     wanted = named or qualifier or None
-    arn = f"arn:aws:lambda:{template.region}:{ACCOUNT_ID}:function:{found['name']}"
+    arn = function_arn(template.region, found["name"])
     try:
         function = template.function(found["name"])
     except KeyError as error:

@@ -14,6 +14,11 @@ STACK_NAME = "local"
 UNTIMED_SECONDS = 86_400
 
 
+def function_arn(region: str, name: str) -> str:
+    """Without a version or an alias."""
+    return f"arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{name}"
+
+
 class TemplateError(Explained):
     """The template is wrong, or declares something that this machine cannot run."""
 
