@@ -73,7 +73,8 @@ export function openViewer(index: number): void {
     viewer.options.dataSource = shown.map(slide);
     showTitle();
     before.forEach((image, place) => {
-      if (viewer.isOpen && isAnother(image, shown[place]!)) viewer.refreshSlideContent(place);
+      const after = shown[place]!;
+      if (after !== image && viewer.isOpen && isAnother(image, after)) viewer.refreshSlideContent(place);
     });
   });
   const stopFitting = detailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
@@ -103,7 +104,7 @@ export function closeViewer(): void {
 }
 
 /** The same pictures in the same places, as they are now, and behind them those that were found since. */
-export function following(shown: Image[], now: Image[]): Image[] {
+function following(shown: Image[], now: Image[]): Image[] {
   const byId = new Map(now.map((image) => [image.id, image]));
   const known = new Set(shown.map((image) => image.id));
   const last = now.findLastIndex((image) => known.has(image.id));
@@ -112,8 +113,11 @@ export function following(shown: Image[], now: Image[]): Image[] {
 
 /** Other pixels; a URL that is signed anew leads to the same. */
 function isAnother(before: Image, now: Image): boolean {
-  const [one, other] = [before, now].map((image) => slide(image).src.split("?")[0]);
-  return one !== other;
+  return source(before).split("?")[0] !== source(now).split("?")[0];
+}
+
+function source(image: Image): string {
+  return image.preview_url ?? image.url ?? image.thumbnail_url ?? "";
 }
 
 function slide(image: Image) {
@@ -121,7 +125,7 @@ function slide(image: Image) {
     width: image.width || 1,
     height: image.height || 1,
     alt: image.description || image.title,
-    src: image.preview_url ?? image.url ?? image.thumbnail_url ?? "",
+    src: source(image),
     srcset: sourceSet(image) ?? "",
     msrc: image.thumbnail_url ?? "",
   };
