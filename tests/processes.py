@@ -3,10 +3,26 @@ can be opened and no more be read."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _PROCESSES = Path("/proc")
+
+
+@contextmanager
+def ended_with_the_test(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """Waits for its end, as `with process` does; after a failure, which it may never hear of, it is
+    killed first.
+    """
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def is_running(pid: int) -> bool:

@@ -36,6 +36,7 @@ run_quiet_lane() {
     trap 'exit 130' INT TERM
     for entry in "${QUIET_LANE[@]}"; do
         stage=${entry%:*}
+        echo "$stage" >"$RESULTS/quiet"
         if run_stage "$stage" >"$RESULTS/$stage.log" 2>&1; then
             printf '\n== beside this: %s passed\n' "$stage"
         else
@@ -80,7 +81,17 @@ shown=$!
 run_quiet_lane </dev/null &
 quiet=$!
 set +m
+# Where the quiet lane is: who waits for it, or gives up waiting, wants to know.
+show_quiet_lane() {
+    local stage
+    [[ -f $RESULTS/quiet ]] || return 0
+    stage=$(<"$RESULTS/quiet")
+    printf '\n== beside this: %s, its last lines\n' "$stage"
+    tail -n 5 "$RESULTS/$stage.log" || true
+}
+
 stop() {
+    show_quiet_lane
     # Whoever asks once more need not wait for what is cleaning up.
     trap - INT TERM HUP
     kill -INT -- "-$shown" "-$quiet" 2>/dev/null || true
@@ -89,8 +100,12 @@ stop() {
 }
 trap stop INT TERM HUP
 wait "$shown" || true
-printf '\n== waiting for what is left of %s\n' "${QUIET_LANE[*]%:*}"
+if kill -0 "$quiet" 2>/dev/null; then
+    show_quiet_lane
+    printf '\n== waiting for what is left of %s\n' "${QUIET_LANE[*]%:*}"
+fi
 wait "$quiet" || true
+rm -f "$RESULTS/quiet"
 
 failed=()
 for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do

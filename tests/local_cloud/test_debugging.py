@@ -11,6 +11,7 @@ from infra.local.settings import ROOT
 from tests.local_cloud.debug_client import DebugClient
 from tests.local_cloud.small_cloud import Cloud, refused, running
 from tests.local_cloud.test_settings import free_port
+from tests.processes import ended_with_the_test
 from tests.waiting import eventually
 
 HANDLER = """\
@@ -109,10 +110,11 @@ def typed_into_pdb(cloud: Cloud, event: Path) -> object:
     ours, theirs = pty.openpty()
     shown = b""
     command = (*cloud.command("invoke"), "hello", "--event", str(event))
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=ROOT, env=cloud.variables, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
-    ) as process:
-        os.close(theirs)
+    )
+    os.close(theirs)
+    with ended_with_the_test(process):
 
         def prompts(times: int) -> bool:
             nonlocal shown
@@ -120,7 +122,7 @@ def typed_into_pdb(cloud: Cloud, event: Path) -> object:
             return shown.count(b"(Pdb)") == times
 
         eventually(lambda: prompts(1), "pdb asks")
-        assert b"return {'answer': answer}" in shown
+        assert b"hello/app.py(" in shown
         os.write(ours, b"answer += 1\n")
         eventually(lambda: prompts(2), "pdb asks again")
         os.write(ours, b"continue\n")
