@@ -206,6 +206,17 @@ def test_a_key_is_forgotten_after_a_day(client: Client, sql: Connection) -> None
     assert client.upload("k", samples.jpeg()) != first
 
 
+def test_old_keys_leave_in_bounded_steps_and_what_they_made_stays(
+    client: Client, sql: Connection
+) -> None:
+    images = [client.upload(f"k{number}") for number in range(3)]
+    sql.run("UPDATE idempotency_keys SET claimed_at = now() - interval '25 hours'")
+    young = client.upload("young")
+    assert [client.records.forget_old_keys(2) for _ in range(3)] == [2, 1, 0]
+    assert client.upload("young") == young
+    assert sql.run("SELECT id FROM images ORDER BY id") == [[each] for each in (*images, young)]
+
+
 def test_a_user_who_is_gone_claims_nothing(
     image_records: PostgresImageRecords, sql: Connection
 ) -> None:
