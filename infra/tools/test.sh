@@ -26,7 +26,7 @@ run_shown_lane() {
     # A trap ends the lane once the stage that was interrupted has cleaned up.
     trap 'exit 130' INT TERM
     for entry in "${SHOWN_LANE[@]}"; do
-        printf '\n== %s\n' "${entry%:*}"
+        printf '\n== %s, after %d s\n' "${entry%:*}" "$SECONDS"
         run_stage "${entry%:*}" || printf '\n== FAILED: %s\n' "${entry%:*}"
     done
 }
@@ -38,7 +38,7 @@ run_quiet_lane() {
         stage=${entry%:*}
         echo "$stage" >"$RESULTS/quiet"
         if run_stage "$stage" >"$RESULTS/$stage.log" 2>&1; then
-            printf '\n== beside this: %s passed\n' "$stage"
+            printf '\n== beside this: %s passed, after %d s\n' "$stage" "$SECONDS"
         else
             printf '\n== FAILED, beside this: %s (%s)\n' "$stage" "$RESULTS/$stage.log"
             grep -E '^(FAILED|ERROR) ' "$RESULTS/$stage.log" || true
@@ -102,7 +102,7 @@ trap stop INT TERM HUP
 wait "$shown" || true
 if kill -0 "$quiet" 2>/dev/null; then
     show_quiet_lane
-    printf '\n== waiting for what is left of %s\n' "${QUIET_LANE[*]%:*}"
+    printf '\n== waiting for what is left of %s, after %d s\n' "${QUIET_LANE[*]%:*}" "$SECONDS"
 fi
 wait "$quiet" || true
 rm -f "$RESULTS/quiet"
