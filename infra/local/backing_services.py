@@ -100,7 +100,11 @@ class BackingServices:
                 # Migrations run as the owner of the schema and let the other role in.
                 self.variables["DATABASE_ADMIN_URL"] = service.url
                 self.variables[variable] = service.api_url
-            details.append(_without_password(self.variables[variable]))
+            if isinstance(service, PostgresService) and url is None:
+                # In quotes, to be pasted behind psql: a shell would look for a file of that name.
+                details.append(f"'{service.url_with_passfile}'")
+            else:
+                details.append(_without_password(self.variables[variable]))
 
     async def _notice_end(self, name: str, service: Service) -> None:
         status = await service.wait()

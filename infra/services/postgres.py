@@ -15,13 +15,14 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
 from infra.services.ports import port_of
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.processes import Service, ServiceProcess, run_once
-from infra.services.records import credentials, write_record
+from infra.services.records import credentials, write_private, write_record
 
 _DATABASE = "images"
 _API_ROLE = "images_api"
@@ -68,8 +69,9 @@ def binaries() -> Path | None:
 class PostgresService(Service):
     """One PostgreSQL cluster with one database, owned by one role that is no superuser.
 
-    `url` is the owner's. `api_url` names roles with fewer rights, which the owner may create: one
-    for each `{purpose}`.
+    `url` is the owner's. `url_with_passfile` is so too, and may be shown: psql finds the password
+    in a file that the owner of this process alone may read. `api_url` names roles with fewer
+    rights, which the owner may create: one for each `{purpose}`.
     """
 
     def __init__(self, data_folder: Path, log_folder: Path, port: int | None = None) -> None:
@@ -82,6 +84,7 @@ class PostgresService(Service):
         # SIGINT is PostgreSQL's fast shutdown: open transactions are rolled back.
         super().__init__(ServiceProcess("Postgres", self._folder, log_path, signal.SIGINT))
         self.api_url = ""
+        self.url_with_passfile = ""
 
     async def start(self) -> None:
         """Return when the server accepts connections. Raises `ServiceFailed`."""
@@ -103,6 +106,9 @@ class PostgresService(Service):
             await self._start_server(binaries, account, privileges, port)
         address = f"127.0.0.1:{port}/{_DATABASE}"
         self.url = f"postgresql://{user}:{password}@{address}"
+        passfile = self._folder / "passfile"
+        write_private(passfile, f"127.0.0.1:*:{_DATABASE}:{user}:{password}\n")
+        self.url_with_passfile = f"postgresql://{user}@{address}?passfile={quote(str(passfile))}"
         api_user, api_password = credentials(self._folder / "api.json", user=_API_ROLE)
         self.api_url = f"postgresql://{api_user}_{{purpose}}:{api_password}@{address}"
 

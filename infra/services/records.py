@@ -19,11 +19,16 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Replace the record in one step; only its owner may read it."""
+    write_private(path, json.dumps(record))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step; only its owner may read it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(record, file)
+        file.write(text)
         file.flush()
         # A record that is empty after a power cut would lock its owner out of the data beside it.
         os.fsync(file.fileno())

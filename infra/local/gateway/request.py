@@ -36,6 +36,10 @@ _NOT_PASSED_ON = frozenset(
 )
 # Names that arrive in this spelling, whatever the client's.
 _RESPELLED = {"authorization": "Authorization", "user-agent": "User-Agent"}
+# What the gateway says itself, whatever the client has said.
+_OF_THE_GATEWAY = frozenset(
+    {"x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"}
+)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -82,13 +86,10 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     trace_id = with_parent(given_trace_id) if given_trace_id else new_root(epoch_seconds)
     forwarded = lookup.get("X-Forwarded-For")
     headers = _headers(request)
-    for name, value in (
-        ("X-Amzn-Trace-Id", trace_id),
-        ("X-Forwarded-For", f"{forwarded}, {source_ip}" if forwarded else source_ip),
-        ("X-Forwarded-Port", port),
-        ("X-Forwarded-Proto", request.scheme),
-    ):
-        _set_header(headers, name, value)
+    headers["X-Amzn-Trace-Id"] = [trace_id]
+    headers["X-Forwarded-For"] = [f"{forwarded}, {source_ip}" if forwarded else source_ip]
+    headers["X-Forwarded-Port"] = [port]
+    headers["X-Forwarded-Proto"] = [request.scheme]
     return Request(
         method=request.method,
         path=path,
@@ -154,19 +155,19 @@ def _host_and_port(host: str) -> tuple[str, str]:
 def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
     headers: dict[str, list[str]] = {}
     for raw_name, raw_value in request.raw_headers:
-        name = raw_name.decode("latin-1")
-        if name.lower() in _NOT_PASSED_ON:
-            continue
-        name = _RESPELLED.get(name.lower(), name)
-        headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
+        name = _name_as_passed_on(raw_name)
+        if name is not None:
+            headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
     return headers
 
 
-def _set_header(headers: dict[str, list[str]], name: str, value: str) -> None:
+@lru_cache(512)
+def _name_as_passed_on(raw_name: bytes) -> str | None:
+    name = raw_name.decode("latin-1")
     lower = name.lower()
-    for present in [present for present in headers if present.lower() == lower]:
-        del headers[present]
-    headers[name] = [value]
+    if lower in _NOT_PASSED_ON or lower in _OF_THE_GATEWAY:
+        return None
+    return _RESPELLED.get(lower, name)
 
 
 def _query_parameters(query: str) -> dict[str, list[str]]:

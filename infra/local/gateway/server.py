@@ -4,17 +4,17 @@ Where AWS's documents are silent, this follows responses recorded against AWS: a
 is a 500, headers that are too large a 431. tests/conformance says which is which.
 """
 
-import asyncio
 import uuid
 from functools import lru_cache
 
 from aiohttp import web
 
+from infra.local.connection import Server, unknown_version
 from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
 from infra.local.gateway.compression import UnsupportedCoding, compressed, inflated
-from infra.local.gateway.connection import Server, unknown_version
 from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
+from infra.local.gateway.invoking import Invoker
 from infra.local.gateway.mock import mock_response
 from infra.local.gateway.request import (
     MAX_BODY_BYTES,
@@ -28,7 +28,7 @@ from infra.local.gateway.request import (
 )
 from infra.local.gateway.routes import RouteTable
 from infra.local.gateway.validation import invalid_request
-from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Result, Throttled
+from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration
 from infra.local.visitors import is_own_host, unknown_host
@@ -41,10 +41,9 @@ class Gateway:
         self, api: Api, invoke: Invoke, logs: LogStream, allowed_hosts: frozenset[str] = frozenset()
     ) -> None:
         """`allowed_hosts`: names to answer for besides those of this machine."""
-        self._invoke = invoke
+        self._invoker = Invoker(invoke)
         self._logs = logs
         self._allowed_hosts = allowed_hosts
-        self._running: set[asyncio.Task[Result]] = set()
         self.use(api)
 
     def use(self, api: Api) -> None:
@@ -126,19 +125,16 @@ class Gateway:
             # The one that there is.
             version="1" if integration.qualifier else "$LATEST",
         )
-        # The function runs on when the gateway stops waiting for it, as on AWS.
-        task = asyncio.ensure_future(self._invoke(integration.function_id, event))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        done, _ = await asyncio.wait({task}, timeout=integration.timeout_seconds)
-        if not done:
-            self._log_problem(request, f"no answer within {integration.timeout_seconds:g} s")
-            return failures.TIMED_OUT
         try:
-            result = task.result()
+            result = await self._invoker.result(
+                integration.function_id, event, integration.timeout_seconds
+            )
         except Throttled:
             self._log_problem(request, "the function is throttled")
             return failures.throttled(self._api.gateway_responses)
+        if result is None:
+            self._log_problem(request, f"no answer within {integration.timeout_seconds:g} s")
+            return failures.TIMED_OUT
         if result.is_error:
             return failures.FUNCTION_FAILED
         try:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from infra.local.connection import Server
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.qualified import Qualified, Refused, find
@@ -32,9 +33,9 @@ class InvokeApi:
         self._functions = functions
         self._on_report = on_report
 
-    def server(self) -> web.Server:
+    def server(self) -> Server:
         """The aiohttp server that answers for this API."""
-        return web.Server(self.handle, access_log=None)
+        return Server(self.handle, access_log=None)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""

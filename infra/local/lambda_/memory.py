@@ -38,16 +38,21 @@ class MemoryWatch:
         self._begin_to_look = begin_to_look
         self._end = end
         self._held_bytes = 0
+        self._is_wanted = False
+        self._has_begun = False
+        # Outlives an invocation: a timer for each would cost those that are over at once the most.
         self._next_look: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Looks from now on."""
-        self._look_later(self._first_look)
+        self._is_wanted = True
+        if self._next_look is None:
+            self._look_later()
 
-    def _look_later(self, look: Callable[[], None]) -> None:
+    def _look_later(self) -> None:
         left_seconds = (self._limit_bytes - self._held_bytes) / _BYTES_FILLED_PER_SECOND
         self._next_look = asyncio.get_running_loop().call_later(
-            min(max(left_seconds, _MIN_INTERVAL_SECONDS), _MAX_INTERVAL_SECONDS), look
+            min(max(left_seconds, _MIN_INTERVAL_SECONDS), _MAX_INTERVAL_SECONDS), self._look
         )
 
     @property
@@ -56,22 +61,21 @@ class MemoryWatch:
         return min(self._held_bytes, self._limit_bytes) >> 20
 
     def stop(self) -> None:
-        if self._next_look is not None:
-            self._next_look.cancel()
-            self._next_look = None
-
-    def _first_look(self) -> None:
-        self._begin_to_look()
-        self._look()
+        self._is_wanted = self._has_begun = False
 
     def _look(self) -> None:
         self._next_look = None
+        if not self._is_wanted:
+            return
+        if not self._has_begun:
+            self._has_begun = True
+            self._begin_to_look()
         pid = self._runtime_pid()
         self._held_bytes = 0 if pid is None else self._measure(pid)
         if self._held_bytes > self._limit_bytes:
             self._end()
         else:
-            self._look_later(self._look)
+            self._look_later()
 
     def _measure(self, runtime_pid: int) -> int:
         pids = [runtime_pid, *descendants(runtime_pid)]

@@ -117,6 +117,12 @@ async def test_only_reports_of_custom_resources_are_taken_by_put(
         assert answer.status == status
 
 
+@pytest.mark.parametrize("path", ["/2015-03-31/functions/probe/invocations", "/unknown"])
+async def test_no_answer_names_a_server(url: str, path: str) -> None:
+    async with aiohttp.ClientSession() as session, session.post(url + path, data=b"{}") as answer:
+        assert "Server" not in answer.headers
+
+
 ARN = "arn:aws:lambda:us-east-1:012345678912:function:ProbeFunction"
 
 

@@ -184,6 +184,19 @@ def test_postgres_refuses_a_wrong_password(postgres: PostgresService) -> None:
     assert "password authentication failed" in refused.stderr
 
 
+def test_postgres_can_be_shown_without_its_password_and_opened_all_the_same(
+    postgres: PostgresService,
+) -> None:
+    shown = postgres.url_with_passfile
+    assert str(urllib.parse.urlsplit(postgres.url).password) not in shown
+    assert (
+        psql(shown, "SELECT current_user").stdout
+        == psql(postgres.url, "SELECT current_user").stdout
+    )
+    (passfile,) = urllib.parse.parse_qs(urllib.parse.urlsplit(shown).query)["passfile"]
+    assert Path(passfile).stat().st_mode & 0o777 == 0o600
+
+
 def test_postgres_confirms_only_what_is_on_disk(postgres: PostgresService) -> None:
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
         assert psql(postgres.url, f"SHOW {setting}").stdout.strip() == "on", setting
