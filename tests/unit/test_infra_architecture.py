@@ -33,10 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.parameters": {"infra.program"},
     "infra.local.settings": {"infra.local.parameters", "infra.program", "infra.services"},
     "infra.local.visitors": set(),
+    "infra.local.connection": set(),
     "infra.local.code_files": set(),
     # Those rooms know one another through `cloud` alone.
     "infra.local.gateway": {
         "infra.local.template.model",
+        "infra.local.connection",
         "infra.local.invocation",
         "infra.local.logs",
         "infra.local.visitors",
@@ -45,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "infra.local.gateway.event": set(),
     "infra.local.lambda_": {
         "infra.local.template.model",
+        "infra.local.connection",
         "infra.local.code_files",
         "infra.local.invocation",
         "infra.local.logs",
