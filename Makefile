@@ -13,8 +13,8 @@ DEV := .venvs/dev/bin
 LOCAL := .venvs/local/bin
 POLICY := .venvs/policy/bin
 # What hangs is a failure too, and says where it hung: far beyond the slowest test beside a load of
-# 20 on two cores, and soon enough for a run that has an hour and a half. Nothing else bounds a test's time by
-# the clock; see tests/waiting.py.
+# 20 on two cores, and well before CI gives up a run. Nothing else bounds a test's time by the clock;
+# see tests/waiting.py.
 PYTEST := -m pytest -p no:cacheprovider --timeout 1800
 # With COVERED=yes, as in `make test`, a stage's tests leave what they reached for coverage-floor.
 REACHED := .cache/coverage
