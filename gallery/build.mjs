@@ -1,41 +1,47 @@
-// Bundles the page into functions/gallery/page: three text files, the same bytes on every machine.
+// Bundles the page into functions/gallery/page: a few text files, the same bytes on every machine.
 import { build } from "esbuild";
-import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = process.argv[2] ?? join(here, "..", "functions", "gallery", "page");
 
-const { outputFiles } = await build({
+const options = {
   absWorkingDir: here,
-  entryPoints: { gallery: "src/main.tsx" },
   bundle: true,
   minify: true,
-  format: "esm",
   target: ["es2022", "chrome111", "firefox115", "safari16.4"],
-  jsx: "automatic",
-  jsxImportSource: "preact",
   legalComments: "none",
   charset: "utf8",
   outdir: "out",
   write: false,
+};
+const { outputFiles } = await build({
+  ...options,
+  entryPoints: { gallery: "src/main.tsx" },
+  format: "esm",
+  splitting: true,
+  jsx: "automatic",
+  jsxImportSource: "preact",
+  // Named by what they hold, so that a browser may keep them for ever; wherever the packages lie.
+  entryNames: "[name]-[hash]",
+  chunkNames: "[name]-[hash]",
+  preserveSymlinks: true,
 });
+const early = await build({ ...options, entryPoints: ["src/early.ts"], format: "iife" });
 
 await mkdir(target, { recursive: true });
 for (const name of await readdir(target)) await rm(join(target, name), { recursive: true });
 
-// Named by what they hold, so that a browser may keep them for ever.
-const names = {};
-for (const file of outputFiles) {
-  const extension = file.path.endsWith(".css") ? "css" : "js";
-  const digest = createHash("sha256").update(file.contents).digest("hex").slice(0, 16);
-  names[extension] = `gallery-${digest}.${extension}`;
-  await writeFile(join(target, names[extension]), file.contents);
-}
+const names = outputFiles.map((file) => basename(file.path));
+const named = (pattern) => `gallery/${names.find((name) => pattern.test(name))}`;
+for (const file of outputFiles) await writeFile(join(target, basename(file.path)), file.contents);
 const page = await readFile(join(here, "src", "index.html"), "utf8");
 await writeFile(
   join(target, "index.html"),
-  page.replace("{{script}}", `gallery/${names.js}`).replace("{{style}}", `gallery/${names.css}`),
+  page
+    .replace("{{early}}", () => early.outputFiles[0].text.trim())
+    .replace("{{script}}", named(/^gallery-.*\.js$/))
+    .replace("{{style}}", named(/\.css$/)),
 );

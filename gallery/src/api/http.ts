@@ -1,6 +1,7 @@
 /** Requests to the API beside which this page stands, at `/` or below a stage's path. */
 
 import { signal } from "@preact/signals";
+import { RENEWAL, RETURNS, takeEarly } from "./opening";
 import { Problem } from "./problem";
 
 export const apiUrl = new URL(".", document.baseURI);
@@ -29,9 +30,6 @@ interface TokenAnswer {
   access_token: string;
   expires_in: number;
 }
-
-// Not who, and no token: only that the cookie is worth trying when the page is opened again.
-const RETURNS = "gallery:returns";
 
 export const mayReturn = () => localStorage.getItem(RETURNS) !== null;
 
@@ -68,7 +66,7 @@ export function renew(): Promise<boolean> {
 }
 
 async function renewOnce(): Promise<boolean> {
-  const response = await patiently(() => send("POST", "auth/refresh", { json: { cookie: true }, isAnonymous: true }, null));
+  const response = await patiently(() => send("POST", RENEWAL, { json: { cookie: true }, isAnonymous: true }, null));
   if (response.status === 401 || response.status === 400) {
     dropToken();
     return false;
@@ -111,7 +109,7 @@ async function send(method: string, path: string, options: Options, token: strin
     init.body = JSON.stringify(options.json);
   }
   try {
-    return await fetch(url, init);
+    return await (takeEarly(url.href) ?? fetch(url, init));
   } catch {
     throw Problem.unreachable();
   }

@@ -6,18 +6,24 @@ import { words } from "../words";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
 import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
-import { openViewer } from "./viewer";
+import { fetchViewer, openViewer } from "./viewer";
 
 // As much again above and below what is seen, so that scrolling finds it there.
 const OVERSCAN = 1;
 const LOAD_AHEAD_SCREENS = 3;
+const VIEWER_AFTER_MS = 2000;
+
+/** What is drawn, of which `margin` at both ends is not seen yet. */
+interface View {
+  from: number;
+  to: number;
+  margin: number;
+}
 
 export function Grid() {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
-  const [view, setView] = useState({ from: 0, to: innerHeight });
-  // What is seen comes first.
-  const overscan = useRef(0);
+  const [view, setView] = useState<View>({ from: 0, to: innerHeight, margin: 0 });
   const images = library.images.value;
   const rows = useMemo(
     () => (width ? rowsOf(images, width, width < 600 ? 130 : 220) : []),
@@ -27,30 +33,39 @@ export function Grid() {
 
   useLayoutEffect(() => {
     const element = frame.current!;
+    // What is seen comes first.
+    let overscan = 0;
     const look = () => {
       const top = element.getBoundingClientRect().top;
-      const margin = overscan.current * innerHeight;
-      // In steps, so that not every pixel draws anew.
-      const step = innerHeight / 4;
+      const margin = overscan * innerHeight;
+      // When it moves, in steps, so that not every pixel draws anew.
+      const step = overscan ? innerHeight / 4 : 1;
       const from = Math.floor((-top - margin) / step) * step;
       const to = from + innerHeight + 2 * margin + step;
-      setView((before) => (before.from === from && before.to === to ? before : { from, to }));
+      setView((before) => (before.from === from && before.to === to ? before : { from, to, margin }));
+    };
+    const lookAhead = () => {
+      if (!overscan) setTimeout(() => void fetchViewer().catch(() => undefined), VIEWER_AFTER_MS);
+      overscan = OVERSCAN;
+      look();
+    };
+    const afterFirst = (event: Event) => {
+      if ((event.target as Element).matches(".placeholder")) return;
+      element.removeEventListener("load", afterFirst, true);
+      whenIdle(lookAhead);
     };
     const observer = new ResizeObserver(() => {
       setWidth(element.clientWidth);
       look();
     });
     observer.observe(element);
-    addEventListener("scroll", look, { passive: true });
+    element.addEventListener("load", afterFirst, true);
+    addEventListener("scroll", lookAhead, { passive: true });
     addEventListener("resize", look);
     look();
-    whenIdle(() => {
-      overscan.current = OVERSCAN;
-      look();
-    });
     return () => {
       observer.disconnect();
-      removeEventListener("scroll", look);
+      removeEventListener("scroll", lookAhead);
       removeEventListener("resize", look);
     };
   }, []);
@@ -81,6 +96,7 @@ export function Grid() {
                   height: `${row.height}px`,
                 }}
                 width={box.width}
+                isSeen={row.top <= view.to - view.margin && row.top + row.height >= view.from + view.margin}
               />
             )
           );
@@ -95,15 +111,16 @@ interface TileProps {
   index: number;
   count: number;
   width: number;
+  isSeen: boolean;
   style: Record<string, string>;
 }
 
-function Tile({ image, index, count, width, style }: TileProps) {
+function Tile({ image, index, count, width, isSeen, style }: TileProps) {
   const isChosen = isSelected(image.id);
   const color = useMemo(() => image.placeholder && placeholderColor(image.placeholder), [image.placeholder]);
   const open = (event: MouseEvent) => {
     if (event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value) toggle(image.id, event.shiftKey);
-    else openViewer(index);
+    else void openViewer(index);
   };
   return (
     <div
@@ -121,7 +138,7 @@ function Tile({ image, index, count, width, style }: TileProps) {
         onClick={open}
         onKeyDown={(event) => move(event, image.id)}
       >
-        <Picture image={image} width={width} />
+        <Picture image={image} width={width} isSeen={isSeen} />
         <span class="caption" aria-hidden="true">
           {image.title}
         </span>
@@ -145,7 +162,7 @@ function Tile({ image, index, count, width, style }: TileProps) {
   );
 }
 
-function Picture({ image, width }: { image: Image; width: number }) {
+function Picture({ image, width, isSeen }: { image: Image; width: number; isSeen: boolean }) {
   const [isThere, setThere] = useState(false);
   // The API makes so many new sizes a minute, and no more: those that it has made before remain.
   const [isPlain, setPlain] = useState(false);
@@ -161,6 +178,7 @@ function Picture({ image, width }: { image: Image; width: number }) {
           sizes={`${Math.ceil(width)}px`}
           alt={image.description || image.title}
           decoding="async"
+          fetchpriority={isSeen ? "auto" : "low"}
           draggable={false}
           onLoad={() => setThere(true)}
           onError={() => setPlain(true)}

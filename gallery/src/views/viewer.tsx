@@ -1,9 +1,10 @@
 /** Looking at one picture: PhotoSwipe zooms, swipes and turns over; the details are ours. */
 
 import { signal } from "@preact/signals";
-import PhotoSwipe from "photoswipe";
+import type PhotoSwipe from "photoswipe";
 import type { Image } from "../api/images";
 import * as library from "../state/library";
+import { complain } from "../state/notices";
 import { words } from "../words";
 import { sourceSet } from "./sources";
 
@@ -14,12 +15,21 @@ export const detailed = signal<number | null>(null);
 const DETAILS_PIXELS = 416;
 
 let open: PhotoSwipe | null = null;
+let isOpening = false;
 
-export function openViewer(index: number): void {
+/** Half of the page's script, and not needed to see the grid. */
+export const fetchViewer = () => import("photoswipe");
+
+export async function openViewer(index: number): Promise<void> {
+  if (open || isOpening) return;
+  isOpening = true;
   // By place, as it was opened: what comes or goes in the library meanwhile moves nothing here.
   let shown = library.images.value;
+  const found = await fetchViewer().catch(() => null);
+  isOpening = false;
+  if (!found) return complain(words.trouble.unreachable);
   const current = () => shown[viewer.currIndex];
-  const viewer: PhotoSwipe = new PhotoSwipe({
+  const viewer: PhotoSwipe = new found.default({
     index,
     dataSource: shown.map(slide),
     loop: false,

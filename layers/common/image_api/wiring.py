@@ -217,8 +217,8 @@ def url_signer() -> UrlSigner | CdnUrlSigner:
 
 
 def storage_origins() -> tuple[str, ...]:
-    """Where browsers find the storage, and what stands before it. Of AWS's bucket also the address
-    without its region, which forms are sent to.
+    """Where browsers find the storage, or what stands before it: first that from where pictures
+    come. Of AWS's bucket also the address without its region, which forms are sent to.
     """
     from urllib.parse import urlsplit
 
@@ -229,7 +229,7 @@ def storage_origins() -> tuple[str, ...]:
     if target.public_url is None:
         addresses.append(f"https://{target.bucket}.s3.amazonaws.com")
     if cdn_url := settings.cdn_url():
-        addresses.append(cdn_url)
+        addresses.insert(0, cdn_url)
     parts = map(urlsplit, addresses)
     return tuple(f"{address.scheme}://{address.netloc}" for address in parts)
 

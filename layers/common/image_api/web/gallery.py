@@ -8,6 +8,8 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
+from image_api.web.content_security import own_scripts
+
 _CONTENT_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # Their names say what they hold.
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -24,8 +26,10 @@ class Gallery:
             if path.suffix in _CONTENT_TYPES
         }
         storage = " ".join(storage_origins)
+        self._preconnect = f"<{storage_origins[0]}>; rel=preconnect"
         self._policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; "
+            f"default-src 'none'; script-src 'self' {own_scripts(self._index)}; "
+            "style-src 'self'; "
             f"img-src 'self' data: blob: {storage}; connect-src 'self' {storage}; "
             "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
         )
@@ -38,6 +42,8 @@ class Gallery:
         headers: dict[str, str | list[str]] = {
             "Content-Security-Policy": self._policy,
             "Cache-Control": "no-cache",
+            # Where the pictures are.
+            "Link": self._preconnect,
         }
         return Response(200, "text/html; charset=utf-8", page, headers)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64encode
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import aws_lambda_powertools.event_handler.openapi.swagger_ui as swagger_ui
 from aws_lambda_powertools.event_handler import Response
+
+from image_api.web.content_security import own_scripts
 
 _ASSETS = Path(swagger_ui.__file__).parent
 _DOCUMENT = "openapi"
@@ -23,7 +22,6 @@ _ICON = (
     "%3Cpath d='M2 13 7 6l3 4 2-2 2 5z' fill='%23fff'/%3E"
     "%3Ccircle cx='11.5' cy='4.5' r='1.5' fill='%23fd5'/%3E%3C/svg%3E\">"
 )
-_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -67,12 +65,8 @@ def _page_around_document() -> tuple[str, str, str]:
 
 def _policy(page: str) -> str:
     """Lets the page's own scripts run and nothing else: each is named by its hash."""
-    hashes = " ".join(
-        "'sha256-" + b64encode(sha256(script.encode()).digest()).decode() + "'"
-        for script in _INLINE_SCRIPT.findall(page)
-    )
     return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src {own_scripts(page)}; style-src 'unsafe-inline'; "
         "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
         "form-action 'none'"
     )
