@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from image_api.errors import ConfigurationError
+from image_api.errors import ConfigurationError, StillInUse
 from image_api.web import custom_resource
 
 
@@ -114,19 +114,34 @@ def test_deleting_the_stack_changes_nothing(cloudformation: ResponseServer) -> N
     assert (body["Status"], body["PhysicalResourceId"]) == ("SUCCESS", "the-schema")
 
 
-def test_deleting_the_stack_may_wait_for_something_and_never_fails(
+def test_deleting_the_stack_may_wait_for_something_and_does_not_fail_where_that_does(
     cloudformation: ResponseServer,
 ) -> None:
     event = request(cloudformation.url, "Delete", PhysicalResourceId="the-wait")
-    custom_resource.answer(event, dict, lambda: {"Left": "eni-1"})
+    custom_resource.answer(event, dict, lambda: {"Left": ""})
 
     def fail() -> dict[str, str]:
         raise RuntimeError
 
     custom_resource.answer(event, dict, fail)
     (_, _, waited), (_, _, failed) = cloudformation.received
-    assert (waited["Status"], waited["Data"]) == ("SUCCESS", {"Left": "eni-1"})
+    assert (waited["Status"], waited["Data"]) == ("SUCCESS", {"Left": ""})
     assert (failed["Status"], failed["Data"]) == ("SUCCESS", {})
+
+
+def test_what_is_still_in_use_stops_a_deletion_and_says_why_in_the_stacks_events(
+    cloudformation: ResponseServer,
+) -> None:
+    """It was in a log alone, which the deletion took with it."""
+
+    def hold() -> dict[str, str]:
+        raise StillInUse("Lambda's poller still has network interfaces: eni-1, eni-2")
+
+    event = request(cloudformation.url, "Delete", PhysicalResourceId="the-wait")
+    custom_resource.answer(event, dict, hold)
+    ((_, _, body),) = cloudformation.received
+    assert (body["Status"], body["PhysicalResourceId"]) == ("FAILED", "the-wait")
+    assert body["Reason"].endswith("eni-1, eni-2")
 
 
 class Stack:

@@ -12,7 +12,7 @@ from image_api.aws.networks import Ec2Networks
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import AwsCredentials
 from image_api.core.teardown import wait_for_interfaces
-from image_api.errors import ServiceUnavailable
+from image_api.errors import ServiceUnavailable, StillInUse
 from tests.integration.local_server import LocalServer
 
 
@@ -55,10 +55,16 @@ def test_it_ends_when_the_last_one_is_gone() -> None:
     assert networks.asked == ["sg-1"] * 4
 
 
-@pytest.mark.parametrize("left", [["eni-1", "eni-2"], None])
-def test_it_gives_up_while_there_is_time_to_say_so(left: list[str] | None) -> None:
-    networks = Networks(left)
-    assert waited(networks, 60) == {"Left": " ".join(left or [])}
+def test_it_gives_up_while_there_is_time_to_say_so_and_names_what_is_left() -> None:
+    networks = Networks(["eni-1", "eni-2"])
+    with pytest.raises(StillInUse, match=r"network interfaces: eni-1, eni-2$"):
+        waited(networks, 60)
+    assert len(networks.asked) == 3
+
+
+def test_an_ec2_that_never_answers_holds_no_deletion() -> None:
+    networks = Networks(None)
+    assert waited(networks, 60) == {"Left": ""}
     assert len(networks.asked) == 3
 
 

@@ -14,6 +14,7 @@ ImageApiError
 ├── FileTooLarge
 ├── QuotaExceeded, TooMuchUnderWay   a limit of the account
 ├── ObjectMissing                 the storage lost a file
+├── StillInUse                    what a deployment was to delete
 └── ServiceUnavailable            a part does not answer: try again
 """
 
@@ -193,6 +194,10 @@ class ObjectMissing(ImageApiError):
 
     def __init__(self) -> None:
         super().__init__("A stored file is missing")
+
+
+class StillInUse(ImageApiError):
+    """Of a deployment: what is to be deleted cannot go yet, and `detail` says what holds it."""
 
 
 class ServiceUnavailable(ImageApiError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from image_api.errors import ServiceUnavailable
+from image_api.errors import ServiceUnavailable, StillInUse
 from image_api.observability import logger
 
 _PAUSE_SECONDS = 10.0
@@ -30,7 +30,8 @@ def wait_for_interfaces(
     """Lambda removes them with the consumer's role, some minutes after the trigger is gone. Were
     the role deleted before, they would stay, and with them the security group and the subnets.
 
-    Those that stay for longer than there is time are named: to wait on would help nobody.
+    Raises StillInUse, which names those that stay for longer than there is time: the role is
+    kept then, and a second deletion goes on. Where EC2 did not list them, nobody knows of any.
     """
     left: list[str] = []
     if not group:
@@ -44,5 +45,7 @@ def wait_for_interfaces(
             if not left:
                 return {"Left": ""}
         pause(_PAUSE_SECONDS)
-    logger.warning("network interfaces are left: delete them by hand", interfaces=left)
-    return {"Left": " ".join(left)}
+    if left:
+        logger.warning("network interfaces are left", interfaces=left)
+        raise StillInUse(f"Lambda's poller still has network interfaces: {', '.join(left)}")
+    return {"Left": ""}

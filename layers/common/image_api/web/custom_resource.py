@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from image_api.errors import ImageApiError
+from image_api.errors import ImageApiError, StillInUse
 from image_api.observability import logger
 
 _TIMEOUT_SECONDS = 10
@@ -32,7 +32,8 @@ def answer(
     """Runs `action` and tells CloudFormation how it ended, which fails the deployment if it did.
 
     Without a `ResponseURL` (invoked by hand) the result is returned and errors escape. Deleting
-    the stack changes nothing, unless `on_delete` does, and is never refused: data outlives it.
+    the stack changes nothing, unless `on_delete` does: data outlives it. It is refused while
+    `on_delete` says StillInUse, and never because that itself failed.
     With `can_go_back` neither is going back to properties that succeeded before: a deployment that
     failed because the database was away is rolled back while it is still away.
     """
@@ -40,7 +41,7 @@ def answer(
     if url is None:
         return action()
     if event.get("RequestType") == "Delete":
-        return _respond(event, url, "SUCCESS", "", _deleted(on_delete))
+        return _delete(event, url, on_delete)
     try:
         data = action()
     except Exception as error:
@@ -53,13 +54,18 @@ def answer(
     return _respond(event, url, "SUCCESS", "", data, _id_after(event) if can_go_back else None)
 
 
-def _deleted(on_delete: Callable[[], dict[str, str]]) -> dict[str, str]:
+def _delete(
+    event: dict[str, Any], url: str, on_delete: Callable[[], dict[str, str]]
+) -> dict[str, Any]:
     try:
-        return on_delete()
+        data = on_delete()
+    except StillInUse as error:
+        return _respond(event, url, "FAILED", error.detail, {})
     except Exception:
         # A stack that cannot be deleted is worse than what this would have done.
         logger.exception("the deletion's action failed")
-        return {}
+        data = {}
+    return _respond(event, url, "SUCCESS", "", data)
 
 
 def _reason(error: Exception) -> str:
