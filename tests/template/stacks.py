@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from infra.local.template.intrinsics import Resolver
@@ -46,7 +46,10 @@ class Stacks:
         self._documents = documents
         self.stacks: dict[Path, Stack] = {}
         self._add((), documents[""], parameters)
-        self._needs = {path: set(self._direct_needs(path)) for path in self.paths()}
+
+    @cached_property
+    def _needs(self) -> dict[Path, set[Path]]:
+        return {path: set(self._direct_needs(path)) for path in self.paths()}
 
     def paths(self) -> Iterator[Path]:
         for stack_path, stack in self.stacks.items():
@@ -190,6 +193,7 @@ def parameters_of(environment: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+@cache
 def parameter_sets() -> dict[str, dict[str, str]]:
     given = {
         name: f"given-{name}"
