@@ -79,7 +79,7 @@ types: ## type checks, in strict mode
 lint-template: ## check template.yaml and infra/*.yaml: linter, SAM's own validation, policies
 	@$(NEED) local policy
 	@$(LOCAL)/python -m infra.tools.gradual
-	@$(LOCAL)/cfn-lint template.yaml template.gradual.yaml infra/*.yaml
+	@$(LOCAL)/cfn-lint template.yaml template.gradual.yaml infra/*.yaml infra/restore/*.yaml
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(LOCAL)/sam validate --lint
 	@# Not its script, whose first line breaks at a space in the path of this folder.
 	@$(POLICY)/python -m checkov.main --config-file infra/policy/checkov.yaml

@@ -38,12 +38,16 @@ def _needed_first(stacks: Stacks) -> Iterator[tuple[Path, Path, str]]:
     for mapping in stacks.of_type("AWS::Lambda::EventSourceMapping"):
         yield mapping, _SCHEMA, "its queue is not declared"
     for function in stacks.of_type("AWS::Lambda::Function"):
-        if function[-1] not in ("InterfacesFunction", "MigrateFunction", "RendererFunction"):
-            yield function, _SCHEMA, "it would serve requests without a schema"
+        # All but the one that runs it: where a migration fails, no new code runs.
+        if function[-1] != "MigrateFunction":
+            yield function, _SCHEMA, "it would be new although the migration failed"
     for mapping in stacks.of_type("AWS::Lambda::EventSourceMapping"):
         # What is made last is deleted first.
         yield mapping, _WAIT, "nothing waits on deletion for its network interfaces"
         yield _WAIT, ("ConsumerFunctionRole",), "the role that removes the interfaces goes first"
+        yield _WAIT, ("ApplicationLogs",), "what it says of a deletion that stopped goes first"
+    if "CdnStack" in {path[0] for path in stacks.paths()}:
+        yield _SCHEMA, ("ImagesBucketPolicy",), "URLs would lead where CloudFront may not read"
     for attachment in stacks.of_type("AWS::SecretsManager::SecretTargetAttachment"):
         yield _SCHEMA, attachment, "the secret does not say where the database is"
     for account in stacks.of_type("AWS::ApiGateway::Account"):
@@ -94,7 +98,7 @@ def fresh_account(stacks: Stacks) -> Iterator[str]:
             yield f"{_name(path)}: {properties['BackupRetentionPeriod']} days of backups"
         if properties["DBInstanceClass"] not in _FREE_CLASSES:
             yield f"{_name(path)}: {properties['DBInstanceClass']} is not for the Free Plan"
-        if properties["AllocatedStorage"] > _FREE_GIB:
+        if int(properties["AllocatedStorage"]) > _FREE_GIB:
             yield f"{_name(path)}: {properties['AllocatedStorage']} GiB are not for the Free Plan"
     zones = {stacks.properties(path)["AvailabilityZone"] for path in stacks.of_type(_SUBNET)}
     if len(zones) > 2:

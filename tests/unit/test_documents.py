@@ -34,6 +34,12 @@ def test_every_link_leads_somewhere(name: str) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+def test_the_runbook_fits_beside_a_terminal() -> None:
+    text = (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+    prose = [line for line in text.splitlines() if not line.startswith("|")]
+    assert [line for line in prose if len(line) > 100] == []
+
+
 def test_the_decisions_are_numbered_without_a_gap_and_all_in_the_index() -> None:
     files = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")

@@ -300,14 +300,23 @@ def ec2() -> tuple[str, str]:
 @cache
 def renderers() -> RendererSettings:
     region = _region()
+    at_once, per_account = renderer_limits()
     return RendererSettings(
         function=_required("RENDERER_FUNCTION"),
         endpoint_url=_optional("AWS_ENDPOINT_URL_LAMBDA")
         or _optional("AWS_ENDPOINT_URL")
         or service_url("lambda", region),
         region=region,
-        at_once=_number("RENDERERS_AT_ONCE", 10, 1),
-        per_account=_number("RENDERERS_PER_ACCOUNT", RENDERERS_PER_ACCOUNT, 1),
+        at_once=at_once,
+        per_account=per_account,
+    )
+
+
+def renderer_limits() -> tuple[int, int]:
+    """How many renderers run at once, and how many of them for one account."""
+    return (
+        _number("RENDERERS_AT_ONCE", 10, 1),
+        _number("RENDERERS_PER_ACCOUNT", RENDERERS_PER_ACCOUNT, 1),
     )
 
 
@@ -451,7 +460,8 @@ def load_all() -> None:
     broker()
     storage()
     cdn()
-    renderers()
+    # The renderer itself is made after the migration, which runs this.
+    renderer_limits()
     tokens()
     sign_in_throttle()
     registration_throttle()
