@@ -21,10 +21,11 @@ from typing import Any
 
 from bench import samples
 from bench.cloud import LocalCloud
+from image_api.aws.credentials import AwsCredentials
 from image_api.aws.functions import LambdaRenderer
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
-from image_api.aws.signing import AwsCredentials, UrlSigner
+from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers
 from image_api.core.rendering import RESULTS_OF_A_PICTURE, Picture, Renderings, Upload
 from image_api.imaging.pixels.rendering import render

@@ -203,7 +203,8 @@ def _picture() -> dict[str, Any]:
     answer to this is that the storage does not hand it out.
     """
     sys.path.insert(0, str(ROOT / "layers" / "common"))
-    from image_api.aws.signing import AwsCredentials, UrlSigner
+    from image_api.aws.credentials import AwsCredentials
+    from image_api.aws.signing import UrlSigner
     from image_api.core.rendering import Picture, render_request
 
     signer = UrlSigner(

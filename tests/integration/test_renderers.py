@@ -15,10 +15,11 @@ from uuid import uuid4
 import localstack_client.session
 import pytest
 
+from image_api.aws.credentials import AwsCredentials
 from image_api.aws.functions import LambdaRenderer
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
-from image_api.aws.signing import AwsCredentials, UrlSigner
+from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers, TransferRefused
 from image_api.core.rendering import RendererBusy, RendererFailed, StillRendering, Upload
 from image_api.errors import ObjectMissing, ServiceUnavailable

@@ -18,8 +18,9 @@ import pytest
 import requests
 from moto import mock_aws
 
+from image_api.aws.credentials import AwsCredentials
 from image_api.aws.s3 import S3Storage
-from image_api.aws.signing import AwsCredentials, UrlSigner
+from image_api.aws.signing import UrlSigner
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 from tests.integration.real_services import RealServices

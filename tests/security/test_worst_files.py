@@ -17,7 +17,7 @@ SIZES = {"4.5 MB": 4_500_000, "50 MB": 50_000_000}
 MEASURE = """
 import json, re, sys, time
 from image_api.errors import InvalidImage
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 if sys.argv[1] == "render":
     from image_api.imaging.pixels.rendering import render
 with open(sys.argv[2], "rb") as file:

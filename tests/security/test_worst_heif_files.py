@@ -31,7 +31,7 @@ MEASURE = """
 import json, re, sys, time
 from pathlib import Path
 from image_api.errors import InvalidImage
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 if sys.argv[2] != "identify":
     from image_api.imaging.pixels.rendering import render
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from image_api.aws.credentials import AwsCredentials
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.s3 import S3Storage
-from image_api.aws.signing import AwsCredentials
 from image_api.aws.transfers import SignedTransfers, TransferRefused
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import image_migrations
-from image_api import settings
+from image_api import settings, tls
 from image_api.errors import ServiceUnavailable
 from image_api.postgres import database
 from image_api.postgres.database import Database
@@ -99,6 +99,21 @@ def test_a_strangers_certificate_is_believed_only_where_none_is_checked(
 
 
 @leaves_sockets
+def test_a_proxy_of_rds_is_believed_by_amazons_issuers_alone(
+    certificate: tuple[Path, Path], environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(database, "_is_proxy", lambda host: host == "localhost")
+    environment.setattr(tls, "AMAZON_ROOTS", certificate[0])
+    environment.setattr(tls, "_systems", lambda: pytest.fail("the system's store was read"))
+    tls._amazons.cache_clear()
+    server = TlsServer(certificate)
+    with server.serving():
+        _api(f"postgresql://ada:p@localhost:{server.port}/images?sslmode=verify-full")
+    tls._amazons.cache_clear()
+    assert server.was_believed
+
+
+@leaves_sockets
 def test_migrations_believe_the_issuers_that_they_are_given(
     certificate: tuple[Path, Path],
 ) -> None:
@@ -128,6 +143,10 @@ def test_the_issuers_of_rds_are_known_for_rds_itself_and_not_for_its_proxies() -
         assert isinstance(context, ssl.SSLContext)
         return len(context.get_ca_certs()) - before >= len(of_rds)
 
+    for proxy in ("images.proxy-c1.us-east-1.rds", "images.endpoint.proxy-c1.us-east-1.rds"):
+        assert database._is_proxy(f"{proxy}.amazonaws.com")
+    for other in ("images.c1.us-east-1.rds.amazonaws.com", "images.proxy-c1.example.org"):
+        assert not database._is_proxy(other)
     assert knows_rds("images.c1.us-east-1.rds.amazonaws.com")
     assert not knows_rds("images.proxy-c1.us-east-1.rds.amazonaws.com")
     assert not knows_rds("rds.amazonaws.com.example.org")

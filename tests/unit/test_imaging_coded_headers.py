@@ -7,9 +7,9 @@ import struct
 import pytest
 
 from image_api.errors import DamagedImage
-from image_api.imaging import identify
 from image_api.imaging.headers import av1
 from image_api.imaging.headers.boxes import Budget, Cursor
+from image_api.imaging.headers.formats import identify
 from tests import heif_files
 from tests.heif_files import Coded, Item
 from tests.samples import box

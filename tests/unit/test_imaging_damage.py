@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.pixels.rendering import render
 from tests import samples
 

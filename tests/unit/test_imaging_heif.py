@@ -12,10 +12,11 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from image_api.errors import DamagedImage, InvalidImage, TooManyPixels, UnsupportedFormat
-from image_api.imaging import Rendition, identify
+from image_api.imaging import Rendition
 from image_api.imaging.headers import av1 as av1_reader
 from image_api.imaging.headers import formats, heif_movies
 from image_api.imaging.headers.boxes import Budget, Cursor
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.pixels import encoding
 from image_api.imaging.pixels.colours import to_srgb

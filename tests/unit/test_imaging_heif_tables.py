@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from image_api.errors import DamagedImage, InvalidImage, UnsupportedFormat
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples
 from tests.heif_files import Coded, Item, Reference, av1, file_of, full_box, grid_item, hevc

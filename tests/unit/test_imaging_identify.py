@@ -20,8 +20,9 @@ from image_api.errors import (
     TooManyPixels,
     UnsupportedFormat,
 )
-from image_api.imaging import MAX_PIXELS, identify
+from image_api.imaging import MAX_PIXELS
 from image_api.imaging.headers import tiff
+from image_api.imaging.headers.formats import identify
 from tests import samples
 
 
@@ -313,7 +314,7 @@ def test_reading_the_header_of_a_large_file_copies_none_of_it(content_type: str)
 def test_identifying_imports_no_imaging_library() -> None:
     """An upload pays for this import on every cold start."""
     code = (
-        "import sys; from image_api.imaging import identify; "
+        "import sys; from image_api.imaging.headers.formats import identify; "
         "print([name for name in sys.modules if name.split('.')[0] in ('PIL', 'pillow_heif')])"
     )
 

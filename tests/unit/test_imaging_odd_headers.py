@@ -10,7 +10,7 @@ import pytest
 from PIL import ImageChops
 
 from image_api.errors import DamagedImage, InvalidImage, UnsupportedFormat
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.headers.icc import clean_profile, is_srgb
 from image_api.imaging.pixels.rendering import render
 from tests import samples

@@ -11,7 +11,8 @@ from typing import Literal, cast
 import pytest
 from PIL import Image, ImageChops, ImageStat, TiffImagePlugin
 
-from image_api.imaging import Fit, Rendition, identify
+from image_api.imaging import Fit, Rendition
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.headers.icc import clean_profile
 from image_api.imaging.pixels.rendering import render
 from tests import heif_files, samples

@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from image_api import secrets
-from image_api.aws.signing import AwsCredentials
+from image_api.aws.credentials import AwsCredentials
 from image_api.errors import ConfigurationError
 from image_api.secrets import SecretsManager
 from tests.secrets_server import SecretsServer

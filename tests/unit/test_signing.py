@@ -16,7 +16,8 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.aws.signing import AwsCredentials, UrlSigner, attachment
+from image_api.aws.credentials import AwsCredentials
+from image_api.aws.signing import UrlSigner, attachment
 from image_api.core.rendering import Upload
 
 NOW_SECONDS = 1_760_000_400.0

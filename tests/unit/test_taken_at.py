@@ -7,8 +7,8 @@ import struct
 import pytest
 from PIL import Image
 
-from image_api.imaging import identify
 from image_api.imaging.headers.exif import taken_at
+from image_api.imaging.headers.formats import identify
 from image_api.imaging.pixels.rendering import render
 from tests import samples
 

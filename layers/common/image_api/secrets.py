@@ -7,13 +7,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import ssl
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
-from image_api.aws.signing import AwsCredentials, signing_key
+from image_api import tls
+from image_api.aws.credentials import AwsCredentials, signing_key
 from image_api.errors import ConfigurationError
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -39,8 +41,8 @@ class SecretsManager:
         self._now_seconds = now_seconds
         address = urlsplit(endpoint_url)
         self._host = address.netloc
-        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
-        self._connection = kind(address.netloc, timeout=_TIMEOUT_SECONDS)
+        self._is_encrypted = address.scheme == "https"
+        self._connection: HTTPConnection | None = None
 
     def read(self, arn: str) -> dict[str, Any]:
         """The JSON object that a secret holds. Raises ConfigurationError, without what it holds."""
@@ -56,17 +58,20 @@ class SecretsManager:
         return secret
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _asked(self, body: bytes) -> tuple[int, bytes]:
         """A lost connection and a 5xx are tried again: nothing changes by asking."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
+                self._connection = self._connection or self._connected()
                 self._connection.request("POST", "/", body, self._signed_headers(body))
                 response = self._connection.getresponse()
                 answer = response.read()
             except (HTTPException, OSError) as error:
-                self._connection.close()
+                self.close()
                 if attempt == _ATTEMPTS:
                     raise ConfigurationError(
                         f"Secrets Manager does not answer at {self._endpoint_url}: "
@@ -76,6 +81,20 @@ class SecretsManager:
                 if response.status < 500 or attempt == _ATTEMPTS:
                     return response.status, answer
         raise AssertionError("the last attempt returns or raises")
+
+    def _connected(self) -> HTTPConnection:
+        if self._is_encrypted:
+            return tls.connected(self._connected_by)
+        return HTTPConnection(self._host, timeout=_TIMEOUT_SECONDS)
+
+    def _connected_by(self, context: ssl.SSLContext) -> HTTPConnection:
+        connection = HTTPSConnection(self._host, timeout=_TIMEOUT_SECONDS, context=context)
+        try:
+            connection.connect()
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
     def _signed_headers(self, body: bytes) -> dict[str, str]:
         """Signature Version 4."""

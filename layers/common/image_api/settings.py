@@ -13,7 +13,7 @@ from image_api.core.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from image_api.aws.signing import AwsCredentials
+    from image_api.aws.credentials import AwsCredentials
     from image_api.core.images import Visibility
     from image_api.secrets import SecretsManager
 
@@ -444,7 +444,7 @@ def dns_suffix(region: str) -> str:
 @cache
 def credentials() -> AwsCredentials:
     """Lambda hands these over for as long as the environment lives."""
-    from image_api.aws.signing import AwsCredentials
+    from image_api.aws.credentials import AwsCredentials
 
     # Empty ones would sign all the same, and what they sign would be refused without a reason.
     return AwsCredentials(
@@ -452,6 +452,14 @@ def credentials() -> AwsCredentials:
         _required("AWS_SECRET_ACCESS_KEY"),
         _optional("AWS_SESSION_TOKEN"),
     )
+
+
+def has_own_issuers() -> bool:
+    """Whether somebody has told OpenSSL, by its own variables, whose certificates are believed."""
+    from ssl import get_default_verify_paths
+
+    paths = get_default_verify_paths()
+    return any(map(_optional, (paths.openssl_cafile_env, paths.openssl_capath_env)))
 
 
 def load_all() -> None:

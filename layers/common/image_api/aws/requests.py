@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from image_api.aws.signing import AwsCredentials
+from image_api.aws.credentials import AwsCredentials
 
 if TYPE_CHECKING:
     import urllib3

@@ -10,22 +10,20 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from image_api.aws.credentials import AwsCredentials, signing_key
 from image_api.core.remembered import Remembered
-from image_api.core.rendering import Upload
 from image_api.settings import dns_suffix
+
+if TYPE_CHECKING:
+    # It measures pictures, and most who sign have none.
+    from image_api.core.rendering import Upload
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # Keys are never used again for other bytes.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
-
-
-@dataclass(frozen=True, slots=True)
-class AwsCredentials:
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +155,6 @@ class UrlSigner:
         )
         key = signing_key(credentials, day, self._region, "s3")
         return _Envelope(timestamp, expires_at, scope, query, key)
-
-
-def signing_key(credentials: AwsCredentials, day: str, region: str, service: str) -> bytes:
-    """Of Signature Version 4; good for what is signed on that day (20261126)."""
-    key = f"AWS4{credentials.secret_access_key}".encode()
-    for part in (day, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
 
 
 def bucket_url(bucket: str, region: str, endpoint_url: str | None) -> str:

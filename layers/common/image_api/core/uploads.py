@@ -35,7 +35,7 @@ from image_api.errors import (
     Unauthenticated,
     UploadNotFound,
 )
-from image_api.imaging import identify
+from image_api.imaging.headers.formats import identify
 
 # What Lambda's 6 MB leave after base64 and the rest of the event.
 MAX_UPLOAD_BYTES = 4_500_000

@@ -1,12 +1,12 @@
 """Pictures: bytes in, bytes out. No file, no network, no environment.
 
-`headers` reads what a file says of itself and imports no imaging library, so that an upload does
-not pay for one; `pixels` decodes and encodes, and only who renders loads it.
+Here is what all who speak of pictures share. `headers` reads what a file says of itself, without an
+imaging library, so that an upload does not pay for one; `pixels` decodes and encodes, and only who
+renders loads it.
 """
 
 from __future__ import annotations
 
-from image_api.imaging.headers.formats import identify
 from image_api.imaging.model import (
     MAX_PIXELS,
     RENDERER_VERSION,
@@ -23,5 +23,4 @@ __all__ = [
     "Header",
     "Rendition",
     "check_rendered_size",
-    "identify",
 ]

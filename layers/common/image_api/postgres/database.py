@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
-from image_api import settings
+from image_api import settings, tls
 from image_api.errors import ConfigurationError, ServiceUnavailable
 
 Row = list[Any]
@@ -215,18 +215,24 @@ def _connect(url: str) -> Connection:
     parts = urlsplit(url)
     if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
         raise ConfigurationError("DATABASE_URL must look like postgresql://user:password@host/name")
-    query = parse_qs(parts.query)
-    try:
+    host, sslmode = parts.hostname, parse_qs(parts.query).get("sslmode", ["prefer"])[-1]
+
+    def connected(ssl_context: ssl.SSLContext | bool) -> Connection:
         return Connection(
             user=unquote(parts.username or "postgres"),
             password=unquote(parts.password) if parts.password else None,
-            host=parts.hostname,
+            host=host,
             port=parts.port or 5432,
             database=unquote(parts.path.lstrip("/")) or None,
             timeout=SOCKET_TIMEOUT_SECONDS,
-            ssl_context=_ssl_context(query.get("sslmode", ["prefer"])[-1], parts.hostname),
+            ssl_context=ssl_context,
             application_name="image-api",
         )
+
+    try:
+        if sslmode.startswith("verify-") and _is_proxy(host):
+            return tls.connected(connected)
+        return connected(_ssl_context(sslmode, host))
     except DatabaseError as error:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         is_refused = str(fields.get("C", "")) in _PASSWORD_REFUSED or bool(
@@ -245,8 +251,13 @@ def _ssl_context(sslmode: str, host: str) -> ssl.SSLContext | bool:
     if not sslmode.startswith("verify-"):
         return _encrypting_context()
     # RDS has issuers of its own, which no system knows; a proxy's is Amazon's, which all know.
-    is_rds_itself = _RDS.search(host) is not None and ".proxy-" not in host
+    is_rds_itself = _RDS.search(host) is not None and not _is_proxy(host)
     return _verifying_context(settings.RDS_ROOTS if is_rds_itself else None)
+
+
+def _is_proxy(host: str) -> bool:
+    """Whether it is RDS's, whose name only AWS gives."""
+    return _RDS.search(host) is not None and ".proxy-" in host
 
 
 def _is_loopback(host: str) -> bool:

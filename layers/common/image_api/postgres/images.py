@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,7 +15,6 @@ from image_api.core.events import Event
 from image_api.core.idempotency import Answer
 from image_api.core.images import Caller, tag_key
 from image_api.core.listing import FoundPage, ListQuery, Position
-from image_api.core.uploads import NewImage
 from image_api.errors import (
     ImageApiError,
     PreconditionFailed,
@@ -37,6 +36,10 @@ from image_api.postgres.idempotency import (
 from image_api.postgres.listing import page_statement, parameters_of, shape_of
 from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 from image_api.settings import AccountLimits
+
+if TYPE_CHECKING:
+    # It reads headers, and most who ask for images do not.
+    from image_api.core.uploads import NewImage
 
 _USER_EXISTS = f"SELECT {IS_SIGNED_IN}"
 
