@@ -102,6 +102,8 @@ def test_a_strangers_certificate_is_believed_only_where_none_is_checked(
 def test_a_proxy_of_rds_is_believed_by_amazons_issuers_alone(
     certificate: tuple[Path, Path], environment: pytest.MonkeyPatch
 ) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        environment.delenv(name, raising=False)
     environment.setattr(database, "_is_proxy", lambda host: host == "localhost")
     environment.setattr(tls, "AMAZON_ROOTS", certificate[0])
     environment.setattr(tls, "_systems", lambda: pytest.fail("the system's store was read"))
