@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 _LISTENER = "what-happened"
 # What failed is tried again up to ten minutes later.
-_PATIENCE_SECONDS = 1200.0
+_PATIENCE_SECONDS = 700.0
 # What the relay would publish: first, again, or of what came of it.
 _RELAYED = """
 SELECT count(*) FROM changes
