@@ -50,7 +50,12 @@ EXAMPLES: dict[type[errors.ImageApiError], errors.ImageApiError] = {
     errors.RequestInProgress: errors.RequestInProgress(),
 }
 # A client cannot cause a wrong set-up; the kinds of InvalidImage are raised, never itself.
-NOT_FOR_CLIENTS = {errors.ConfigurationError, errors.InvalidImage, errors.ObjectMissing}
+NOT_FOR_CLIENTS = {
+    errors.ConfigurationError,
+    errors.InvalidImage,
+    errors.ObjectMissing,
+    errors.StillInUse,
+}
 
 
 class Sizes(BaseModel):
