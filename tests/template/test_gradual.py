@@ -17,15 +17,16 @@ _TRANSLATE = """
 import json, sys
 from pathlib import Path
 from infra.local.template.translation import translate
-given = {"SchemaRevision": sys.argv[2]}
+given = dict(zip(("SchemaRevision", "Traffic"), sys.argv[2:]))
 json.dump(translate(Path(sys.argv[1]), {}, "us-east-1", given).document, sys.stdout)
 """
 FIRST, SECOND = "0123456789abcdef", "fedcba9876543210"
 
 
-def translated(revision: str) -> dict[str, Any]:
+def translated(*given: str) -> dict[str, Any]:
+    """With a revision, and another way for the traffic."""
     gradual.PATH.write_text(gradual.gradual((ROOT / "template.yaml").read_text(encoding="utf-8")))
-    said = output_of(_LOCAL_PYTHON, "-c", _TRANSLATE, gradual.PATH, revision, cwd=ROOT)
+    said = output_of(_LOCAL_PYTHON, "-c", _TRANSLATE, gradual.PATH, *given, cwd=ROOT)
     found: dict[str, Any] = json.loads(said)
     return found
 
@@ -65,6 +66,53 @@ def test_every_function_behind_the_gateway_is_shifted_and_taken_back_by_an_alarm
             "Alarms": [{"Name": {"Ref": "NewCodeFails"}}],
         }
         assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
+
+
+def test_a_tenth_of_the_requests_come_first_unless_somebody_chooses_otherwise(
+    document: dict[str, Any],
+) -> None:
+    chosen = translated(FIRST, "Linear10PercentEvery1Minute")
+    for made, way in (
+        (document, "Canary10Percent10Minutes"),
+        (chosen, "Linear10PercentEvery1Minute"),
+    ):
+        for group in of_type(made, "AWS::CodeDeploy::DeploymentGroup").values():
+            name, values = group["Properties"]["DeploymentConfigName"]["Fn::Sub"]
+            assert (name, values) == ("CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": way})
+
+
+@pytest.mark.parametrize(
+    ("errors", "requests", "rings"),
+    [(0, 1000, False), (4, 40, False), (5, 40, True), (5, 10_000, False), (30, 10_000, True)],
+)
+def test_new_code_is_taken_back_for_what_a_tenth_of_the_requests_meets(
+    document: dict[str, Any], errors: int, requests: int, rings: bool
+) -> None:
+    alarm = document["Resources"]["NewCodeFails"]["Properties"]
+    share, *measured = alarm["Metrics"]
+    counted = {"errors": errors, "requests": requests}
+
+    value = eval(share["Expression"], {"IF": lambda holds, yes, no: yes if holds else no}, counted)
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+    assert (value > alarm["Threshold"]) == rings
+    assert alarm["EvaluationPeriods"] == 1
+    assert alarm["TreatMissingData"] == "notBreaching"
+    assert {each["Id"] for each in measured} == counted.keys()
+
+
+def test_the_alarm_counts_the_requests_of_this_api(document: dict[str, Any]) -> None:
+    resources = document["Resources"]
+    api = {"ApiName": resources["Api"]["Properties"]["Name"]}
+    (stage,) = of_type(document, "AWS::ApiGateway::Stage").values()
+    api["Stage"] = stage["Properties"]["StageName"]
+    found = {}
+    for each in resources["NewCodeFails"]["Properties"]["Metrics"][1:]:
+        metric = each["MetricStat"]["Metric"]
+        found[each["Id"]] = metric["MetricName"]
+        assert metric["Namespace"] == "AWS/ApiGateway"
+        assert {each["Name"]: each["Value"] for each in metric["Dimensions"]} == api
+        assert each["MetricStat"]["Stat"] == "Sum"
+    assert found == {"errors": "5XXError", "requests": "Count"}
 
 
 def test_the_gateway_reaches_aliases_alone(document: dict[str, Any]) -> None:

@@ -210,9 +210,48 @@ def test_nobody_but_cloudfront_reads_the_bucket_without_a_right_of_an_account() 
         for statement in allowed:
             assert statement["Principal"] == {"Service": "cloudfront.amazonaws.com"}
             assert statement["Action"] == "s3:GetObject"
+            # Not what is on its way in.
+            assert statement["Resource"] == "ImagesBucket.Arn/storage/*"
             assert statement["Condition"] == {
                 "StringEquals": {"AWS:SourceArn": "CdnStack.Outputs.DistributionArn"}
             }
+
+
+def test_cloudfront_asks_everybody_for_a_signature_and_reads_with_its_own() -> None:
+    stacks = of("chosen")
+    distribution = stacks.properties(("CdnStack", "Distribution"))["DistributionConfig"]
+    behaviour = distribution["DefaultCacheBehavior"]
+    assert behaviour["TrustedKeyGroups"] == ["Keys"]
+    assert behaviour["ViewerProtocolPolicy"] == "https-only"
+    assert behaviour["AllowedMethods"] == ["GET", "HEAD"]
+    # Another one would have rules of its own.
+    assert "CacheBehaviors" not in distribution
+    (origin,) = distribution["Origins"]
+    assert origin["OriginAccessControlId"] == "Access.Id"
+    access = stacks.properties(("CdnStack", "Access"))["OriginAccessControlConfig"]
+    assert (access["SigningBehavior"], access["SigningProtocol"]) == ("always", "sigv4")
+
+
+def test_cloudfront_forgets_within_a_quarter_of_an_hour_and_mixes_up_no_downloads() -> None:
+    policy = of("chosen").properties(("CdnStack", "Caching"))["CachePolicyConfig"]
+    assert policy["MaxTTL"] == policy["DefaultTTL"] == policy["MinTTL"] == 900
+    key = policy["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert key["QueryStringsConfig"]["QueryStrings"] == ["response-content-disposition"]
+    assert key["CookiesConfig"]["CookieBehavior"] == "none"
+    assert key["HeadersConfig"]["HeaderBehavior"] == "none"
+
+
+def test_the_firewall_stands_before_the_api_and_lets_in_whom_no_rule_refuses() -> None:
+    stacks = of("chosen")
+    association = stacks.properties(("EntranceStack", "FirewallOfStage"))
+    assert association["WebACLArn"] == "Firewall.Arn"
+    assert association["ResourceArn"].endswith("/restapis/Api/stages/Apiv1Stage")
+    firewall = stacks.properties(("EntranceStack", "Firewall"))
+    assert firewall["Scope"] == "REGIONAL"
+    assert firewall["DefaultAction"] == {"Allow": {}}
+    groups = [rule for rule in firewall["Rules"] if "OverrideAction" in rule]
+    # AWS's own rules do what they say, and are not only counted.
+    assert [rule["OverrideAction"] for rule in groups] == [{"None": {}}] * 2
 
 
 def test_the_firewall_lets_pictures_through_and_bounds_each_address() -> None:
@@ -220,10 +259,15 @@ def test_the_firewall_lets_pictures_through_and_bounds_each_address() -> None:
     by_name = {rule["Name"]: rule for rule in rules}
     rate = by_name["one-address-does-not-starve-all"]
     assert int(rate["Statement"]["RateBasedStatement"]["Limit"]) > 0
+    assert rate["Statement"]["RateBasedStatement"]["AggregateKeyType"] == "IP"
     answer = rate["Action"]["Block"]["CustomResponse"]
     assert answer["ResponseCode"] == 429
     group = by_name["common"]["Statement"]["ManagedRuleGroupStatement"]
-    counted = {override["Name"] for override in group["RuleActionOverrides"]}
+    counted = {
+        override["Name"]
+        for override in group["RuleActionOverrides"]
+        if override["ActionToUse"] == {"Count": {}}
+    }
     # AWS's own list of those of this group that look at bodies.
     assert counted >= {
         *("SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericLFI_BODY"),

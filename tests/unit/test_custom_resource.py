@@ -13,6 +13,7 @@ import pytest
 
 from image_api.errors import ConfigurationError, StillInUse
 from image_api.web import custom_resource
+from tests.application import LambdaContext, load_function
 
 
 class ResponseServer(HTTPServer):
@@ -197,6 +198,23 @@ def test_a_roll_back_of_what_succeeded_here_and_failed_elsewhere_ends_too(
     for revision in "abcd":
         assert stack.deploy({"Revision": revision}) == "SUCCESS"
     assert stack.roll_back(fails=True) == "SUCCESS"
+
+
+def test_the_migration_is_what_can_be_gone_back_to(
+    cloudformation: ResponseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate = load_function("migrate")
+    monkeypatch.setattr(migrate, "migrate", lambda: {"Revision": "0001"})
+    migrate.lambda_handler(request(cloudformation.url), LambdaContext())
+    known = cloudformation.received[-1][2]["PhysicalResourceId"]
+
+    def fail() -> dict[str, str]:
+        raise OSError
+
+    monkeypatch.setattr(migrate, "migrate", fail)
+    event = request(cloudformation.url, "Update", PhysicalResourceId=known)
+    migrate.lambda_handler(event, LambdaContext())
+    assert [body["Status"] for _, _, body in cloudformation.received] == ["SUCCESS", "SUCCESS"]
 
 
 def test_only_what_succeeded_before_may_fail(cloudformation: ResponseServer) -> None:
