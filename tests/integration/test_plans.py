@@ -487,7 +487,7 @@ MADE = StoredRendition("image", "k", "image/png", 1, 1, 1, animated=False, rende
 RENDITIONS = json.dumps([asdict(MADE)])
 # A page's scans, its images and what is shown with them; what is found is counted as well, what is
 # common is read from the newest on, and in the order that is asked for.
-PAGE, FEW, COUNTED, MANY = 1_300, 2_500, 35_000, 140_000
+PAGE, UNCOUNTED, FEW, COUNTED, MANY = 1_300, 2_000, 2_500, 35_000, 140_000
 SINGLE = {
     "nothing": (Filters(), PAGE),
     "owner me": (Filters(owner_id=USER), PAGE),
@@ -516,6 +516,8 @@ SINGLE = {
     "before now": (Filters(created_before="2101-01-01T00:00:00Z"), COUNTED + MANY),
     "after now": (Filters(created_after="2101-01-01T00:00:00Z"), PAGE),
 }
+# In any order the next ones are near.
+COMMON = ("a common type", "a common tag")
 SORTS: tuple[Sort, ...] = get_args(Sort)
 AFTER = {
     "created_at": Position("2026-01-01T00:00:00Z", 1),
@@ -536,6 +538,11 @@ def _pages() -> Iterator[tuple[str, tuple[str, dict[str, Any], int]]]:
             listing.shape_of(USER, query), images._USER_EXISTS, images._IMAGE_JSON
         )
         yield f"page of {name}, by {sort}, {continues}", (statement, parameters, limit)
+        if name in COMMON and sort != "-taken_at":
+            known = listing.shape_of(USER, query, frozenset({0}))
+            statement = listing.page_statement(known, images._USER_EXISTS, images._IMAGE_JSON)
+            name = f"page of {name}, known to be many, by {sort}, {continues}"
+            yield name, (statement, parameters, UNCOUNTED)
 
 
 SESSION = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi import compat
 from aws_lambda_powertools.event_handler.openapi.params import (
     Body,
     File,
@@ -124,6 +125,25 @@ def private() -> Handler:
         return http.json_response({"user_id": http.caller(app).user_id, "thing_id": thing_id})
 
     return http.lambda_handler(app)
+
+
+def test_what_a_field_is_is_found_out_with_the_first_request_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing(
+        limit: Annotated[int, Query(ge=1)] = 1, tag: Annotated[list[str] | None, Query()] = None
+    ) -> Response[Any]:
+        return http.json_response([limit, tag])
+
+    handler = http.lambda_handler(app)
+    first = get(handler, query={"limit": "2"})
+    monkeypatch.setattr(
+        compat, "field_annotation_is_scalar", lambda *_: pytest.fail("It was asked again")
+    )
+    assert get(handler, query={"limit": "2"})["body"] == first["body"] == "[2,null]"
 
 
 @pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)

@@ -63,6 +63,31 @@ def test_a_time_is_a_number(name: str, kind: Any) -> None:
     assert "not valid" in refused(signed(**odd))
 
 
+def test_a_token_that_was_good_is_not_decoded_again_until_it_expires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signer = TokenSigner(SECRET, None, 30 * 60)
+    now = int(time.time())
+    sent = f"Bearer {signed(gen=3, exp=now + 60)}"
+    monkeypatch.setattr("time.time", lambda: now)
+    assert signer.verify(sent) == AccessClaims(7, 3)
+    monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("It was decoded again"))
+    assert signer.verify(sent) == AccessClaims(7, 3)
+    decoded = []
+
+    def expired(token: str, *_: object, **__: object) -> None:
+        decoded.append(token)
+        raise jwt.ExpiredSignatureError
+
+    monkeypatch.setattr(jwt, "decode", expired)
+    with pytest.raises(Unauthenticated):
+        signer.verify(f"{sent}x")
+    monkeypatch.setattr("time.time", lambda: now + 60)
+    with pytest.raises(Unauthenticated):
+        signer.verify(sent)
+    assert [f"Bearer {token}" for token in decoded] == [f"{sent}x", sent]
+
+
 def test_an_issued_token_has_the_claims_of_the_contract() -> None:
     token = SIGNER.issue(7)
     content = jwt.decode(token, SECRET, algorithms=["HS256"], issuer=tokens.ISSUER)

@@ -42,7 +42,7 @@ class CdnUrlSigner:
         self._ttl_seconds = ttl_seconds
         self._step_seconds = max(1, ttl_seconds // 4)
         self._now_seconds = now_seconds
-        self._urls = Remembered()
+        self._urls = Remembered[str]()
 
     def signed(self, key: str) -> str:
         return self._remembered(key, None)

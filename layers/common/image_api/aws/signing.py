@@ -64,7 +64,7 @@ class UrlSigner:
         self._now_seconds = now_seconds
         self._signed_at = -1
         self._envelope = _Envelope("", "", "", "", b"")
-        self._urls = Remembered()
+        self._urls = Remembered[str]()
         address = urlsplit(bucket_url(bucket, region, public_url))
         self._host = address.netloc
         self._origin, self._prefix = f"{address.scheme}://{address.netloc}", address.path

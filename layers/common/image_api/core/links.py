@@ -64,7 +64,7 @@ class LinkSigner:
             if each
         ]
         self._now_seconds = now_seconds
-        self._tokens = Remembered()
+        self._tokens = Remembered[str]()
 
     def token(self, image_id: int, facts: LinkFacts) -> str:
         """As it stands in a URL: nothing of it needs quoting."""

@@ -81,6 +81,8 @@ class Shape:
     filters: frozenset[str]
     sort: str
     continues: bool
+    # Of the scopes, by their numbers: what has more than is counted.
+    many: frozenset[int] = frozenset()
 
 
 class _Scope(NamedTuple):
@@ -100,7 +102,7 @@ class _Scope(NamedTuple):
     gone: str = "false"
 
 
-def shape_of(user_id: int, query: ListQuery) -> Shape:
+def shape_of(user_id: int, query: ListQuery, many: frozenset[int] = frozenset()) -> Shape:
     wanted = query.filters
     given = {
         "ids": wanted.ids is not None,
@@ -121,6 +123,7 @@ def shape_of(user_id: int, query: ListQuery) -> Shape:
         filters=frozenset(name for name, is_given in given.items() if is_given),
         sort=query.sort,
         continues=query.after is not None,
+        many=many,
     )
 
 
@@ -145,13 +148,14 @@ def parameters_of(user_id: int, query: ListQuery) -> dict[str, Any]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def page_statement(shape: Shape, user_exists: str, image_json: str) -> str:
-    """Whether the user exists, how many match and whether that is all, the images, and of each what
-    it is sorted by; and where reading ended, if that was before the page was full.
+    """Whether the user exists, how many match, whether that is all, which scopes have more than is
+    counted, the images, and of each what it is sorted by; and where reading ended, if that was
+    before the page was full.
     """
     page = _Page(shape)
     return f"""
 WITH {", ".join(page.steps())}
-SELECT ({user_exists}), t.images, t.is_exact,
+SELECT ({user_exists}), t.images, t.is_exact, t.many,
        (SELECT coalesce(json_agg({image_json} ORDER BY {page.order("p")}), '[]')::text
         FROM page AS p JOIN images AS i ON i.id = p.image_id),
        (SELECT coalesce(json_agg({page.key("p.key")} ORDER BY {page.order("p")}), '[]')::text
@@ -188,7 +192,9 @@ class _Page:
             steps.append(_TITLE)
         pages, stops = [], []
         for number, scope in enumerate(self._scopes):
-            if self._source is None:
+            if number in self._shape.many:
+                steps.append(_many(number))
+            elif self._source is None:
                 steps += self._counted_in_order(number, scope)
             else:
                 steps += self._found(number, scope)
@@ -281,26 +287,29 @@ class _Page:
 
     def _walked(self, number: int, scope: _Scope) -> str:
         """A page's worth of those that match, read in their order."""
-        many = "" if self._source is None else f" AND NOT {_few(number)}"
-        after = self._after("l", self._column)
+        after = self._after("l", self._column) + self._unless_few(number)
         outside = self._outside(scope)
         bound, where = "", ""
         if outside:
             bound, where = f" LIMIT {READ_AT_MOST}", f" WHERE {' AND '.join(outside)}"
         return f"""walked_{number} AS MATERIALIZED (
     SELECT l.image_id, l.{self._column} AS key
-    FROM ({self._in_order(scope, after + many)}{bound}) AS l{where} LIMIT :row_limit
+    FROM ({self._in_order(scope, after)}{bound}) AS l{where} LIMIT :row_limit
 )"""
 
     def _stop(self, number: int, scope: _Scope) -> str:
         """The last that was read, if the page did not get full."""
-        many = "" if self._source is None else f" AND NOT {_few(number)}"
         more = (
-            f"{self._after('l', self._column)}{many} "
+            f"{self._after('l', self._column)}{self._unless_few(number)} "
             f"AND (SELECT count(*) FROM walked_{number}) < :row_limit"
         )
         return f"""(SELECT l.image_id, l.{self._column} AS key
      FROM ({self._in_order(scope, more)} OFFSET {READ_AT_MOST - 1} LIMIT 1) AS l)"""
+
+    def _unless_few(self, number: int) -> str:
+        """What is few was found, and sorted."""
+        is_found = self._source is not None and number not in self._shape.many
+        return f" AND NOT {_few(number)}" if is_found else ""
 
     def _counted_in_order(self, number: int, scope: _Scope) -> list[str]:
         if self._is_kept:
@@ -381,7 +390,7 @@ class _Page:
 
     def _total(self) -> str:
         if not self._scopes:
-            return "SELECT 0::bigint AS images, true AS is_exact"
+            return "SELECT 0::bigint AS images, true AS is_exact, NULL::integer[] AS many"
         if self._is_kept:
             counted = " OR ".join(f"({scope.counted})" for scope in self._scopes)
             by = f" AND n.status = '{self._shape.status}'" if self._shape.status else ""
@@ -390,21 +399,28 @@ class _Page:
     SELECT ((SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE ({counted}){by})
             - (SELECT coalesce(sum((SELECT sum(n.images) FROM image_totals AS n
                                     WHERE n.user_id = c.user_id AND ({gone}){by})), 0)
-               FROM closed_accounts AS c))::bigint AS images, true AS is_exact
+               FROM closed_accounts AS c))::bigint AS images, true AS is_exact,
+           NULL::integer[] AS many
 """
         counts = " UNION ALL ".join(
-            f"SELECT c.images, c.is_all FROM counted_{number} AS c"
+            f"SELECT {number} AS number, c.images, c.is_all FROM counted_{number} AS c"
             for number in range(len(self._scopes))
         )
         return (
             f"SELECT least(sum(c.images), {MOST_COUNTED})::bigint AS images, "
-            f"bool_and(c.is_all) AND sum(c.images) <= {MOST_COUNTED} AS is_exact "
+            f"bool_and(c.is_all) AND sum(c.images) <= {MOST_COUNTED} AS is_exact, "
+            f"array_agg(c.number) FILTER (WHERE c.images > {MOST_COUNTED}) AS many "
             f"FROM ({counts}) AS c"
         )
 
 
 def _few(number: int) -> str:
     return f"(SELECT c.images <= {MOST_COUNTED} FROM counted_{number} AS c)"
+
+
+def _many(number: int) -> str:
+    """Not counted anew."""
+    return f"counted_{number} AS (SELECT {MOST_COUNTED + 1}::bigint AS images, true AS is_all)"
 
 
 def _scopes(shape: Shape) -> list[_Scope]:

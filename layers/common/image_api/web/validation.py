@@ -6,12 +6,14 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from aws_lambda_powertools.event_handler.middlewares.openapi_validation import (
-    OpenAPIRequestValidationMiddleware,
+from aws_lambda_powertools.event_handler.middlewares import openapi_validation
+from aws_lambda_powertools.event_handler.openapi.compat import (
+    field_annotation_is_sequence,
+    is_scalar_field,
 )
-from aws_lambda_powertools.event_handler.openapi.compat import field_annotation_is_sequence
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import File
 from pydantic import BaseModel
@@ -29,8 +31,12 @@ ONCE = "Send this once, not {} times"
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _SPELLING = "A whole number is needed, in digits alone"
 
+# Powertools looks at the annotations of all fields of a path with each request: of a list that is a
+# quarter of the time until its statement.
+openapi_validation.is_scalar_field = cache(is_scalar_field)  # type: ignore[attr-defined]
 
-class RequestValidation(OpenAPIRequestValidationMiddleware):
+
+class RequestValidation(openapi_validation.OpenAPIRequestValidationMiddleware):
     """Powertools' own, which passes over unknown names, with our reader of forms."""
 
     def __init__(self, *, serves_pages: bool) -> None:
