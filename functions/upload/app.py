@@ -11,7 +11,7 @@ from image_api.core import images, uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens(), check_size=uploads.check_upload_request_size)
-records, storage, sink = wiring.image_records(), wiring.storage(), wiring.event_sink()
+records, storage, sink = wiring.image_records(), wiring.upload_store(), wiring.event_sink()
 
 
 @app.post(

@@ -212,6 +212,35 @@ def test_objects_are_read_and_deleted_one_by_one_and_by_folder(
     assert left == keys[2:]
 
 
+@pytest.mark.parametrize("data", [b"x", bytes(range(256)) * 17_000], ids=["a byte", "4.3 MB"])
+def test_an_object_is_stored_as_what_it_is(
+    objects: StoredObjects, s3_client: Any, bucket: str, signer: UrlSigner, data: bytes
+) -> None:
+    key = "storage/a b+ä&/image.webp"
+    objects.put(key, data, "image/webp")
+    assert objects.get(key) == data
+    stored = s3_client.get_object(Bucket=bucket, Key=key)
+    assert stored["ContentType"] == "image/webp"
+    assert stored["ContentDisposition"] == 'inline; filename="image.webp"'
+    assert stored["CacheControl"] == "private, max-age=31536000, immutable"
+
+
+@pytest.mark.parametrize("keeps_versions", [False, True])
+def test_an_object_goes_with_all_versions_and_no_other_with_it(
+    objects: StoredObjects, s3_client: Any, bucket: str, keeps_versions: bool
+) -> None:
+    if keeps_versions:
+        keep_versions(s3_client, bucket)
+    for key in ("storage/a", "storage/a", "storage/a/other", "storage/ab"):
+        objects.put(key, key.encode(), "image/png")
+
+    objects.delete_all_versions("storage/a")
+    objects.delete_all_versions("storage/a")
+
+    assert [key for key, _ in versions(s3_client, bucket)] == ["storage/a/other", "storage/ab"]
+    objects.delete_folder("storage/a")
+
+
 def test_an_object_is_copied_with_its_type(
     objects: StoredObjects, s3_client: Any, bucket: str
 ) -> None:
@@ -234,8 +263,10 @@ def test_a_storage_that_is_away_is_told_so(credentials: AwsCredentials) -> None:
         StorageSettings("images", REGION, nowhere, nowhere),
     )
     for call in (
+        lambda: objects.put("a", b"x", "image/png"),
         lambda: objects.get("a"),
         lambda: objects.delete(["a"]),
+        lambda: objects.delete_all_versions("a"),
         lambda: objects.copy("a", "b"),
         lambda: objects.delete_folder("a/"),
     ):

@@ -114,6 +114,18 @@ def test_a_form_is_refused_by_a_storage_that_works_and_not_by_one_that_fails(
         transfers.post(storage.with_answer(status), {"Content-Type": "image/png"}, b"bytes")
 
 
+@pytest.mark.parametrize("status", [302, 403, 503])
+def test_a_file_that_the_storage_does_not_take_is_not_stored(
+    storage: Answering, objects: StoredObjects, status: int
+) -> None:
+    storage.with_answer(status, FAILED)
+
+    with pytest.raises(ServiceUnavailable, match=r"^The storage did not take the file; try again$"):
+        objects.put("storage/a", b"bytes", "image/png")
+
+    assert storage.seen == ["PUT /images/storage/a"] * (2 if status == 503 else 1)
+
+
 def test_a_copy_that_fails_after_its_answer_began_has_failed(
     storage: Answering, objects: StoredObjects
 ) -> None:

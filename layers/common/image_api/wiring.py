@@ -297,6 +297,17 @@ def transfers() -> SignedTransfers:
 
 
 @cache
+def upload_store() -> StoredObjects:
+    """For whoever stores one file at a time."""
+    from image_api.aws.objects import StoredObjects
+    from image_api.aws.requests import SignedRequests
+
+    target = settings.storage()
+    requests = SignedRequests("s3", target.region, settings.credentials(), connections=1)
+    return StoredObjects(requests, target)
+
+
+@cache
 def stored_objects() -> StoredObjects:
     from image_api.aws.objects import StoredObjects
     from image_api.aws.requests import SignedRequests

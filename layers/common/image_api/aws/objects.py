@@ -1,4 +1,4 @@
-"""S3 for whoever reads and deletes a few objects at a time, without boto3."""
+"""S3 for whoever stores, reads and deletes a few objects at a time, without boto3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from image_api.aws.requests import SignedRequests
-from image_api.aws.signing import bucket_url
+from image_api.aws.signing import CACHE_CONTROL, bucket_url, content_disposition
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 
@@ -26,6 +26,15 @@ class StoredObjects:
         self._requests = requests
         self._bucket = settings.bucket
         self._url = bucket_url(settings.bucket, settings.region, settings.endpoint_url)
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        headers = {
+            "Content-Type": content_type,
+            "Content-Disposition": content_disposition(key),
+            "Cache-Control": CACHE_CONTROL,
+        }
+        response = self._send("PUT", quote(key), headers, data)
+        _expect(response, 200, "The storage did not take the file; try again")
 
     def get(self, key: str) -> bytes:
         """Raises ObjectMissing."""
@@ -64,8 +73,17 @@ class StoredObjects:
         folders = tuple(kept for kept in keep if kept.endswith("/"))
         for key, version in self._versions(prefix):
             if key not in keep and not key.startswith(folders):
-                target = f"{quote(key)}?versionId={quote(version, safe='')}"
-                _expect(self._send("DELETE", target), 204, "The storage did not delete every file")
+                self._delete_version(key, version)
+
+    def delete_all_versions(self, key: str) -> None:
+        """For good, whatever the bucket keeps."""
+        for found, version in self._versions(key):
+            if found == key:
+                self._delete_version(key, version)
+
+    def _delete_version(self, key: str, version: str) -> None:
+        target = f"{quote(key)}?versionId={quote(version, safe='')}"
+        _expect(self._send("DELETE", target), 204, "The storage did not delete every file")
 
     def _versions(self, prefix: str) -> list[tuple[str, str]]:
         """Keys and versions, those that only say that a key was deleted too. Where none are kept
@@ -95,7 +113,11 @@ class StoredObjects:
             after = f"&key-marker={key}&version-id-marker={version}"
 
     def _send(
-        self, method: str, target: str, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
     ) -> urllib3.BaseHTTPResponse:
         from urllib3.exceptions import HTTPError
 
@@ -103,7 +125,8 @@ class StoredObjects:
             return self._requests.send(
                 method,
                 self._url + target,
-                headers=headers,
+                body,
+                headers,
                 timeout_seconds=_TIMEOUT_SECONDS,
                 retries=_RETRIES,
             )

@@ -100,7 +100,7 @@ def change_all(
         sink.publish_requests(accepted)
         return answer
 
-    answer = once(records, caller, fingerprint("batch", request.ids, changes), accept)
+    answer = once(records, caller, lambda: fingerprint("batch", request.ids, changes), accept)
     results = answer.results or {}
     return [
         Outcome(image_id, _refusal(records, results.get(str(image_id)))) for image_id in request.ids

@@ -66,7 +66,7 @@ def update(
             check_movement(records.movement(caller.user_id, image_id), changes.resolution)
         return _published(sink, records.accept_update(claiming, image_id, wanted, versions))
 
-    accepted = once(records, caller, fingerprint("update", image_id, wanted), accept)
+    accepted = once(records, caller, lambda: fingerprint("update", image_id, wanted), accept)
     return UpdateAccepted(
         detail="Image update request sent to the processing service",
         id=accepted.image_id,
@@ -88,7 +88,7 @@ def delete(
     def accept(claiming: Caller) -> Answer:
         return _published(sink, records.accept_delete(claiming, image_id, versions))
 
-    accepted = once(records, caller, fingerprint("delete", image_id), accept)
+    accepted = once(records, caller, lambda: fingerprint("delete", image_id), accept)
     return Accepted(
         detail="Image deletion request sent to the processing service", id=accepted.image_id
     )

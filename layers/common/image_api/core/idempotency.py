@@ -39,7 +39,7 @@ class KeyRecords(Protocol):
 def once(
     records: KeyRecords,
     caller: Caller,
-    request_hash: bytes,
+    request_hash: Callable[[], bytes],
     accept: Callable[[Caller], Answer],
     *,
     key: str | None = None,
@@ -47,13 +47,14 @@ def once(
     """What `accept` answers, or what it answered the first time.
 
     `accept` gets the caller with the claim, which the accepted change answers in its own
-    transaction. A refusal is not remembered. `key` is the client's own unless given.
+    transaction. A refusal is not remembered. `key` is the client's own unless given, and
+    `request_hash` is asked for where there is one.
     """
     key = key or caller.idempotency_key
     if key is None:
         return accept(caller)
     claim_id = str(uuid4())
-    first = records.claim_key(caller.user_id, key, request_hash, claim_id)
+    first = records.claim_key(caller.user_id, key, request_hash(), claim_id)
     if first is not None:
         return first
     try:

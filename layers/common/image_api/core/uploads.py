@@ -176,7 +176,7 @@ def upload(
         records.require_room(caller.user_id, len(data))
         return _accept(records, storage, sink, claiming, image, data)
 
-    return _accepted(once(records, caller, _fingerprint("upload", details, data), accept))
+    return _accepted(once(records, caller, lambda: _fingerprint("upload", details, data), accept))
 
 
 def offer_direct_upload(
@@ -216,10 +216,12 @@ def complete_direct_upload(
 
     def accept_once(claiming: Caller) -> Answer:
         # No client's key has a space.
-        return once(records, claiming, b"", accept, key=f"direct upload {upload_id}")
+        return once(records, claiming, bytes, accept, key=f"direct upload {upload_id}")
+
+    def request_hash() -> bytes:
+        return _fingerprint(f"complete {upload_id}", details)
 
     records.require_user(caller.user_id)
-    request_hash = _fingerprint(f"complete {upload_id}", details)
     return _accepted(once(records, caller, request_hash, accept_once))
 
 
