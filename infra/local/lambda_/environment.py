@@ -18,6 +18,7 @@ from infra.local.lambda_.launch import Launch
 from infra.local.lambda_.memory import MemoryWatch, children, descendants
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
+from infra.local.lambda_.turns import take_long_turns
 from infra.local.logs import LogStream
 from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
@@ -91,6 +92,8 @@ class Environment(asyncio.SubprocessProtocol):
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
             self._on_process(self._runtime)
+            if self._launch.gives_way:
+                take_long_turns(pid)
         self._output.initialised((time.perf_counter() - started_at) * 1000, pid)
 
     def _tell_editor(self, *, is_attached: bool) -> None:

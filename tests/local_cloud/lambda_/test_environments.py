@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from infra.local.invocation import json_event
 from infra.local.lambda_.functions import FunctionService
+from infra.local.lambda_.turns import turn_nanoseconds
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from tests.local_cloud.conftest import StartFunctions
@@ -75,7 +76,12 @@ async def test_what_answers_nobody_gives_way_to_what_answers_requests(
             {os.getpriority(os.PRIO_PROCESS, pid) for pid in functions.pids()[name]}
             for name in ("hello", "probe")
         )
+        turns = {name: turn_nanoseconds(functions.pids()[name][1]) for name in ("hello", "probe")}
     own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert turns["hello"] == turn_nanoseconds(os.getpid())
+    # Linux 6.12 is the first that listens.
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    assert turns["probe"] == (100_000_000 if release >= (6, 12) else turns["hello"])
     assert of_hello == {own}
     assert of_probe == {min(own + 10, 19)}
 
