@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 HERE = Path(__file__).parent
 # After these the picture has failed; those that end their renderer are first.
-KINDS = ("kill", "eat", "hang", "spin", "nonsense", "lie", "swap")
+KINDS = ("kill", "eat", "hang", "spin", "nonsense", "lie", "swap", "late_nonsense", "late_lie")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def signed_up(cloud: RunningCloud) -> ApiClient:
 
 def hostile(kind: str) -> bytes:
     """An intact picture, with an order in a comment."""
-    return samples.with_png_chunk(samples.png(), b"tEXt", f"Comment\0hostile {kind}".encode())
+    return samples.with_png_chunk(samples.png(), b"tEXt", f"Comment\0hostile {kind};".encode())
 
 
 def test_a_picture_that_turns_on_its_renderer_fails_alone(cloud: RunningCloud) -> None:

@@ -24,12 +24,12 @@ _product = importlib.util.module_from_spec(_spec)
 sys.modules["product_renderer"] = _product
 _spec.loader.exec_module(_product)
 
-_one_by_one = vars(renderer)["one_by_one"]
+_one_by_one, _report = vars(renderer)["one_by_one"], vars(renderer)["_report"]
 _ordered: list[str] = []
 
 
 def _one_by_one_as_ordered(original: bytes, **options: Any) -> Any:
-    found = re.search(rb"hostile (\w+)", original)
+    found = re.search(rb"hostile (\w+);", original)
     order = found[1].decode() if found else "none"
     _ordered.append(order)
     match order:
@@ -50,16 +50,30 @@ def _one_by_one_as_ordered(original: bytes, **options: Any) -> Any:
 vars(renderer)["one_by_one"] = _one_by_one_as_ordered
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    answer = _product.lambda_handler(event, context)
-    match _ordered[-1]:
+def _report_as_ordered(task: dict[str, Any], transfers: Any) -> Any:
+    """Told or, to a consumer that has gone on, stored: it is the same."""
+    report = _report(task, transfers)
+    if _ordered[-1].startswith("late_"):
+        task["report_after"] = 0
+    match _ordered[-1].removeprefix("late_"):
         case "nonsense":
             return ["nonsense"]
         case "lie":
-            answer["renditions"][0]["width"] += 1
+            report["renditions"][0]["width"] += 1
         case "swap":
             # Somebody else's words in the place of a picture.
-            form = event["form"]
-            fields = {**form["fields"], **event["results"]["thumbnail.webp"]}
-            _product.transfers.post(form["url"], fields, b"<html>")
+            form = task["form"]
+            fields = {**form["fields"], **task["results"]["thumbnail.webp"]}
+            transfers.post(form["url"], fields, b"<html>")
+    return report
+
+
+vars(renderer)["_report"] = _report_as_ordered
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> Any:
+    answer = _product.lambda_handler(event, context)
+    if _ordered[-1].startswith("late_"):
+        # What it has stored is all that the consumer gets.
+        time.sleep(3600)
     return answer
