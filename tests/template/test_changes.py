@@ -50,6 +50,8 @@ def test_another_size_takes_no_storage_back_and_replaces_no_more_than_the_broker
     assert storage[0] <= storage[1]
     is_another_broker = "small" in (old, new)
     assert set(replaced(before, after)) == ({BROKER} if is_another_broker else set())
+    # With its dead letters, which somebody has to look at.
+    assert before.resource(BROKER)["UpdateReplacePolicy"] == "Retain"
 
 
 def test_storage_that_was_chosen_is_that_of_every_size() -> None:

@@ -89,6 +89,20 @@ def test_production_is_protected_and_rolled_back() -> None:
     assert "disable_rollback" not in all_stacks.deploy_settings("prod")
 
 
+def test_the_proxy_knows_nobody_who_may_change_the_schema() -> None:
+    stacks = of("default")
+    proxy = ("ProxyStack", "Proxy")
+    secrets = [
+        stacks.named_by(proxy, entry["SecretArn"])
+        for entry in stacks.resource(proxy)["Properties"]["Auth"]
+    ]
+    named = {str(secret and secret[-1]) for secret in secrets}
+    assert named == {
+        f"{role}DatabaseSecretAttachment"
+        for role in ("Accounts", "Images", "Processing", "Operations", "Support")
+    }
+
+
 @pytest.mark.parametrize(
     ("given", "zones"),
     [
