@@ -103,9 +103,22 @@ def test_a_database_begins_from_a_snapshot_with_what_rds_takes_for_one() -> None
     assert restored["MasterUserPassword"] == plain["MasterUserPassword"]
 
 
-def test_what_is_to_come_back_is_kept() -> None:
-    kept = {path: of().resource(path)["DeletionPolicy"] for path in (BUCKET, DATABASE)}
-    assert kept == {BUCKET: "RetainExceptOnCreate", DATABASE: "Snapshot"}
+def test_a_deletion_keeps_what_can_come_back_and_nothing_else() -> None:
+    """The emulator, into which tests deploy, deletes whatever the template says."""
+    stacks = of("prod")
+    kept = {
+        "/".join(path): policy
+        for path in stacks.paths()
+        if (policy := stacks.resource(path).get("DeletionPolicy", "Delete")) != "Delete"
+    }
+    platform = "PlatformStack/"
+    assert kept == {
+        "ImagesBucket": "RetainExceptOnCreate",
+        f"{platform}Database": "Snapshot",
+        f"{platform}DatabaseAdminSecret": "RetainExceptOnCreate",
+        f"{platform}GatewayLogsRole": "RetainExceptOnCreate",
+        f"{platform}GatewayAccount": "RetainExceptOnCreate",
+    }
 
 
 def test_the_bucket_that_is_imported_is_the_templates_own() -> None:
