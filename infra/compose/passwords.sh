@@ -22,3 +22,4 @@ umask 022
 keep postgres "${POSTGRES_PASSWORD:-}"
 keep postgres-api "${POSTGRES_API_PASSWORD:-}"
 keep rabbitmq "${RABBITMQ_PASSWORD:-}"
+keep rabbitmq-api "${RABBITMQ_API_PASSWORD:-}"

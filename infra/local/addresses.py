@@ -14,6 +14,7 @@ _SCHEMES: Mapping[str, Mapping[str, int]] = {
     "DATABASE_URL": {"postgresql": 5432, "postgres": 5432},
     "DATABASE_ADMIN_URL": {"postgresql": 5432, "postgres": 5432},
     "RABBITMQ_URL": {"amqp": 5672, "amqps": 5671},
+    "RABBITMQ_MANAGEMENT_URL": {"http": 80, "https": 443},
     "AWS_ENDPOINT_URL": {"http": 80, "https": 443},
 }
 

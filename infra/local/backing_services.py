@@ -19,7 +19,8 @@ class BackingServices:
 
     `variables` say where they are. `on_end` is told, in words, of one that ended by itself.
     `with_functions`: DATABASE_URL is for the functions' role, and DATABASE_ADMIN_URL for the owner
-    of the schema; else DATABASE_URL is for the owner.
+    of the schema; else DATABASE_URL is for the owner. RABBITMQ_URL and RABBITMQ_ADMIN_URL likewise,
+    where functions are users of their own.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class BackingServices:
         self._progress = progress
         self._on_end = on_end
         self._with_functions = with_functions
+        self._broker_users = settings.broker_users() if with_functions else {}
         self._started: dict[str, Service] = {}
         self.variables: dict[str, str] = {}
 
@@ -79,7 +81,8 @@ class BackingServices:
         folders = settings.data_folder, settings.log_folder
         port = 0 if settings.is_private else None
         yield "Postgres", "DATABASE_URL", given.get("DATABASE_URL"), PostgresService(*folders, port)
-        yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, RabbitMQService(*folders, port)
+        broker = RabbitMQService(*folders, port, users=self._broker_users)
+        yield "RabbitMQ", "RABBITMQ_URL", settings.broker_url, broker
         yield "S3", "AWS_ENDPOINT_URL", given.get("AWS_ENDPOINT_URL"), S3Service(*folders, port)
 
     async def _start(
@@ -99,6 +102,9 @@ class BackingServices:
             if isinstance(service, PostgresService) and url is None and self._with_functions:
                 # Migrations run as the owner of the schema and let the other role in.
                 self.variables["DATABASE_ADMIN_URL"] = service.url
+                self.variables[variable] = service.api_url
+            if isinstance(service, RabbitMQService) and url is None and self._broker_users:
+                self.variables["RABBITMQ_ADMIN_URL"] = service.url
                 self.variables[variable] = service.api_url
             if isinstance(service, PostgresService) and url is None:
                 # In quotes, to be pasted behind psql: a shell would look for a file of that name.

@@ -4,16 +4,16 @@ import asyncio
 
 from infra.local.logs import LogStream
 from infra.local.settings import Settings, SettingsError
-from infra.local.template.model import QueueMapping, TemplateError
+from infra.local.template.model import QueueMapping, Template, TemplateError
 from infra.local.template.reader import read_template
-from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.event_source import QueuePoller, url_of_poller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.program import on_stop_signal
 
 
 async def poll(settings: Settings, lambda_url: str, function_name: str | None) -> int:
     """Until a signal. Raises SettingsError, TemplateError."""
-    mappings = await asyncio.to_thread(_enabled_mappings, settings)
+    template, mappings = await asyncio.to_thread(_enabled_mappings, settings)
     broker_url = settings.broker_url or _broker_of_running_cloud(settings)
     triggered = {mapping.function_id for mapping in mappings}
     if function_name and len(triggered) > 1:
@@ -23,7 +23,10 @@ async def poll(settings: Settings, lambda_url: str, function_name: str | None) -
     loop = asyncio.get_running_loop()
     logs = LogStream(as_json=settings.as_json, call_soon=loop.call_soon)
     endpoint = LambdaEndpoint(lambda_url, function_name, settings.variables, settings.region)
-    pollers = [QueuePoller(mapping, broker_url, endpoint.invoke, logs) for mapping in mappings]
+    pollers = [
+        QueuePoller(mapping, url_of_poller(broker_url, template, mapping), endpoint.invoke, logs)
+        for mapping in mappings
+    ]
     running = asyncio.gather(*(poller.run() for poller in pollers))
     signals = 0
 
@@ -49,14 +52,14 @@ async def poll(settings: Settings, lambda_url: str, function_name: str | None) -
     return 0
 
 
-def _enabled_mappings(settings: Settings) -> list[QueueMapping]:
+def _enabled_mappings(settings: Settings) -> tuple[Template, list[QueueMapping]]:
     template = read_template(
         settings.template, settings.variables, settings.region, settings.parameters
     )
     mappings = [mapping for mapping in template.queue_mappings if mapping.enabled]
     if not mappings:
         raise TemplateError(f"No queue triggers a function of {settings.template.name}")
-    return mappings
+    return template, mappings
 
 
 def _broker_of_running_cloud(settings: Settings) -> str:

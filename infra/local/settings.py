@@ -1,6 +1,8 @@
 """How this run of the local cloud is set up: options, the environment, and `.env`."""
 
+import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from infra.services.records import read_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Data of the application's, of which nothing else is known here.
+_BROKER_USERS = ROOT / "layers" / "common" / "image_api" / "rabbitmq" / "users.json"
 _DEFAULT_API_PORT = 8000
 # Where editors look for one.
 _DEFAULT_DEBUG_PORT = 5678
@@ -105,6 +109,21 @@ class Settings:
             return f"amqp://{user}:{password}@{host}:{port}/%2F"
         return None
 
+    def broker_users(self) -> dict[str, dict[str, str]]:
+        """What the users of a node of our own may do, by the purposes of this project's functions:
+        just what a migration lets them on AWS.
+        """
+        if not self.is_of_this_project:
+            return {}
+        # As template.yaml has it.
+        queue = self.variables.get("RABBITMQ_QUEUE") or self.parameters.get("QueueName")
+        own = re.escape(queue or "image_events")
+        written: dict[str, dict[str, str]] = json.loads(_BROKER_USERS.read_bytes())
+        return {
+            purpose: {name: text.replace("{queue}", own) for name, text in permissions.items()}
+            for purpose, permissions in written.items()
+        }
+
     def environment_limits(self) -> dict[str, int]:
         """How many environments a function may have, by folder name; "" is for all others.
 
@@ -141,6 +160,7 @@ class Settings:
 _PASSWORD_FILES = {
     "DATABASE_ADMIN_URL": "DATABASE_ADMIN_PASSWORD_FILE",
     "DATABASE_URL": "DATABASE_PASSWORD_FILE",
+    "RABBITMQ_MANAGEMENT_URL": "RABBITMQ_ADMIN_PASSWORD_FILE",
     "RABBITMQ_URL": "RABBITMQ_PASSWORD_FILE",
 }
 

@@ -7,10 +7,13 @@ needs nor disturbs a broker of the system.
 """
 
 import asyncio
+import base64
+import hashlib
+import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,6 +33,8 @@ from infra.services.records import credentials, read_record, write_record
 _INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")
 # The database carries the node's name, so the name never changes. Nothing outside hears it.
 _NODE = "rabbit@localhost"
+_DEFINITIONS = "definitions.json"
+_USER = "images"
 # A node that is still starting obeys only once it is up.
 _STARTING_STOP_PATIENCE_SECONDS = 1.0
 
@@ -56,8 +61,14 @@ _ERLANG_ARGUMENTS = [
 ]
 
 
+# Of one user in the only virtual host, as RabbitMQ calls them: regular expressions of names.
+Permissions = Mapping[str, str]
+
+
 class RabbitMQService(Service):
-    """One RabbitMQ node with one random user; there is no guest."""
+    """One RabbitMQ node with an administrator, whose `url` is, and one user for each purpose, whose
+    `api_url` names `{purpose}`. There is no guest.
+    """
 
     def __init__(
         self,
@@ -66,10 +77,14 @@ class RabbitMQService(Service):
         port: int | None = None,
         *,
         management_port: int | None = None,
+        users: Mapping[str, Permissions] | None = None,
     ) -> None:
         """`port`: None keeps last time's port while it is free; 0 takes any free one.
         `management_port`: of the management API, which takes longer to start; None: without it.
+        `users`: what each may do, by purpose.
         """
+        self._users = users or {}
+        self.api_url = ""
         self._management_port = management_port
         self._folder = data_folder.absolute() / "rabbitmq"
         self._port = port
@@ -85,12 +100,15 @@ class RabbitMQService(Service):
         erlang = shutil.which("erl")
         if erlang is None:
             raise self._process.failed(f"{installation} is there, but no Erlang to run it")
-        user, password = credentials(self._folder / "credentials.json", user="images")
+        user, password = credentials(self._folder / "credentials.json", user=_USER)
+        api_user, api_password = credentials(self._folder / "api.json", user=_USER)
         with ExitStack() as held:
             port = port_of(
                 held.enter_context(self._process.hold_port(self._port, variable="RABBITMQ_URL"))
             )
             self._write_configuration(user, password, port)
+            if self._users:
+                self._write_definitions((user, password), (api_user, api_password))
             plugins = self._link_plugins(installation)
             held.enter_context(self._explaining_another_version(installation))
             await self._process.start(
@@ -103,6 +121,7 @@ class RabbitMQService(Service):
 
             await self._process.wait_until(is_ready)
         self.url = url
+        self.api_url = f"amqp://{api_user}_{{purpose}}:{api_password}@127.0.0.1:{port}/%2F"
 
     async def stop(self) -> None:
         # Nobody uses a node that is not up yet, and it recovers from being killed.
@@ -154,6 +173,10 @@ class RabbitMQService(Service):
             # Quorum queues keep their log in memory up to this size; the default is 512 MB.
             "raft.wal_max_size_bytes = 33554432",
         ]
+        if self._users:
+            # Read at each start, before anybody is let in: also into a database that has none of
+            # these users yet, or where they might do something else.
+            lines.append(f"load_definitions = {folder / _DEFINITIONS}")
         if self._management_port is not None:
             lines += [
                 "management.tcp.ip = 127.0.0.1",
@@ -164,6 +187,37 @@ class RabbitMQService(Service):
         configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "enabled_plugins").write_text(
             f"[{','.join(self._plugins())}].\n", encoding="utf-8"
+        )
+
+    def _write_definitions(self, owner: tuple[str, str], api: tuple[str, str]) -> None:
+        """With its administrator, whom a node that reads definitions does not make by itself."""
+        everything = dict.fromkeys(("configure", "write", "read"), ".*")
+        user, password = api
+        logins = [
+            (owner, "administrator", everything),
+            *(
+                ((f"{user}_{purpose}", password), "", dict(permissions))
+                for purpose, permissions in self._users.items()
+            ),
+        ]
+        write_record(
+            self._folder / "etc" / "rabbitmq" / _DEFINITIONS,
+            {
+                "vhosts": [{"name": "/"}],
+                "users": [
+                    {
+                        "name": name,
+                        "password_hash": _hashed(secret),
+                        "hashing_algorithm": "rabbit_password_hashing_sha256",
+                        "tags": tags,
+                    }
+                    for (name, secret), tags, _ in logins
+                ],
+                "permissions": [
+                    {"user": name, "vhost": "/", **permissions}
+                    for (name, _), _, permissions in logins
+                ],
+            },
         )
 
     def _plugins(self) -> list[str]:
@@ -230,6 +284,12 @@ class RabbitMQService(Service):
         except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
             return False
         return True
+
+
+def _hashed(password: str) -> str:
+    """As RabbitMQ keeps it."""
+    salt = os.urandom(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def _plugins_of(installation: Path) -> list[Path]:

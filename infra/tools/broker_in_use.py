@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -68,10 +70,16 @@ def _broker_in_use(settings: Settings) -> tuple[pika.ConnectionParameters, str]:
             raise SettingsError(
                 "No local cloud is running here: start it with make run, or set RABBITMQ_URL"
             )
-        url, queue = (state["environment"][name] for name in ("RABBITMQ_URL", "RABBITMQ_QUEUE"))
+        environment = state["environment"]
+        # Tools do what no function may.
+        url = environment.get("RABBITMQ_ADMIN_URL") or environment["RABBITMQ_URL"]
+        queue = environment["RABBITMQ_QUEUE"]
+    elif management_url := settings.variables.get("RABBITMQ_MANAGEMENT_URL"):
+        login = urlsplit(management_url).netloc.rpartition("@")[0]
+        url = re.sub(r"//[^/@]*@", lambda _: f"//{login}@", url)
     if not url.startswith(("amqp://", "amqps://")):
         raise SettingsError("RABBITMQ_URL is not of the form amqp://user:password@host:5672/%2F")
     try:
-        return pika.URLParameters(url), queue
+        return pika.URLParameters(url.replace("{purpose}", "operations")), queue
     except ValueError as error:
         raise SettingsError(f"RABBITMQ_URL: {error}") from error

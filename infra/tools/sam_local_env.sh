@@ -11,9 +11,10 @@ readonly FILE=${1:-.local/sam-local.json}
 . infra/compose.env
 umask 077
 mkdir -p "$(dirname "$FILE")"
-for name in POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD; do
+for name in POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD RABBITMQ_API_PASSWORD; do
     [[ -n ${!name} ]] || { echo "docker compose up --detach --wait db rabbitmq localstack, first." >&2; exit 1; }
 done
 sed "s/:POSTGRES_PASSWORD@/:$POSTGRES_PASSWORD@/
 s/:POSTGRES_API_PASSWORD@/:$POSTGRES_API_PASSWORD@/
-s/:RABBITMQ_PASSWORD@/:$RABBITMQ_PASSWORD@/" infra/sam-local.json >"$FILE"
+s/:RABBITMQ_PASSWORD@/:$RABBITMQ_PASSWORD@/
+s/:RABBITMQ_API_PASSWORD@/:$RABBITMQ_API_PASSWORD@/" infra/sam-local.json >"$FILE"

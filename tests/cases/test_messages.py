@@ -67,7 +67,7 @@ def test_a_message_is_set_aside_and_holds_nobody_up(
 ) -> None:
     ada.uploaded(samples.png())
     dead_before = _dead_letters(cloud)
-    with open_channel(cloud.environment["RABBITMQ_URL"]) as channel:
+    with open_channel(cloud.environment["RABBITMQ_ADMIN_URL"]) as channel:
         channel.basic_publish(
             "",
             cloud.environment["RABBITMQ_QUEUE"],
@@ -101,6 +101,6 @@ def _properties(described: dict[str, Any]) -> pika.BasicProperties:
 
 
 def _dead_letters(cloud: RunningCloud) -> int:
-    with open_channel(cloud.environment["RABBITMQ_URL"]) as channel:
+    with open_channel(cloud.environment["RABBITMQ_ADMIN_URL"]) as channel:
         name = dead_queue(cloud.environment["RABBITMQ_QUEUE"])
         return int(channel.queue_declare(name, passive=True).method.message_count)

@@ -62,7 +62,7 @@ class Listener:
 
 @pytest.fixture
 def channel(cloud: RunningCloud) -> Iterator[BlockingChannel]:
-    with open_channel(cloud.environment["RABBITMQ_URL"]) as channel:
+    with open_channel(cloud.environment["RABBITMQ_ADMIN_URL"]) as channel:
         yield channel
 
 

@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def channel(cloud: RunningCloud) -> Iterator[BlockingChannel]:
-    with open_channel(cloud.environment["RABBITMQ_URL"]) as channel:
+    with open_channel(cloud.environment["RABBITMQ_ADMIN_URL"]) as channel:
         yield channel
 
 

@@ -70,7 +70,7 @@ def _secrets_of(cloud: RunningCloud) -> set[str]:
     environment = cloud.environment
     passwords = {
         unquote(urlsplit(environment[name]).password or "")
-        for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "RABBITMQ_URL")
+        for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "RABBITMQ_URL", "RABBITMQ_ADMIN_URL")
     }
     keys = {environment["JWT_SECRET"], environment["AWS_SECRET_ACCESS_KEY"]}
     assert all(len(secret) > 3 for secret in passwords | keys)

@@ -94,7 +94,8 @@ def test_every_function_has_every_setting_and_migrations_alone_the_schema_owners
         for name in resource["Properties"].get("Environment", {}).get("Variables", {})
     }
     only_migrations = {
-        *("DATABASE_ADMIN_SECRET_ARN", "DATABASE_ADMIN_URL", "RABBITMQ_ADMIN_SECRET_ARN"),
+        *("DATABASE_ADMIN_SECRET_ARN", "DATABASE_ADMIN_URL"),
+        *("RABBITMQ_ADMIN_SECRET_ARN", "RABBITMQ_MANAGEMENT_URL"),
     }
     # Which go to the database itself: the proxy waits for them.
     owners -= {(name, "DATABASE_HOST") for name in ("MigrateFunction", "InterfacesFunction")}

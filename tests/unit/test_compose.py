@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from image_api.rabbitmq.users import by_purpose
 from tests.application import ROOT
 from tests.commands import output_of
 
@@ -36,6 +37,8 @@ CHOSEN = {
     "POSTGRES_PORT": "15432",
     "RABBITMQ_USER": "grace",
     "RABBITMQ_PASSWORD": "three",
+    "RABBITMQ_API_PASSWORD": "four",
+    "RABBITMQ_MANAGEMENT_PORT": "25673",
     "RABBITMQ_PORT": "25672",
     "LOCALSTACK_PORT": "14566",
     "IMAGES_BUCKET": "photos",
@@ -146,8 +149,8 @@ def made_passwords(folder: Path, **chosen: str) -> dict[str, str]:
 
 def test_passwords_are_made_once_unless_they_are_chosen(tmp_path: Path) -> None:
     made = made_passwords(tmp_path)
-    assert made.keys() == {"postgres", "postgres-api", "rabbitmq"}
-    assert len(set(made.values())) == 3
+    assert made.keys() == {"postgres", "postgres-api", "rabbitmq", "rabbitmq-api"}
+    assert len(set(made.values())) == 4
     assert all(re.fullmatch("[0-9a-f]{48}", password) for password in made.values())
     assert made_passwords(tmp_path) == made
     chosen = made_passwords(tmp_path, RABBITMQ_PASSWORD="chosen")
@@ -197,7 +200,9 @@ def test_every_setting_of_the_example_reaches_the_api() -> None:
 
 
 def test_a_url_names_a_service_and_the_port_that_it_listens_on() -> None:
-    for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "RABBITMQ_URL", "AWS_ENDPOINT_URL"):
+    urls = [name for name in API["environment"] if name.endswith(("_ADMIN_URL", "_MANAGEMENT_URL"))]
+    assert len(urls) == 2
+    for name in ("DATABASE_URL", "RABBITMQ_URL", "AWS_ENDPOINT_URL", *urls):
         url = urlsplit(interpolated(API["environment"][name], {}))
         assert str(url.port) in published_ports(SERVICES[str(url.hostname)])
 
@@ -219,6 +224,16 @@ def test_the_api_uses_another_role_than_the_owner_of_the_schema() -> None:
     assert api.username not in (admin.username, None)
     assert api.path == admin.path == "/pictures"
     assert interpolated(SERVICES["db"]["environment"]["POSTGRES_USER"], CHOSEN) == "ada"
+
+
+def test_functions_are_users_of_the_broker_whom_its_administrator_makes() -> None:
+    environment = API["environment"]
+    owner = urlsplit(interpolated(environment["RABBITMQ_MANAGEMENT_URL"], CHOSEN))
+    url = interpolated(environment["RABBITMQ_URL"], CHOSEN)
+    users = {urlsplit(url.replace("{purpose}", purpose)).username for purpose in by_purpose()}
+    assert len(users) == len(by_purpose())
+    assert owner.username == "grace" not in users
+    assert environment["RABBITMQ_ADMIN_PASSWORD_FILE"] != environment["RABBITMQ_PASSWORD_FILE"]
 
 
 def test_no_signing_key_is_written_down() -> None:
@@ -251,7 +266,8 @@ def test_a_program_on_this_machine_reaches_the_same_services(
     for name, of_password in (
         ("DATABASE_ADMIN_URL", "POSTGRES_PASSWORD"),
         ("DATABASE_URL", "POSTGRES_API_PASSWORD"),
-        ("RABBITMQ_URL", "RABBITMQ_PASSWORD"),
+        ("RABBITMQ_MANAGEMENT_URL", "RABBITMQ_PASSWORD"),
+        ("RABBITMQ_URL", "RABBITMQ_API_PASSWORD"),
         ("AWS_ENDPOINT_URL", None),
     ):
         inside = urlsplit(interpolated(API["environment"][name], chosen))
@@ -261,7 +277,8 @@ def test_a_program_on_this_machine_reaches_the_same_services(
         assert str(outside.port) == interpolated(published, chosen).split(":")[1]
         assert (outside.username, outside.path) == (inside.username, inside.path)
         if of_password is not None:
-            kept = API["environment"][name.replace("_URL", "_PASSWORD_FILE")]
+            of_url = name.replace("MANAGEMENT", "ADMIN").replace("_URL", "_PASSWORD_FILE")
+            kept = API["environment"][of_url]
             assert outside.password == chosen.get(of_password, Path(kept).name)
     assert given["IMAGES_BUCKET"] == interpolated(API["environment"]["IMAGES_BUCKET"], chosen)
 

@@ -8,6 +8,8 @@ import pytest
 
 from image_api import settings
 from image_api.errors import ConfigurationError
+from image_api.rabbitmq import users
+from image_api.settings import BrokerLogin
 from image_migrations import grants
 from tests import application
 from tests.secrets_server import SecretsServer
@@ -164,6 +166,28 @@ def test_each_purpose_has_a_user_of_the_broker(
         **logins(secrets_manager, **{purpose: "ada"}),
     )
     assert settings.broker().url == "amqps://ada:of%20ada@b:5671/%2F"
+
+
+def test_the_users_that_a_broker_url_names_are_made_where_its_owner_is_known(
+    only: Callable[..., None],
+) -> None:
+    url = "amqp://api_{purpose}:p%2F1@b/%2F"
+    only(RABBITMQ_URL=url, RABBITMQ_MANAGEMENT_URL="http://ada:l%40ve@b:15672")
+    made = settings.broker_users()
+    assert made is not None
+    assert made.management_url == "http://b:15672"
+    assert made.owner == BrokerLogin("ada", "l@ve")
+    assert made.by_purpose == {
+        purpose: BrokerLogin(f"api_{purpose}", "p/1") for purpose in users.by_purpose()
+    }
+    assert made.queue == "image_events"
+    only(RABBITMQ_URL=url)
+    assert settings.broker_users() is None
+    only(RABBITMQ_URL="amqp://u:p@b/%2F", RABBITMQ_MANAGEMENT_URL="http://ada:p@b:15672")
+    assert settings.broker_users() is None
+    only(RABBITMQ_URL=url, RABBITMQ_MANAGEMENT_URL="http://b:15672")
+    with pytest.raises(ConfigurationError, match="need user:password@"):
+        settings.broker_users()
 
 
 def test_a_broker_url_may_name_a_user_for_each_purpose(only: Callable[..., None]) -> None:

@@ -19,7 +19,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from infra.local.invocation import Invoke, NotInvoked, Throttled, error_summary, json_event
 from infra.local.logs import LogStream
-from infra.local.template.model import QueueMapping
+from infra.local.template.model import QueueMapping, Template
 from infra.local.triggers import amqp_values
 from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
@@ -43,6 +43,13 @@ class _Message:
 
 class _SourceGone(Exception):
     """The connection, the channel or the queue went away."""
+
+
+def url_of_poller(broker_url: str, template: Template, mapping: QueueMapping) -> str:
+    """As the user that the triggered function is, where functions are users of their own."""
+    function = template.functions.get(mapping.function_id)
+    purpose = function.environment.get("RABBITMQ_PURPOSE") if function else None
+    return broker_url.replace("{purpose}", purpose or "")
 
 
 class QueuePoller:

@@ -8,7 +8,7 @@ from infra.local.invocation import Event, Invoke
 from infra.local.logs import LogStream
 from infra.local.template.model import Template
 from infra.local.triggers import schedules
-from infra.local.triggers.event_source import QueuePoller
+from infra.local.triggers.event_source import QueuePoller, url_of_poller
 
 
 class RunningTriggers:
@@ -41,7 +41,8 @@ class RunningTriggers:
             self._pollers.pop(key)[0].stop()
         for key, mapping in wanted.items():
             if key not in self._pollers:
-                poller = QueuePoller(mapping, self._broker_url, self._invoke, self._logs)
+                url = url_of_poller(self._broker_url, template, mapping)
+                poller = QueuePoller(mapping, url, self._invoke, self._logs)
                 self._pollers[key] = poller, self._supervise(poller.run())
         for clock in self._clocks:
             clock.cancel()

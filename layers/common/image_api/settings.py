@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from image_api.core.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
@@ -225,8 +225,8 @@ def broker() -> BrokerSettings:
 
 def broker_users() -> BrokerUsers | None:
     """None where the broker has one user for everything, or somebody else makes them."""
-    if _optional("RABBITMQ_URL"):
-        return None
+    if url := _optional("RABBITMQ_URL"):
+        return _broker_users_of(url)
     owner = _broker_login("RABBITMQ_ADMIN_SECRET_ARN")
     if owner is None:
         return None
@@ -243,6 +243,27 @@ def broker_users() -> BrokerUsers | None:
         f"http://{endpoint.hostname}:15672" if scheme == "amqp" else f"https://{endpoint.hostname}"
     )
     return BrokerUsers(management_url, owner, by_purpose, broker().queue)
+
+
+def _broker_users_of(url: str) -> BrokerUsers | None:
+    """The management API's URL is its owner's, as http://user:password@host:15672."""
+    management_url = _optional("RABBITMQ_MANAGEMENT_URL")
+    if management_url is None or "{purpose}" not in url:
+        return None
+    address = urlsplit(management_url)
+    return BrokerUsers(
+        f"{address.scheme}://{address.netloc.rpartition('@')[2]}",
+        _login_of(management_url),
+        {purpose: _login_of(url.replace("{purpose}", purpose)) for purpose in _BROKER_SECRETS},
+        broker().queue,
+    )
+
+
+def _login_of(url: str) -> BrokerLogin:
+    address = urlsplit(url)
+    if not address.username or not address.password:
+        raise ConfigurationError("RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL need user:password@")
+    return BrokerLogin(unquote(address.username), unquote(address.password))
 
 
 def _broker_login(secret_variable: str) -> BrokerLogin | None:

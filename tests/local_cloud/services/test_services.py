@@ -246,6 +246,53 @@ def test_rabbitmq_has_no_guest(rabbitmq: RabbitMQService) -> None:
         pass
 
 
+async def test_users_may_what_their_purpose_is_also_with_data_of_a_node_that_had_none(
+    folder: Path,
+) -> None:
+    def node(read: str) -> RabbitMQService:
+        may = {"configure": "^$", "write": "^orders$", "read": read}
+        return RabbitMQService(folder, folder / "logs", 0, users={"selling": may})
+
+    before = rabbitmq_in(folder)
+    async with started(before):
+        with open_channel(before.url) as channel:
+            channel.exchange_declare("orders", durable=True)
+            channel.queue_declare("work", durable=True)
+            channel.queue_bind("work", "orders", "x")
+            kept = pika.BasicProperties(delivery_mode=2)
+            channel.basic_publish("", "work", b"from before", kept)
+    after = node(read="^$")
+    async with started(after):
+        own = after.api_url.replace("{purpose}", "selling")
+        assert urllib.parse.urlsplit(own).username == "images_selling"
+        with open_channel(own) as channel:
+            channel.confirm_delivery()
+            channel.basic_publish("orders", "x", b"new", mandatory=True)
+            with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+                channel.basic_get("work")
+        with open_channel(after.url) as channel:
+            assert channel.basic_get("work")[2] == b"from before"
+    # What a later version lets it do counts from its first start on, with the password of before.
+    later = node(read="^work$")
+    async with started(later):
+        assert later.api_url.partition("@")[0] == after.api_url.partition("@")[0]
+        with open_channel(later.api_url.replace("{purpose}", "selling")) as channel:
+            assert channel.basic_get("work")[2] == b"from before"
+
+
+async def test_a_new_node_with_users_has_an_administrator_and_no_guest(folder: Path) -> None:
+    may = {"configure": "^$", "write": "^$", "read": "^$"}
+    node = RabbitMQService(folder, folder / "logs", 0, users={"selling": may})
+    async with started(node):
+        test_rabbitmq_has_no_guest(node)
+        with open_channel(node.url) as channel:
+            channel.queue_declare("mine")
+        definitions = folder / "rabbitmq" / "etc" / "rabbitmq" / "definitions.json"
+        assert stat.S_IMODE(definitions.stat().st_mode) == 0o600
+        for url in (node.url, node.api_url):
+            assert str(urllib.parse.urlsplit(url).password) not in definitions.read_text()
+
+
 def test_a_quorum_queue_hands_its_dead_letters_over_at_least_once(
     rabbitmq: RabbitMQService,
 ) -> None:

@@ -1,6 +1,7 @@
 """The broker's users, one for each purpose, and what each may do: made by its management API.
 
-CloudFormation makes an Amazon MQ broker's first user alone, who is its administrator.
+CloudFormation makes an Amazon MQ broker's first user alone, who is its administrator. The local
+cloud reads `users.json`, too, and makes the same users of its own node.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from image_api.core import events
-from image_api.core.queues import dead_queue
 from image_api.errors import ServiceUnavailable
 from image_api.settings import BrokerLogin
 
 _TIMEOUT_SECONDS = 10.0
 _VIRTUAL_HOST = quote("/", safe="")
-# RabbitMQ's name for the exchange without one, which leads to every queue by its name.
-_DEFAULT_EXCHANGE = r"amq\.default"
+# Publishing writes to the exchange alone. Processing is Lambda's poller and the consumer: what is
+# tried later or given up goes to a queue by its name, by way of `amq.default`, which is RabbitMQ's
+# word for the exchange without a name. Operations: the relay declares what is missing; operators
+# send dead letters back.
+_PERMISSIONS = Path(__file__).with_name("users.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +34,23 @@ class Permissions:
     published to, and read, which includes purging.
     """
 
-    configure: str = "^$"
-    write: str = "^$"
-    read: str = "^$"
+    configure: str
+    write: str
+    read: str
 
 
 def permissions(purpose: str, queue: str) -> Permissions:
-    exchange = re.escape(events.EXCHANGE)
-    work = re.escape(queue)
-    ours = rf"{exchange}|{work}(\.retry\.[0-9]+s)?|{re.escape(dead_queue(queue))}"
-    match purpose:
-        case "publishing":
-            return Permissions(write=f"^{exchange}$")
-        case "processing":
-            # Lambda's poller and the consumer: what is tried later or given up goes to a queue by
-            # its name.
-            return Permissions(write=f"^({exchange}|{_DEFAULT_EXCHANGE})$", read=f"^{work}$")
-        case "operations":
-            # The relay declares what is missing; operators send dead letters back.
-            return Permissions(f"^({ours})$", f"^({ours}|{_DEFAULT_EXCHANGE})$", f"^({ours})$")
-    raise ValueError(f"{purpose!r} is no purpose of a user of the broker")
+    own = re.escape(queue)
+    return Permissions(
+        **{name: text.replace("{queue}", own) for name, text in by_purpose()[purpose].items()}
+    )
+
+
+@cache
+def by_purpose() -> dict[str, dict[str, str]]:
+    """As they are written down, with `{queue}` for the work queue's name."""
+    written: dict[str, dict[str, str]] = json.loads(_PERMISSIONS.read_bytes())
+    return written
 
 
 class ManagementApi:
