@@ -100,8 +100,8 @@ async def _build(path: Path, progress: Progress) -> Path:
 
 def _finished(target: Target, template: Template) -> Deployment:
     stack = Stack(target, sam.STACK_NAME)
-    assert template.api is not None
-    gateway.complete(target, stack, template.api)
+    (api,) = template.rest_apis
+    gateway.complete(target, stack, api)
     return Deployment(stack.outputs()["ApiUrl"], target, template, stack)
 
 

@@ -109,8 +109,11 @@ async def _run_until_cancelled(
             print(ready, flush=True)
         if with_functions and not settings.as_json:
             documents = f"  documentation   {cloud.api_url}/docs\n" if cloud.serves("/docs") else ""
+            others = "".join(
+                f"  {name.ljust(15)} {url}\n" for name, url in list(cloud.api_urls.items())[1:]
+            )
             console.print(
-                f"{documents}  Lambda API      {cloud.invoke_url}\n"
+                f"{documents}{others}  Lambda API      {cloud.invoke_url}\n"
                 "  database        make psql\n"
                 f"  [dim]started in {seconds:.1f} s; Ctrl-C stops everything[/]",
                 highlight=False,

@@ -5,28 +5,28 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from rich.console import Console
 
 from infra.local.addresses import check_addresses
+from infra.local.api_ports import ApiPorts
 from infra.local.backing_services import BackingServices
 from infra.local.debugging import debug_ports, without_time_outs
-from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter, refuse_other_runtimes
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.lambda_.process_records import ProcessRecords
+from infra.local.listening import LISTEN_BACKLOG, LOOPBACK, CannotListen, bind, loopback_twin, serve
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
-from infra.local.template.model import Api, Bucket, MissingFolder, Template
+from infra.local.template.model import Bucket, MissingFolder, Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
 from infra.local.triggers.running import RunningTriggers
@@ -37,11 +37,8 @@ from infra.services.ports import hold_free_port, is_free, port_of
 from infra.services.records import read_record, write_record
 
 _PATIENCE_SECONDS = 30.0
-_LISTEN_BACKLOG = 512
-_LOOPBACK = "127.0.0.1"
 # As that of sam local start-lambda.
 _LAMBDA_PORT = 3001
-_NO_API = Api("none", "none", {}, (), None, (), {})
 
 
 class CloudFailed(Explained):
@@ -80,7 +77,7 @@ class Cloud:
         self._watching: list[asyncio.Task[None]] = []
         self._custom_resources: CustomResources | None = None
         self._functions: FunctionService | None = None
-        self._gateway: Gateway | None = None
+        self._ports: ApiPorts | None = None
         self._triggers: RunningTriggers | None = None
         self._watcher = Watcher(
             settings.template,
@@ -138,11 +135,16 @@ class Cloud:
         assert self._functions is not None
         return self._functions
 
+    @property
+    def api_urls(self) -> Mapping[str, str]:
+        """Where each API of the template is, by its logical id."""
+        return self._ports.urls if self._ports is not None else {}
+
     def serves(self, path: str) -> bool:
-        """Whether the template has a GET of this very path."""
-        api = self._template.api if self._template else None
-        return api is not None and any(
-            (route.path, route.method) == (path, "GET") for route in api.routes
+        """Whether the first API has a GET of this very path."""
+        apis = self._template.apis if self._template else ()
+        return bool(apis) and any(
+            (route.path, route.method) == (path, "GET") for route in apis[0].routes
         )
 
     @property
@@ -238,7 +240,7 @@ class Cloud:
         invoke_socket: socket.socket,
     ) -> None:
         settings = self._settings
-        self.invoke_url = f"http://{_LOOPBACK}:{port_of(invoke_socket)}"
+        self.invoke_url = f"http://{LOOPBACK}:{port_of(invoke_socket)}"
         functions = self._functions = FunctionService(
             RuntimeSettings(
                 # Functions invoke functions at the address at which people do.
@@ -264,9 +266,9 @@ class Cloud:
             functions.invoke, settings.region, self.invoke_url
         )
         invoke_api = InvokeApi(functions, custom.receive_report)
-        await _serve(stack, invoke_api.server(), invoke_socket)
-        for also in _loopback_twin(invoke_socket):
-            await _serve(stack, invoke_api.server(), stack.enter_context(also))
+        await serve(stack, invoke_api.server(), invoke_socket)
+        for also in loopback_twin(invoke_socket):
+            await serve(stack, invoke_api.server(), stack.enter_context(also))
         for resource in template.custom_resources:
             async with self._progress.part(resource.logical_id):
                 await custom.create(resource)
@@ -281,7 +283,7 @@ class Cloud:
                 f"or choose another port: API_PORT={settings.port + 1} make run"
             )
         api_socket = (
-            _bind(settings.host, settings.port) if settings.port else hold_free_port(settings.host)
+            bind(settings.host, settings.port) if settings.port else hold_free_port(settings.host)
         )
         stack.callback(api_socket.close)
         self.api_url = f"http://localhost:{port_of(api_socket)}"
@@ -294,10 +296,10 @@ class Cloud:
             return stack.enter_context(hold_free_port())
         wanted = settings.lambda_port or _LAMBDA_PORT
         try:
-            held = _bind(_LOOPBACK, wanted)
+            held = bind(LOOPBACK, wanted)
             # From now on, so that nobody else takes it in the meantime.
-            held.listen(_LISTEN_BACKLOG)
-        except (OSError, CloudFailed) as error:
+            held.listen(LISTEN_BACKLOG)
+        except (OSError, CannotListen) as error:
             if settings.lambda_port:
                 raise CloudFailed(
                     f"Port {wanted} is already in use: choose another for the Lambda API with "
@@ -323,15 +325,25 @@ class Cloud:
         stack.push_async_callback(triggers.stop, _PATIENCE_SECONDS)
         async with self._progress.part("triggers"):
             triggers.apply(template)
-        gateway = self._gateway = Gateway(
-            template.api or _NO_API,
+        lambda_port = self._settings.lambda_port or _LAMBDA_PORT
+        ports = self._ports = ApiPorts(
+            api_socket,
             self.functions.invoke,
             self._logs,
             self._settings.allowed_hosts,
+            is_private=self._settings.port is None,
+            taken=(lambda_port,),
         )
-        await _serve(stack, gateway.server(), api_socket)
-        for also in _loopback_twin(api_socket):
-            await _serve(stack, gateway.server(), stack.enter_context(also))
+        stack.push_async_callback(ports.stop)
+        await ports.apply(template.apis)
+
+    async def _apply_apis(self, template: Template) -> None:
+        assert self._ports is not None
+        previous = self._ports.urls
+        await self._ports.apply(template.apis)
+        for name, url in self._ports.urls.items():
+            if previous.get(name) != url:
+                self._logs.event("gateway", f"{name} is at {url}")
 
     def _watch_code(self, template: Template) -> None:
         for task in self._watching[1:]:
@@ -363,7 +375,7 @@ class Cloud:
 
     async def _apply(self, template: Template) -> None:
         previous = self._template
-        assert previous is not None and self._gateway is not None
+        assert previous is not None and self._ports is not None
         assert self._custom_resources is not None and self._triggers is not None
         await self._create_buckets(
             bucket for bucket in template.buckets if bucket not in previous.buckets
@@ -374,7 +386,7 @@ class Cloud:
                 await self._custom_resources.create(resource)
         self._template = template
         self.functions.warm_up(template.triggered_functions - previous.triggered_functions)
-        self._gateway.use(template.api or _NO_API)
+        await self._apply_apis(template)
         self._triggers.apply(template)
         self._write_state()
         if template.code_folders != previous.code_folders:
@@ -409,6 +421,7 @@ class Cloud:
             }
         if self._with_api:
             state["api_url"] = self.api_url
+            state["api_urls"] = dict(self.api_urls)
         write_record(self._settings.state_path, state)
 
 
@@ -443,42 +456,3 @@ def _lock(data_folder: Path) -> Iterator[None]:
                 "or choose another folder with --data-folder"
             ) from None
         yield
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise CloudFailed(f"Cannot listen on {host}:{port}: {error.strerror}") from error
-    return bound
-
-
-def _loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
-    """The same port of the other loopback address, which `localhost` stands for as well: none where
-    the machine has no IPv6, or another program is there."""
-    host, port = bound.getsockname()
-    if host != _LOOPBACK:
-        return
-    twin = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-    twin.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        twin.bind(("::1", port))
-    except OSError:
-        twin.close()
-        return
-    yield twin
-
-
-async def _serve(stack: AsyncExitStack, server: web.Server, bound: socket.socket) -> None:
-    runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE_SECONDS)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.SockSite(runner, bound, backlog=_LISTEN_BACKLOG).start()
-    except OSError as error:
-        # Somebody else has begun to listen there since it was taken.
-        host, port = bound.getsockname()[:2]
-        raise CloudFailed(f"Cannot listen on {host}:{port}: {error.strerror}") from error

@@ -5,7 +5,10 @@ from dataclasses import replace
 
 from infra.local.template.model import (
     UNTIMED_SECONDS,
+    Api,
     FunctionIntegration,
+    HttpApi,
+    Route,
     Template,
     TemplateError,
 )
@@ -22,17 +25,34 @@ def without_time_outs(template: Template, names: Collection[str]) -> Template:
         else function
         for logical_id, function in template.functions.items()
     }
-    api = template.api and replace(
-        template.api,
-        routes=tuple(
-            replace(route, integration=replace(route.integration, timeout_seconds=UNTIMED_SECONDS))
-            if isinstance(route.integration, FunctionIntegration)
-            and route.integration.function_id in chosen
-            else route
-            for route in template.api.routes
-        ),
+    return replace(
+        template,
+        functions=functions,
+        rest_apis=tuple(_untimed(api, chosen) for api in template.rest_apis),
+        http_apis=tuple(_untimed_http(api, chosen) for api in template.http_apis),
     )
-    return replace(template, functions=functions, api=api)
+
+
+def _untimed(api: Api, chosen: Collection[str]) -> Api:
+    return replace(api, routes=tuple(_untimed_route(route, chosen) for route in api.routes))
+
+
+def _untimed_http(api: HttpApi, chosen: Collection[str]) -> HttpApi:
+    default = api.default_route
+    return replace(
+        api,
+        routes=tuple(_untimed_route(route, chosen) for route in api.routes),
+        default_route=default and _untimed_route(default, chosen),
+    )
+
+
+def _untimed_route(route: Route, chosen: Collection[str]) -> Route:
+    integration, authorizer = route.integration, route.authorizer
+    if isinstance(integration, FunctionIntegration) and integration.function_id in chosen:
+        integration = replace(integration, timeout_seconds=UNTIMED_SECONDS)
+    if authorizer is not None and authorizer.function_id in chosen:
+        authorizer = replace(authorizer, timeout_seconds=UNTIMED_SECONDS)
+    return replace(route, integration=integration, authorizer=authorizer)
 
 
 def debug_ports(template: Template, names: Collection[str], first_port: int) -> Mapping[str, int]:

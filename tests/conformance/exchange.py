@@ -111,7 +111,8 @@ def observe(response: Response, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
     `status`; `header:NAME`; `body`, as text; `json`, the body's; `event:KEY/KEY`, of the event
     that the function shows, a header's name in any case; `exact:KEY/KEY`, in this case;
-    `keys` and `keys:KEY`, the sorted names in the event or below KEY.
+    `keys` and `keys:KEY`, the sorted names in the event or below KEY; `asked:KEY/KEY`, of the
+    event of its authorizer, which has told the function.
     """
     return {selector: _observed(response, selector) for selector in wanted}
 
@@ -131,6 +132,10 @@ def _observed(response: Response, selector: str) -> Any:
         return NOT_JSON
     if kind == "json":
         return value
+    if kind == "asked":
+        context = value["requestContext"]["authorizer"]
+        value = json.loads(context.get("lambda", context)["asked"])
+        kind = "event" if rest else "keys"
     parent = ""
     for key in rest.split("/") if rest else ():
         if not isinstance(value, dict):

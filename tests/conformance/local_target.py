@@ -10,12 +10,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+from infra.local.gateway.http_api.server import HttpGateway
 from infra.local.gateway.server import Gateway
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
+from infra.local.template.model import HttpApi
 from infra.local.template.reader import read_template
 from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint
@@ -53,7 +55,7 @@ def local_gateways(templates: dict[str, Path]) -> Iterator[dict[str, Endpoint]]:
 
 async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     template = read_template(path, {}, "us-east-1")
-    assert template.api is not None
+    (api,) = template.apis
     settings = read_settings(template=path)
     logs = LogStream(io.StringIO())
     functions = FunctionService(
@@ -70,7 +72,12 @@ async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     stack.push_async_callback(functions.stop, _STOP_PATIENCE_SECONDS)
     held = hold_free_port()
     port = port_of(held)
-    runner = web.ServerRunner(Gateway(template.api, functions.invoke, logs).server())
+    server = (
+        HttpGateway(api, functions.invoke, logs).server()
+        if isinstance(api, HttpApi)
+        else Gateway(api, functions.invoke, logs).server()
+    )
+    runner = web.ServerRunner(server)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, held).start()

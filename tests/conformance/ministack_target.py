@@ -29,6 +29,8 @@ from tests.conformance.pairs import PAIRS, TEMPLATES
 _PARTS = ("apigateway", "cloudformation", "iam", "lambda", "logs", "s3", "sts")
 _BUCKET = "code"
 _SHOWN_CHARACTERS = 100
+# Authorizers and HTTP APIs apart, which are not deployed there.
+_ASKED = {name: TEMPLATES[name] for name in sorted({pair.api for pair in PAIRS})}
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def ministack_gateways(templates: dict[str, Path], folder: Path) -> Iterator[dic
 
 def _deploy(target: Target, name: str, path: Path) -> Endpoint:
     template = read_template(path, {}, REGION)
-    assert template.api is not None
+    (api,) = template.rest_apis
     formation = target.client("cloudformation")
     formation.create_stack(
         StackName=name,
@@ -69,10 +71,10 @@ def _deploy(target: Target, name: str, path: Path) -> Endpoint:
         StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 3600}
     )
     stack = Stack(target, name)
-    complete(target, stack, template.api)
+    complete(target, stack, api)
     port = int(target.endpoint_url.rpartition(":")[2])
     host = f"{stack.physical_id('Api')}.execute-api.localhost:{port}"
-    return Endpoint(("127.0.0.1", port), host, f"/{template.api.stage}")
+    return Endpoint(("127.0.0.1", port), host, f"/{api.stage}")
 
 
 def _translated(target: Target, name: str, path: Path) -> object:
@@ -106,7 +108,7 @@ def _zipped(folder: Path) -> bytes:
 
 def compare() -> None:
     as_aws = 0
-    with TemporaryDirectory() as folder, ministack_gateways(TEMPLATES, Path(folder)) as endpoints:
+    with TemporaryDirectory() as folder, ministack_gateways(_ASKED, Path(folder)) as endpoints:
         for pair in PAIRS:
             observed = observe(endpoints[pair.api].send(pair.request), pair.expected)
             if observed == pair.expected:

@@ -16,21 +16,22 @@ from tests.proxy_events import KEYS
 
 # The templates whose APIs are asked, by the names that pairs know them by.
 TEMPLATES = {
-    name: Path(__file__).parent / "project" / f"{name}.yaml" for name in ("plain", "customised")
+    name: Path(__file__).parent / "project" / f"{name}.yaml"
+    for name in ("plain", "customised", "authorized", "http", "http_stage")
 }
 
-_GUIDE = "https://docs.aws.amazon.com/apigateway/latest/developerguide"
-_PROXY = f"{_GUIDE}/set-up-lambda-proxy-integrations.html"
+GUIDE = "https://docs.aws.amazon.com/apigateway/latest/developerguide"
+_PROXY = f"{GUIDE}/set-up-lambda-proxy-integrations.html"
 INPUT = f"{_PROXY}#api-gateway-simple-proxy-for-lambda-input-format"
 OUTPUT = f"{_PROXY}#api-gateway-simple-proxy-for-lambda-output-format"
-PROXY_RESOURCE = f"{_GUIDE}/api-gateway-set-up-simple-proxy.html"
-ENCODINGS = f"{_GUIDE}/api-gateway-payload-encodings-workflow.html"
-RESPONSE_TYPES = f"{_GUIDE}/supported-gateway-response-types.html"
-RESPONSE_TEMPLATES = f"{_GUIDE}/api-gateway-gatewayResponse-definition.html"
-CONTEXT = f"{_GUIDE}/api-gateway-variables-for-access-logging.html"
-NOTES = f"{_GUIDE}/api-gateway-known-issues.html"
-QUOTAS = f"{_GUIDE}/api-gateway-execution-service-limits-table.html"
-CORS = f"{_GUIDE}/how-to-cors.html"
+PROXY_RESOURCE = f"{GUIDE}/api-gateway-set-up-simple-proxy.html"
+ENCODINGS = f"{GUIDE}/api-gateway-payload-encodings-workflow.html"
+RESPONSE_TYPES = f"{GUIDE}/supported-gateway-response-types.html"
+RESPONSE_TEMPLATES = f"{GUIDE}/api-gateway-gatewayResponse-definition.html"
+CONTEXT = f"{GUIDE}/api-gateway-variables-for-access-logging.html"
+NOTES = f"{GUIDE}/api-gateway-known-issues.html"
+QUOTAS = f"{GUIDE}/api-gateway-execution-service-limits-table.html"
+CORS = f"{GUIDE}/how-to-cors.html"
 LAMBDA_QUOTAS = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"
 _RECORDINGS = (
     "https://github.com/localstack/localstack/blob/2da97ffd36c61573cfaf4876bc781a7460c370bf/"
@@ -45,12 +46,12 @@ RECORDED_FAILURES = "https://github.com/DataBiosphere/azul/issues/8192"
 RECORDED_PARAMETER_ROUTES = "https://github.com/floci-io/floci/pull/3399"
 
 _ERROR_502 = {"status": 502, "json": {"message": "Internal server error"}}
-_PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
-_FILE = _PNG * (4 * 1024 * 1024 // len(_PNG))
+PNG = bytes.fromhex("89504e470d0a1a0a") + bytes(range(256))
+FILE = PNG * (4 * 1024 * 1024 // len(PNG))
 _PREFLIGHT = (("Origin", "https://example.org"), ("Access-Control-Request-Method", "POST"))
-_TOO_LARGE = b"x" * (10 * 1024 * 1024 + 1)
+TOO_LARGE = b"x" * (10 * 1024 * 1024 + 1)
 _UUID = Matches("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PNG_BASE64 = base64.b64encode(_PNG).decode()
+PNG_BASE64 = base64.b64encode(PNG).decode()
 _BASE64_ANSWER = {"statusCode": 200, "body": PNG_BASE64, "isBase64Encoded": True}
 _NOT_BASE64_ANSWER = {"statusCode": 200, "body": "%%%", "isBase64Encoded": True}
 
@@ -398,7 +399,7 @@ _BODIES = (
     ),
     Pair(
         "A body of a binary type is base64",
-        _post("image/png", _PNG),
+        _post("image/png", PNG),
         {"event:body": PNG_BASE64, "event:isBase64Encoded": True},
         ENCODINGS,
     ),
@@ -428,10 +429,10 @@ _BODIES = (
     ),
     Pair(
         "A file of 4 MB arrives intact",
-        _post("image/png", _FILE, answer={"$do": "measure"}),
+        _post("image/png", FILE, answer={"$do": "measure"}),
         {
             "status": 200,
-            "event:body": {"bytes": len(_FILE), "sha256": hashlib.sha256(_FILE).hexdigest()},
+            "event:body": {"bytes": len(FILE), "sha256": hashlib.sha256(FILE).hexdigest()},
         },
         ENCODINGS,
     ),
@@ -545,7 +546,7 @@ _ANSWERS = (
         Pair(
             says,
             _answered(_BASE64_ANSWER, ("Accept", accepted)),
-            {"body": _PNG.decode("latin-1") if is_decoded else PNG_BASE64},
+            {"body": PNG.decode("latin-1") if is_decoded else PNG_BASE64},
             ENCODINGS,
         )
         for says, accepted, is_decoded in (
@@ -677,7 +678,7 @@ _FAILURES = (
     ),
     Pair(
         "A body over 10 MB is a 413 in plain text",
-        _post("image/png", _TOO_LARGE, answer={"statusCode": 200}),
+        _post("image/png", TOO_LARGE, answer={"statusCode": 200}),
         {
             "status": 413,
             "body": "HTTP content length exceeded 10485760 bytes.",
@@ -784,7 +785,7 @@ _CUSTOMISED = (
     ),
     Pair(
         "No gateway response changes what is said of a body over 10 MB",
-        _post("image/png", _TOO_LARGE, answer={"statusCode": 200}),
+        _post("image/png", TOO_LARGE, answer={"statusCode": 200}),
         {"status": 413, "body": "HTTP content length exceeded 10485760 bytes."},
         RECORDED_SIZES,
     ),

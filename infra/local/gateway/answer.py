@@ -26,7 +26,7 @@ _REMAPPED = frozenset(
     }
 )
 _DROPPED = frozenset({"expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
-_LINE_BREAK = re.compile(r"[\r\n\0]")
+LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 class MalformedAnswer(Exception):
@@ -77,10 +77,11 @@ def read_answer(payload: bytes) -> Answer:
     is_base64 = answer.get("isBase64Encoded") or False
     if not isinstance(is_base64, bool):
         raise MalformedAnswer("isBase64Encoded is not true or false")
-    return Answer(_status(answer.get("statusCode")), _headers(answer), body, is_base64)
+    return Answer(status_of(answer.get("statusCode")), _headers(answer), body, is_base64)
 
 
-def _status(value: Any) -> int:
+def status_of(value: Any) -> int:
+    """200 where it is not said. Raises MalformedAnswer."""
     if value is None:
         return 200
     if not isinstance(value, int) and not (isinstance(value, str) and value.isdecimal()):
@@ -94,14 +95,14 @@ def _status(value: Any) -> int:
 def _headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
     headers: CIMultiDict[str] = CIMultiDict()
     spelt: dict[str, str] = {}
-    for name, value in _pairs(answer):
+    for name, value in header_pairs(answer):
         if isinstance(value, dict | list):
             raise MalformedAnswer(f"the header {name} is not text")
         lower = name.lower()
         if lower in _DROPPED or value is None:
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if _LINE_BREAK.search(name + text):
+        if LINE_BREAK.search(name + text):
             raise MalformedAnswer(f"the header {name!r} has a line break")
         target = f"x-amzn-Remapped-{name}" if lower in _REMAPPED else name
         # As the first one of that name is spelt.
@@ -113,7 +114,8 @@ def _headers(answer: Mapping[str, Any]) -> CIMultiDict[str]:
     return headers
 
 
-def _pairs(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def header_pairs(answer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Of both maps, in the order in which they are sent. Raises MalformedAnswer."""
     single = answer.get("headers") or {}
     multiple = answer.get("multiValueHeaders") or {}
     if not isinstance(single, dict) or not isinstance(multiple, dict):

@@ -49,6 +49,8 @@ class ProxyRequest:
     extended_request_id: str
     epoch_seconds: float
     deployment: Deployment
+    # What an authorizer has said of it, where one was asked.
+    authorizer: Mapping[str, Any] | None = None
 
     def event(self, body: str | None = None, *, is_base64: bool = False) -> dict[str, Any]:
         """What the function is invoked with; what the request does not have is None."""
@@ -56,9 +58,9 @@ class ProxyRequest:
             "resource": self.resource,
             "path": self.path,
             "httpMethod": self.method,
-            "headers": _last_values(self.headers),
+            "headers": last_values(self.headers),
             "multiValueHeaders": self.headers or None,
-            "queryStringParameters": _last_values(self.query),
+            "queryStringParameters": last_values(self.query),
             "multiValueQueryStringParameters": self.query or None,
             "pathParameters": self.path_parameters or None,
             "stageVariables": self.deployment.stage_variables,
@@ -69,20 +71,12 @@ class ProxyRequest:
 
     def event_json(self, body: bytes, *, is_binary: bool) -> list[bytes]:
         """The event as JSON, in pieces: a binary body is never scanned, and copied but once."""
-        text = json.dumps(self.event(), separators=(",", ":")).encode()
-        if not body:
-            return [text]
-        head = text.removesuffix(_NO_BODY)
-        if is_binary:
-            encoded = binascii.b2a_base64(body, newline=False)
-            return [head, b',"body":"', encoded, b'","isBase64Encoded":true}']
-        quoted = json.dumps(body.decode("utf-8", "replace")).encode()
-        return [head, b',"body":', quoted, b',"isBase64Encoded":false}']
+        return json_with_body(self.event(), body, is_binary=is_binary)
 
     def context(self) -> dict[str, Any]:
         """The event's `requestContext`, which gateway responses may refer to as well."""
         deployment = self.deployment
-        return {
+        context = {
             "accountId": deployment.account_id,
             "apiId": deployment.api_id,
             "deploymentId": deployment.deployment_id,
@@ -107,20 +101,38 @@ class ProxyRequest:
             "path": f"/{deployment.stage}{self.raw_path}",
             "protocol": "HTTP/1.1",
             "requestId": self.request_id,
-            "requestTime": _request_time(int(self.epoch_seconds)),
+            "requestTime": request_time(int(self.epoch_seconds)),
             "requestTimeEpoch": int(self.epoch_seconds * 1000),
             "resourceId": self.resource_id,
             "resourcePath": self.resource,
             "stage": deployment.stage,
         }
+        if self.authorizer is not None:
+            context["authorizer"] = self.authorizer
+        return context
 
 
-def _last_values(values: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
+def json_with_body(event: Mapping[str, Any], body: bytes, *, is_binary: bool) -> list[bytes]:
+    """The JSON of an event, which ends without a body, with this one instead."""
+    text = json.dumps(event, separators=(",", ":")).encode()
+    if not body:
+        return [text]
+    head = text.removesuffix(_NO_BODY)
+    if is_binary:
+        encoded = binascii.b2a_base64(body, newline=False)
+        return [head, b',"body":"', encoded, b'","isBase64Encoded":true}']
+    quoted = json.dumps(body.decode("utf-8", "replace")).encode()
+    return [head, b',"body":', quoted, b',"isBase64Encoded":false}']
+
+
+def last_values(values: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
+    """None for none."""
     return {name: several[-1] for name, several in values.items()} or None
 
 
 @lru_cache(2)
-def _request_time(epoch_seconds: int) -> str:
+def request_time(epoch_seconds: int) -> str:
+    """In the Common Log Format, in UTC."""
     moment = time.gmtime(epoch_seconds)
     month = "JanFebMarAprMayJunJulAugSepOctNovDec"[moment.tm_mon * 3 - 3 : moment.tm_mon * 3]
     return time.strftime(f"%d/{month}/%Y:%H:%M:%S +0000", moment)

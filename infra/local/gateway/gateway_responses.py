@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from infra.local.gateway.mapping import mapped_response
 from infra.local.gateway.request import MAX_BODY_BYTES, MAX_HEADER_BYTES, Request
 from infra.local.template.model import GatewayResponse
 
-_DEFAULT_TEMPLATE = '{"message":$context.error.messageString}'
+_DEFAULT_TEMPLATE = '{"%s":$context.error.messageString}'
 # As recorded of what an integration did: with a space, unlike all others.
 _DEFAULT_TEMPLATE_OF_502 = '{"message": $context.error.messageString}'
 
@@ -23,11 +23,13 @@ class Failure:
 
     kind: str
     status: int
-    message: str
+    message: str | None
     error_type: str = "BadRequestException"
+    # What the message is called in the body.
+    key: str = "message"
 
 
-def _internal(kind: str, status: int, message: str = "Internal server error") -> Failure:
+def _internal(kind: str, status: int, message: str | None = "Internal server error") -> Failure:
     return Failure(kind, status, message, "InternalServerErrorException")
 
 
@@ -45,6 +47,21 @@ UNSUPPORTED_MEDIA_TYPE = Failure("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Med
 FUNCTION_FAILED = _internal("INTEGRATION_FAILURE", 502)
 MALFORMED_ANSWER = _internal("DEFAULT_5XX", 502)
 NOT_BASE64 = _internal("API_CONFIGURATION_ERROR", 500)
+UNAUTHORIZED = Failure("UNAUTHORIZED", 401, "Unauthorized", "UnauthorizedException")
+ACCESS_DENIED = Failure(
+    "ACCESS_DENIED",
+    403,
+    "User is not authorized to access this resource",
+    "AccessDeniedException",
+    "Message",
+)
+ACCESS_DENIED_EXPLICITLY = replace(
+    ACCESS_DENIED, message=f"{ACCESS_DENIED.message} with an explicit deny"
+)
+AUTHORIZER_FAILED = Failure("AUTHORIZER_FAILURE", 500, None, "AuthorizerFailureException")
+AUTHORIZER_MALFORMED = Failure(
+    "AUTHORIZER_CONFIGURATION_ERROR", 500, None, "AuthorizerConfigurationException"
+)
 NO_MOCK_ANSWER = _internal("DEFAULT_5XX", 500)
 TIMED_OUT = _internal("INTEGRATION_TIMEOUT", 504, "Endpoint request timed out")
 
@@ -81,9 +98,11 @@ def gateway_response(
         chosen.status or failure.status,
         chosen.headers,
         chosen.templates,
-        default_template=_DEFAULT_TEMPLATE_OF_502 if failure.status == 502 else _DEFAULT_TEMPLATE,
+        default_template=(
+            _DEFAULT_TEMPLATE_OF_502 if failure.status == 502 else _DEFAULT_TEMPLATE % failure.key
+        ),
         error={
-            "message": failure.message,
+            "message": failure.message or "",
             "messageString": json.dumps(failure.message),
             "responseType": failure.kind,
         },

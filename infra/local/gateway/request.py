@@ -13,7 +13,7 @@ from aiohttp import web
 
 from infra.local.gateway.event import Deployment, ProxyRequest
 from infra.local.invocation import new_root, with_parent
-from infra.local.template.model import ACCOUNT_ID, Api
+from infra.local.template.model import ACCOUNT_ID, Api, HttpApi
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_HEADER_BYTES = 10_240
@@ -55,7 +55,7 @@ class Request(ProxyRequest):
     trace_id: str
 
 
-def deployment_of(api: Api) -> Deployment:
+def deployment_of(api: Api | HttpApi) -> Deployment:
     """The API's identity: the same in each run."""
     api_id = _identifier(api.logical_id, 10)
     return Deployment(
@@ -74,12 +74,12 @@ def resource_id(resource: str) -> str:
 
 def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     """What the gateway knows of a request before it has found a route and read the body."""
-    raw_path, _, query = _target(request).partition("?")
+    raw_path, _, query = target_of(request).partition("?")
     # Slashes before the path count for nothing, and are still seen in the context's path.
     path = f"/{raw_path.lstrip('/')}"
     lookup = request.headers
     host = lookup.get("Host") or "localhost"
-    domain_name, port = _host_and_port(host)
+    domain_name, port = host_and_port(host)
     source_ip = request.remote or "127.0.0.1"
     epoch_seconds = time.time()
     given_trace_id = lookup.get("X-Amzn-Trace-Id")
@@ -97,7 +97,8 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
         resource=path,
         resource_id=resource_id(path),
         headers=headers,
-        query=_query_parameters(query),
+        # A semicolon ends a parameter as an ampersand does.
+        query=query_parameters(query.replace(";", "&")),
         path_parameters=None,
         domain_name=domain_name,
         source_ip=source_ip,
@@ -112,7 +113,7 @@ def received(request: web.BaseRequest, deployment: Deployment) -> Request:
     )
 
 
-def _target(request: web.BaseRequest) -> str:
+def target_of(request: web.BaseRequest) -> str:
     """Path and query, of a target that is a whole URL too (RFC 9112, 3.2.2)."""
     target = request.raw_path
     if target.startswith("/") or "://" not in target:
@@ -144,7 +145,7 @@ async def read_body(request: web.BaseRequest) -> bytes | None:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _host_and_port(host: str) -> tuple[str, str]:
+def host_and_port(host: str) -> tuple[str, str]:
     """The port as it stands in the Host header; an IPv6 address without one ends in a bracket."""
     if ":" not in host or host.endswith("]"):
         return host, "80"
@@ -170,11 +171,10 @@ def _name_as_passed_on(raw_name: bytes) -> str | None:
     return _RESPELLED.get(lower, name)
 
 
-def _query_parameters(query: str) -> dict[str, list[str]]:
+def query_parameters(query: str) -> dict[str, list[str]]:
+    """Decoded; every value of a name, in order."""
     parameters: dict[str, list[str]] = {}
-    # A semicolon ends a parameter as an ampersand does.
-    text = query.replace(";", "&")
-    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace") if text else ():
+    for name, value in parse_qsl(query, keep_blank_values=True, errors="replace") if query else ():
         parameters.setdefault(name, []).append(value)
     return parameters
 

@@ -16,9 +16,10 @@ class _Node:
 
 
 class RouteTable:
-    """All routes of an API."""
+    """All routes of an API. REST APIs take no notice of one slash at the end, HTTP APIs do."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], *, ignores_last_slash: bool = True) -> None:
+        self._ignores_last_slash = ignores_last_slash
         self._root = _Node()
         for route in routes:
             node = self._root
@@ -39,8 +40,7 @@ class RouteTable:
         lacks the method is passed over for a more general one.
         """
         segments = _segments(path)
-        # API Gateway takes no notice of one slash at the end.
-        if len(segments) > 1 and not segments[-1]:
+        if self._ignores_last_slash and len(segments) > 1 and not segments[-1]:
             segments.pop()
         found = _match(self._root, segments, 0, method)
         return None if found is None else (found[0], dict(found[1]))

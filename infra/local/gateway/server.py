@@ -12,6 +12,7 @@ from aiohttp import web
 from infra.local.connection import Server, unknown_version
 from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
+from infra.local.gateway.authorizers import Authorizers
 from infra.local.gateway.compression import UnsupportedCoding, compressed, inflated
 from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
 from infra.local.gateway.invoking import Invoker
@@ -26,11 +27,13 @@ from infra.local.gateway.request import (
     received,
     resource_id,
 )
+from infra.local.gateway.rest_authorization import refusal
 from infra.local.gateway.routes import RouteTable
+from infra.local.gateway.serving import serve_requests
 from infra.local.gateway.validation import invalid_request
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Throttled
 from infra.local.logs import LogStream
-from infra.local.template.model import Api, FunctionIntegration, MockIntegration
+from infra.local.template.model import Api, FunctionIntegration, MockIntegration, Route
 from infra.local.visitors import is_own_host, unknown_host
 
 
@@ -51,22 +54,12 @@ class Gateway:
         self._api = api
         self._routes = RouteTable(api.routes)
         self._deployment = deployment_of(api)
+        self._authorizers = Authorizers(self._invoker)
         self._takes_bytes = lru_cache(256)(self._matches_binary)
 
     def server(self) -> Server:
         """The aiohttp server that answers for this gateway."""
-        return Server(
-            self.handle,
-            access_log=None,
-            keepalive_timeout=350.0,
-            # A compressed body goes to the function as it is, and one that only says so does not
-            # end the connection: API Gateway inflates none unless it is told to.
-            auto_decompress=False,
-            # For the rest of a body that was refused, so that its sender gets to read the answer.
-            lingering_time=3.0,
-            max_line_size=65_536,
-            max_field_size=65_536,
-        )
+        return serve_requests(self.handle)
 
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
@@ -101,6 +94,16 @@ class Gateway:
                 return self._fail(request, failures.UNSUPPORTED_MEDIA_TYPE)
         if body is None:
             return body_too_large()
+        return await self._pass_on(request, route, body)
+
+    async def _pass_on(self, request: Request, route: Route, body: bytes) -> web.Response:
+        if route.authorizer is not None and (
+            refused := await refusal(request, route.authorizer, self._authorizers)
+        ):
+            failure, problem = refused
+            if problem:
+                self._log_problem(request, f"{route.authorizer.name}: {problem}")
+            return self._fail(request, failure)
         if route.validation is not None and (
             invalid := invalid_request(request, route.validation, body)
         ):

@@ -108,11 +108,15 @@ class MockIntegration:
 
 @dataclass(frozen=True)
 class FunctionIntegration:
-    """`qualifier` is the alias that the API invokes, where the template publishes one."""
+    """`qualifier` is the alias that the API invokes, where the template publishes one.
+
+    `payload_format`, 1.0 or 2.0, is of HTTP APIs.
+    """
 
     function_id: str
     timeout_seconds: float
     qualifier: str | None = None
+    payload_format: str = "1.0"
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,27 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class LambdaAuthorizer:
+    """A function that is asked whether a request may go on.
+
+    `kind` is TOKEN or REQUEST. `identity_sources` are pairs of header, querystring, stageVariables
+    or context and a name. `payload_format`, 1.0 or 2.0, and `is_simple`, whether it answers with a
+    Boolean instead of a policy, are of HTTP APIs.
+    """
+
+    name: str
+    kind: str
+    function_id: str
+    region: str
+    identity_sources: tuple[tuple[str, str], ...]
+    ttl_seconds: int
+    timeout_seconds: float
+    validation_expression: str | None = None
+    payload_format: str = "1.0"
+    is_simple: bool = False
+
+
+@dataclass(frozen=True)
 class Route:
     """`method` is upper case, or ANY."""
 
@@ -132,6 +157,7 @@ class Route:
     method: str
     integration: FunctionIntegration | MockIntegration
     validation: Validation | None = None
+    authorizer: LambdaAuthorizer | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +169,8 @@ class GatewayResponse:
 
 @dataclass(frozen=True)
 class Api:
+    """A REST API."""
+
     logical_id: str
     stage: str
     stage_variables: Mapping[str, str]
@@ -151,6 +179,34 @@ class Api:
     minimum_compression_bytes: int | None
     routes: tuple[Route, ...]
     gateway_responses: Mapping[str, GatewayResponse]
+
+
+@dataclass(frozen=True)
+class Cors:
+    """What an HTTP API tells browsers of other origins, and answers preflight requests with."""
+
+    allow_origins: tuple[str, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_seconds: int | None = None
+    allow_credentials: bool = False
+
+
+@dataclass(frozen=True)
+class HttpApi:
+    """`default_route` answers what no other does; its path and its method say nothing."""
+
+    logical_id: str
+    stage: str
+    stage_variables: Mapping[str, str]
+    routes: tuple[Route, ...]
+    default_route: Route | None = None
+    cors: Cors | None = None
+
+    @property
+    def all_routes(self) -> tuple[Route, ...]:
+        return self.routes if self.default_route is None else (*self.routes, self.default_route)
 
 
 @dataclass(frozen=True)
@@ -200,7 +256,8 @@ class Template:
     path: Path
     region: str
     functions: Mapping[str, Function] = field(default_factory=dict)
-    api: Api | None = None
+    rest_apis: tuple[Api, ...] = ()
+    http_apis: tuple[HttpApi, ...] = ()
     queue_mappings: tuple[QueueMapping, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     buckets: tuple[Bucket, ...] = ()
@@ -220,17 +277,35 @@ class Template:
         return {folder for function in self.functions.values() for folder in function.code_folders}
 
     @property
+    def apis(self) -> tuple[Api | HttpApi, ...]:
+        return (*self.rest_apis, *self.http_apis)
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Of all APIs."""
+        return tuple(
+            route
+            for api in self.apis
+            for route in (api.all_routes if isinstance(api, HttpApi) else api.routes)
+        )
+
+    @property
     def answering_functions(self) -> set[str]:
-        """The logical ids of those that answer whoever asks the API."""
-        integrations = [route.integration for route in self.api.routes] if self.api else []
-        return {each.function_id for each in integrations if isinstance(each, FunctionIntegration)}
+        """The logical ids of those that answer whoever asks an API, or let them pass."""
+        return {
+            *(
+                route.integration.function_id
+                for route in self.routes
+                if isinstance(route.integration, FunctionIntegration)
+            ),
+            *(route.authorizer.function_id for route in self.routes if route.authorizer),
+        }
 
     @property
     def triggered_functions(self) -> set[str]:
         """The functions that a request, a message, a clock or another function, whose environment
         names it, may call at any time.
         """
-        routes = self.api.routes if self.api else ()
         named = {
             value
             for function in self.functions.values()
@@ -238,11 +313,7 @@ class Template:
             if value != function.name
         }
         return {
-            *(
-                route.integration.function_id
-                for route in routes
-                if isinstance(route.integration, FunctionIntegration)
-            ),
+            *self.answering_functions,
             *(mapping.function_id for mapping in self.queue_mappings if mapping.enabled),
             *(schedule.function_id for schedule in self.schedules if schedule.enabled),
             *(name for name, function in self.functions.items() if function.name in named),

@@ -6,18 +6,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from infra.local.template.api import read_api
 from infra.local.template.buckets import read_buckets
 from infra.local.template.functions import read_functions
+from infra.local.template.http_api import read_http_apis
 from infra.local.template.model import (
     CustomResource,
-    FunctionIntegration,
     QueueMapping,
     Schedule,
     Template,
     TemplateError,
 )
 from infra.local.template.resources import Resources
+from infra.local.template.rest_api import read_rest_apis
 from infra.local.template.translation import translate
 from infra.local.template.triggers import (
     read_custom_resources,
@@ -28,7 +28,6 @@ from infra.program import Explained
 
 _NOT_RUN = {
     "AWS::Lambda::Url": "function URLs",
-    "AWS::ApiGatewayV2::Api": "HTTP and WebSocket APIs",
     "AWS::SNS::Subscription": "SNS subscriptions",
     "AWS::IoT::TopicRule": "IoT rules",
     "AWS::StepFunctions::StateMachine": "state machines",
@@ -72,7 +71,8 @@ def _read(
         path=path,
         region=region,
         functions=read_functions(resources, variables),
-        api=read_api(resources),
+        rest_apis=tuple(read_rest_apis(resources)),
+        http_apis=tuple(read_http_apis(resources)),
         queue_mappings=tuple(read_queue_mappings(resources)),
         schedules=tuple(read_schedules(resources)),
         buckets=tuple(read_buckets(resources)),
@@ -102,9 +102,7 @@ def _refuse_what_cannot_run(
 
 
 def _used_functions(template: Template) -> Iterator[str]:
-    for route in template.api.routes if template.api else ():
-        if isinstance(route.integration, FunctionIntegration):
-            yield route.integration.function_id
+    yield from sorted(template.answering_functions)
     users: list[QueueMapping | Schedule | CustomResource] = [
         *template.queue_mappings,
         *template.schedules,

@@ -82,6 +82,11 @@ class Resources:
         except Unresolved as error:
             raise self.error(f"condition of {where}: {error}") from error
 
+    @property
+    def region(self) -> str:
+        """Where this machine is."""
+        return self._region
+
     def attribute(self, logical_id: str, name: str) -> Any:
         """What `Fn::GetAtt` gives, or `Ref`."""
         return self._attributes[logical_id, name]
@@ -167,10 +172,12 @@ class Resources:
                     "BucketName", f"{STACK_NAME}-{logical_id.lower()}"
                 )
                 return name, f"arn:aws:s3:::{name}"
-            case "AWS::ApiGateway::RestApi":
+            case "AWS::ApiGateway::RestApi" | "AWS::ApiGatewayV2::Api":
                 return logical_id.lower(), ""
             case "AWS::ApiGateway::Stage":
                 return named("StageName", "Prod"), ""
+            case "AWS::ApiGatewayV2::Stage":
+                return named("StageName", "$default"), ""
             case "AWS::Events::Rule":
                 name = named("Name", logical_id)
                 return name, self.arn("events", f"rule/{name}")

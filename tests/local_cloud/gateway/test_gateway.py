@@ -4,21 +4,16 @@ What AWS documents of a request and its answer is in tests/conformance/pairs.py.
 """
 
 import asyncio
-import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
-from aiohttp import web
 
 from infra.local.gateway.request import MAX_BODY_BYTES
-from infra.local.gateway.server import Gateway
-from infra.local.invocation import Event, Result, Throttled
-from infra.local.logs import LogStream
+from infra.local.invocation import Throttled
 from infra.local.template.model import (
     Api,
     FunctionIntegration,
@@ -28,8 +23,8 @@ from infra.local.template.model import (
     Route,
     Validation,
 )
-from infra.services.ports import hold_free_port, port_of
-from tests.conformance.exchange import ABSENT, Endpoint, Request, Response
+from tests.conformance.exchange import ABSENT
+from tests.local_cloud.gateway.site import Header, Site, serving
 from tests.proxy_events import KEYS, keys_of
 from tests.waiting import until
 
@@ -68,65 +63,15 @@ API = Api(
 )
 
 
-Header = tuple[str, str]
 IMAGE = ("Content-Type", "image/png")
 CHUNKED = ("Transfer-Encoding", "chunked")
-
-
-@dataclass
-class Site:
-    """A gateway in front of one function that the test plays."""
-
-    port: int
-    gateway: Gateway
-    log: io.StringIO
-    events: list[Any] = field(default_factory=list)
-    answer: Any = field(default_factory=lambda: {"statusCode": 200, "body": "fine"})
-    raises: Exception | None = None
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-    # Invocations that ended after it.
-    outlived: int = 0
-
-    async def request(
-        self, method: str, path: str, *headers: Header, body: bytes = b""
-    ) -> Response:
-        endpoint = Endpoint(("127.0.0.1", self.port), "localhost:81", "")
-        return await asyncio.to_thread(endpoint.send, Request(path, method, headers, body))
-
 
 Serve = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @pytest.fixture
 def serve() -> Serve:
-    @asynccontextmanager
-    async def start(api: Api = API) -> AsyncIterator[Site]:
-        log = io.StringIO()
-
-        async def invoke(function_id: str, event: Event) -> Result:
-            site.events.append(json.loads(b"".join(event.payload)))
-            if function_id == "Slow":
-                await site.release.wait()
-                site.outlived += 1
-            if site.raises is not None:
-                raise site.raises
-            answer = site.answer
-            payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            return Result(payload)
-
-        held = hold_free_port()
-        gateway = Gateway(api, invoke, LogStream(log))
-        site = Site(port_of(held), gateway, log)
-        runner = web.ServerRunner(gateway.server())
-        await runner.setup()
-        await web.SockSite(runner, held).start()
-        try:
-            yield site
-        finally:
-            site.release.set()
-            await runner.cleanup()
-
-    return start
+    return lambda api=API: serving(api)
 
 
 async def test_the_event_names_the_client_and_where_it_came_in(serve: Serve) -> None:
@@ -294,7 +239,7 @@ async def test_a_throttled_function_is_a_500_and_an_integration_failure_once_cus
         site.raises = Throttled("Items")
         response = await site.request("GET", "/items/7")
         api = replace(API, gateway_responses={"INTEGRATION_FAILURE": GatewayResponse(503, {}, {})})
-        site.gateway.use(api)
+        site.use(api)
         customised = await site.request("GET", "/items/7")
     assert (response.status, response.json()) == (500, {"message": "Internal server error"})
     assert customised.status == 503

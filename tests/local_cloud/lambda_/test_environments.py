@@ -65,10 +65,10 @@ async def test_a_function_sees_only_what_lambda_would_give_it(
 async def test_what_answers_nobody_gives_way_to_what_answers_requests(
     template: Template, start_functions: StartFunctions
 ) -> None:
-    assert template.api is not None
-    routes = [each for each in template.api.routes if each.path == "/hello"]
+    (api,) = template.rest_apis
+    routes = [each for each in api.routes if each.path == "/hello"]
     async with start_functions(
-        replace(template, api=replace(template.api, routes=tuple(routes)))
+        replace(template, rest_apis=(replace(api, routes=tuple(routes)),))
     ) as functions:
         await functions.invoke("HelloFunction", json_event({}))
         await probe(functions, do="show")

@@ -144,16 +144,15 @@ def test_a_variable_that_is_a_reference_sets_what_it_refers_to_everywhere(folder
     )
     assert template.queue_mappings[0].queue == "other"
     assert template.buckets[0].name == "pictures"
-    assert template.api is not None
-    preflight = next(route for route in template.api.routes if route.method == "OPTIONS")
+    (api,) = template.rest_apis
+    preflight = next(route for route in api.routes if route.method == "OPTIONS")
     assert isinstance(preflight.integration, MockIntegration)
     headers = preflight.integration.responses[0].headers
     assert headers["Access-Control-Allow-Origin"] == "'https://me'"
 
 
 def test_the_api_has_its_routes_types_and_gateway_responses(folder: Path) -> None:
-    api = read(folder).api
-    assert api is not None
+    (api,) = read(folder).rest_apis
     assert api.stage == "v1"
     assert api.binary_media_types == ("multipart/form-data",)
     assert Route("/items", "GET", FunctionIntegration("Function", 29.0)) in api.routes
@@ -219,7 +218,7 @@ def test_a_custom_resource_names_its_function(folder: Path) -> None:
         ("CodeUri: code", "CodeUri: missing", "there is no folder"),
         ("CodeUri: code", "CodeUri: s3://bucket/key", "not a folder on this machine"),
         ("Handler: app.lambda_handler,", "", "Handler"),
-        ("Type: AWS::RDS::DBInstance", "Type: AWS::ApiGatewayV2::Api", "does not run HTTP"),
+        ("Type: AWS::RDS::DBInstance", "Type: AWS::ApiGatewayV2::Api", "has no paths"),
         ("{Type: String, Default: image_events}", "{Type: String}", "QueueName has no value"),
         ("Condition: Never", "Condition: Missing", "no condition Missing"),
         ("!GetAtt Function.Arn", "!Ref SecretArn", "the parameter SecretArn has no value"),
@@ -238,12 +237,12 @@ def test_a_template_that_does_not_exist_is_told(tmp_path: Path) -> None:
         read_template(tmp_path / "none.yaml", {}, "us-east-1")
 
 
-def test_an_authorizer_is_refused_rather_than_left_out(folder: Path) -> None:
+def test_iam_authorization_is_refused_rather_than_left_out(folder: Path) -> None:
     text = HEAD.replace(
         "      StageName: v1\n",
         "      StageName: v1\n      Auth:\n        DefaultAuthorizer: AWS_IAM\n",
     )
-    with pytest.raises(TemplateError, match="authorizers"):
+    with pytest.raises(TemplateError, match="does not run IAM authorization"):
         read(folder, text)
 
 
@@ -280,8 +279,8 @@ def test_what_would_change_when_a_function_runs_is_refused_rather_than_left_out(
 def test_the_projects_own_template_can_be_run() -> None:
     path = Path(__file__).parents[3] / "template.yaml"
     template = read_template(path, {}, "us-east-1")
-    assert template.api is not None
-    assert {route.path for route in template.api.routes} >= {"/auth/login", "/image/{image_id}"}
+    (api,) = template.rest_apis
+    assert {route.path for route in api.routes} >= {"/auth/login", "/image/{image_id}"}
     assert [mapping.queue for mapping in template.queue_mappings] == ["image_events"]
     assert template.buckets
     assert template.schedules
@@ -320,8 +319,7 @@ Resources:
 
 
 def test_a_request_validator_is_read_with_its_model(folder: Path) -> None:
-    api = read(folder, VALIDATED).api
-    assert api is not None
+    (api,) = read(folder, VALIDATED).rest_apis
     post, get = sorted(api.routes, key=lambda route: route.method, reverse=True)
     assert post.validation is not None
     assert post.validation.required == {("header", "X-Header")}
@@ -360,8 +358,8 @@ def test_functions_of_one_folder_have_names_of_their_own(folder: Path) -> None:
 def test_versions_aliases_and_retries_are_read(folder: Path) -> None:
     template = read(folder, PUBLISHED)
     functions = template.functions
-    assert template.api is not None
-    (route,) = template.api.routes
+    (api,) = template.rest_apis
+    (route,) = api.routes
     assert route.integration == FunctionIntegration("Two", 29.0, "live")
     assert functions["One"].versions == {"1": "1", "live": "1"}
     assert functions["One"].retries == Retries(0, 60)

@@ -39,6 +39,6 @@ def _header(event: dict[str, Any], wanted: str) -> str | None:
 
 
 def _measured(event: dict[str, Any]) -> dict[str, Any]:
-    text = event["body"] or ""
+    text = event.get("body") or ""
     content = base64.b64decode(text) if event["isBase64Encoded"] else text.encode()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,10 +1,11 @@
-"""The API that a template declares: its routes, what answers them, its gateway responses."""
+"""The REST APIs that a template declares: its routes, what answers them, its gateway responses."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from infra.local.template.authorizers import read_authorizer
 from infra.local.template.model import (
     Api,
     FunctionIntegration,
@@ -14,11 +15,15 @@ from infra.local.template.model import (
     Route,
 )
 from infra.local.template.resources import Resources
+from infra.local.template.routes import (
+    INTEGRATION,
+    operations,
+    read_function_integration,
+    read_paths,
+    stage_of,
+)
 from infra.local.template.validators import read_validation
 
-_METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
-_ANY_METHOD = "x-amazon-apigateway-any-method"
-_INTEGRATION = "x-amazon-apigateway-integration"
 # What API Gateway takes for it at most.
 _MAX_MINIMUM_COMPRESSION_BYTES = 10 * 1024 * 1024
 _BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
@@ -27,24 +32,16 @@ _DEFAULT_TIMEOUT_MS = 29_000
 _TEMPLATE_LANGUAGE = re.compile(r"#(set|if|foreach|macro|evaluate)\b|\$input|\$util")
 
 
-def read_api(resources: Resources) -> Api | None:
-    """None where the template has none. Raises TemplateError."""
-    apis = list(resources.of_type("AWS::ApiGateway::RestApi"))
-    if len(apis) > 1:
-        names = ", ".join(logical_id for logical_id, _ in apis)
-        raise resources.error(f"the local cloud serves one API, and there are {names}")
-    for logical_id, properties in apis:
-        body = properties.get("Body")
-        if not isinstance(body, dict) or not isinstance(body.get("paths"), dict):
-            raise resources.error(f"{logical_id} has no paths")
-        stage: dict[str, Any] = next(
-            (found for _, found in resources.of_type("AWS::ApiGateway::Stage")), {}
-        )
+def read_rest_apis(resources: Resources) -> Iterator[Api]:
+    """Raises TemplateError."""
+    for logical_id, properties in resources.of_type("AWS::ApiGateway::RestApi"):
+        body = read_paths(resources, logical_id, properties)
+        stage = stage_of(resources, "AWS::ApiGateway::Stage", "RestApiId", logical_id)
         binary = {
             *resources.optional(logical_id, properties, "BinaryMediaTypes", []),
             *resources.optional(logical_id, body, _BINARY_TYPES, []),
         }
-        return Api(
+        yield Api(
             logical_id=logical_id,
             stage=str(resources.optional(logical_id, stage, "StageName", "Prod")),
             stage_variables=resources.optional(logical_id, stage, "Variables", {}),
@@ -53,7 +50,6 @@ def read_api(resources: Resources) -> Api | None:
             routes=tuple(_routes(resources, logical_id, body)),
             gateway_responses=_gateway_responses(resources, logical_id, body),
         )
-    return None
 
 
 def _minimum_compression_bytes(
@@ -72,34 +68,16 @@ def _minimum_compression_bytes(
 
 
 def _routes(resources: Resources, logical_id: str, body: Mapping[str, Any]) -> Iterator[Route]:
-    for path, item in body["paths"].items():
-        if not isinstance(item, dict):
-            continue
-        for method, operation in _operations(resources, f"{logical_id}, {path}", item):
-            where = f"{logical_id}, {method.upper()} {path}"
-            security = operation.get("security", body.get("security"))
-            if security and security != [{"NONE": []}]:
-                raise resources.error(f"{where}: the local cloud does not run authorizers")
-            integration = resources.required(where, operation, _INTEGRATION)
-            yield Route(
-                path,
-                "ANY" if method == _ANY_METHOD else method.upper(),
-                _integration(resources, where, integration),
-                read_validation(resources, where, body, operation),
-            )
-
-
-def _operations(
-    resources: Resources, where: str, item: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """SAM wraps the path items of conditional functions into an `Fn::If`."""
-    if set(item) == {"Fn::If"}:
-        name, if_true, if_false = item["Fn::If"]
-        chosen = if_true if resources.holds(where, name) else if_false
-        item = chosen if isinstance(chosen, dict) and "Ref" not in chosen else {}
-    for method, operation in item.items():
-        if isinstance(operation, dict) and (method in _METHODS or method == _ANY_METHOD):
-            yield method, operation
+    for path, method, operation in operations(resources, logical_id, body):
+        where = f"{logical_id}, {method} {path}"
+        integration = resources.required(where, operation, INTEGRATION)
+        yield Route(
+            path,
+            method,
+            _integration(resources, where, integration),
+            read_validation(resources, where, body, operation),
+            read_authorizer(resources, where, body, operation),
+        )
 
 
 def _integration(
@@ -107,13 +85,9 @@ def _integration(
 ) -> FunctionIntegration | MockIntegration:
     kind = str(integration.get("type", "")).lower()
     if kind == "aws_proxy":
-        match = re.search(r"/functions/(arn:[^/]+)/invocations", integration.get("uri", ""))
-        if match is None:
-            raise resources.error(f"{where} does not name a function")
-        timeout_ms = resources.number(where, integration, "timeoutInMillis", _DEFAULT_TIMEOUT_MS)
-        arn = match.group(1)
-        qualifier = arn.partition(":function:")[2].partition(":")[2]
-        return FunctionIntegration(resources.function_id(arn), timeout_ms / 1000, qualifier or None)
+        return read_function_integration(
+            resources, where, integration, default_timeout_ms=_DEFAULT_TIMEOUT_MS
+        )
     if kind != "mock":
         raise resources.error(
             f"{where}: the local cloud does not run {kind or 'such'} integrations"
