@@ -45,6 +45,9 @@ def _routes(resources: Resources, logical_id: str, body: Mapping[str, Any]) -> I
         kind = str(integration.get("type", "")).lower()
         if kind != "aws_proxy" or "integrationSubtype" in integration:
             raise resources.error(f"{where}: the local cloud does not run {kind} integrations")
+        for mapping in ("requestParameters", "responseParameters"):
+            if integration.get(mapping):
+                raise resources.error(f"{where}: the local cloud does not map parameters")
         yield Route(
             _DEFAULT_PATH if path.strip("/") == _DEFAULT_PATH else path,
             method,

@@ -130,6 +130,35 @@ def test_cors_may_be_just_true(folder: Path) -> None:
     assert api.cors == Cors(allow_origins=("*",))
 
 
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ("type: http_proxy, uri: 'https://example.org'", "does not run http_proxy"),
+        ("type: aws_proxy, integrationSubtype: SQS-SendMessage", "does not run aws_proxy"),
+        ("type: aws_proxy, requestParameters: {'append:header.a': b}", "does not map parameters"),
+        ("type: aws_proxy, payloadFormatVersion: '3.0'", "not 1.0 or 2.0"),
+        ("type: aws_proxy, uri: nothing", "does not name a function"),
+    ],
+)
+def test_integrations_of_an_http_api_that_cannot_run_here_are_refused_in_words(
+    folder: Path, declared: str, words: str
+) -> None:
+    text = f"""
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      DefinitionBody:
+        openapi: 3.0.1
+        info: {{title: a, version: "1"}}
+        paths:
+          /a:
+            get:
+              x-amazon-apigateway-integration: {{{declared}}}
+"""
+    with pytest.raises(TemplateError, match=words):
+        read(folder, text)
+
+
 def test_apis_of_both_kinds_are_read_the_rest_apis_first(folder: Path) -> None:
     function = """
   Function:
