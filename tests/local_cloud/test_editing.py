@@ -3,12 +3,14 @@
 All tests share one cloud, whose project is put back after each.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from infra.local.lambda_.interpreter import Interpreter
 from tests.commands import output_of
@@ -120,6 +122,31 @@ def test_half_a_template_is_named_and_the_last_whole_one_is_kept(
     )
     assert words in cloud.log()[told:]
     assert cloud.get("/hello") == (200, "hello")
+
+
+def test_an_http_api_that_is_added_is_said_served_and_gone_with_it(
+    cloud: Cloud, project: Path
+) -> None:
+    def url() -> str | None:
+        urls: dict[str, str] = json.loads(cloud.state_path.read_bytes())["api_urls"]
+        return urls.get("ServerlessHttpApi")
+
+    told = len(cloud.log())
+    path = project / "template.yaml"
+    both = "        Http: {Type: HttpApi}\n        Get:\n          Type: Api\n"
+    text = path.read_text().replace("        Get:\n          Type: Api\n", both, 1)
+    path.write_text(text)
+    eventually(lambda: url() is not None, "it has an address", watch=cloud.assert_alive)
+    address = url()
+    assert address is not None
+    assert f"ServerlessHttpApi is at {address}" in cloud.log()[told:]
+    answer = requests.get(f"{address}/any/path")
+    assert (answer.status_code, answer.text) == (200, "hello")
+    assert cloud.get("/hello") == (200, "hello")
+    path.write_text(text.replace(both, "        Get:\n          Type: Api\n"))
+    eventually(lambda: url() is None, "it has none any more", watch=cloud.assert_alive)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(address)
 
 
 def test_a_handler_that_is_typed_is_served_when_it_is_whole(cloud: Cloud, project: Path) -> None:
