@@ -2,15 +2,14 @@
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Any
 
-from infra.local.gateway.invoking import Invoker
+from infra.local.gateway.invoking import Invoker, event_of
 from infra.local.gateway.policies import MalformedPolicy, Policy, read_policy
-from infra.local.invocation import Event, Throttled, error_summary
+from infra.local.invocation import Throttled, error_summary
 from infra.local.template.model import ACCOUNT_ID, LambdaAuthorizer
 
 # Longer than any run lasts with so many: what is oldest is forgotten first.
@@ -96,7 +95,7 @@ class Authorizers:
         try:
             result = await self._invoker.result(
                 authorizer.function_id,
-                Event([json.dumps(event).encode()], str(uuid.uuid4()), trace_id),
+                event_of([json.dumps(event).encode()], trace_id, authorizer.qualifier),
                 authorizer.timeout_seconds,
             )
         except Throttled as error:

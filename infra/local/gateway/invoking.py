@@ -1,6 +1,8 @@
 """How a gateway waits for a function: as long as the integration says, and no longer."""
 
 import asyncio
+import uuid
+from collections.abc import Sequence
 
 from infra.local.invocation import Event, Invoke, Result
 
@@ -35,6 +37,13 @@ class Invoker:
         finally:
             timer.cancel()
         return running.result() if running.done() else None
+
+
+def event_of(payload: Sequence[bytes], trace_id: str, qualifier: str | None) -> Event:
+    """Of an invocation with an id of its own."""
+    # The version that an alias stands for is the one that there is.
+    version = "1" if qualifier else "$LATEST"
+    return Event(payload, str(uuid.uuid4()), trace_id, qualifier=qualifier, version=version)
 
 
 def _give_up(waiter: asyncio.Future[None]) -> None:

@@ -4,7 +4,6 @@ Where AWS's documents are silent, this follows responses recorded against AWS: a
 is a 500, headers that are too large a 431. tests/conformance says which is which.
 """
 
-import uuid
 from functools import lru_cache
 
 from aiohttp import web
@@ -15,7 +14,7 @@ from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_an
 from infra.local.gateway.authorizers import Authorizers
 from infra.local.gateway.compression import UnsupportedCoding, compressed, inflated
 from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
-from infra.local.gateway.invoking import Invoker
+from infra.local.gateway.invoking import Invoker, event_of
 from infra.local.gateway.mock import mock_response
 from infra.local.gateway.request import (
     MAX_BODY_BYTES,
@@ -31,7 +30,7 @@ from infra.local.gateway.rest_authorization import refusal
 from infra.local.gateway.routes import RouteTable
 from infra.local.gateway.serving import serve_requests
 from infra.local.gateway.validation import invalid_request
-from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Throttled
+from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration, Route
 from infra.local.visitors import is_own_host, unknown_host
@@ -120,14 +119,7 @@ class Gateway:
         payload = request.event_json(body, is_binary=self._takes_bytes(request.content_type))
         if sum(map(len, payload)) > MAX_PAYLOAD_BYTES:
             return failures.EVENT_TOO_LARGE
-        event = Event(
-            payload,
-            str(uuid.uuid4()),
-            request.trace_id,
-            qualifier=integration.qualifier,
-            # The one that there is.
-            version="1" if integration.qualifier else "$LATEST",
-        )
+        event = event_of(payload, request.trace_id, integration.qualifier)
         try:
             result = await self._invoker.result(
                 integration.function_id, event, integration.timeout_seconds

@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.local.template.model import LambdaAuthorizer
 from infra.local.template.resources import Resources
-from infra.local.template.routes import invoked_arn
+from infra.local.template.routes import invoked_arn, qualifier_of
 
 _AUTHORIZER = "x-amazon-apigateway-authorizer"
 _AUTH_TYPE = "x-amazon-apigateway-authtype"
@@ -54,13 +54,12 @@ def read_authorizer(
     if kind not in ("token", "request"):
         what = _NOT_RUN.get(kind, "API keys" if kind == "apikey" else f"{kind} authorizers")
         raise resources.error(f"{where}, {name}: the local cloud does not run {what}")
+    arn = invoked_arn(resources, f"{where}, {name}", declared.get("authorizerUri"))
     sources = tuple(_identity_sources(resources, where, name, scheme, declared))
     return LambdaAuthorizer(
         name=name,
         kind=kind.upper(),
-        function_id=resources.function_id(
-            invoked_arn(resources, f"{where}, {name}", declared.get("authorizerUri"))
-        ),
+        function_id=resources.function_id(arn),
         region=resources.region,
         identity_sources=sources,
         ttl_seconds=_ttl_seconds(resources, f"{where}, {name}", declared) if sources else 0,
@@ -70,6 +69,7 @@ def read_authorizer(
             resources, f"{where}, {name}", declared.get("authorizerPayloadFormatVersion", "1.0")
         ),
         is_simple=str(declared.get("enableSimpleResponses")).lower() == "true",
+        qualifier=qualifier_of(arn),
     )
 
 

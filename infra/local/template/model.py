@@ -147,6 +147,8 @@ class LambdaAuthorizer:
     validation_expression: str | None = None
     payload_format: str = "1.0"
     is_simple: bool = False
+    # As of a FunctionIntegration.
+    qualifier: str | None = None
 
 
 @dataclass(frozen=True)

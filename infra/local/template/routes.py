@@ -71,10 +71,14 @@ def read_function_integration(
     """Of a Lambda proxy. Raises TemplateError."""
     timeout_ms = resources.number(where, integration, "timeoutInMillis", default_timeout_ms)
     arn = invoked_arn(resources, where, integration.get("uri"))
-    qualifier = arn.partition(":function:")[2].partition(":")[2]
     return FunctionIntegration(
-        resources.function_id(arn), timeout_ms / 1000, qualifier or None, payload_format
+        resources.function_id(arn), timeout_ms / 1000, qualifier_of(arn), payload_format
     )
+
+
+def qualifier_of(arn: str) -> str | None:
+    """The alias or the version in a function's ARN."""
+    return arn.partition(":function:")[2].partition(":")[2] or None
 
 
 def invoked_arn(resources: Resources, where: str, uri: Any) -> str:

@@ -198,6 +198,12 @@ def test_a_request_authorizer_is_read(folder: Path) -> None:
     )
 
 
+def test_an_authorizer_may_be_an_alias(folder: Path) -> None:
+    arn = "arn:aws:lambda:us-east-1:012345678912:function:Guard:live"
+    chosen = authorizer(folder, AUTHORIZED, f"{{FunctionArn: '{arn}'}}")
+    assert (chosen.function_id, chosen.qualifier) == ("Guard", "live")
+
+
 @pytest.mark.parametrize(
     ("format_version", "is_simple", "read_as"),
     [("'2.0'", True, "2.0"), ("2.0", False, "2.0"), ("1.0", False, "1.0")],

@@ -4,7 +4,6 @@ It answers with a message of its own where no function does; nothing in a templa
 """
 
 import json
-import uuid
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -19,7 +18,7 @@ from infra.local.gateway.http_api.authorization import refusal
 from infra.local.gateway.http_api.cors import add_cors, is_preflight
 from infra.local.gateway.http_api.events import integration_event
 from infra.local.gateway.http_api.request import HttpRequest, received
-from infra.local.gateway.invoking import Invoker
+from infra.local.gateway.invoking import Invoker, event_of
 from infra.local.gateway.request import (
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
@@ -29,7 +28,7 @@ from infra.local.gateway.request import (
 )
 from infra.local.gateway.routes import RouteTable
 from infra.local.gateway.serving import serve_requests
-from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Invoke, Throttled
+from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import FunctionIntegration, HttpApi
 from infra.local.visitors import is_own_host, unknown_host
@@ -135,14 +134,7 @@ class HttpGateway:
         payload = integration_event(request, body, integration.payload_format)
         if sum(map(len, payload)) > MAX_PAYLOAD_BYTES:
             return _own_reply(413)
-        event = Event(
-            payload,
-            str(uuid.uuid4()),
-            request.trace_id,
-            qualifier=integration.qualifier,
-            # The one that there is.
-            version="1" if integration.qualifier else "$LATEST",
-        )
+        event = event_of(payload, request.trace_id, integration.qualifier)
         try:
             result = await self._invoker.result(
                 integration.function_id, event, integration.timeout_seconds
