@@ -71,12 +71,29 @@ def _texts(statement: Mapping[str, Any], key: str) -> Iterator[str]:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    return _compiled(pattern).fullmatch(text) is not None
+    """`*` stands for any characters, slashes too, and `?` for one."""
+    first, *others = _between_stars(pattern)
+    if not others:
+        return first.form.fullmatch(text) is not None
+    found = first.form.match(text)
+    # Each at the first place where it fits, so that nothing is ever tried twice.
+    for part in others[:-1]:
+        found = found and part.form.search(text, found.end())
+    if found is None:
+        return False
+    start = len(text) - others[-1].length
+    return start >= found.end() and others[-1].form.fullmatch(text, start) is not None
+
+
+@dataclass(frozen=True)
+class _Part:
+    form: re.Pattern[str]
+    length: int
 
 
 @lru_cache(1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """`*` stands for any characters, slashes too, and `?` for one."""
-    # Several in a row are one, and would take long.
-    parts = re.split(r"\*+", pattern)
-    return re.compile(".*".join(re.escape(part).replace(r"\?", ".") for part in parts), re.DOTALL)
+def _between_stars(pattern: str) -> tuple[_Part, ...]:
+    return tuple(
+        _Part(re.compile(re.escape(part).replace(r"\?", "."), re.DOTALL), len(part))
+        for part in re.split(r"\*+", pattern)
+    )
