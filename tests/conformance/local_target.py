@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -17,7 +18,7 @@ from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter
 from infra.local.logs import LogStream
 from infra.local.settings import ROOT, read_settings
-from infra.local.template.model import HttpApi
+from infra.local.template.model import UNTIMED_SECONDS, Api, HttpApi
 from infra.local.template.reader import read_template
 from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint
@@ -53,9 +54,20 @@ def local_gateways(templates: dict[str, Path]) -> Iterator[dict[str, Endpoint]]:
         loop.close()
 
 
+def _patient(api: Api | HttpApi) -> Api | HttpApi:
+    """Its authorizers have all the time that a busy machine may need to start them."""
+    routes = tuple(
+        replace(route, authorizer=replace(route.authorizer, timeout_seconds=UNTIMED_SECONDS))
+        if route.authorizer
+        else route
+        for route in api.routes
+    )
+    return replace(api, routes=routes)
+
+
 async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     template = read_template(path, {}, "us-east-1")
-    (api,) = template.apis
+    (api,) = map(_patient, template.apis)
     settings = read_settings(template=path)
     logs = LogStream(io.StringIO())
     functions = FunctionService(
