@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path
 
-from image_api import wiring
+from image_api import settings, wiring
 from image_api.web import http, problems
 from image_api.web.gallery import Gallery
 
 app = http.resolver(serves_pages=True)
-gallery = Gallery(pathlib.Path(__file__).with_name("page"), wiring.storage_origins())
+page = pathlib.Path(__file__).with_name("page")
+gallery = Gallery(page, wiring.storage_origins(), settings.default_visibility())
 
 
 @app.get(

@@ -5,11 +5,15 @@ import { inWords } from "./api/problem";
 import * as edits from "./state/edits";
 import * as library from "./state/library";
 import { complain } from "./state/notices";
+import * as place from "./state/place";
 import * as uploads from "./state/uploads";
 import "./styles/gallery.css";
 import { App } from "./views/App";
+import * as viewer from "./views/viewer";
 
+place.start();
 library.start();
+viewer.start();
 edits.start();
 uploads.start();
 render(<App />, document.getElementById("gallery")!);

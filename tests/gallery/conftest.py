@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
 
+from tests.e2e.api_client import ApiClient
 from tests.e2e.conftest import cloud, database, new_client, new_user, processing
 from tests.e2e.running_cloud import RunningCloud
 from tests.gallery.appearance import font_settings
 from tests.gallery.visitor import PATIENCE_MS, Visitor
 from tests.node import Node
+from tests.samples import photo, png
 
 __all__ = ["cloud", "database", "new_client", "new_user", "processing"]
 
@@ -83,6 +85,30 @@ def new_visitor(browser: Browser, cloud: RunningCloud) -> Iterator[NewVisitor]:
 
         yield make
     assert complaints == []
+
+
+PICTURES = {f"{name}.png": png(photo(96, 64)) for name in ("sea", "dune", "sky")}
+
+
+@pytest.fixture(scope="session")
+def owner(cloud: RunningCloud) -> str:
+    """The name of somebody whose `PICTURES` are looked at alone."""
+    with ApiClient(cloud.api_url) as client:
+        client.sign_up()
+        for name, data in PICTURES.items():
+            client.uploaded(data, name)
+        return client.username
+
+
+@pytest.fixture
+def looking(new_visitor: NewVisitor, owner: str) -> Visitor:
+    visitor = new_visitor()
+    visitor.username = owner
+    visitor.arrive()
+    visitor.sign_in()
+    for name in PICTURES:
+        expect(visitor.picture(name).locator("img.there")).to_be_visible()
+    return visitor
 
 
 @pytest.fixture

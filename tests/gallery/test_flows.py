@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from tests import samples
@@ -108,19 +109,30 @@ class Walk:
         expect(details.get_by_text(re.compile("^400 . 400$"))).to_be_visible()
         self.hand.press(self.page.get_by_text("History"))
         expect(details.get_by_text("Changed (tags), done")).to_be_visible()
-        for name in ("Download", "The original file"):
+        for name, size in {
+            "Download 400 \N{MULTIPLICATION SIGN} 400, JPEG": (400, 400),
+            "The original file": (1600, 1066),
+        }.items():
             with self.page.expect_download() as download:
                 self.press(name, details)
-            assert download.value.suggested_filename.startswith("The sea")
+            assert download.value.suggested_filename == "The sea.jpg"
+            with Image.open(download.value.path()) as saved:
+                assert saved.size == size
 
     def shares(self) -> None:
-        self.hand.choose(self.choice("Who sees it"), "Public: Anybody who has the link")
-        self.press("Copy: To embed")
-        self.ada.says("Copied")
-        copied = self.page.evaluate("navigator.clipboard.readText()")
-        assert copied.startswith("<img src=") and "srcset=" in copied
+        self.hand.choose(self.choice("Who sees it"), "Public: Anyone with the link")
+        assert self.copies("To embed").startswith("<img src=")
+        link = self.copies("Public link")
+        assert self.page.request.get(link, headers={"Accept": "image/*"}).status == 200
         self.press("Close", self.page.get_by_role("dialog", name="Details"))
         self.leaves_the_viewer()
+
+    def copies(self, what: str) -> str:
+        self.press(f"Copy: {what}")
+        self.ada.says("Copied")
+        text: str = self.page.evaluate("navigator.clipboard.readText()")
+        assert text == self.field(what).input_value()
+        return text
 
     def finds(self) -> None:
         self.press("Filters")
@@ -140,13 +152,24 @@ class Walk:
         for title in ("dune.jpg", "sky.jpg"):
             self.hand.press(self.page.get_by_label(f"Select {title}", exact=True))
         bar = self.page.get_by_role("region", name="Selected pictures")
-        self.press("Add a tag", bar)
-        self.hand.write(self.field("Tag"), "beach")
-        self.press("Add a tag", self.page.get_by_role("dialog", name="Add a tag"))
+        self.press("Add tags", bar)
+        self.hand.write(self.field("Tags"), "beach, summer")
+        self.press("Add tags", self.page.get_by_role("dialog", name="Add tags"))
         self.ada.says("2 pictures tagged")
         self.press("Who sees them", bar)
-        self.press("Public: Anybody who has the link")
+        self.press("Public: Anyone with the link")
         self.ada.says("2 pictures changed")
+        expect(self.page.get_by_text("Being processed")).to_have_count(0)
+        self.press("Filters")
+        self.hand.write(self.choice("Tag"), "beach, summer")
+        self.ada.waits_until(lambda: sorted(self.ada.titles()) == ["dune.jpg", "sky.jpg"])
+        self.hand.choose(self.choice("Visibility"), "Public")
+        self.ada.waits_until(lambda: sorted(self.ada.titles()) == ["dune.jpg", "sky.jpg"])
+        self.press("Clear filters")
+        self.ada.waits_until(lambda: len(self.ada.titles()) == 3)
+        self.press("Filters")
+        for title in ("dune.jpg", "sky.jpg"):
+            expect(self.page.get_by_label(f"Select {title}", exact=True)).to_be_checked()
         self.press("Trash", bar)
         self.ada.says("2 pictures moved to the trash")
         self.press("Undo")
@@ -174,12 +197,12 @@ class Walk:
             lambda route: route.fulfill(
                 status=429,
                 headers={"Retry-After": "60"},
-                json={"detail": "Too much is under way", "code": "rate_limited"},
+                json={"detail": "Try again in 60 seconds", "code": "too_much_under_way"},
             ),
         )
         self.hand.press(self.page.get_by_label("Select dune.jpg", exact=True))
         self.press("Trash", self.page.get_by_role("region", name="Selected pictures"))
-        self.ada.says("Too much is under way (60 s)")
+        expect(self.page.get_by_text("Try again in 60 seconds", exact=True)).to_be_visible()
         expect(self.ada.picture("dune.jpg")).to_be_visible()
 
     def signs_out_and_in(self) -> None:

@@ -186,6 +186,9 @@ FROM images AS i JOIN renditions AS r ON r.image_id = i.id
 JOIN images AS c ON c.original_key LIKE i.original_key || '/%'
 WHERE i.id = :image_id
 """
+# Where it begins, in screens.
+_LOWEST_TILE = """() => Math.max(...[...document.querySelectorAll(".tile")].map(
+  (tile) => tile.getBoundingClientRect().top / innerHeight))"""
 _SCROLL = """async ([seconds]) => {
   const frames = [];
   let nodes = 0;
@@ -212,8 +215,17 @@ def test_any_number_of_pictures_scrolls_and_few_of_them_are_in_the_page(
     (image,) = client.images(owner="me").json()
     database.run(_COPIES, count=SIZE.scrolled - 1, image_id=image["id"])
     database.run(_RENDITIONS_OF_COPIES, image_id=image["id"])
+    held: list[Route] = []
+    ada.page.route("**/storage/**", lambda route: held.append(route))
     ada.page.reload()
     expect(ada.page.get_by_text(f"{SIZE.scrolled:,} pictures", exact=True)).to_be_visible()
+    ada.waits_until(lambda: bool(held))
+    # What is below the screen waits for what is on it.
+    assert ada.page.evaluate(_LOWEST_TILE) < 1
+    for route in held:
+        route.continue_()
+    ada.page.unroute("**/storage/**")
+    ada.waits_until(lambda: ada.page.evaluate(_LOWEST_TILE) > 1)
     session = ada.page.context.new_cdp_session(ada.page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     before = busy_ms(session)

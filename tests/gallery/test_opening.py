@@ -8,19 +8,17 @@ from collections import Counter
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests import samples
 from tests.gallery.visitor import Visitor
 
-SEA = {"sea.png": samples.png(samples.photo(96, 64))}
 SCRIPT = re.compile(r"/gallery/gallery-[^/]*\.js$")
 VIEWER = re.compile(r"/gallery/photoswipe[^/]*\.js$")
 RENEWAL = re.compile(r"/auth/refresh$")
 LIST = re.compile(r"/image/get_all_images\?(?!ids=)")
 
 
-@pytest.fixture(autouse=True)
-def picture(ada: Visitor) -> None:
-    ada.add(SEA)
+@pytest.fixture
+def ada(looking: Visitor) -> Visitor:
+    return looking
 
 
 def test_pictures_are_asked_for_once_and_before_the_script_is_there(ada: Visitor) -> None:

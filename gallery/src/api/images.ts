@@ -1,6 +1,9 @@
 /** What the page asks of images and accounts. */
 
 import type { components, operations } from "./schema";
+import { words } from "../words";
+import { Problem } from "./problem";
+import { tell } from "./windows";
 import { dropToken, fetchJson, keepToken, newKey, request } from "./http";
 
 type Schemas = components["schemas"];
@@ -59,12 +62,12 @@ export async function deleteAccount(password: string): Promise<void> {
   dropToken();
 }
 
-export async function list(query: Query, cursor: string | null, limit = 100): Promise<Page> {
-  const params = new URLSearchParams({ limit: String(limit) });
+/** `byTitle`: where the words that are sought are no whole words, as part of a title. */
+export async function list(query: Query, cursor: string | null, byTitle = false): Promise<Page> {
+  const params = new URLSearchParams({ limit: "100" });
   const given = {
-    q: query.q,
+    [byTitle ? "title" : "q"]: query.q,
     owner: query.trashed ? "" : query.owner,
-    tag: query.tag,
     visibility: query.visibility,
     content_type: query.contentType,
     created_after: startOfDay(query.createdAfter, 0),
@@ -74,6 +77,7 @@ export async function list(query: Query, cursor: string | null, limit = 100): Pr
     cursor: cursor ?? "",
   };
   for (const [name, value] of Object.entries(given)) if (value) params.set(name, value);
+  for (const tag of tagsOf(query.tag)) params.append("tag", tag);
   const response = await request("GET", "image/get_all_images", { query: params });
   const images = (await response.json()) as Image[];
   const next = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
@@ -93,14 +97,19 @@ export function byIds(ids: number[], trashed = false): Promise<Image[]> {
 
 export const get = (id: number) => fetchJson<Image>("GET", `image/${id}`);
 
+/** What somebody writes is separated by commas, wherever tags are written. */
+export const tagsOf = (text: string) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
+
 export const tags = () => fetchJson<{ tag: string; images: number }[]>("GET", "image/tags", { query: new URLSearchParams({ limit: "100" }) });
 
 export const history = (id: number) => fetchJson<PastChange[]>("GET", `image/${id}/history`);
 
-export function update(id: number, changes: Changes, version?: number): Promise<{ version: number }> {
+export async function update(id: number, changes: Changes, version?: number): Promise<{ version: number }> {
   const headers: Record<string, string> = { "Idempotency-Key": newKey() };
   if (version !== undefined) headers["If-Match"] = `"${version}"`;
-  return fetchJson("PUT", `image/update/${id}`, { json: changes, headers });
+  const accepted = await fetchJson<{ version: number }>("PUT", `image/update/${id}`, { json: changes, headers });
+  tell([id]);
+  return accepted;
 }
 
 /** Of any number of images, a hundred at a time. */
@@ -113,15 +122,20 @@ export async function batch(ids: number[], wish: { changes: Changes } | { delete
     });
     results.push(...answer.results);
   }
+  tell(ids);
   return results;
 }
 
-/** A signed URL that a browser saves under the image's title. */
-export async function downloadUrl(id: number, width: number | null): Promise<string> {
-  const query = new URLSearchParams({ download: "true" });
-  if (width !== null) query.set("width", String(width));
-  const { url } = await fetchJson<{ url: string }>("GET", `image/${id}/rendition`, { query });
-  return url;
+/** What is served, in full size, as it is now; straight from the storage. */
+export async function fullSize(id: number): Promise<{ image: Image; file: Blob }> {
+  const image = await get(id);
+  if (image.url === null) throw new Problem(409, "not_ready", image.error ?? words.grid.processing);
+  // What a picture element was sent may lie in the cache without the right to be read.
+  const response = await fetch(image.url, { cache: "reload" }).catch(() => {
+    throw Problem.unreachable();
+  });
+  if (!response.ok) throw new Problem(response.status, "storage", words.trouble.unknown);
+  return { image, file: await response.blob() };
 }
 
 /** Where the API sends whoever asks: followed, and left there without reading on. */

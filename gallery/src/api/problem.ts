@@ -39,7 +39,10 @@ export class Problem extends Error {
     header: (name: string) => string | null,
   ): string {
     if (errors?.length) return errors.map((each) => each.message).join(" · ");
-    if (status === 429 && retryAfter !== null) return detail ? `${detail} (${retryAfter} s)` : words.trouble.busy(retryAfter);
+    if (status === 429 && retryAfter !== null) {
+      if (!detail) return words.trouble.busy(retryAfter);
+      return new RegExp(`\\b${retryAfter}\\b`).test(detail) ? detail : `${detail} (${retryAfter} s)`;
+    }
     if (detail && status < 500) return detail;
     const id = header("X-Correlation-Id");
     return `${detail ?? words.trouble.unknown}${id ? ` ${words.trouble.number(id)}` : ""}`;

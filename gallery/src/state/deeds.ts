@@ -5,6 +5,7 @@ import * as api from "../api/images";
 import type { Changes, Image, Visibility } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
+import { tell } from "../api/windows";
 import * as library from "./library";
 import { complain, say } from "./notices";
 import { clear } from "./selection";
@@ -32,7 +33,8 @@ export async function restore(targets: Image[]): Promise<void> {
 /** Whoever went after them before they were there sees them all the same. */
 function showWhereTheyAre(ids: number[], isTrash: boolean): void {
   const shown = new Set(library.images.value.map((image) => image.id));
-  if (library.query.value.trashed === isTrash && ids.some((id) => !shown.has(id))) library.reload();
+  if (library.query.value.trashed !== isTrash) library.put([], ids);
+  else if (ids.some((id) => !shown.has(id))) library.reload();
 }
 
 async function untrash(ids: number[]): Promise<void> {
@@ -50,7 +52,7 @@ const LOOK_EVERY_MS = 250;
 async function untilBack(ids: number[]): Promise<void> {
   for (let look = 0; look < LOOKS; look++) {
     const found = await api.byIds(ids.slice(0, 100)).catch(() => []);
-    if (found.length >= Math.min(ids.length, 100)) return;
+    if (found.length >= Math.min(ids.length, 100)) return tell(ids);
     await pause(LOOK_EVERY_MS);
   }
 }
@@ -73,17 +75,20 @@ export async function setVisibility(targets: Image[], visibility: Visibility): P
   if (done.length) say(words.selection.shared(done.length));
 }
 
-/** A tag is added to each picture's own: so each is a change of its own. */
-export async function addTag(targets: Image[], tag: string): Promise<void> {
-  const lacking = targets.filter((image) => !image.tags.some((each) => each.toLowerCase() === tag.toLowerCase()));
+/** Tags are added to each picture's own: those with the same ones are changed together. */
+export async function addTags(targets: Image[], tags: string[]): Promise<void> {
   const groups = new Map<string, Image[]>();
-  for (const image of lacking) {
+  for (const image of targets) {
     const key = JSON.stringify(image.tags);
     groups.set(key, [...(groups.get(key) ?? []), image]);
   }
-  let count = targets.length - lacking.length;
+  let count = 0;
   for (const group of groups.values()) {
-    count += (await changeAll(idsOf(group), { tags: [...group[0]!.tags, tag] })).length;
+    const there = group[0]!.tags;
+    const known = new Set(there.map((each) => each.toLowerCase()));
+    const lacking = tags.filter((each) => !known.has(each.toLowerCase()));
+    const done = lacking.length ? await changeAll(idsOf(group), { tags: [...there, ...lacking] }) : group;
+    count += done.length;
   }
   if (count) say(words.selection.tagged(count));
 }

@@ -1,10 +1,11 @@
 import { computed, signal } from "@preact/signals";
 import { images } from "./library";
+import { isMine } from "./me";
 
 const chosen = signal<ReadonlySet<number>>(new Set());
 let last: number | null = null;
 
-/** Those that are selected and still shown. */
+/** Those that are selected and still shown: one's own, as nothing can be done with others'. */
 export const selected = computed(() => images.value.filter((image) => chosen.value.has(image.id)));
 export const isSelecting = computed(() => selected.value.length > 0);
 
@@ -23,7 +24,7 @@ export function toggle(id: number, isRange = false): void {
 }
 
 export function selectAll(): void {
-  chosen.value = new Set(images.value.map((image) => image.id));
+  chosen.value = new Set(images.value.filter(isMine).map((image) => image.id));
 }
 
 export function clear(): void {
@@ -32,7 +33,7 @@ export function clear(): void {
 }
 
 function between(from: number | null, to: number): number[] {
-  const ids = images.value.map((image) => image.id);
+  const ids = images.value.filter(isMine).map((image) => image.id);
   const start = from === null ? -1 : ids.indexOf(from);
   const end = ids.indexOf(to);
   if (start < 0 || end < 0) return [to];

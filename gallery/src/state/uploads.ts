@@ -4,6 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { apiUrl, currentToken, fetchJson, newKey, pause, renew } from "../api/http";
 import * as api from "../api/images";
 import { Problem, inWords } from "../api/problem";
+import { tell } from "../api/windows";
 import * as library from "./library";
 
 // What the API takes in one request; larger files go straight to the storage.
@@ -21,12 +22,25 @@ export interface Upload {
   state: "waiting" | "sending" | "processing" | "ready" | "refused";
   sentBytes: number;
   imageId: number | null;
+  visibility: api.Visibility;
   problem: string | null;
   /** Refused, but for no reason that lies in the file. */
   mayBeTaken: boolean;
 }
 
 export const uploads = signal<readonly Upload[]>([]);
+const VISIBILITY = "gallery:visibility";
+
+/** Whom new pictures are shown to: as chosen here before, or as the API has it. */
+export const newVisibility = signal(
+  (localStorage.getItem(VISIBILITY) ?? document.documentElement.dataset["visibility"]) as api.Visibility,
+);
+
+export function showNewTo(visibility: api.Visibility): void {
+  localStorage.setItem(VISIBILITY, visibility);
+  newVisibility.value = visibility;
+}
+
 export const isOffline = signal(!navigator.onLine);
 export const summary = computed(() => {
   const counts = { waiting: 0, sending: 0, processing: 0, ready: 0, refused: 0 };
@@ -56,6 +70,7 @@ export function enqueue(files: Iterable<File>): void {
     state: "waiting",
     sentBytes: 0,
     imageId: null,
+    visibility: newVisibility.value,
     problem: null,
     mayBeTaken: false,
   }));
@@ -101,6 +116,7 @@ async function deliver(upload: Upload): Promise<void> {
     try {
       const imageId = await sent(upload);
       change(upload.key, { state: "processing", imageId, sentBytes: upload.file.size });
+      tell([imageId]);
       void follow(upload.key, imageId);
       return;
     } catch (error) {
@@ -124,10 +140,11 @@ async function untilWorthIt(attempt: number, problem: Problem): Promise<void> {
 }
 
 async function sent(upload: Upload): Promise<number> {
-  const { file, key } = upload;
+  const { file, key, visibility } = upload;
   const onProgress = (sentBytes: number) => change(key, { sentBytes: Math.min(sentBytes, file.size) });
   if (file.size <= LARGEST_THROUGH_API_BYTES) {
     const form = new FormData();
+    form.append("visibility", visibility);
     form.append("image", file, file.name || "pasted.png");
     const answer = await post(new URL("image/upload_image", apiUrl), form, onProgress, key);
     return (answer as { id: number }).id;
@@ -141,7 +158,7 @@ async function sent(upload: Upload): Promise<number> {
   form.append("file", file);
   await post(new URL(offer.url), form, onProgress, null);
   const answer = await fetchJson<{ id: number }>("POST", `image/direct_upload/${offer.upload_id}`, {
-    json: { filename: file.name },
+    json: { filename: file.name, visibility },
     headers: { "Idempotency-Key": key },
   });
   return answer.id;

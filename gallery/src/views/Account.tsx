@@ -2,10 +2,11 @@ import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/images";
 import { inWords } from "../api/problem";
 import { complain, say } from "../state/notices";
+import { leave as leaveAll } from "../state/place";
 import { words } from "../words";
 import { Dialog } from "./Dialog";
 import { isAccountOpen } from "./Header";
-import { me } from "./me";
+import { me } from "../state/me";
 import { day, readableBytes } from "./readable";
 
 export function AccountDialog() {
@@ -27,6 +28,7 @@ function Contents() {
   const account = me.value;
   const leave = () => {
     isAccountOpen.value = false;
+    leaveAll();
     api.signOut().catch((error: unknown) => complain(inWords(error)));
   };
   return (
@@ -97,6 +99,7 @@ function LeaveForm({ username }: { username: string }) {
   const { problem, isBusy, submit } = useForm(async (form) => {
     await api.deleteAccount(String(form.get("password")));
     isAccountOpen.value = false;
+    leaveAll();
     say(words.account.left);
   });
   return (

@@ -1,8 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { account } from "../api/images";
+import type { Visibility } from "../api/images";
 import { presence } from "../api/http";
 import * as library from "../state/library";
-import { enqueue, isOffline } from "../state/uploads";
+import { enqueue, isOffline, newVisibility, showNewTo } from "../state/uploads";
 import { words } from "../words";
 import { AccountDialog } from "./Account";
 import { Conflicts } from "./Conflicts";
@@ -10,18 +11,27 @@ import { openDialogs } from "./Dialog";
 import { Details } from "./Details";
 import { Grid } from "./Grid";
 import { AddButton, Header } from "./Header";
-import { me } from "./me";
+import { me } from "../state/me";
 import { Notices } from "./Notices";
 import { SelectionBar } from "./SelectionBar";
 import { SignIn } from "./SignIn";
 import { UploadPanel } from "./UploadPanel";
+import { VisibilityOptions } from "./VisibilityOptions";
 
 export function App() {
   return (
     <>
       {presence.value === "out" && <SignIn />}
       {presence.value === "in" && <Library />}
-      {openDialogs.value.length === 0 && <Notices />}
+      <div class="bottom">
+        {openDialogs.value.length === 0 && <Notices />}
+        {presence.value === "in" && (
+          <>
+            <UploadPanel />
+            <SelectionBar />
+          </>
+        )}
+      </div>
     </>
   );
 }
@@ -37,7 +47,15 @@ function Library() {
   }, []);
   return (
     <>
-      <a class="skip" href="#pictures">
+      <a
+        class="skip"
+        href="#pictures"
+        onClick={(event) => {
+          // Below its base, a page's own place is another page's.
+          event.preventDefault();
+          document.getElementById("pictures")?.focus();
+        }}
+      >
         {words.skipToPictures}
       </a>
       <Header />
@@ -47,22 +65,45 @@ function Library() {
         </p>
       )}
       <main id="pictures" tabIndex={-1}>
-        <p class="quiet count" role="status">
-          {library.images.value.length > 0 &&
-            (library.total.value.isExact
-              ? words.pictures(library.total.value.count)
-              : words.atLeast(library.total.value.count))}
-        </p>
+        <div class="count">
+          <p class="quiet" role="status">
+            {library.images.value.length > 0 && count()}
+          </p>
+          {!library.query.value.trashed && <WhoSeesNew />}
+        </div>
         <Grid />
         <End />
       </main>
-      <SelectionBar />
-      <UploadPanel />
       <Details />
       <AccountDialog />
       <Conflicts />
-      {isDropping && <div class="drop">{words.upload.drop}</div>}
+      {isDropping && (
+        <div class="drop">
+          <p>{words.upload.drop}</p>
+          <p>{words.visibility.explained[newVisibility.value]}</p>
+        </div>
+      )}
     </>
+  );
+}
+
+function count(): string {
+  const { count, isExact } = library.total.value;
+  const found = isExact ? words.pictures(count) : words.atLeast(count);
+  return library.isByTitle.value ? words.find.inTitles(found, library.query.value.q) : found;
+}
+
+function WhoSeesNew() {
+  return (
+    <label class="who">
+      {words.upload.seenBy}
+      <select
+        value={newVisibility.value}
+        onChange={(event) => showNewTo(event.currentTarget.value as Visibility)}
+      >
+        <VisibilityOptions />
+      </select>
+    </label>
   );
 }
 
@@ -86,7 +127,16 @@ function End() {
   }
   if (library.isLoading.value) return <p class="end quiet">{words.grid.loading}…</p>;
   if (!isEmpty || library.hasMore.value) return null;
-  if (library.query.value.trashed) return <h2 class="end">{words.grid.emptyTrash}</h2>;
+  if (library.query.value.trashed && !library.isFiltered.value) {
+    return (
+      <div class="end">
+        <h2>{words.grid.emptyTrash}</h2>
+        <button type="button" onClick={library.goToTrash}>
+          {words.find.leaveTrash}
+        </button>
+      </div>
+    );
+  }
   return library.isFiltered.value ? (
     <div class="end">
       <h2>{words.grid.nothing}</h2>

@@ -5,22 +5,22 @@ import { inWords } from "../api/problem";
 import { destroy, restore, trash } from "../state/deeds";
 import { edit } from "../state/edits";
 import * as library from "../state/library";
+import { isMine } from "../state/me";
 import { complain, say } from "../state/notices";
+import { isDetailed, view, viewed } from "../state/place";
 import { words } from "../words";
 import { Dialog } from "./Dialog";
 import { Icon } from "./Icon";
-import { me } from "./me";
-import { dayAndTime, readableBytes } from "./readable";
+import { asMarkup, dayAndTime, fileName, kindOf, pixelsOf, readableBytes } from "./readable";
 import { renditionUrl, sourceSet } from "./sources";
 import { Texts } from "./Texts";
-import { closeViewer, detailed } from "./viewer";
 
 export function Details() {
-  const image = library.images.value.find((each) => each.id === detailed.value);
-  if (!image) return null;
+  const image = library.images.value.find((each) => each.id === viewed.value);
+  if (!image || !isDetailed.value) return null;
   return (
-    <Dialog title={words.details.title} onClose={() => (detailed.value = null)} isAside>
-      <Contents key={image.id} image={image} isMine={image.user_id === me.value?.id} />
+    <Dialog title={words.details.title} onClose={() => (isDetailed.value = false)} isAside>
+      <Contents key={image.id} image={image} isMine={isMine(image)} />
     </Dialog>
   );
 }
@@ -28,10 +28,11 @@ export function Details() {
 function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
   return (
     <>
+      {image.error && <p class="problem">{image.error}</p>}
       {isMine ? <Texts image={image} /> : <ReadTexts image={image} />}
       <Facts image={image} />
       <Downloads image={image} isMine={isMine} />
-      {image.visibility === "public" && image.rendition_url !== null && <PublicLink image={image} />}
+      {image.visibility === "public" && <PublicLink image={image} />}
       {isMine && <Crop image={image} />}
       {isMine && <History image={image} />}
       {isMine && <LastThings image={image} />}
@@ -50,12 +51,11 @@ function ReadTexts({ image }: { image: Image }) {
 }
 
 function Facts({ image }: { image: Image }) {
-  const kind = words.find.kinds[image.content_type as keyof typeof words.find.kinds] ?? image.content_type;
   const facts: [string, string | null][] = [
     [words.details.owner, image.username],
-    [words.details.pixels, image.resolution.replace("x", " × ")],
+    [words.details.pixels, pixelsOf(image)],
     [words.details.size, readableBytes(image.size)],
-    [words.details.kind, kind],
+    [words.details.kind, kindOf(image)],
     [words.details.taken, image.taken_at && dayAndTime(image.taken_at)],
     [words.details.added, dayAndTime(image.created_at)],
   ];
@@ -75,21 +75,34 @@ function Facts({ image }: { image: Image }) {
 }
 
 function Downloads({ image, isMine }: { image: Image; isMine: boolean }) {
-  const go = async (url: () => Promise<string>) => {
-    try {
-      location.assign(await url());
-    } catch (error) {
-      complain(inWords(error));
-    }
+  const [isBusy, setBusy] = useState(false);
+  const go = async (save: () => Promise<void>) => {
+    setBusy(true);
+    await save().catch((error: unknown) => complain(inWords(error)));
+    setBusy(false);
   };
+  const saveShown = async () => {
+    const { image: now, file } = await api.fullSize(image.id);
+    const url = URL.createObjectURL(file);
+    Object.assign(document.createElement("a"), { href: url, download: fileName(now) }).click();
+    // The browser has begun to read it by then.
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  };
+  const isThere = image.url !== null && image.status !== "processing";
   return (
     <p class="actions">
-      <button type="button" onClick={() => void go(() => api.downloadUrl(image.id, null))}>
-        <Icon name="download" />
-        {words.details.download}
-      </button>
+      {isThere && (
+        <button type="button" disabled={isBusy} onClick={() => void go(saveShown)}>
+          <Icon name="download" />
+          {words.details.download(pixelsOf(image), kindOf(image))}
+        </button>
+      )}
       {isMine && (
-        <button type="button" onClick={() => void go(() => api.originalUrl(image.id))}>
+        <button
+          type="button"
+          disabled={isBusy}
+          onClick={() => void go(async () => location.assign(await api.originalUrl(image.id)))}
+        >
           <Icon name="download" />
           {words.details.original}
         </button>
@@ -99,8 +112,11 @@ function Downloads({ image, isMine }: { image: Image; isMine: boolean }) {
 }
 
 function PublicLink({ image }: { image: Image }) {
+  if (image.rendition_url === null) {
+    return image.status === "processing" ? <p class="quiet">{words.details.linkUnderWay}</p> : null;
+  }
   const link = renditionUrl(image, Math.min(1600, image.width));
-  const text = (image.description || image.title).replace(/[&"<>]/g, (found) => `&#${found.charCodeAt(0)};`);
+  const text = asMarkup(image.description || image.title);
   const embed = `<img src="${link}" srcset="${sourceSet(image) ?? ""}" sizes="100vw" width="${image.width}" height="${image.height}" alt="${text}" loading="lazy">`;
   return (
     <>
@@ -198,7 +214,7 @@ function LastThings({ image }: { image: Image }) {
       <button
         type="button"
         onClick={() => {
-          closeViewer();
+          view(null);
           void (isTrashed ? restore([image]) : trash([image]));
         }}
       >
@@ -210,7 +226,7 @@ function LastThings({ image }: { image: Image }) {
         class="danger"
         onClick={() => {
           if (!confirm(words.selection.confirmDelete(1))) return;
-          closeViewer();
+          view(null);
           void destroy([image]);
         }}
       >

@@ -1,12 +1,14 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Image } from "../api/images";
 import * as library from "../state/library";
+import { isMine } from "../state/me";
+import { view as show } from "../state/place";
 import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
 import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
-import { fetchViewer, openViewer } from "./viewer";
+import { fetchViewer } from "./viewer";
 
 // As much again above and below what is seen, so that scrolling finds it there.
 const OVERSCAN = 1;
@@ -119,8 +121,9 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
   const isChosen = isSelected(image.id);
   const color = useMemo(() => image.placeholder && placeholderColor(image.placeholder), [image.placeholder]);
   const open = (event: MouseEvent) => {
-    if (event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value) toggle(image.id, event.shiftKey);
-    else void openViewer(index);
+    const selects = event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value;
+    if (selects && isMine(image)) toggle(image.id, event.shiftKey);
+    else show(image.id);
   };
   return (
     <div
@@ -144,20 +147,19 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
         </span>
       </button>
       <State image={image} />
-      <label class="choice">
-        <input
-          type="checkbox"
-          checked={isChosen}
-          aria-label={words.grid.select(image.title)}
-          onClick={(event) => {
-            event.preventDefault();
-            toggle(image.id, event.shiftKey);
-          }}
-        />
-        <span aria-hidden="true">
-          <Icon name="check" />
-        </span>
-      </label>
+      {isMine(image) && (
+        <label class="choice">
+          <input
+            type="checkbox"
+            checked={isChosen}
+            aria-label={words.grid.select(image.title)}
+            onClick={(event) => toggle(image.id, event.shiftKey)}
+          />
+          <span aria-hidden="true">
+            <Icon name="check" />
+          </span>
+        </label>
+      )}
     </div>
   );
 }
@@ -167,9 +169,10 @@ function Picture({ image, width, isSeen }: { image: Image; width: number; isSeen
   // The API makes so many new sizes a minute, and no more: those that it has made before remain.
   const [isPlain, setPlain] = useState(false);
   const placeholder = usePlaceholder(image.placeholder, isThere);
+  const show = () => setThere(true);
   return (
     <>
-      {placeholder && <img class="placeholder" src={placeholder} alt="" />}
+      {placeholder && !isThere && <img class="placeholder" src={placeholder} alt="" />}
       {image.thumbnail_url && (
         <img
           class={isThere ? "there" : ""}
@@ -180,7 +183,7 @@ function Picture({ image, width, isSeen }: { image: Image; width: number; isSeen
           decoding="async"
           fetchpriority={isSeen ? "auto" : "low"}
           draggable={false}
-          onLoad={() => setThere(true)}
+          onLoad={(event) => void event.currentTarget.decode().then(show, show)}
           onError={() => setPlain(true)}
         />
       )}

@@ -6,12 +6,15 @@ import * as library from "../state/library";
 import { enqueue } from "../state/uploads";
 import { words } from "../words";
 import { Icon, Logo } from "./Icon";
+import { VISIBILITIES } from "./VisibilityOptions";
 
 export const isAccountOpen = signal(false);
 const areFiltersOpen = signal(false);
 
 // While somebody types, not every letter is asked for.
 const PAUSE_OF_TYPING_MS = 300;
+// When others' pictures were taken is not told.
+const OWN_SORT: Sort = "-taken_at";
 
 export function Header() {
   const query = library.query.value;
@@ -41,7 +44,7 @@ export function Header() {
           aria-pressed={query.trashed}
           aria-label={query.trashed ? words.find.leaveTrash : words.find.trash}
           title={query.trashed ? words.find.leaveTrash : words.find.trash}
-          onClick={() => library.find({ trashed: !query.trashed })}
+          onClick={library.goToTrash}
         >
           <Icon name="trash" />
         </button>
@@ -62,10 +65,8 @@ export function Header() {
 }
 
 function Search() {
-  const [text, setText] = useState(library.query.value.q);
+  const [text, setText] = useText(library.query.value.q);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  // Cleared from elsewhere too.
-  useEffect(() => setText(library.query.value.q), [library.query.value.q]);
   return (
     <search class="search">
       <Icon name="search" />
@@ -85,8 +86,16 @@ function Search() {
   );
 }
 
+/** What is being written stays until it counts, and follows what is changed elsewhere. */
+function useText(there: string) {
+  const [text, setText] = useState(there);
+  useEffect(() => setText(there), [there]);
+  return [text, setText] as const;
+}
+
 function Filters({ query }: { query: Query }) {
   const [known, setKnown] = useState<string[]>([]);
+  const [tag, setTag] = useText(query.tag);
   useEffect(() => {
     tags().then(
       (found) => setKnown(found.map((each) => each.tag)),
@@ -99,7 +108,10 @@ function Filters({ query }: { query: Query }) {
       {!query.trashed && (
         <label>
           {words.find.owner}
-          <select value={query.owner} onChange={(event) => choose({ owner: event.currentTarget.value as Query["owner"] })}>
+          <select value={query.owner} onChange={(event) => {
+              const owner = event.currentTarget.value as Query["owner"];
+              choose({ owner, ...(query.sort === OWN_SORT && { sort: library.everything.sort }) });
+            }}>
             <option value="me">{words.find.mine}</option>
             <option value="">{words.find.everybody}</option>
           </select>
@@ -108,23 +120,25 @@ function Filters({ query }: { query: Query }) {
       <label>
         {words.find.sort}
         <select value={query.sort} onChange={(event) => choose({ sort: event.currentTarget.value as Sort })}>
-          {Object.entries(words.find.sorts).map(([sort, name]) => (
-            <option value={sort}>{name}</option>
-          ))}
+          {Object.entries(words.find.sorts).map(
+            ([sort, name]) => (query.owner === "me" || sort !== OWN_SORT) && <option value={sort}>{name}</option>,
+          )}
         </select>
       </label>
-      <label>
-        {words.find.visibility}
-        <select
-          value={query.visibility}
-          onChange={(event) => choose({ visibility: event.currentTarget.value as Visibility | "" })}
-        >
-          <option value="">{words.find.any}</option>
-          {(["public", "shared", "private"] as const).map((each) => (
-            <option value={each}>{words.visibility[each]}</option>
-          ))}
-        </select>
-      </label>
+      {!query.trashed && (
+        <label>
+          {words.find.visibility}
+          <select
+            value={query.visibility}
+            onChange={(event) => choose({ visibility: event.currentTarget.value as Visibility | "" })}
+          >
+            <option value="">{words.find.any}</option>
+            {VISIBILITIES.map((each) => (
+              <option value={each}>{words.visibility[each]}</option>
+            ))}
+          </select>
+        </label>
+      )}
       <label>
         {words.find.kind}
         <select value={query.contentType} onChange={(event) => choose({ contentType: event.currentTarget.value })}>
@@ -138,7 +152,8 @@ function Filters({ query }: { query: Query }) {
         {words.find.tag}
         <input
           list="known-tags"
-          value={query.tag}
+          value={tag}
+          onInput={(event) => setTag(event.currentTarget.value)}
           onChange={(event) => choose({ tag: event.currentTarget.value.trim() })}
         />
         <datalist id="known-tags">

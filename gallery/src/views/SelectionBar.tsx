@@ -1,15 +1,28 @@
-import { useState } from "preact/hooks";
-import { addTag, destroy, restore, setVisibility, trash } from "../state/deeds";
+import { useEffect, useState } from "preact/hooks";
+import { tagsOf } from "../api/images";
+import { addTags, destroy, restore, setVisibility, trash } from "../state/deeds";
 import * as library from "../state/library";
+import { viewed } from "../state/place";
 import { clear, isSelecting, selectAll, selected } from "../state/selection";
 import { words } from "../words";
-import { Dialog } from "./Dialog";
+import { Dialog, openDialogs } from "./Dialog";
 import { Icon } from "./Icon";
+import { VISIBILITIES } from "./VisibilityOptions";
 
 export function SelectionBar() {
-  const [asksForTag, setAsksForTag] = useState(false);
+  const [asksForTags, setAsksForTags] = useState(false);
   const [asksWho, setAsksWho] = useState(false);
   const targets = selected.value;
+  useEffect(() => {
+    if (!isSelecting.value) return;
+    const leave = (event: KeyboardEvent) => {
+      // Escape closes what is open, and clears what is written, first.
+      const isWriting = event.target instanceof HTMLInputElement && event.target.type !== "checkbox";
+      if (event.key === "Escape" && !isWriting && !openDialogs.value.length && viewed.value === null) clear();
+    };
+    addEventListener("keydown", leave);
+    return () => removeEventListener("keydown", leave);
+  }, [isSelecting.value]);
   if (!isSelecting.value) return null;
   const isTrash = library.query.value.trashed;
   return (
@@ -29,7 +42,7 @@ export function SelectionBar() {
         </button>
       ) : (
         <>
-          <button type="button" onClick={() => setAsksForTag(true)}>
+          <button type="button" onClick={() => setAsksForTags(true)}>
             <Icon name="tag" />
             {words.selection.tag}
           </button>
@@ -52,7 +65,7 @@ export function SelectionBar() {
       </button>
       {asksWho && (
         <Dialog title={words.selection.visibility} onClose={() => setAsksWho(false)}>
-          {(["private", "shared", "public"] as const).map((each) => (
+          {VISIBILITIES.map((each) => (
             <button
               type="button"
               key={each}
@@ -66,19 +79,19 @@ export function SelectionBar() {
           ))}
         </Dialog>
       )}
-      {asksForTag && (
-        <Dialog title={words.selection.tag} onClose={() => setAsksForTag(false)}>
+      {asksForTags && (
+        <Dialog title={words.selection.tag} onClose={() => setAsksForTags(false)}>
           <form
             onSubmit={(event) => {
               event.preventDefault();
-              const tag = String(new FormData(event.currentTarget as HTMLFormElement).get("tag")).trim();
-              setAsksForTag(false);
-              if (tag) void addTag(targets, tag);
+              const tags = tagsOf(String(new FormData(event.currentTarget as HTMLFormElement).get("tags")));
+              setAsksForTags(false);
+              if (tags.length) void addTags(targets, tags);
             }}
           >
             <label>
-              {words.selection.tagPrompt}
-              <input name="tag" required maxLength={64} autofocus />
+              {words.details.tags}
+              <input name="tags" placeholder={words.details.tagsHint} required autofocus />
             </label>
             <button class="primary">{words.selection.tag}</button>
           </form>

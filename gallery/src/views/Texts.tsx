@@ -1,10 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
+import { tagsOf } from "../api/images";
 import type { Changes, Image, Visibility } from "../api/images";
 import { inWords } from "../api/problem";
 import { edit } from "../state/edits";
 import { complain, say } from "../state/notices";
 import { words } from "../words";
+import { VisibilityOptions } from "./VisibilityOptions";
 
 const PAUSE_OF_CHOOSING_MS = 700;
 
@@ -41,11 +43,7 @@ export function Texts({ image }: { image: Image }) {
             visibility.save(visibility.shown);
           }}
         >
-          {(["private", "shared", "public"] as const).map((each) => (
-            <option value={each}>
-              {words.visibility[each]}: {words.visibility.explained[each]}
-            </option>
-          ))}
+          <VisibilityOptions />
         </select>
       </Field>
     </div>
@@ -116,9 +114,3 @@ function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Ed
   };
   return { shown, problem, write: (text) => setDraft({ text, seen, isSent: false }), save };
 }
-
-const tagsOf = (text: string) =>
-  text
-    .split(",")
-    .map((tag) => tag.trim())
-    .filter(Boolean);

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import * as library from "../state/library";
 import { dismiss, isOffline, retry, summary, uploads } from "../state/uploads";
 import type { Upload } from "../state/uploads";
 import { words } from "../words";
@@ -23,6 +24,11 @@ export function UploadPanel() {
             .join(", ")}
         </strong>
         <span class="spring" />
+        {now.ready > 0 && library.hidesNew.value && (
+          <button type="button" class="link" onClick={() => library.find(library.everything)}>
+            {words.upload.look}
+          </button>
+        )}
         <button
           type="button"
           class={isOpen ? "icon" : "icon turned"}

@@ -1,36 +1,75 @@
 /** Looking at one picture: PhotoSwipe zooms, swipes and turns over; the details are ours. */
 
-import { signal } from "@preact/signals";
+import { effect, untracked } from "@preact/signals";
 import type PhotoSwipe from "photoswipe";
 import type { Image } from "../api/images";
+import { presence } from "../api/http";
+import { inWords } from "../api/problem";
 import * as library from "../state/library";
 import { complain } from "../state/notices";
+import { isDetailed, view, viewed } from "../state/place";
 import { words } from "../words";
+import { asMarkup } from "./readable";
 import { sourceSet } from "./sources";
-
-/** The picture whose details are shown. */
-export const detailed = signal<number | null>(null);
 
 // As wide as the style sheet has them.
 const DETAILS_PIXELS = 416;
 
-let open: PhotoSwipe | null = null;
+let open: { viewer: PhotoSwipe; turnTo: (id: number) => void } | null = null;
 let isOpening = false;
 
 /** Half of the page's script, and not needed to see the grid. */
 export const fetchViewer = () => import("photoswipe");
 
-export async function openViewer(index: number): Promise<void> {
-  if (open || isOpening) return;
+/** Opens and closes it as `viewed` says. */
+export function start(): void {
+  effect(() => {
+    const id = viewed.value;
+    const isKnown = library.images.value.some((image) => image.id === id);
+    const isIn = presence.value === "in";
+    const isComing = library.isLoading.value;
+    untracked(() => {
+      if (id === null || !isIn) open?.viewer.close();
+      else if (open) open.turnTo(id);
+      else if (isKnown) void openViewer();
+      else if (!isComing) void lookUp(id);
+    });
+  });
+}
+
+let lookedUp: number | null = null;
+
+/** A picture that an address names, and the first page of the library does not have. */
+async function lookUp(id: number): Promise<void> {
+  if (lookedUp === id) return;
+  lookedUp = id;
+  try {
+    await library.include(id);
+    if (!library.images.value.some((image) => image.id === id)) view(null);
+  } catch (error) {
+    complain(inWords(error));
+    view(null);
+  } finally {
+    lookedUp = null;
+  }
+}
+
+async function openViewer(): Promise<void> {
+  if (isOpening) return;
   isOpening = true;
-  // By place, as it was opened: what comes or goes in the library meanwhile moves nothing here.
-  let shown = library.images.value;
   const found = await fetchViewer().catch(() => null);
   isOpening = false;
-  if (!found) return complain(words.trouble.unreachable);
+  if (!found) {
+    complain(words.trouble.unreachable);
+    view(null);
+  }
+  if (!found || viewed.value === null) return;
+  // By place, as it was opened: what comes or goes in the library meanwhile moves nothing here.
+  let shown = library.images.value;
+  const placeOf = (wanted: number) => shown.findIndex((image) => image.id === wanted);
   const current = () => shown[viewer.currIndex];
   const viewer: PhotoSwipe = new found.default({
-    index,
+    index: Math.max(0, placeOf(viewed.value)),
     dataSource: shown.map(slide),
     loop: false,
     bgOpacity: 1,
@@ -46,9 +85,15 @@ export async function openViewer(index: number): Promise<void> {
     arrowNextTitle: words.viewer.next,
     errorMsg: words.grid.failed,
     // The picture stays beside its details where there is room for both.
-    paddingFn: ({ x }) => ({ top: 0, bottom: 0, left: 0, right: detailed.peek() !== null && x >= 900 ? DETAILS_PIXELS : 0 }),
+    paddingFn: ({ x }) => ({ top: 0, bottom: 0, left: 0, right: isDetailed.peek() && x >= 900 ? DETAILS_PIXELS : 0 }),
   });
-  open = viewer;
+  open = {
+    viewer,
+    turnTo: (wanted) => {
+      const place = placeOf(wanted);
+      if (place >= 0 && place !== viewer.currIndex) viewer.goTo(place);
+    },
+  };
   let showTitle = () => {};
   viewer.on("uiRegister", () => {
     viewer.ui!.registerElement({
@@ -66,14 +111,16 @@ export async function openViewer(index: number): Promise<void> {
       isButton: true,
       title: words.viewer.details,
       html: '<svg aria-hidden="true" class="pswp__icn" viewBox="0 0 32 32" width="32" height="32"><path d="M16 15v7M16 10.500v.01M16 27a11 11 0 100-22 11 11 0 000 22z" fill="none" stroke="currentColor" stroke-width="2.500" stroke-linecap="round"/></svg>',
-      onClick: () => showDetails(),
+      onClick: () => (isDetailed.value = true),
     });
   });
   viewer.on("keydown", (event) => {
-    if (detailed.value !== null) event.preventDefault();
-    else if (event.originalEvent.key === "i") showDetails();
+    if (isDetailed.value) event.preventDefault();
+    else if (event.originalEvent.key === "i") isDetailed.value = true;
   });
   viewer.on("change", () => {
+    const image = current();
+    if (image) viewed.value = image.id;
     // Near the end of what is known, more is asked for.
     if (viewer.currIndex > viewer.getNumItems() - 5) void library.loadMore();
   });
@@ -87,11 +134,16 @@ export async function openViewer(index: number): Promise<void> {
       if (after !== image && viewer.isOpen && isAnother(image, after)) viewer.refreshSlideContent(place);
     });
   });
-  const stopFitting = detailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
+  const stopFitting = isDetailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
+  // From here on, another may open.
+  viewer.on("close", () => {
+    open = null;
+    view(null);
+  });
   viewer.on("destroy", () => {
     stopFitting();
     stop();
-    open = null;
+    if (open) return;
     const image = current();
     const tile = image && document.querySelector<HTMLElement>(`.picture[data-id="${image.id}"]`);
     tile?.focus();
@@ -100,19 +152,7 @@ export async function openViewer(index: number): Promise<void> {
   viewer.init();
   viewer.element?.setAttribute("aria-label", words.grid.label);
   viewer.element?.focus();
-
-  function showDetails(): void {
-    const image = current();
-    if (image) detailed.value = image.id;
-  }
 }
-
-/** After what was looked at is gone. */
-export function closeViewer(): void {
-  detailed.value = null;
-  open?.close();
-}
-
 /** The same pictures in the same places, as they are now, and behind them those that were found since. */
 function following(shown: Image[], now: Image[]): Image[] {
   const byId = new Map(now.map((image) => [image.id, image]));
@@ -131,6 +171,9 @@ function source(image: Image): string {
 }
 
 function slide(image: Image) {
+  if (source(image) === "") {
+    return { html: `<p class="failed">${asMarkup(image.error ?? words.grid.processing)}</p>` };
+  }
   return {
     width: image.width || 1,
     height: image.height || 1,

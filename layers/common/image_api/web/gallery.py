@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from image_api.web.content_security import own_scripts
+
+if TYPE_CHECKING:
+    from image_api.core.images import Visibility
 
 _CONTENT_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # Their names say what they hold.
@@ -16,10 +19,16 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 
 class Gallery:
-    """`storage_origins`: where images are loaded from and large files are sent to."""
+    """`storage_origins`: where images are loaded from and large files are sent to.
 
-    def __init__(self, folder: Path, storage_origins: tuple[str, ...]) -> None:
-        self._index = (folder / "index.html").read_text(encoding="utf-8")
+    `visibility`: of new images, for whoever adds some and chooses none.
+    """
+
+    def __init__(
+        self, folder: Path, storage_origins: tuple[str, ...], visibility: Visibility
+    ) -> None:
+        page = (folder / "index.html").read_text(encoding="utf-8")
+        self._index = page.replace("{{visibility}}", visibility)
         self._files = {
             path.name: path.read_text(encoding="utf-8")
             for path in folder.iterdir()

@@ -23,7 +23,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from image_api import errors, settings
 from image_api.core.tracing import trace_id_of, traceparent_of
 from image_api.observability import logger
-from image_api.web import problems, validation
+from image_api.web import pages, problems, validation
 from image_api.web.request_times import RequestTimes
 from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
@@ -53,7 +53,7 @@ MAX_FIELDS_BYTES = 64 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:=-]{1,128}", re.ASCII)
-_FIRST_SERVER_ERROR = 500
+_FIRST_ERROR, _FIRST_SERVER_ERROR = 400, 500
 _PARAMETER = re.compile(r"<(\w+)>")
 
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
@@ -188,6 +188,8 @@ def lambda_handler(app: Resolver) -> Handler:
             )
             raise
         status, duration_ms = response["statusCode"], _since(started_at)
+        if app.takes_links and status >= _FIRST_ERROR and pages.is_preferred(headers.get("accept")):
+            response = pages.of_problem(response)
         write = logger.info if status < _FIRST_SERVER_ERROR else logger.warning
         write(
             "request answered", method=method, route=route, status=status, duration_ms=duration_ms
