@@ -22,14 +22,16 @@ from bench.load import Figures
 
 PHOTOS = Path(__file__).parent.parent / "tests" / "photos"
 
-# Statement triggers count these rows as they count any others.
+# Statement triggers count these rows as they count any others. Their originals are not there, and
+# count as measured, so that nothing looks for them.
 _FILL = """
 INSERT INTO images (user_id, title, visibility, status, original_key, object_key, content_type,
-                    size_bytes, width, height, rendered_at, applied_sequence)
+                    size_bytes, original_bytes, width, height, frames, rendered_at,
+                    applied_sequence)
 SELECT u.id, 'photo ' || n || '.jpg', 'shared', 'ready',
        'storage/bench-' || :batch || '-' || n || '/original.jpg',
        'storage/bench-' || :batch || '-' || n || '/original.jpg',
-       'image/jpeg', 204800, 1920, 1080, now(), 1
+       'image/jpeg', 204800, 204800, 1920, 1080, 1, now(), 1
 FROM users AS u, generate_series(1, :rows::integer) AS n
 WHERE u.username = :username
 """
