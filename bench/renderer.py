@@ -127,9 +127,11 @@ def _round_trip(cloud: LocalCloud, scale: Scale) -> Iterator[Row]:
     credentials = AwsCredentials(
         environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], None
     )
-    to_lambda = SignedRequests("lambda", target.region, credentials, connections=1)
-    to_s3 = SignedRequests("s3", target.region, credentials, connections=RESULTS_OF_A_PICTURE)
-    signer = UrlSigner(target.bucket, target.region, target.endpoint_url, credentials)
+    to_lambda = SignedRequests("lambda", target.region, lambda: credentials, connections=1)
+    to_s3 = SignedRequests(
+        "s3", target.region, lambda: credentials, connections=RESULTS_OF_A_PICTURE
+    )
+    signer = UrlSigner(target.bucket, target.region, target.endpoint_url, lambda: credentials)
     storage, transfers = StoredObjects(to_s3, target), SignedTransfers()
     name = cloud.function_name("renderer")
     renderings = Renderings(LambdaRenderer(to_lambda, name, cloud.invoke_url), signer, storage)

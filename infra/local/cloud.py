@@ -184,6 +184,10 @@ class Cloud:
         if not self._settings.is_of_this_project:
             # Ours does without: what it reads on AWS alone.
             self._say_what_is_not_set(template)
+        if any(function.wants_snapshots for function in template.functions.values()):
+            self._progress.say(
+                "SnapStart: nothing here takes snapshots, so every environment loads its function"
+            )
         if self._artifacts is not None:
             self._watch_code(template)
             async with self._progress.part("code"):

@@ -34,6 +34,13 @@ _PARAMETERS = """  SchemaRevision:
       - Linear10PercentEvery10Minutes
       - AllAtOnce
     Description: How requests go over from the old versions to the new
+  SnapStart:
+    Type: String
+    Default: None
+    AllowedValues: [None, PublishedVersions]
+    Description: >-
+      PublishedVersions: an instance of a function behind the gateway begins as a copy of a snapshot
+      that Lambda took when its version was published; snapshots and copies are charged for
 """
 # The role, too: a version that stays keeps its snapshot and its code, for nobody.
 _POLICY = """    DeletionPolicy: Delete
@@ -41,6 +48,7 @@ _POLICY = """    DeletionPolicy: Delete
 """
 _VERSION = """      AutoPublishAlias: live
       AutoPublishCodeSha256: !Ref SchemaRevision
+      SnapStart: {ApplyOn: !Ref SnapStart}
       DeploymentPreference:
         Type: !Ref Traffic
         Alarms: [!Ref NewCodeFails]

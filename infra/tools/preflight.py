@@ -28,6 +28,8 @@ _NETWORKS_MADE = 2
 _ENDPOINTS = ("lambda", "secretsmanager", "sts")
 _VPC_QUOTA = "L-F678F1CE"
 # A stack in one of these is neither updated nor created anew.
+# AWS has no question for it: every other region of its own has SnapStart for Python.
+_WITHOUT_SNAPSTART = ("ap-east-2", "ap-southeast-6")
 # As samconfig.toml has it.
 _STACK_NAME = "image-api"
 # What gets a stack going again, by where it is stuck; one that has served keeps what it holds.
@@ -94,6 +96,7 @@ def examine(client: Client, region: str, size: str, stack_name: str) -> list[Fin
         "API Gateway's role for logs": lambda: _gateway_role(client),
         "networks": lambda: _networks(client),
         "S3's addresses": lambda: _s3_addresses(client, region),
+        "SnapStart": lambda: _snap_start(region),
         "an earlier stack": lambda: _stack(client, stack_name),
     }
 
@@ -240,6 +243,14 @@ def _s3_addresses(client: Client, region: str) -> Iterator[Finding]:
         )
     else:
         yield Finding("note", f"there is no prefix list {name}")
+
+
+def _snap_start(region: str) -> Iterator[Finding]:
+    """Both architectures have it where it is; the plain template goes without."""
+    if region in _WITHOUT_SNAPSTART:
+        yield Finding(
+            "note", f"{region} has no SnapStart: leave SnapStart=None in template.gradual.yaml"
+        )
 
 
 def _stack(client: Client, name: str) -> Iterator[Finding]:

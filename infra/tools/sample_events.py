@@ -211,7 +211,7 @@ def _picture() -> dict[str, Any]:
         "images",
         _REGION,
         "http://localhost:4566",
-        AwsCredentials("KEY", "none", None),
+        lambda: AwsCredentials("KEY", "none", None),
         now_seconds=_MOMENT.timestamp,
     )
     folder = "storage/6f1c0e9d8b7a4c3f92e15d04a6b7c8d9"

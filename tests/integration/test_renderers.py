@@ -39,7 +39,7 @@ def credentials(services: RealServices) -> AwsCredentials:
 
 @pytest.fixture
 def signer(services: RealServices, bucket: str, credentials: AwsCredentials) -> UrlSigner:
-    return UrlSigner(bucket, REGION, services.endpoint_url, credentials)
+    return UrlSigner(bucket, REGION, services.endpoint_url, lambda: credentials)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def transfers() -> Iterator[SignedTransfers]:
 def objects(
     services: RealServices, bucket: str, credentials: AwsCredentials
 ) -> Iterator[StoredObjects]:
-    requests = SignedRequests("s3", REGION, credentials, connections=2)
+    requests = SignedRequests("s3", REGION, lambda: credentials, connections=2)
     url = services.endpoint_url
     yield StoredObjects(requests, StorageSettings(bucket, REGION, url, url))
     requests.close()
@@ -86,7 +86,7 @@ class Strict:
     def signer(self, **options: Any) -> UrlSigner:
         credentials = AwsCredentials(localstack.ACCESS_KEY_ID, localstack.SECRET_ACCESS_KEY, None)
         url = self.client.meta.endpoint_url
-        return UrlSigner(self.bucket, REGION, url, credentials, **options)
+        return UrlSigner(self.bucket, REGION, url, lambda: credentials, **options)
 
     @property
     def is_empty(self) -> bool:
@@ -140,7 +140,7 @@ def test_a_url_of_nothing_and_an_answer_of_nobody_are_told_apart(
 ) -> None:
     with pytest.raises(ObjectMissing):
         transfers.get(signer.signed("storage/missing.png"))
-    nowhere = UrlSigner("images", REGION, "http://127.0.0.1:1", credentials)
+    nowhere = UrlSigner("images", REGION, "http://127.0.0.1:1", lambda: credentials)
     for call in (
         lambda: transfers.get(nowhere.signed("a")),
         lambda: transfers.post(*form_of(nowhere), b"x"),
@@ -259,7 +259,7 @@ def test_an_object_is_copied_with_its_type(
 def test_a_storage_that_is_away_is_told_so(credentials: AwsCredentials) -> None:
     nowhere = "http://127.0.0.1:1"
     objects = StoredObjects(
-        SignedRequests("s3", REGION, credentials, connections=1),
+        SignedRequests("s3", REGION, lambda: credentials, connections=1),
         StorageSettings("images", REGION, nowhere, nowhere),
     )
     for call in (
@@ -332,7 +332,7 @@ def test_what_lambda_says_instead_of_an_answer(
     raised: type[Exception],
     words: str,
 ) -> None:
-    own = SignedRequests("lambda", REGION, credentials, connections=1)
+    own = SignedRequests("lambda", REGION, lambda: credentials, connections=1)
     with answering(status, body, headers) as (url, asked), pytest.raises(raised) as caught:
         LambdaRenderer(own, "a:b", url).invoke(b"{}", 0.3 if status == 0 else PATIENCE_SECONDS)
     assert words in str(caught.value)
@@ -345,6 +345,6 @@ def test_what_lambda_says_instead_of_an_answer(
 
 
 def test_nobody_there_is_no_failure_of_the_picture(credentials: AwsCredentials) -> None:
-    own = SignedRequests("lambda", REGION, credentials, connections=1)
+    own = SignedRequests("lambda", REGION, lambda: credentials, connections=1)
     with pytest.raises(ServiceUnavailable):
         LambdaRenderer(own, "renderer", "http://127.0.0.1:1").invoke(b"{}", 1)

@@ -54,7 +54,7 @@ class Store:
             self.bucket,
             REGION,
             self.endpoint_url,
-            credentials or self.credentials,
+            lambda: credentials or self.credentials,
             now_seconds=now.timestamp,
         )
 

@@ -115,6 +115,17 @@ def test_the_alarm_counts_the_requests_of_this_api(document: dict[str, Any]) -> 
     assert found == {"errors": "5XXError", "requests": "Count"}
 
 
+def test_a_parameter_says_whether_versions_begin_as_copies_of_a_snapshot(
+    document: dict[str, Any],
+) -> None:
+    assert document["Parameters"]["SnapStart"]["Default"] == "None"
+    assert {
+        name
+        for name, function in of_type(document, "AWS::Lambda::Function").items()
+        if function["Properties"].get("SnapStart") == {"ApplyOn": {"Ref": "SnapStart"}}
+    } == behind_the_gateway()
+
+
 def test_the_gateway_reaches_aliases_alone(document: dict[str, Any]) -> None:
     (api,) = of_type(document, "AWS::ApiGateway::RestApi").values()
     uris = [value["Fn::Sub"] for path, value in nodes(api) if path[-1:] == ("uri",)]

@@ -23,7 +23,7 @@ OPENAPI = json.loads((ROOT / "functions" / "docs" / "openapi.json").read_text(en
 LAYER_OF = {"image_api": "CommonLayer", "image_migrations": "MigrationsLayer"}
 # Lambda sets the region and what signs; a developer's own Postgres is where there is no template.
 NOT_OF_THE_TEMPLATE = re.compile(
-    "AWS_(REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|POSTGRES_"
+    "AWS_(REGION|ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CONTAINER_|LAMBDA_)|POSTGRES_"
 )
 READ_BY_LIBRARIES = re.compile("POWERTOOLS_")
 # Another value starts environments anew.

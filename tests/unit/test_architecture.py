@@ -28,11 +28,15 @@ ALLOWED = {
     "settings": {"core", "errors", "secrets", "aws.credentials"},
     "secrets": {"aws.credentials", "tls", "errors"},
     "tls": {"settings"},
+    "snapshots": {"settings"},
     "postgres": {"postgres", "core", "settings", "tls", "errors", "observability"},
     "rabbitmq": {"rabbitmq", "core", "settings", "errors", "observability"},
     "aws": {"aws", "core", "settings", "errors", "observability"},
     "web": {"web", "core", "settings", "errors", "observability"},
-    "wiring": {"postgres", "rabbitmq", "aws", "core", "settings", "errors", "observability"},
+    "wiring": {
+        *("postgres", "rabbitmq", "aws", "core", "settings", "snapshots", "errors"),
+        "observability",
+    },
 }
 # The form of its event is all that the consumer's function knows of the broker.
 EXCEPTIONS = {("functions", "image_api.rabbitmq.lambda_event")}
@@ -50,7 +54,7 @@ DRIVERS = {
     "aws_lambda_powertools": {"functions", "web", "observability"},
     "socket": {"postgres", "rabbitmq"},
     "urllib.request": {"web"},
-    "os": {"settings", "core"},
+    "os": {"settings", "core", "snapshots"},
     "functions": set(),
     "infra": set(),
     "tests": set(),

@@ -75,7 +75,7 @@ def transfers() -> Iterator[SignedTransfers]:
 @pytest.fixture
 def objects(storage: Answering) -> Iterator[StoredObjects]:
     credentials = AwsCredentials("AKIDEXAMPLE", "secret", None)
-    requests = SignedRequests("s3", REGION, credentials, connections=1)
+    requests = SignedRequests("s3", REGION, lambda: credentials, connections=1)
     yield StoredObjects(requests, StorageSettings("images", REGION, storage.url, storage.url))
     requests.close()
 

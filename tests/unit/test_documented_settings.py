@@ -17,10 +17,12 @@ NAMED = set(re.findall(r"^(?:# )?([A-Z]+_[A-Z_]+)=", EXAMPLE, re.MULTILINE))
 # With the values that nobody need set.
 DEFAULTS = dict(re.findall(r"^([A-Z]+_[A-Z_]+)=(.+)$", EXAMPLE, re.MULTILINE))
 # What the template alone sets, on AWS: where its secrets are, and where those lead to, and as which
-# role of the database and which user of the broker a function works; and what the local cloud sets,
-# where functions invoke functions.
+# role of the database and which user of the broker a function works; what Lambda says of an
+# environment and lends to it; and what the local cloud sets, where functions invoke functions.
 ON_AWS = {name for name in SETTINGS if name.endswith("_SECRET_ARN")} | {
     *("DATABASE_HOST", "POSTGRES_HOST", "RABBITMQ_ENDPOINT"),
+    *("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
     *("RENDERER_FUNCTION", "AWS_ENDPOINT_URL_LAMBDA", "DATABASE_PURPOSE", "RABBITMQ_PURPOSE"),
 }
 

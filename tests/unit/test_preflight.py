@@ -122,9 +122,15 @@ class Client:
         return call
 
 
-def found(canned: Answers, size: str = "small", asked: list[str] | None = None) -> list[Finding]:
+def found(
+    canned: Answers,
+    size: str = "small",
+    asked: list[str] | None = None,
+    *,
+    region: str = REGION,
+) -> list[Finding]:
     told = [] if asked is None else asked
-    return examine(lambda service: Client(service, canned, told), REGION, size, "image-api")
+    return examine(lambda service: Client(service, canned, told), region, size, "image-api")
 
 
 def texts(findings: list[Finding], level: str) -> list[str]:
@@ -151,6 +157,11 @@ def test_what_a_new_account_lacks_is_said_and_stops_nothing() -> None:
     free, few = texts(findings, "note")
     assert "Free Plan" in free
     assert few.startswith("10 functions may run at once")
+
+
+def test_a_region_without_snapstart_is_noted() -> None:
+    notes = texts(found(answers(), region="ap-east-2"), "note")
+    assert any(note.startswith("ap-east-2 has no SnapStart") for note in notes)
 
 
 def test_more_backups_than_the_free_plan_has_stop_it() -> None:

@@ -28,7 +28,7 @@ def test_the_signature_is_botocores(
     url = f"https://secretsmanager.{region}.amazonaws.com"
     body = json.dumps({"SecretId": "arn:aws:secretsmanager:us-east-1:0:secret:a"}).encode()
     ours = SecretsManager(
-        url, region, AwsCredentials("AKID", "secret", token), now_seconds=MOMENT.timestamp
+        url, region, lambda: AwsCredentials("AKID", "secret", token), now_seconds=MOMENT.timestamp
     )._signed_headers(body)
 
     monkeypatch.setattr(auth, "get_current_datetime", lambda *_, **__: MOMENT.replace(tzinfo=None))
@@ -55,7 +55,7 @@ class Failing(SecretsServer):
 
 
 def read(url: str, arn: str) -> object:
-    manager = SecretsManager(url, "us-east-1", AwsCredentials("AKID", "secret", None))
+    manager = SecretsManager(url, "us-east-1", lambda: AwsCredentials("AKID", "secret", None))
     try:
         return manager.read(arn)
     finally:

@@ -87,7 +87,9 @@ def signer_at(
     region: str = "eu-west-1",
     public_url: str | None = None,
 ) -> UrlSigner:
-    return UrlSigner(bucket, region, public_url, credentials, now_seconds=lambda: now_seconds)
+    return UrlSigner(
+        bucket, region, public_url, lambda: credentials, now_seconds=lambda: now_seconds
+    )
 
 
 def parts(url: str) -> tuple[str, str, str, dict[str, str]]:
@@ -168,7 +170,9 @@ def test_a_name_is_sent_in_both_forms(name: str, header: str) -> None:
 def test_an_image_keeps_its_url_for_a_quarter_of_its_life() -> None:
     start = NOW_SECONDS // 900 * 900
     clock = iter([start, start + 450, start + 899.9, start + 900])
-    signer = UrlSigner("images", "eu-west-1", None, PERMANENT, now_seconds=lambda: next(clock))
+    signer = UrlSigner(
+        "images", "eu-west-1", None, lambda: PERMANENT, now_seconds=lambda: next(clock)
+    )
     urls = [signer.signed("a.png") for _ in range(4)]
     assert urls[0] == urls[1] == urls[2]
     assert urls[3] != urls[0]
@@ -198,7 +202,9 @@ def test_a_url_holds_no_secret_key() -> None:
 def test_the_signature_of_a_form_is_the_one_that_botocore_makes(
     credentials: AwsCredentials,
 ) -> None:
-    signer = UrlSigner("images", "eu-central-1", None, credentials, now_seconds=lambda: NOW_SECONDS)
+    signer = UrlSigner(
+        "images", "eu-central-1", None, lambda: credentials, now_seconds=lambda: NOW_SECONDS
+    )
     uploads = [Upload("storage/a b/ä.webp", "image/webp", 100), Upload("b", "image/png", 7)]
     url, shared, forms = signer.forms(uploads)
     assert url == "https://images.s3.eu-central-1.amazonaws.com/"

@@ -112,7 +112,9 @@ def ec2() -> Iterator[Ec2]:
 
 @pytest.fixture
 def networks_of() -> Iterator[Callable[[str], Ec2Networks]]:
-    requests = SignedRequests("ec2", "us-east-1", AwsCredentials("a", "b", None), connections=1)
+    requests = SignedRequests(
+        "ec2", "us-east-1", lambda: AwsCredentials("a", "b", None), connections=1
+    )
     yield lambda url: Ec2Networks(requests, url)
     requests.close()
 

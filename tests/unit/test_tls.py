@@ -65,7 +65,7 @@ def server(certificate: tuple[Path, Path]) -> Iterator[SecretsServer]:
 
 def is_believed(server: SecretsServer, *, host: str = "localhost") -> bool:
     url = server.endpoint_url.replace("localhost", host)
-    manager = SecretsManager(url, "us-east-1", AwsCredentials("AKID", "secret", None))
+    manager = SecretsManager(url, "us-east-1", lambda: AwsCredentials("AKID", "secret", None))
     try:
         return manager.read(server.put('{"password": "p"}')) == {"password": "p"}
     except ConfigurationError as error:

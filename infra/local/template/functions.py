@@ -95,6 +95,7 @@ def _function(
         code_path=resources.code_folder(logical_id, properties.get("Code") or {}),
         environment=environment,
         unset_variables=tuple(sorted(_wanted(declared).keys() - environment.keys())),
+        wants_snapshots=_wants_snapshots(resources, logical_id, properties),
         timeout_seconds=int(resources.number(logical_id, properties, "Timeout", 3)),
         memory_mb=int(resources.number(logical_id, properties, "MemorySize", 128)),
         layers=tuple(
@@ -103,6 +104,13 @@ def _function(
         ),
         reserved_concurrency=None if reserved == math.inf else int(reserved),
     )
+
+
+def _wants_snapshots(resources: Resources, logical_id: str, properties: Mapping[str, Any]) -> bool:
+    snap_start = resources.optional(logical_id, properties, "SnapStart", {})
+    if not isinstance(snap_start, Mapping):
+        raise resources.error(f"{logical_id}: SnapStart is {snap_start!r}, not a mapping")
+    return bool(snap_start.get("ApplyOn") == "PublishedVersions")
 
 
 def _environment(

@@ -73,6 +73,8 @@ class Function:
     destinations: Destinations = Destinations()
     # Variables that the template declares, and that refer to what AWS alone has.
     unset_variables: tuple[str, ...] = ()
+    # That its versions begin as copies of a snapshot.
+    wants_snapshots: bool = False
     # Of several functions in one folder none can be called by its name.
     has_own_folder: bool = True
 

@@ -31,7 +31,7 @@ class SecretsManager:
         self,
         endpoint_url: str,
         region: str,
-        credentials: AwsCredentials,
+        credentials: Callable[[], AwsCredentials],
         *,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
@@ -65,9 +65,10 @@ class SecretsManager:
     def _asked(self, body: bytes) -> tuple[int, bytes]:
         """A lost connection and a 5xx are tried again: nothing changes by asking."""
         for attempt in range(1, _ATTEMPTS + 1):
+            headers = self._signed_headers(body)
             try:
                 self._connection = self._connection or self._connected()
-                self._connection.request("POST", "/", body, self._signed_headers(body))
+                self._connection.request("POST", "/", body, headers)
                 response = self._connection.getresponse()
                 answer = response.read()
             except (HTTPException, OSError) as error:
@@ -98,6 +99,7 @@ class SecretsManager:
 
     def _signed_headers(self, body: bytes) -> dict[str, str]:
         """Signature Version 4."""
+        credentials = self._credentials()
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._now_seconds()))
         day = timestamp[:8]
         headers = {
@@ -106,19 +108,19 @@ class SecretsManager:
             "x-amz-date": timestamp,
             "x-amz-target": f"{_SERVICE}.GetSecretValue",
         }
-        if self._credentials.session_token:
-            headers["x-amz-security-token"] = self._credentials.session_token
+        if credentials.session_token:
+            headers["x-amz-security-token"] = credentials.session_token
         names = sorted(headers)
         lines = "".join(f"{name}:{headers[name]}\n" for name in names)
         signed = ";".join(names)
         request = f"POST\n/\n\n{lines}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
         scope = f"{day}/{self._region}/{_SERVICE}/aws4_request"
         digest = hashlib.sha256(request.encode()).hexdigest()
-        key = signing_key(self._credentials, day, self._region, _SERVICE)
+        key = signing_key(credentials, day, self._region, _SERVICE)
         to_sign = f"{_ALGORITHM}\n{timestamp}\n{scope}\n{digest}"
         signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
         headers["authorization"] = (
-            f"{_ALGORITHM} Credential={self._credentials.access_key_id}/{scope}, "
+            f"{_ALGORITHM} Credential={credentials.access_key_id}/{scope}, "
             f"SignedHeaders={signed}, Signature={signature}"
         )
         return headers

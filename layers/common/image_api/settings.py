@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -462,17 +463,45 @@ def dns_suffix(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
-@cache
 def credentials() -> AwsCredentials:
-    """Lambda hands these over for as long as the environment lives."""
-    from image_api.aws.credentials import AwsCredentials
+    """Of the function's role, as they are good now."""
+    return _credential_source()()
 
+
+@cache
+def _credential_source() -> Callable[[], AwsCredentials]:
+    """Lambda hands them over for as long as the environment lives; to one that is made of a
+    snapshot it lends them, at an address.
+    """
+    from image_api.aws.credentials import AwsCredentials, LentCredentials
+
+    if not _optional("AWS_ACCESS_KEY_ID") and (
+        url := _optional("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    ):
+        return LentCredentials(url, lambda: _required("AWS_CONTAINER_AUTHORIZATION_TOKEN")).now
     # Empty ones would sign all the same, and what they sign would be refused without a reason.
-    return AwsCredentials(
+    given = AwsCredentials(
         _required("AWS_ACCESS_KEY_ID"),
         _required("AWS_SECRET_ACCESS_KEY"),
         _optional("AWS_SESSION_TOKEN"),
     )
+    return lambda: given
+
+
+def is_kept_as_a_snapshot() -> bool:
+    """Whether Lambda copies this environment as it is once the function is loaded."""
+    return _optional("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+
+
+def forget_secrets() -> None:
+    """They and the credentials are taken anew when somebody asks for them."""
+    if _secrets_manager.cache_info().currsize:
+        _secrets_manager().close()
+    for taken in (
+        *(database_url, database_admin_url, broker, cdn, tokens),
+        *(_secrets_manager, _credential_source),
+    ):
+        taken.cache_clear()
 
 
 def has_own_issuers() -> bool:
@@ -557,7 +586,7 @@ def _secrets_manager() -> SecretsManager:
 
     region = _region()
     url = _optional("AWS_ENDPOINT_URL") or service_url("secretsmanager", region)
-    return SecretsManager(url, region, credentials())
+    return SecretsManager(url, region, credentials)
 
 
 def _region() -> str:

@@ -1,7 +1,8 @@
 """Makes each adapter once per execution environment; they connect at first use.
 
 A function asks, while it is loaded, for just what its own path needs: what it does not ask for
-is never imported, and a wrong setting stops it at start instead of at the first request.
+is never imported, and a wrong setting stops it at start instead of at the first request. Where
+Lambda keeps what has been loaded as a snapshot, each copy takes secrets and connections anew.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from image_api import settings
+from image_api.snapshots import after_restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from image_api.aws.cdn import CdnUrlSigner
+    from image_api.aws.credentials import AwsCredentials
     from image_api.aws.networks import Ec2Networks
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
@@ -52,14 +55,18 @@ if TYPE_CHECKING:
 def database() -> Database:
     from image_api.postgres.database import Database
 
-    return Database(settings.database_url(), settings.database_url_now)
+    made = Database(settings.database_url(), settings.database_url_now)
+    after_restore(made.renew)
+    return made
 
 
 @cache
 def broker() -> Broker:
     from image_api.rabbitmq.broker import Broker
 
-    return Broker(settings.broker(), settings.broker_now)
+    made = Broker(settings.broker(), settings.broker_now)
+    after_restore(made.renew)
+    return made
 
 
 def make_broker_users() -> None:
@@ -105,10 +112,13 @@ def session_records() -> PostgresSessionRecords:
 def token_signer() -> TokenSigner:
     from image_api.core.tokens import TokenSigner
 
-    token_settings = settings.tokens()
-    return TokenSigner(
-        token_settings.secret, token_settings.previous_secret, token_settings.ttl_seconds
-    )
+    made = TokenSigner(*_token_secrets(), settings.tokens().ttl_seconds)
+    after_restore(lambda: made.renew(*_token_secrets()))
+    return made
+
+
+def _token_secrets() -> tuple[str, str | None]:
+    return settings.tokens().secret, settings.tokens().previous_secret
 
 
 @cache
@@ -204,16 +214,24 @@ def relay_records() -> PostgresRelayRecords:
     return PostgresRelayRecords(database())
 
 
+def _credentials() -> Callable[[], AwsCredentials]:
+    """As they are good when they are used; where there are none, that is said at once."""
+    settings.credentials()
+    return settings.credentials
+
+
 @cache
 def url_signer() -> UrlSigner | CdnUrlSigner:
     if cdn := settings.cdn():
         from image_api.aws.cdn import CdnUrlSigner
 
-        return CdnUrlSigner(cdn)
+        made = CdnUrlSigner(cdn)
+        after_restore(lambda: made.renew(settings.cdn() or cdn))
+        return made
     from image_api.aws.signing import UrlSigner
 
     target = settings.storage()
-    return UrlSigner(target.bucket, target.region, target.public_url, settings.credentials())
+    return UrlSigner(target.bucket, target.region, target.public_url, _credentials())
 
 
 def storage_origins() -> tuple[str, ...]:
@@ -238,8 +256,9 @@ def storage_origins() -> tuple[str, ...]:
 def link_signer() -> LinkSigner:
     from image_api.core.links import LinkSigner
 
-    token_settings = settings.tokens()
-    return LinkSigner(token_settings.secret, token_settings.previous_secret)
+    made = LinkSigner(*_token_secrets())
+    after_restore(lambda: made.renew(*_token_secrets()))
+    return made
 
 
 @cache
@@ -274,7 +293,7 @@ def original_signer() -> UrlSigner:
         target.bucket,
         target.region,
         target.public_url,
-        settings.credentials(),
+        _credentials(),
         ttl_seconds=ORIGINAL_TTL_SECONDS,
     )
 
@@ -285,7 +304,7 @@ def networks() -> Ec2Networks:
     from image_api.aws.requests import SignedRequests
 
     region, endpoint_url = settings.ec2()
-    requests = SignedRequests("ec2", region, settings.credentials(), connections=1)
+    requests = SignedRequests("ec2", region, _credentials(), connections=1)
     return Ec2Networks(requests, endpoint_url)
 
 
@@ -303,7 +322,7 @@ def upload_store() -> StoredObjects:
     from image_api.aws.requests import SignedRequests
 
     target = settings.storage()
-    requests = SignedRequests("s3", target.region, settings.credentials(), connections=1)
+    requests = SignedRequests("s3", target.region, _credentials(), connections=1)
     return StoredObjects(requests, target)
 
 
@@ -315,7 +334,7 @@ def stored_objects() -> StoredObjects:
 
     target = settings.storage()
     connections = RESULTS_OF_A_PICTURE * settings.renderers().at_once
-    requests = SignedRequests("s3", target.region, settings.credentials(), connections=connections)
+    requests = SignedRequests("s3", target.region, _credentials(), connections=connections)
     return StoredObjects(requests, target)
 
 
@@ -328,14 +347,14 @@ def renderings() -> Renderings:
 
     target, renderer = settings.storage(), settings.renderers()
     requests = SignedRequests(
-        "lambda", renderer.region, settings.credentials(), connections=renderer.at_once
+        "lambda", renderer.region, _credentials(), connections=renderer.at_once
     )
     # Whose URLs are good for three quarters of that at least: also one that has to start first.
     signer = UrlSigner(
         target.bucket,
         target.region,
         target.endpoint_url,
-        settings.credentials(),
+        _credentials(),
         ttl_seconds=2 * RENDERER_TIMEOUT_SECONDS,
     )
     return Renderings(

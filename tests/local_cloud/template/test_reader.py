@@ -451,6 +451,18 @@ Parameters:
 )
 
 
+@pytest.mark.parametrize(("apply_on", "wanted"), [("PublishedVersions", True), ("None", False)])
+def test_a_function_says_whether_it_wants_snapshots(
+    folder: Path, apply_on: str, wanted: bool
+) -> None:
+    text = PUBLISHED.replace(
+        "Handler: app.one", f"Handler: app.one\n      SnapStart: {{ApplyOn: {apply_on}}}"
+    )
+    functions = read(folder, text).functions
+    assert functions["One"].wants_snapshots is wanted
+    assert functions["Two"].wants_snapshots is False
+
+
 def test_a_function_knows_which_of_its_variables_are_not_set_here(folder: Path) -> None:
     path = folder / "template.yaml"
     path.write_text(NEEDY)

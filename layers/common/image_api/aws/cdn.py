@@ -36,12 +36,16 @@ class CdnUrlSigner:
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
         """Raises ConfigurationError."""
-        self._base_url = settings.url.rstrip("/")
-        self._key_id = settings.key_id
-        self._key = _private_key(settings.private_key)
         self._ttl_seconds = ttl_seconds
         self._step_seconds = max(1, ttl_seconds // 4)
         self._now_seconds = now_seconds
+        self.renew(settings)
+
+    def renew(self, settings: CdnSettings) -> None:
+        """Raises ConfigurationError."""
+        self._base_url = settings.url.rstrip("/")
+        self._key_id = settings.key_id
+        self._key = _private_key(settings.private_key)
         self._urls = Remembered[str]()
 
     def signed(self, key: str) -> str:

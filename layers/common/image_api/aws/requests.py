@@ -4,7 +4,7 @@ all else that a function does at its start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,12 @@ class SignedRequests:
     """To one service. Threads may share it; connections are kept."""
 
     def __init__(
-        self, service: str, region: str, credentials: AwsCredentials, *, connections: int
+        self,
+        service: str,
+        region: str,
+        credentials: Callable[[], AwsCredentials],
+        *,
+        connections: int,
     ) -> None:
         self._service = service
         self._region = region
@@ -65,15 +70,14 @@ class SignedRequests:
         from botocore.awsrequest import AWSRequest
 
         request = AWSRequest(method, url, dict(headers), body)
-        self._signer.add_auth(request)
+        self._signer().add_auth(request)
         return dict(request.headers.items())
 
-    @cached_property
     def _signer(self) -> Any:
         from botocore.auth import S3SigV4Auth, SigV4Auth
         from botocore.credentials import Credentials
 
-        own = self._credentials
+        own = self._credentials()
         credentials = Credentials(own.access_key_id, own.secret_access_key, own.session_token)
         signer = S3SigV4Auth if self._service == "s3" else SigV4Auth
         return signer(credentials, self._service, self._region)

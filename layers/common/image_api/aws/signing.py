@@ -28,8 +28,9 @@ CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """What all URLs and forms signed at the same time share."""
+    """What all URLs and forms signed at the same time by the same share."""
 
+    credentials: AwsCredentials
     timestamp: str
     expires_at: str
     scope: str
@@ -50,7 +51,7 @@ class UrlSigner:
         bucket: str,
         region: str,
         public_url: str | None,
-        credentials: AwsCredentials,
+        credentials: Callable[[], AwsCredentials],
         *,
         ttl_seconds: int = 3600,
         now_seconds: Callable[[], float] = time.time,
@@ -63,7 +64,7 @@ class UrlSigner:
         self._step_seconds = max(1, ttl_seconds // 4)
         self._now_seconds = now_seconds
         self._signed_at = -1
-        self._envelope = _Envelope("", "", "", "", b"")
+        self._envelope: _Envelope | None = None
         self._urls = Remembered[str]()
         address = urlsplit(bucket_url(bucket, region, public_url))
         self._host = address.netloc
@@ -80,7 +81,7 @@ class UrlSigner:
         envelope = self._current_envelope()
         return self._urls.get(
             self._signed_at,
-            (key, disposition),
+            (key, disposition, envelope.key),
             lambda: self._signed_url(key, envelope, disposition),
         )
 
@@ -92,12 +93,12 @@ class UrlSigner:
         envelope = self._current_envelope()
         shared = {
             "x-amz-algorithm": _ALGORITHM,
-            "x-amz-credential": f"{self._credentials.access_key_id}/{envelope.scope}",
+            "x-amz-credential": f"{envelope.credentials.access_key_id}/{envelope.scope}",
             "x-amz-date": envelope.timestamp,
             "Cache-Control": CACHE_CONTROL,
         }
-        if self._credentials.session_token:
-            shared["x-amz-security-token"] = self._credentials.session_token
+        if envelope.credentials.session_token:
+            shared["x-amz-security-token"] = envelope.credentials.session_token
         url = f"{self._origin}{self._prefix}"
         return url, shared, [self._form(upload, envelope, shared) for upload in uploads]
 
@@ -117,10 +118,15 @@ class UrlSigner:
 
     def _current_envelope(self) -> _Envelope:
         signed_at = int(self._now_seconds()) // self._step_seconds * self._step_seconds
-        if signed_at != self._signed_at:
-            self._envelope = self._envelope_at(signed_at)
+        credentials, envelope = self._credentials(), self._envelope
+        if (
+            envelope is None
+            or signed_at != self._signed_at
+            or credentials is not envelope.credentials
+        ):
+            envelope = self._envelope = self._envelope_at(signed_at, credentials)
             self._signed_at = signed_at
-        return self._envelope
+        return envelope
 
     def _signed_url(self, key: str, envelope: _Envelope, disposition: str | None) -> str:
         path = self._prefix + quote(key, safe="/-_.~")
@@ -134,8 +140,7 @@ class UrlSigner:
         signature = hmac.digest(envelope.key, to_sign.encode(), "sha256").hex()
         return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
 
-    def _envelope_at(self, signed_at: int) -> _Envelope:
-        credentials = self._credentials
+    def _envelope_at(self, signed_at: int, credentials: AwsCredentials) -> _Envelope:
         moment = datetime.fromtimestamp(signed_at, UTC)
         timestamp = moment.strftime("%Y%m%dT%H%M%SZ")
         expires_at = (moment + timedelta(seconds=self._ttl_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -154,7 +159,7 @@ class UrlSigner:
             f"{name}={quote(parameters[name], safe='-_.~')}" for name in sorted(parameters)
         )
         key = signing_key(credentials, day, self._region, "s3")
-        return _Envelope(timestamp, expires_at, scope, query, key)
+        return _Envelope(credentials, timestamp, expires_at, scope, query, key)
 
 
 def bucket_url(bucket: str, region: str, endpoint_url: str | None) -> str:

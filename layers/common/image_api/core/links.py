@@ -58,12 +58,15 @@ class LinkSigner:
         previous_secret: str | None,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
+        self._now_seconds = now_seconds
+        self.renew(secret, previous_secret)
+
+    def renew(self, secret: str, previous_secret: str | None) -> None:
         self._keys = [
             hmac.digest(each.encode(), _PURPOSE, "sha256")
             for each in (secret, previous_secret)
             if each
         ]
-        self._now_seconds = now_seconds
         self._tokens = Remembered[str]()
 
     def token(self, image_id: int, facts: LinkFacts) -> str:

@@ -39,9 +39,12 @@ class TokenSigner:
     """Issues and verifies tokens with one secret, and verifies those of the secret before it."""
 
     def __init__(self, secret: str, previous_secret: str | None, ttl_seconds: int) -> None:
+        self.ttl_seconds = ttl_seconds
+        self.renew(secret, previous_secret)
+
+    def renew(self, secret: str, previous_secret: str | None) -> None:
         self._secret = secret
         self._previous_secret = previous_secret
-        self.ttl_seconds = ttl_seconds
         self._verified = Remembered[_Verified]()
 
     def issue(self, user_id: int, generation: int = 0) -> str:

@@ -153,6 +153,12 @@ class Database:
         """Raises ServiceUnavailable when the database does not answer."""
         self.rows("SELECT 1")
 
+    def renew(self) -> None:
+        """Takes the address anew, password included, and connects when it is asked again."""
+        self.close()
+        if self._url_now is not None:
+            self._url = self._url_now()
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         self._statements = {}

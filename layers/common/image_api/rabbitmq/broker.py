@@ -214,6 +214,13 @@ class Broker:
             lambda channel: dead_letters.redrive(channel, self._settings.queue, event_id, may_go_on)
         )
 
+    def renew(self) -> None:
+        """Takes the settings anew, password included, and connects when it is asked again."""
+        self.close()
+        self._retry_at_seconds = 0.0
+        if self._settings_now is not None:
+            self._settings = self._settings_now()
+
     def close(self) -> None:
         with self._lock:
             self._drop()
