@@ -14,6 +14,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
+from image_api import wiring
 from image_api.core import events
 from image_api.core.events import Event
 from image_api.core.messages import message_of
@@ -23,7 +24,7 @@ from image_api.rabbitmq.broker import Broker
 from image_api.rabbitmq.users import ManagementApi
 from image_api.settings import BrokerLogin, BrokerSettings
 from tests.amqp import open_channel
-from tests.application import ROOT
+from tests.application import ENVIRONMENT, ROOT, forget, use_environment
 from tests.e2e.running_cloud import local_python
 from tests.variables import variables_without_settings
 from tests.waiting import eventually
@@ -212,6 +213,31 @@ def test_a_purposes_user_may_not(node: Users, purpose: str, act: str) -> None:
         with pytest.raises(ChannelClosedByBroker) as refused:
             ACTS[act](channel)
     assert refused.value.reply_code == 403, refused.value
+
+
+def test_users_that_a_url_names_are_made_by_the_owner_of_the_management_api(
+    node: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in docker-compose, where there are no secrets."""
+    address = urlsplit(node.owner_url)
+    login = f"{address.username}:{address.password}"
+    url = f"amqp://compose_{{purpose}}:p@127.0.0.1:{address.port}/%2F"
+    use_environment(
+        monkeypatch,
+        {
+            **ENVIRONMENT,
+            "RABBITMQ_URL": url,
+            "RABBITMQ_MANAGEMENT_URL": node.management_url.replace("//", f"//{login}@"),
+        },
+    )
+    wiring.make_broker_users()
+    forget()
+    for purpose in PURPOSES:
+        with (
+            open_channel(url.replace("{purpose}", purpose)) as channel,
+            pytest.raises(ChannelClosedByBroker, match="ACCESS_REFUSED"),
+        ):
+            channel.queue_declare("mine")
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
