@@ -82,7 +82,7 @@ used=$(compose exec -T db psql -U images -Atc "SELECT DISTINCT usename FROM pg_s
 
 say "passwords of this machine's own"
 made=$(passwords)
-[[ $(grep -cE '^[0-9a-f]{48}$' <<<"$made") == 3 ]] || fail "these are no passwords: $made"
+[[ $(grep -cE '^[0-9a-f]{48}$' <<<"$made") == 4 ]] || fail "these are no passwords: $made"
 compose config | grep -q -- "$(compose exec -T db cat /passwords/postgres)" && fail "a password is in the configuration"
 
 say "RabbitMQ's management interface"
