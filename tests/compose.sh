@@ -30,7 +30,7 @@ readonly API=http://localhost:$API_PORT
 # What .env says on this machine is about another project.
 compose() { docker compose --env-file /dev/null --project-name "$PROJECT" "$@"; }
 # Passwords are made.
-unset POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD
+unset POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD RABBITMQ_API_PASSWORD
 passwords() { compose exec -T db sh -c 'cd /passwords && head -c 99 *'; }
 
 folder=$(mktemp -d)
