@@ -14,15 +14,15 @@ export function SelectionBar() {
   const [asksWho, setAsksWho] = useState(false);
   const targets = selected.value;
   useEffect(() => {
-    if (!isSelecting.value) return;
     const leave = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || !isSelecting.value) return;
       // Escape closes what is open, and clears what is written, first.
       const isWriting = event.target instanceof HTMLInputElement && event.target.type !== "checkbox";
-      if (event.key === "Escape" && !isWriting && !openDialogs.value.length && viewed.value === null) clear();
+      if (!isWriting && !openDialogs.value.length && viewed.value === null) clear();
     };
     addEventListener("keydown", leave);
     return () => removeEventListener("keydown", leave);
-  }, [isSelecting.value]);
+  }, []);
   if (!isSelecting.value) return null;
   const isTrash = library.query.value.trashed;
   return (
