@@ -89,7 +89,11 @@ function Search() {
 /** What is being written stays until it counts, and follows what is changed elsewhere. */
 function useText(there: string) {
   const [text, setText] = useState(there);
-  useEffect(() => setText(there), [there]);
+  const seen = useRef(there);
+  useEffect(() => {
+    if (seen.current !== there) setText(there);
+    seen.current = there;
+  }, [there]);
   return [text, setText] as const;
 }
 
