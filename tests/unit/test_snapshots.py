@@ -173,17 +173,20 @@ def test_credentials_are_lent_anew_before_they_end(lender: Lender) -> None:
     credentials = LentCredentials(
         f"{lender.endpoint_url}/credentials?v=1", lambda: TOKEN, now_seconds=lambda: now[0]
     )
-    first = credentials.now()
+    first = credentials()
     assert (first.access_key_id, first.session_token) == ("ASIA1", "token 1")
-    assert credentials.now() is first
+    assert credentials() is first
     now[0] += 3600 - 299
-    second = credentials.now()
+    second = credentials()
     assert second.access_key_id == "ASIA2"
     # These have not ended yet, and are better than none.
     lender.is_out = True
-    assert credentials.now() is second
+    assert credentials() is second
     now[0] += 299
     with pytest.raises(ServiceUnavailable):
-        credentials.now()
+        credentials()
     lender.is_out = False
-    assert credentials.now() is not second
+    third = credentials()
+    assert third is not second
+    credentials.forget()
+    assert credentials() is not third

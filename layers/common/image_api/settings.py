@@ -465,11 +465,11 @@ def dns_suffix(region: str) -> str:
 
 def credentials() -> AwsCredentials:
     """Of the function's role, as they are good now."""
-    return _credential_source()()
+    return credential_source()()
 
 
 @cache
-def _credential_source() -> Callable[[], AwsCredentials]:
+def credential_source() -> Callable[[], AwsCredentials]:
     """Lambda hands them over for as long as the environment lives; to one that is made of a
     snapshot it lends them, at an address.
     """
@@ -478,7 +478,7 @@ def _credential_source() -> Callable[[], AwsCredentials]:
     if not _optional("AWS_ACCESS_KEY_ID") and (
         url := _optional("AWS_CONTAINER_CREDENTIALS_FULL_URI")
     ):
-        return LentCredentials(url, lambda: _required("AWS_CONTAINER_AUTHORIZATION_TOKEN")).now
+        return LentCredentials(url, lambda: _required("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
     # Empty ones would sign all the same, and what they sign would be refused without a reason.
     given = AwsCredentials(
         _required("AWS_ACCESS_KEY_ID"),
@@ -495,12 +495,14 @@ def is_kept_as_a_snapshot() -> bool:
 
 def forget_secrets() -> None:
     """They and the credentials are taken anew when somebody asks for them."""
+    from image_api.aws.credentials import LentCredentials
+
     if _secrets_manager.cache_info().currsize:
         _secrets_manager().close()
-    for taken in (
-        *(database_url, database_admin_url, broker, cdn, tokens),
-        *(_secrets_manager, _credential_source),
-    ):
+    # Whoever signs holds on to the source.
+    if isinstance(source := credential_source(), LentCredentials):
+        source.forget()
+    for taken in (database_url, database_admin_url, broker, cdn, tokens, _secrets_manager):
         taken.cache_clear()
 
 
@@ -586,7 +588,7 @@ def _secrets_manager() -> SecretsManager:
 
     region = _region()
     url = _optional("AWS_ENDPOINT_URL") or service_url("secretsmanager", region)
-    return SecretsManager(url, region, credentials)
+    return SecretsManager(url, region, credential_source())
 
 
 def _region() -> str:

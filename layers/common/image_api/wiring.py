@@ -217,7 +217,7 @@ def relay_records() -> PostgresRelayRecords:
 def _credentials() -> Callable[[], AwsCredentials]:
     """As they are good when they are used; where there are none, that is said at once."""
     settings.credentials()
-    return settings.credentials
+    return settings.credential_source()
 
 
 @cache

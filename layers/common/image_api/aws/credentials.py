@@ -46,8 +46,12 @@ class LentCredentials:
         self._lock = threading.Lock()
         self._lent: tuple[AwsCredentials, float] | None = None
 
-    def now(self) -> AwsCredentials:
-        """Raises ServiceUnavailable where there are none that are still good."""
+    def forget(self) -> None:
+        """Those that it has are of another copy of this environment."""
+        self._lent = None
+
+    def __call__(self) -> AwsCredentials:
+        """Those that are good now. Raises ServiceUnavailable where there are none."""
         with self._lock:
             left_seconds = self._lent[1] - self._now_seconds() if self._lent else 0.0
             if self._lent is None or left_seconds < _MARGIN_SECONDS:
