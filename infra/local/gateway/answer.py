@@ -67,6 +67,12 @@ def read_answer(payload: bytes) -> Answer:
         raise MalformedAnswer("it is not an object")
     if unknown := sorted(answer.keys() - _KEYS):
         raise MalformedAnswer(f"unknown keys: {', '.join(unknown)}")
+    body, is_base64 = body_of(answer)
+    return Answer(status_of(answer.get("statusCode")), _headers(answer), body, is_base64)
+
+
+def body_of(answer: Mapping[str, Any]) -> tuple[str, bool]:
+    """It, and whether it is in Base64. Raises MalformedAnswer."""
     body = answer.get("body")
     if body is None:
         body = ""
@@ -77,7 +83,7 @@ def read_answer(payload: bytes) -> Answer:
     is_base64 = answer.get("isBase64Encoded") or False
     if not isinstance(is_base64, bool):
         raise MalformedAnswer("isBase64Encoded is not true or false")
-    return Answer(status_of(answer.get("statusCode")), _headers(answer), body, is_base64)
+    return body, is_base64
 
 
 def status_of(value: Any) -> int:

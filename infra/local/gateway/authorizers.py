@@ -123,6 +123,14 @@ def identity_of(
     return values
 
 
+def in_context(context: Mapping[str, Any], name: str) -> str | None:
+    """What a dotted name stands for: identity.sourceIp."""
+    value: Any = context
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return None if value is None else str(value)
+
+
 def method_arn(
     authorizer: LambdaAuthorizer, api_id: str, stage: str, method: str, path: str
 ) -> str:

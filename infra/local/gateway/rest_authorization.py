@@ -13,6 +13,7 @@ from infra.local.gateway.authorizers import (
     Unauthorized,
     Verdict,
     identity_of,
+    in_context,
     method_arn,
 )
 from infra.local.gateway.gateway_responses import Failure
@@ -60,10 +61,7 @@ def _value(request: Request, place: str, name: str) -> str | None:
             return request.query.get(name, [""])[-1]
         case "stageVariables":
             return (request.deployment.stage_variables or {}).get(name)
-    value: Any = request.context()
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return None if value is None else str(value)
+    return in_context(request.context(), name)
 
 
 def _event(

@@ -6,7 +6,14 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from infra.local.gateway.answer import LINE_BREAK, Answer, MalformedAnswer, header_pairs, status_of
+from infra.local.gateway.answer import (
+    LINE_BREAK,
+    Answer,
+    MalformedAnswer,
+    body_of,
+    header_pairs,
+    status_of,
+)
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
@@ -46,16 +53,7 @@ def _inferred(body: str) -> Answer:
 
 
 def _whole(answer: Mapping[str, Any], payload_format: str) -> Answer:
-    body = answer.get("body")
-    if body is None:
-        body = ""
-    if isinstance(body, int | float) and not isinstance(body, bool):
-        body = json.dumps(body)
-    if not isinstance(body, str):
-        raise MalformedAnswer("the body is not text")
-    is_base64 = answer.get("isBase64Encoded") or False
-    if not isinstance(is_base64, bool):
-        raise MalformedAnswer("isBase64Encoded is not true or false")
+    body, is_base64 = body_of(answer)
     headers: CIMultiDict[str] = CIMultiDict()
     for name, text in _headers(answer, payload_format):
         if LINE_BREAK.search(name + text):

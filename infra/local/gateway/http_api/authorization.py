@@ -11,6 +11,7 @@ from infra.local.gateway.authorizers import (
     Unauthorized,
     Verdict,
     identity_of,
+    in_context,
     method_arn,
 )
 from infra.local.gateway.http_api.events import authorizer_event, context_of
@@ -57,10 +58,7 @@ def _value(request: HttpRequest, place: str, name: str) -> str | None:
             return ",".join(request.query.get(name, ()))
         case "stageVariables":
             return (request.deployment.stage_variables or {}).get(name)
-    value: Any = context_of(request)
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return None if value is None else str(value)
+    return in_context(context_of(request), name)
 
 
 def _seen_by_the_function(verdict: Verdict, payload_format: str) -> Mapping[str, Any]:
