@@ -111,14 +111,13 @@ _GIVEN = re.compile(r"(?<![\w.-])([A-Z][a-z]+(?:[A-Z0-9][A-Za-z0-9]*)*)=(?!=)(\"
 
 
 def test_the_template_has_every_parameter_and_value() -> None:
-    # It has those of template.yaml too.
     gradual.PATH.write_text(gradual.gradual((ROOT / "template.yaml").read_text(encoding="utf-8")))
-    parameters = read(gradual.PATH)["Parameters"]
+    parameters = read(ROOT / "template.yaml")["Parameters"] | read(gradual.PATH)["Parameters"]
     given = _GIVEN.findall(DOCUMENT)
     assert len({name for name, _ in given}) > 20
     for name, value in given:
         assert name in parameters, name
-        allowed = parameters.get(name, {}).get("AllowedValues")
+        allowed = parameters[name].get("AllowedValues")
         if allowed is not None and value.strip("."):
             assert value in [str(each) for each in allowed], f"{name}={value}"
 
