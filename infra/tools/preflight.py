@@ -27,12 +27,12 @@ _FEW_EXECUTIONS = 100
 _NETWORKS_MADE = 2
 _ENDPOINTS = ("lambda", "secretsmanager", "sts")
 _VPC_QUOTA = "L-F678F1CE"
-# A stack in one of these is neither updated nor created anew.
 # AWS has no question for it: every other region of its own has SnapStart for Python.
 _WITHOUT_SNAPSTART = ("ap-east-2", "ap-southeast-6")
 # As samconfig.toml has it.
 _STACK_NAME = "image-api"
-# What gets a stack going again, by where it is stuck; one that has served keeps what it holds.
+# A stack in one of these is neither updated nor created anew. What gets it going again, by where it
+# is stuck; one that has served keeps what it holds.
 _STUCK = {
     **dict.fromkeys(("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"), "sam delete"),
     "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback",
