@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -142,3 +143,44 @@ def test_every_resource_that_an_operator_names_is_there() -> None:
     }
     assert len(named) >= 4
     assert named <= resources
+
+
+# RDS as the commands of a restore use it: names go from one database to another, and are checked.
+_RDS = r"""
+output() { [ "$2" = ProxyName ] && echo proxy || echo "$DATABASE"; }
+aws() {
+    before=
+    for word in "$@"; do
+        case $before in
+            --*db-instance-identifier*) echo "$2 $before $word" ;;
+        esac
+        before=$word
+    done
+}
+"""
+
+
+@pytest.mark.parametrize("stack", ["image-api", "image-api-dev", "image-api-prod"])
+def test_a_restored_database_takes_the_name_of_the_one_before_it(stack: str) -> None:
+    """Under names that RDS takes, whatever CloudFormation, which fills 63 characters, made."""
+    (block,) = (
+        each
+        for each in re.findall(r"^ +```sh\n(.*?)^ +```", DOCUMENT, re.DOTALL | re.MULTILINE)
+        if "restore-db-instance-to-point-in-time" in each
+    )
+    name = f"{stack}-platformstack-1a2b3c4d5e6f-database-a1b2c3d4e5f6"
+    said = output_of("sh", "-euc", _RDS + block, env=os.environ | {"DATABASE": name})
+    done = [line.split() for line in said.splitlines() if not line.startswith("wait ")]
+    for _, _, named in done:
+        assert re.fullmatch(r"(?=.{1,63}$)[a-z](-?[a-z0-9])*", named), named
+    databases = {name: "old"}
+    for index, (operation, option, named) in enumerate(done):
+        if option == "--target-db-instance-identifier":
+            databases[named] = "restored"
+        elif option == "--new-db-instance-identifier":
+            assert named not in databases
+            databases[named] = databases.pop(done[index - 1][2])
+        else:
+            assert named in databases, (operation, option)
+    assert databases.pop(name) == "restored"
+    assert list(databases.values()) == ["old"]
