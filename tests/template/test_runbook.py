@@ -145,6 +145,13 @@ def test_every_resource_that_an_operator_names_is_there() -> None:
     assert named <= resources
 
 
+def test_what_reads_a_pipe_says_so_to_macos_too() -> None:
+    """Its paste reads no pipe unasked."""
+    found = re.findall(r"\bpaste\b[^|)\n]*", DOCUMENT)
+    assert found
+    assert [command for command in found if not command.endswith(" -")] == []
+
+
 # RDS as the commands of a restore use it: names go from one database to another, and are checked.
 _RDS = r"""
 output() { [ "$2" = ProxyName ] && echo proxy || echo "$DATABASE"; }
