@@ -94,8 +94,11 @@ _BY_SAM = {
     *("cloudformation:DescribeStackResources", "cloudformation:ListChangeSets"),
     *("s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject", "s3:GetBucketLocation"),
 }
-# What docs/aws.md has operators do: ask OperateFunction, go on after a roll-back.
-_BY_OPERATORS = {"lambda:InvokeFunction", "cloudformation:ContinueUpdateRollback"}
+# What docs/aws.md has operators do: ask OperateFunction, roll back, go on after a roll-back.
+_BY_OPERATORS = {
+    *("lambda:InvokeFunction", "cloudformation:ContinueUpdateRollback"),
+    "cloudformation:RollbackStack",
+}
 _CALL = re.compile(r'client\("([a-z0-9-]+)"\)\s*\.(\w+)\(')
 
 

@@ -15,6 +15,7 @@ from tests.template import stacks as all_stacks
 from tests.template.document import ROOT, read
 from tests.template.stacks import Path, Stacks, parameter_sets
 
+DOCUMENT = ROOT / "docs" / "aws.md"
 SIZES = ("small", "medium", "large")
 DATABASE = ("PlatformStack", "Database")
 BROKER = ("PlatformStack", "Broker")
@@ -84,6 +85,38 @@ def test_no_parameter_replaces_what_holds_data() -> None:
     assert found == OF_ANOTHER_DATABASE
 
 
+# They are chosen before the first deployment and never again; the templates say so.
+OF_ANOTHER_PLACE = {"ZoneA", "ZoneB"}
+# SAM names a layer by what is in it: with other contents it is another one.
+LAYER = "AWS::Lambda::LayerVersion"
+THERE_BEFORE = {
+    "DomainName": "example.com",
+    "CertificateArn": "arn:aws:acm:::certificate/1",
+    "HostedZoneId": "Z1",
+    "AlarmEmail": "one@example.com",
+    "MonthlyBudget": "5",
+}
+
+
+def test_each_parameter_that_makes_a_part_anew_is_named_with_the_option_that_it_needs() -> None:
+    """CloudFormation refuses to, where a failed deployment is not rolled back, as by default."""
+    assert all_stacks.deploy_settings("default")["disable_rollback"] is True
+    before = of(**THERE_BEFORE)
+    needing = set()
+    for name, parameter in read(ROOT / "template.yaml")["Parameters"].items():
+        after = of(**{**THERE_BEFORE, name: otherwise(parameter)})
+        anew = [before.resource(path)["Type"] for path in replaced(before, after)]
+        if any(kind != LAYER for kind in anew):
+            needing.add(name)
+    (said,) = re.findall(
+        r"deployed with\n`--no-disable-rollback`:\n(.*?)\n\n(?!- )",
+        DOCUMENT.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    named = set(re.findall(r"`([A-Z]\w+)`", said))
+    assert named == needing - OF_ANOTHER_DATABASE - OF_ANOTHER_PLACE
+
+
 # --- coming back from what a deletion keeps -----------------------------------------------------
 
 
@@ -140,7 +173,6 @@ def test_the_bucket_that_is_imported_is_the_templates_own() -> None:
 
 # --- another key for CloudFront -----------------------------------------------------------------
 
-DOCUMENT = ROOT / "docs" / "aws.md"
 _DEPLOYED_WITH = re.compile(r"sam deploy --parameter-overrides '?\"?((?:[^\n]*\\\n)*[^\n]*)")
 _GIVEN = re.compile(r"(ImagesCdn\w+)=(\"\"|[^\s\"']+)")
 
