@@ -13,6 +13,8 @@ from pg8000.native import Connection
 from image_api.errors import ServiceUnavailable
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database, PasswordRefused
+from image_api.postgres.waiting import PostgresWaitingPlaces
+from image_api.settings import WaiterLimits
 from tests.integration.pooler import CONNECTIONS
 from tests.waiting import eventually
 
@@ -79,6 +81,21 @@ def test_a_transaction_keeps_its_connection_and_leaves_nothing_on_it(
         assert len(backends) == 1
     for _ in range(5):
         assert databases[0].row("SHOW synchronous_commit") == ["on"]
+
+
+def test_what_the_code_sets_and_locks_for_a_transaction_ends_with_it(
+    make_database: Callable[[], Database], sql: Connection
+) -> None:
+    """A session's settings and locks would stay on a connection that others are lent."""
+    databases = [make_database() for _ in range(CONNECTIONS)]
+    for user_id, database in enumerate(databases):
+        assert PostgresWaitingPlaces(database, WaiterLimits(10, 10)).take(user_id) is not None
+
+    locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+    locks += "WHERE l.locktype = 'advisory' AND d.datname = current_database()"
+    assert sql.run(locks) == [[0]]
+    settings = [database.row("SHOW synchronous_commit") for database in databases for _ in range(5)]
+    assert settings == [["on"]] * len(settings)
 
 
 def test_the_roles_time_outs_hold_on_shared_connections(database: Database) -> None:
