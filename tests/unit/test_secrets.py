@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPSConnection
+from typing import Any
 
 import pytest
 from botocore import auth
@@ -72,11 +74,23 @@ def test_a_service_that_fails_for_a_moment_is_asked_again_and_not_for_ever() -> 
             read(server.endpoint_url, arn)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "connection"), [("http", HTTPConnection), ("https", HTTPSConnection)]
+)
 def test_a_service_that_takes_a_request_and_says_nothing_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, scheme: str, connection: type[HTTPConnection]
 ) -> None:
+    patience = []
+
+    def connected(host: str, timeout: float, **more: Any) -> HTTPConnection:
+        patience.append(timeout)
+        return connection(host, timeout=timeout, **more)
+
+    monkeypatch.setattr(secrets, connection.__name__, connected)
     monkeypatch.setattr(secrets, "_TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=r"does not answer at .*: TimeoutError"):
             read(url, "arn")
+    # A start has ten seconds, which longer ones would outlast.
+    assert patience == [0.05] * 3
