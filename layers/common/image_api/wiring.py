@@ -318,22 +318,21 @@ def transfers() -> SignedTransfers:
 @cache
 def upload_store() -> StoredObjects:
     """For whoever stores one file at a time."""
-    from image_api.aws.objects import StoredObjects
-    from image_api.aws.requests import SignedRequests
-
-    target = settings.storage()
-    requests = SignedRequests("s3", target.region, _credentials(), connections=1)
-    return StoredObjects(requests, target)
+    return _objects(connections=1)
 
 
 @cache
 def stored_objects() -> StoredObjects:
-    from image_api.aws.objects import StoredObjects
-    from image_api.aws.requests import SignedRequests
     from image_api.core.rendering import RESULTS_OF_A_PICTURE
 
+    return _objects(connections=RESULTS_OF_A_PICTURE * settings.renderers().at_once)
+
+
+def _objects(*, connections: int) -> StoredObjects:
+    from image_api.aws.objects import StoredObjects
+    from image_api.aws.requests import SignedRequests
+
     target = settings.storage()
-    connections = RESULTS_OF_A_PICTURE * settings.renderers().at_once
     requests = SignedRequests("s3", target.region, _credentials(), connections=connections)
     return StoredObjects(requests, target)
 
