@@ -10,9 +10,9 @@ from aiohttp import web
 
 from infra.local.gateway.http_api.server import HttpGateway
 from infra.local.gateway.server import Gateway
-from infra.local.gateway.serving import serve_requests
+from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.invocation import Invoke
-from infra.local.listening import CannotListen, bind, loopback_twin, serve
+from infra.local.listening import CannotListen, bind, serve
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, HttpApi
 from infra.services.ports import hold_free_port, is_free, port_of
@@ -67,8 +67,8 @@ class ApiPorts:
         for position, api in enumerate(apis or [_NO_API]):
             if position == len(self._doors):
                 await self._open(api)
-            elif not _go_on(self._doors[position].gateway, api):
-                self._doors[position].gateway = self._gateway(api)
+            else:
+                self._serve_on(self._doors[position], api)
         for door in self._doors[max(len(apis), 1) :]:
             await door.stack.aclose()
         del self._doors[max(len(apis), 1) :]
@@ -79,22 +79,26 @@ class ApiPorts:
         for door in self._doors:
             await door.stack.aclose()
 
-    def _gateway(self, api: Api | HttpApi) -> Gateway | HttpGateway:
-        kind = HttpGateway if isinstance(api, HttpApi) else Gateway
-        return kind(api, self._invoke, self._logs, self._allowed_hosts)  # type: ignore[arg-type]
+    def _serve_on(self, door: _Door, api: Api | HttpApi) -> None:
+        match door.gateway, api:
+            case (HttpGateway() as gateway, HttpApi()):
+                gateway.use(api)
+            case (Gateway() as gateway, Api()):
+                gateway.use(api)
+            case _:
+                door.gateway = gateway_for(api, self._invoke, self._logs)
 
     async def _open(self, api: Api | HttpApi) -> None:
         held = self._first if not self._doors else self._next_socket()
         async with AsyncExitStack() as stack:
             stack.callback(held.close)
-            door = _Door(port_of(held), self._gateway(api), stack)
+            gateway = gateway_for(api, self._invoke, self._logs)
+            door = _Door(port_of(held), gateway, stack)
 
             def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
                 return door.gateway.handle(request)
 
-            await serve(stack, serve_requests(handle), held)
-            for twin in loopback_twin(held):
-                await serve(stack, serve_requests(handle), stack.enter_context(twin))
+            await serve(stack, lambda: serve_requests(handle, self._allowed_hosts), held)
             door.stack = stack.pop_all()
             self._doors.append(door)
 
@@ -113,14 +117,3 @@ class ApiPorts:
         for port in range(first + 1, min(first + _PORTS_TRIED, 65_535)):
             if port not in used:
                 yield port
-
-
-def _go_on(gateway: Gateway | HttpGateway, api: Api | HttpApi) -> bool:
-    """Has a gateway of the right kind serve the API; False for one of the other kind."""
-    if isinstance(gateway, HttpGateway) and isinstance(api, HttpApi):
-        gateway.use(api)
-        return True
-    if isinstance(gateway, Gateway) and isinstance(api, Api):
-        gateway.use(api)
-        return True
-    return False

@@ -21,7 +21,7 @@ from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter, refuse_other_runtimes
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.lambda_.process_records import ProcessRecords
-from infra.local.listening import LISTEN_BACKLOG, LOOPBACK, CannotListen, bind, loopback_twin, serve
+from infra.local.listening import LISTEN_BACKLOG, LOOPBACK, CannotListen, bind, serve
 from infra.local.logs import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import Settings
@@ -270,9 +270,7 @@ class Cloud:
             functions.invoke, settings.region, self.invoke_url
         )
         invoke_api = InvokeApi(functions, custom.receive_report)
-        await serve(stack, invoke_api.server(), invoke_socket)
-        for also in loopback_twin(invoke_socket):
-            await serve(stack, invoke_api.server(), stack.enter_context(also))
+        await serve(stack, invoke_api.server, invoke_socket)
         for resource in template.custom_resources:
             async with self._progress.part(resource.logical_id):
                 await custom.create(resource)

@@ -1,7 +1,7 @@
 """Ports of this machine that the local cloud listens on."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -29,7 +29,20 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
+async def serve(
+    stack: AsyncExitStack, make_server: Callable[[], web.Server], bound: socket.socket
+) -> None:
+    """Until the stack is closed, which lets answers that are under way be sent. What is bound to
+    one loopback address is served at both.
+
+    Raises CannotListen.
+    """
+    await _serve_at(stack, make_server(), bound)
+    for twin in _loopback_twin(bound):
+        await _serve_at(stack, make_server(), stack.enter_context(twin))
+
+
+def _loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
     """The same port of the other loopback address, which `localhost` stands for as well: none where
     the machine has no IPv6, or another program is there."""
     host, port = bound.getsockname()
@@ -45,11 +58,7 @@ def loopback_twin(bound: socket.socket) -> Iterator[socket.socket]:
     yield twin
 
 
-async def serve(stack: AsyncExitStack, server: web.Server, bound: socket.socket) -> None:
-    """Until the stack is closed, which lets answers that are under way be sent.
-
-    Raises CannotListen.
-    """
+async def _serve_at(stack: AsyncExitStack, server: web.Server, bound: socket.socket) -> None:
     runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE_SECONDS)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

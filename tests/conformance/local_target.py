@@ -11,8 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from infra.local.gateway.http_api.server import HttpGateway
-from infra.local.gateway.server import Gateway
+from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter
@@ -84,12 +83,8 @@ async def _serve(stack: AsyncExitStack, path: Path) -> Endpoint:
     stack.push_async_callback(functions.stop, _STOP_PATIENCE_SECONDS)
     held = hold_free_port()
     port = port_of(held)
-    server = (
-        HttpGateway(api, functions.invoke, logs).server()
-        if isinstance(api, HttpApi)
-        else Gateway(api, functions.invoke, logs).server()
-    )
-    runner = web.ServerRunner(server)
+    gateway = gateway_for(api, functions.invoke, logs)
+    runner = web.ServerRunner(serve_requests(gateway.handle))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, held).start()

@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Protocol
 
+from infra.local.gateway.event import Deployment
 from infra.local.gateway.invoking import Invoker, event_of
 from infra.local.gateway.policies import MalformedPolicy, Policy, read_policy
 from infra.local.invocation import Throttled, error_summary
@@ -34,6 +35,18 @@ class AuthorizerFailed(Exception):
 
 class AuthorizerMalformed(Exception):
     """The authorizer's answer is not one; the text says why."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"its answer is malformed: {problem}")
+
+
+class Asking(Protocol):
+    """What both kinds of request have."""
+
+    method: str
+    path: str
+    trace_id: str
+    deployment: Deployment
 
 
 @dataclass(slots=True)
@@ -67,16 +80,21 @@ class Authorizers:
     async def ask(
         self,
         authorizer: LambdaAuthorizer,
-        identity: tuple[str, ...],
-        event: Callable[[], Mapping[str, Any]],
-        arn: str,
-        trace_id: str,
+        request: Asking,
+        value_of: Callable[[str, str], str | None],
+        event: Callable[[tuple[str, ...], str], Mapping[str, Any]],
     ) -> Verdict:
-        """Raises Unauthorized, Denied, AuthorizerFailed or AuthorizerMalformed."""
+        """`value_of` finds an identity source by its place and name; `event`, of the identity and
+        of what is to be allowed, is what the authorizer is invoked with.
+
+        Raises Unauthorized, Denied, AuthorizerFailed or AuthorizerMalformed.
+        """
+        identity = _identity_of(authorizer, value_of)
+        arn = _method_arn(authorizer, request)
         key = authorizer.name, identity
         expires_at, verdict = self._remembered.get(key, (0.0, None))
         if verdict is None or monotonic() >= expires_at:
-            verdict = await self._answer(authorizer, event(), trace_id)
+            verdict = await self._answer(authorizer, event(identity, arn), request.trace_id)
             if authorizer.ttl_seconds:
                 self._remember(key, authorizer.ttl_seconds, verdict)
         verdict.check(arn)
@@ -110,10 +128,9 @@ class Authorizers:
         return _read_verdict(authorizer, result.payload, latency_ms)
 
 
-def identity_of(
+def _identity_of(
     authorizer: LambdaAuthorizer, value_of: Callable[[str, str], str | None]
 ) -> tuple[str, ...]:
-    """The values of the identity sources, by place and name. Raises Unauthorized."""
     values = tuple(value_of(place, name) or "" for place, name in authorizer.identity_sources)
     if not all(values):
         raise Unauthorized
@@ -131,12 +148,11 @@ def in_context(context: Mapping[str, Any], name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def method_arn(
-    authorizer: LambdaAuthorizer, api_id: str, stage: str, method: str, path: str
-) -> str:
+def _method_arn(authorizer: LambdaAuthorizer, request: Asking) -> str:
     """What a policy speaks of: one method of one path, at a stage of an API."""
-    where = f"arn:aws:execute-api:{authorizer.region}:{ACCOUNT_ID}:{api_id}"
-    return f"{where}/{stage}/{method}/{path.lstrip('/')}"
+    deployment = request.deployment
+    where = f"arn:aws:execute-api:{authorizer.region}:{ACCOUNT_ID}:{deployment.api_id}"
+    return f"{where}/{deployment.stage}/{request.method}/{request.path.lstrip('/')}"
 
 
 def _message_of(payload: bytes) -> str | None:

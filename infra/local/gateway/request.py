@@ -5,6 +5,7 @@ import os
 import time
 import uuid
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -72,48 +73,80 @@ def resource_id(resource: str) -> str:
     return _identifier(resource, 6)
 
 
-def received(request: web.BaseRequest, deployment: Deployment) -> Request:
-    """What the gateway knows of a request before it has found a route and read the body."""
-    raw_path, _, query = target_of(request).partition("?")
-    # Slashes before the path count for nothing, and are still seen in the context's path.
-    path = f"/{raw_path.lstrip('/')}"
+@dataclass(slots=True)
+class Arrival:
+    """What every API knows of a request that has come in. `path` is `raw_path` with one slash
+    before it, however many the client sent.
+    """
+
+    path: str
+    raw_path: str
+    raw_query: str
+    headers: dict[str, list[str]]
+    domain_name: str
+    source_ip: str
+    trace_id: str
+    epoch_seconds: float
+
+
+def arrival_of(
+    request: web.BaseRequest, name_as_passed_on: Callable[[bytes], str | None]
+) -> Arrival:
+    """`name_as_passed_on`: how a function sees a header's name, or None for one that it never does;
+    what the gateway says of the request itself is added.
+    """
+    raw_path, _, raw_query = _target(request).partition("?")
     lookup = request.headers
-    host = lookup.get("Host") or "localhost"
-    domain_name, port = host_and_port(host)
+    domain_name, port = _host_and_port(lookup.get("Host") or "localhost")
     source_ip = request.remote or "127.0.0.1"
     epoch_seconds = time.time()
     given_trace_id = lookup.get("X-Amzn-Trace-Id")
     trace_id = with_parent(given_trace_id) if given_trace_id else new_root(epoch_seconds)
     forwarded = lookup.get("X-Forwarded-For")
-    headers = _headers(request)
+    headers: dict[str, list[str]] = {}
+    for raw_name, raw_value in request.raw_headers:
+        name = name_as_passed_on(raw_name)
+        if name is not None:
+            headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
     headers["X-Amzn-Trace-Id"] = [trace_id]
     headers["X-Forwarded-For"] = [f"{forwarded}, {source_ip}" if forwarded else source_ip]
     headers["X-Forwarded-Port"] = [port]
     headers["X-Forwarded-Proto"] = [request.scheme]
-    return Request(
-        method=request.method,
-        path=path,
-        raw_path=raw_path,
-        resource=path,
-        resource_id=resource_id(path),
-        headers=headers,
-        # A semicolon ends a parameter as an ampersand does.
-        query=query_parameters(query.replace(";", "&")),
-        path_parameters=None,
-        domain_name=domain_name,
-        source_ip=source_ip,
-        user_agent=lookup.get("User-Agent"),
-        request_id=str(uuid.uuid4()),
-        extended_request_id=base64.b64encode(os.urandom(11)).decode(),
-        epoch_seconds=epoch_seconds,
-        deployment=deployment,
-        content_type=lookup.get("Content-Type") or "application/json",
-        accepted_type=(lookup.get("Accept") or "").split(",")[0],
-        trace_id=trace_id,
+    path = f"/{raw_path.lstrip('/')}"
+    return Arrival(
+        path, raw_path, raw_query, headers, domain_name, source_ip, trace_id, epoch_seconds
     )
 
 
-def target_of(request: web.BaseRequest) -> str:
+def received(request: web.BaseRequest, deployment: Deployment) -> Request:
+    """What the gateway knows of a request before it has found a route and read the body."""
+    arrival = arrival_of(request, _name_as_passed_on)
+    lookup = request.headers
+    return Request(
+        method=request.method,
+        path=arrival.path,
+        # Slashes before the path count for nothing, and are still seen in the context's path.
+        raw_path=arrival.raw_path,
+        resource=arrival.path,
+        resource_id=resource_id(arrival.path),
+        headers=arrival.headers,
+        # A semicolon ends a parameter as an ampersand does.
+        query=query_parameters(arrival.raw_query.replace(";", "&")),
+        path_parameters=None,
+        domain_name=arrival.domain_name,
+        source_ip=arrival.source_ip,
+        user_agent=lookup.get("User-Agent"),
+        request_id=str(uuid.uuid4()),
+        extended_request_id=base64.b64encode(os.urandom(11)).decode(),
+        epoch_seconds=arrival.epoch_seconds,
+        deployment=deployment,
+        content_type=lookup.get("Content-Type") or "application/json",
+        accepted_type=(lookup.get("Accept") or "").split(",")[0],
+        trace_id=arrival.trace_id,
+    )
+
+
+def _target(request: web.BaseRequest) -> str:
     """Path and query, of a target that is a whole URL too (RFC 9112, 3.2.2)."""
     target = request.raw_path
     if target.startswith("/") or "://" not in target:
@@ -145,21 +178,12 @@ async def read_body(request: web.BaseRequest) -> bytes | None:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def host_and_port(host: str) -> tuple[str, str]:
+def _host_and_port(host: str) -> tuple[str, str]:
     """The port as it stands in the Host header; an IPv6 address without one ends in a bracket."""
     if ":" not in host or host.endswith("]"):
         return host, "80"
     name, _, port = host.rpartition(":")
     return name, port
-
-
-def _headers(request: web.BaseRequest) -> dict[str, list[str]]:
-    headers: dict[str, list[str]] = {}
-    for raw_name, raw_value in request.raw_headers:
-        name = _name_as_passed_on(raw_name)
-        if name is not None:
-            headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
-    return headers
 
 
 @lru_cache(512)

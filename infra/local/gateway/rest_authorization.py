@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from infra.local.gateway import gateway_responses as failures
@@ -12,9 +13,7 @@ from infra.local.gateway.authorizers import (
     Denied,
     Unauthorized,
     Verdict,
-    identity_of,
     in_context,
-    method_arn,
 )
 from infra.local.gateway.gateway_responses import Failure
 from infra.local.gateway.request import Request
@@ -26,16 +25,9 @@ async def refusal(
 ) -> tuple[Failure, str] | None:
     """None for a request that may go on, which then has what the authorizer says of it; else the
     failure, and in words what is wrong with the authorizer, or nothing."""
-    deployment = request.deployment
-    arn = method_arn(authorizer, deployment.api_id, deployment.stage, request.method, request.path)
     try:
-        identity = identity_of(authorizer, lambda place, name: _value(request, place, name))
         verdict = await authorizers.ask(
-            authorizer,
-            identity,
-            lambda: _event(request, authorizer, identity, arn),
-            arn,
-            request.trace_id,
+            authorizer, request, partial(_value, request), partial(_event, request, authorizer)
         )
         request.authorizer = _seen_by_the_function(verdict)
     except Unauthorized:
@@ -46,7 +38,7 @@ async def refusal(
     except AuthorizerFailed as error:
         return failures.AUTHORIZER_FAILED, str(error)
     except AuthorizerMalformed as error:
-        return failures.AUTHORIZER_MALFORMED, f"its answer is malformed: {error}"
+        return failures.AUTHORIZER_MALFORMED, str(error)
     return None
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from infra.local.connection import Server, unknown_version
 from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
 from infra.local.gateway.authorizers import Authorizers
@@ -28,24 +27,18 @@ from infra.local.gateway.request import (
 )
 from infra.local.gateway.rest_authorization import refusal
 from infra.local.gateway.routes import RouteTable
-from infra.local.gateway.serving import serve_requests
 from infra.local.gateway.validation import invalid_request
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration, Route
-from infra.local.visitors import is_own_host, unknown_host
 
 
 class Gateway:
     """Serves one API. `invoke` runs a function, given by its logical id."""
 
-    def __init__(
-        self, api: Api, invoke: Invoke, logs: LogStream, allowed_hosts: frozenset[str] = frozenset()
-    ) -> None:
-        """`allowed_hosts`: names to answer for besides those of this machine."""
+    def __init__(self, api: Api, invoke: Invoke, logs: LogStream) -> None:
         self._invoker = Invoker(invoke)
         self._logs = logs
-        self._allowed_hosts = allowed_hosts
         self.use(api)
 
     def use(self, api: Api) -> None:
@@ -56,10 +49,6 @@ class Gateway:
         self._authorizers = Authorizers(self._invoker)
         self._takes_bytes = lru_cache(256)(self._matches_binary)
 
-    def server(self) -> Server:
-        """The aiohttp server that answers for this gateway."""
-        return serve_requests(self.handle)
-
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
         response = await self._handle(http_request)
@@ -69,11 +58,7 @@ class Gateway:
         return compressed(response, http_request.headers.get("Accept-Encoding", ""), minimum_bytes)
 
     async def _handle(self, http_request: web.BaseRequest) -> web.Response:
-        if wrong_version := unknown_version(http_request):
-            return wrong_version
         request = received(http_request, self._deployment)
-        if not is_own_host(http_request.headers.get("Host", "localhost"), self._allowed_hosts):
-            return unknown_host()
         if header_bytes(http_request) > MAX_HEADER_BYTES:
             return self._fail(request, failures.HEADERS_TOO_LARGE)
         if (http_request.content_length or 0) > MAX_BODY_BYTES:

@@ -1,18 +1,42 @@
-"""How a gateway of either kind is served."""
+"""How an API of either kind is served: the gateway for it, and who may ask."""
 
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infra.local.connection import Server
+from infra.local.connection import Server, unknown_version
+from infra.local.gateway.http_api.server import HttpGateway
+from infra.local.gateway.server import Gateway
+from infra.local.invocation import Invoke
+from infra.local.logs import LogStream
+from infra.local.template.model import Api, HttpApi
+from infra.local.visitors import is_own_host, unknown_host
+
+
+def gateway_for(api: Api | HttpApi, invoke: Invoke, logs: LogStream) -> Gateway | HttpGateway:
+    """`invoke` runs a function, given by its logical id."""
+    if isinstance(api, HttpApi):
+        return HttpGateway(api, invoke, logs)
+    return Gateway(api, invoke, logs)
 
 
 def serve_requests(
     handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    allowed_hosts: frozenset[str] = frozenset(),
 ) -> Server:
-    """The aiohttp server that answers by `handle`."""
+    """The aiohttp server that answers by `handle`. `allowed_hosts`: names to answer for besides
+    those of this machine.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if wrong_version := unknown_version(request):
+            return wrong_version
+        if not is_own_host(request.headers.get("Host", "localhost"), allowed_hosts):
+            return unknown_host()
+        return await handle(request)
+
     return Server(
-        handle,
+        answer,
         access_log=None,
         keepalive_timeout=350.0,
         # A compressed body goes to the function as it is, and one that only says so does not

@@ -272,11 +272,8 @@ class Environment(asyncio.SubprocessProtocol):
 
     def _brought(self, event: Event) -> bytes:
         """What the emulator does not hand on to the runtime; see runtime/bootstrap.py."""
-        trace_id = whole_trace_id(event.trace_id)
-        if event.client_context is None and event.qualifier is None:
-            # The rest is as the runtime was started with, as a rule.
-            return base64.b64encode(f'{{"trace_id":{json.dumps(trace_id)}}}'.encode())
-        brought = {"trace_id": trace_id}
+        brought = {"trace_id": whole_trace_id(event.trace_id)}
+        # The rest is as the runtime was started with, as a rule.
         if event.client_context is not None:
             brought["client_context"] = event.client_context
         if event.qualifier is not None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from infra.local.gateway.http_api.server import HttpGateway
-from infra.local.gateway.server import Gateway
+from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.invocation import Event, Result
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, HttpApi
@@ -64,13 +63,9 @@ async def serving(api: Api | HttpApi) -> AsyncIterator[Site]:
     log = io.StringIO()
     held = hold_free_port()
     site = Site(port_of(held), log)
-    gateway: Gateway | HttpGateway = (
-        HttpGateway(api, site.invoke, LogStream(log))
-        if isinstance(api, HttpApi)
-        else Gateway(api, site.invoke, LogStream(log))
-    )
+    gateway = gateway_for(api, site.invoke, LogStream(log))
     site.use = gateway.use
-    runner = web.ServerRunner(gateway.server())
+    runner = web.ServerRunner(serve_requests(gateway.handle))
     await runner.setup()
     await web.SockSite(runner, held).start()
     try:

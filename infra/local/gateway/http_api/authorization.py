@@ -1,6 +1,7 @@
 """An HTTP API's authorizers: what they are asked, and what a refusal is."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from infra.local.gateway.authorizers import (
@@ -10,9 +11,7 @@ from infra.local.gateway.authorizers import (
     Denied,
     Unauthorized,
     Verdict,
-    identity_of,
     in_context,
-    method_arn,
 )
 from infra.local.gateway.http_api.events import authorizer_event, context_of
 from infra.local.gateway.http_api.request import HttpRequest
@@ -27,25 +26,19 @@ async def refusal(
 ) -> tuple[int, str] | None:
     """None for a request that may go on, which then has what the authorizer says of it; else the
     status, and in words what is wrong with the authorizer, or nothing."""
-    deployment = request.deployment
-    arn = method_arn(authorizer, deployment.api_id, deployment.stage, request.method, request.path)
     try:
-        identity = identity_of(authorizer, lambda place, name: _value(request, place, name))
         verdict = await authorizers.ask(
             authorizer,
-            identity,
-            lambda: authorizer_event(request, authorizer, identity, arn),
-            arn,
-            request.trace_id,
+            request,
+            partial(_value, request),
+            partial(authorizer_event, request, authorizer),
         )
     except Unauthorized:
         return 401, ""
     except Denied:
         return 403, ""
-    except AuthorizerFailed as error:
+    except (AuthorizerFailed, AuthorizerMalformed) as error:
         return 500, str(error)
-    except AuthorizerMalformed as error:
-        return 500, f"its answer is malformed: {error}"
     request.authorizer = _seen_by_the_function(verdict, integration.payload_format)
     return None
 

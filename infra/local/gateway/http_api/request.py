@@ -2,7 +2,6 @@
 
 import base64
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +11,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from infra.local.gateway.event import Deployment
-from infra.local.gateway.request import host_and_port, query_parameters, target_of
-from infra.local.invocation import new_root, with_parent
+from infra.local.gateway.request import arrival_of, query_parameters
 from infra.local.template.model import Route
 
 DEFAULT_STAGE = DEFAULT_ROUTE = "$default"
@@ -111,35 +109,19 @@ class HttpRequest:
 
 def received(request: web.BaseRequest, deployment: Deployment) -> HttpRequest:
     """What is known of a request before it has found a route, and its body was read."""
-    path, _, query = target_of(request).partition("?")
-    lookup = request.headers
-    source_ip = request.remote or "127.0.0.1"
-    epoch_seconds = time.time()
-    given_trace_id = lookup.get("X-Amzn-Trace-Id")
-    trace_id = with_parent(given_trace_id) if given_trace_id else new_root(epoch_seconds)
-    forwarded = lookup.get("X-Forwarded-For")
-    domain_name, port = host_and_port(lookup.get("Host") or "localhost")
-    headers: dict[str, list[str]] = {}
-    for raw_name, raw_value in request.raw_headers:
-        name = _name_as_passed_on(raw_name)
-        if name is not None:
-            headers.setdefault(name, []).append(raw_value.decode("utf-8", "replace"))
-    headers["X-Amzn-Trace-Id"] = [trace_id]
-    headers["X-Forwarded-For"] = [f"{forwarded}, {source_ip}" if forwarded else source_ip]
-    headers["X-Forwarded-Port"] = [port]
-    headers["X-Forwarded-Proto"] = [request.scheme]
+    arrival = arrival_of(request, _name_as_passed_on)
     return HttpRequest(
         method=request.method,
-        path=f"/{path.lstrip('/')}",
-        raw_query=query,
-        headers=headers,
-        query=query_parameters(query),
-        domain_name=domain_name,
-        source_ip=source_ip,
-        user_agent=lookup.get("User-Agent") or "",
+        path=arrival.path,
+        raw_query=arrival.raw_query,
+        headers=arrival.headers,
+        query=query_parameters(arrival.raw_query),
+        domain_name=arrival.domain_name,
+        source_ip=arrival.source_ip,
+        user_agent=request.headers.get("User-Agent") or "",
         request_id=base64.urlsafe_b64encode(os.urandom(11)).decode(),
-        trace_id=trace_id,
-        epoch_seconds=epoch_seconds,
+        trace_id=arrival.trace_id,
+        epoch_seconds=arrival.epoch_seconds,
         deployment=deployment,
     )
 

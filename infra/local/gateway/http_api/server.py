@@ -10,7 +10,6 @@ from urllib.parse import unquote
 from aiohttp import web
 from multidict import CIMultiDict
 
-from infra.local.connection import Server, unknown_version
 from infra.local.gateway.answer import MalformedAnswer
 from infra.local.gateway.authorizers import Authorizers
 from infra.local.gateway.http_api.answer import read_http_answer
@@ -27,11 +26,9 @@ from infra.local.gateway.request import (
     read_body,
 )
 from infra.local.gateway.routes import RouteTable
-from infra.local.gateway.serving import serve_requests
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
 from infra.local.logs import LogStream
 from infra.local.template.model import FunctionIntegration, HttpApi
-from infra.local.visitors import is_own_host, unknown_host
 
 _MESSAGES = {
     401: "Unauthorized",
@@ -54,17 +51,9 @@ class _Reply:
 class HttpGateway:
     """Serves one HTTP API. `invoke` runs a function, given by its logical id."""
 
-    def __init__(
-        self,
-        api: HttpApi,
-        invoke: Invoke,
-        logs: LogStream,
-        allowed_hosts: frozenset[str] = frozenset(),
-    ) -> None:
-        """`allowed_hosts`: names to answer for besides those of this machine."""
+    def __init__(self, api: HttpApi, invoke: Invoke, logs: LogStream) -> None:
         self._invoker = Invoker(invoke)
         self._logs = logs
-        self._allowed_hosts = allowed_hosts
         self.use(api)
 
     def use(self, api: HttpApi) -> None:
@@ -74,16 +63,8 @@ class HttpGateway:
         self._deployment = deployment_of(api)
         self._authorizers = Authorizers(self._invoker)
 
-    def server(self) -> Server:
-        """The aiohttp server that answers for this gateway."""
-        return serve_requests(self.handle)
-
     async def handle(self, http_request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        if wrong_version := unknown_version(http_request):
-            return wrong_version
-        if not is_own_host(http_request.headers.get("Host", "localhost"), self._allowed_hosts):
-            return unknown_host()
         request = received(http_request, self._deployment)
         cors = self._api.cors
         asks_first = cors is not None and is_preflight(request.method, request.headers)
