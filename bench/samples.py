@@ -16,10 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import boto3
 import pg8000.native
+from argon2 import PasswordHasher
 from PIL import Image
 
 from bench.load import Figures
+from image_api.core import accounts
 
+HASH = "argon2id of one password (floor)"
 PHOTOS = Path(__file__).parent.parent / "tests" / "photos"
 
 # Statement triggers count these rows as they count any others. Their originals are not there, and
@@ -226,7 +229,12 @@ def own_images(database_url: str, username: str, count: int) -> list[int]:
 def floors(
     environment: dict[str, str], photo_100kb: bytes, photo_3mb: bytes
 ) -> Iterator[tuple[str, Figures]]:
-    """A bare query over pg8000 and bare puts over boto3: no gateway, no function."""
+    """A password's hash, a bare query over pg8000 and bare puts over boto3: no gateway, no
+    function.
+    """
+    password, stored = accounts.new_password()
+    verify = partial(PasswordHasher().verify, stored, password)
+    yield HASH, _timed(verify, 100)
     connection = _connect(environment["DATABASE_URL"].replace("{purpose}", "images"))
     statement = connection.prepare("SELECT id FROM images WHERE id = :id")
     yield "pg8000, prepared point query (floor)", _timed(lambda: statement.run(id=1), 500)

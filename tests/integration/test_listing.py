@@ -55,6 +55,7 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     listing.page_statement.cache_clear()
     for name, value in (
         *(("MOST_COUNTED", 12), ("_SAMPLE", 8), ("_COMMON", 4), ("READ_AT_MOST", 25)),
+        *(("_SPREAD_OVER", 4), ("_MOST_RARE", 3)),
     ):
         monkeypatch.setattr(listing, name, value)
     yield

@@ -19,8 +19,11 @@ from image_api.postgres.closed_accounts import owner_stays
 # Counting further would cost more than the page.
 MOST_COUNTED = 10_000
 READ_AT_MOST = 20_000
-# A filter that half of the newest images pass is common.
+# A filter that half of the newest images pass is common, and so is one that half of some of all do.
 _SAMPLE, _COMMON = 200, 100
+_SPREAD_OVER = 10
+# So few that have the parts of a title are looked at one by one, whoever may see them.
+_MOST_RARE = 500
 # Whoever asks in ever other ways makes no others forget theirs.
 _REMEMBERED = 500
 
@@ -50,19 +53,18 @@ _NEEDLE = """needle AS MATERIALIZED (
                  FROM json_array_elements_text(:tag_keys::json) AS t (tag_key))
            || ARRAY(SELECT 'w' || w.word FROM unnest(words_of(:q::text)) AS w (word)) AS terms
 )"""
-# The index reads each list of a part whole: the parts that the newest titles have least are enough.
-_TITLE = """newest_titles AS MATERIALIZED (
-    SELECT t.folded FROM searchable_titles AS t ORDER BY t.image_id DESC LIMIT 100
-), title AS MATERIALIZED (
+# The index reads each list of a part whole: the parts that other titles have least are enough.
+_TITLE = """title AS MATERIALIZED (
     SELECT n.folded, ARRAY(
         SELECT p.part
         FROM (SELECT DISTINCT substr(n.folded, s.start, n.size) AS part
               FROM generate_series(1, char_length(n.folded) - n.size + 1) AS s (start)) AS p
-        ORDER BY (SELECT count(*) FROM newest_titles AS t WHERE strpos(t.folded, p.part) > 0)
+        ORDER BY (SELECT count(*) FROM other_titles AS t WHERE strpos(t.folded, p.part) > 0)
         LIMIT 5) AS parts
     FROM (SELECT lower(:title::text) AS folded, least(3, char_length(lower(:title::text))) AS size
          ) AS n
 )"""
+_IS_RARE = "(SELECT r.is_rare FROM rarity AS r)"
 # One by one, and only as long as more are wanted; the planner would read the whole table.
 _LISTED = """CROSS JOIN LATERAL (
         SELECT l.* FROM listed_images AS l WHERE l.image_id = c.image_id OFFSET 0) AS l"""
@@ -165,6 +167,48 @@ FROM total AS t
 """
 
 
+def _spread(number: int, scope: _Scope) -> str:
+    """Some of all its images, as they came: the newest are often of one kind."""
+    return f"""spread_{number} AS MATERIALIZED (
+    SELECT l.*
+    FROM (SELECT min(l.created_at) AS oldest, max(l.created_at) AS newest
+          FROM listed_images AS l WHERE {scope.condition}) AS e
+    CROSS JOIN generate_series(0, {_SPREAD_OVER} - 1) AS s (step)
+    CROSS JOIN LATERAL (
+        SELECT l.* FROM listed_images AS l
+        WHERE {scope.condition}
+          AND l.created_at >= e.oldest + (e.newest - e.oldest) * s.step / {_SPREAD_OVER}
+        ORDER BY l.created_at, l.image_id LIMIT 1) AS l
+)"""
+
+
+def _other_titles(numbers: list[int]) -> str:
+    spread = "".join(
+        f"\n    UNION ALL (SELECT l.title_key FROM spread_{number} AS l)" for number in numbers
+    )
+    return f"""other_titles AS MATERIALIZED (
+    (SELECT t.folded FROM searchable_titles AS t ORDER BY t.image_id DESC LIMIT 50){spread}
+)"""
+
+
+def _rare_titles() -> str:
+    """What none of the other titles has is rare, as a rule. Then the index need not read whose each
+    title is, which half of all have in common.
+    """
+    return f"""seldom AS MATERIALIZED (
+    SELECT count(*) = 0 AS is_seldom FROM other_titles AS t
+    WHERE strpos(t.folded, (SELECT n.folded FROM title AS n)) > 0
+), rare_titles AS MATERIALIZED (
+    SELECT c.image_id, c.folded FROM searchable_titles AS c
+    WHERE title_terms(c.folded, c.user_id, c.visibility) @> (SELECT n.parts FROM title AS n)
+      AND (SELECT s.is_seldom FROM seldom AS s)
+    LIMIT {_MOST_RARE + 1}
+), rarity AS MATERIALIZED (
+    SELECT (SELECT s.is_seldom FROM seldom AS s) AND count(*) <= {_MOST_RARE} AS is_rare
+    FROM rare_titles
+)"""
+
+
 class _Page:
     """The steps of a statement; those of one scope carry its number."""
 
@@ -185,11 +229,16 @@ class _Page:
         return f"{alias}.{column}{direction}, {alias}.image_id{direction}"
 
     def steps(self) -> list[str]:
-        steps = []
+        unknown = [
+            number
+            for number in range(len(self._scopes))
+            if self._source in ("title", "terms") and number not in self._shape.many
+        ]
+        steps = [_spread(number, self._scopes[number]) for number in unknown]
         if "terms" in self._shape.filters:
             steps.append(_NEEDLE)
         if "title" in self._shape.filters:
-            steps.append(_TITLE)
+            steps += [_other_titles(unknown), _TITLE, _rare_titles()]
         pages, stops = [], []
         for number, scope in enumerate(self._scopes):
             if number in self._shape.many:
@@ -336,10 +385,13 @@ class _Page:
         newest, is_any = "SELECT 0::bigint AS images", "true"
         steps = []
         if self._source in ("title", "terms"):
-            # By what the newest say, and not by what the planner believes.
+            # By what some say, and not by what the planner believes.
             by_age = f"WHERE {scope.condition} ORDER BY l.created_at DESC, l.image_id DESC LIMIT"
             steps.append(f"""sampled_{number} AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON} AS is_common, count(*) > 0 AS is_any
+    SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON}
+           OR (SELECT 2 * count(*) FILTER (WHERE {matches}) > count(*)
+               FROM spread_{number} AS l) AS is_common,
+           count(*) > 0 AS is_any
     FROM (SELECT l.* FROM listed_images AS l {by_age} {_SAMPLE}) AS l
 )""")
             common = f"(SELECT s.is_common FROM sampled_{number} AS s)"
@@ -348,13 +400,17 @@ class _Page:
     FROM (SELECT FROM (SELECT l.* FROM listed_images AS l
                        {by_age.replace("ORDER", f"AND {common} ORDER")} {READ_AT_MOST}) AS l
           WHERE {matches} LIMIT {MOST_COUNTED + 1}) AS m"""
+        found = [
+            f"""SELECT l.image_id, l.{self._column} AS key FROM {candidates}
+      AND {is_any} AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
+      AND {scope.condition} AND {matches}"""
+            for candidates in self._candidates(scope)
+        ]
         return [
             *steps,
             f"newest_{number} AS MATERIALIZED (\n    {newest}\n)",
             f"""found_{number} AS MATERIALIZED (
-    SELECT l.image_id, l.{self._column} AS key FROM {self._candidates(scope)}
-      AND {is_any} AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
-      AND {scope.condition} AND {matches}
+    {" UNION ALL ".join(found)}
     {"ORDER BY l.created_at " if self._source == "created" else ""}LIMIT {MOST_COUNTED + 1}
 )""",
             f"""counted_{number} AS MATERIALIZED (
@@ -369,24 +425,30 @@ class _Page:
             return []
         return [f"(SELECT i.status FROM images AS i WHERE i.id = l.image_id) = '{status}'"]
 
-    def _candidates(self, scope: _Scope) -> str:
-        """With the beginning of a WHERE."""
+    def _candidates(self, scope: _Scope) -> list[str]:
+        """Each with the beginning of a WHERE; of several, one finds something."""
         if self._source == "title":
-            return f"""searchable_titles AS c {_LISTED}
-    WHERE title_terms(c.folded, c.user_id, c.visibility)
+            has_title = "strpos(c.folded, (SELECT n.folded FROM title AS n)) > 0"
+            return [
+                f"rare_titles AS c {_LISTED}\n    WHERE {_IS_RARE} AND {has_title}",
+                f"""searchable_titles AS c {_LISTED}
+    WHERE NOT {_IS_RARE} AND title_terms(c.folded, c.user_id, c.visibility)
           @> ((SELECT n.parts FROM title AS n) || {scope.title_terms})
-      AND strpos(c.folded, (SELECT n.folded FROM title AS n)) > 0"""
+      AND {has_title}""",
+            ]
         if self._source == "terms":
             terms = scope.terms
             if "content_type" in self._shape.filters:
                 terms += " || ('t' || :content_type::text)"
             if "terms" in self._shape.filters:
                 terms += " || (SELECT n.terms FROM needle AS n)"
-            return f"listed_images AS l\n    WHERE l.terms @> ({terms})"
+            return [f"listed_images AS l\n    WHERE l.terms @> ({terms})"]
         if self._source == "status":
-            return f"""images AS c JOIN listed_images AS l ON l.image_id = c.id
+            return [
+                f"""images AS c JOIN listed_images AS l ON l.image_id = c.id
     WHERE c.deleted_at IS NULL AND c.status = '{self._shape.status}' AND {scope.on_images}"""
-        return "listed_images AS l\n    WHERE true"
+            ]
+        return ["listed_images AS l\n    WHERE true"]
 
     def _total(self) -> str:
         if not self._scopes:
