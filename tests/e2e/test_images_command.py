@@ -68,9 +68,16 @@ def test_a_picture_goes_from_a_file_through_the_service_to_a_file(
     # A title is no path.
     assert path.parent == tmp_path / "new" and path.suffix == ".jpg"
     assert samples.opened(path.read_bytes()).size == (640, 427)
-    assert images.run("download", number, "--to", str(tmp_path / "new"))[0] == 5
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
-    assert images.run("delete", number)[0] == 130
+    again = ("download", number, "--to", str(tmp_path / "new"))
+    assert images.run(*again)[0] == 0
+    path.write_bytes(b"of somebody else")
+    status, _, remarks = images.run(*again)
+    assert status == 1 and "--force" in remarks
+    assert [each.read_bytes() for each in path.parent.iterdir()] == [b"of somebody else"]
+    assert images.run(*again, "--force")[0] == 0
+    assert samples.opened(path.read_bytes()).size == (640, 427)
+    status, _, remarks = images.run("delete", number)
+    assert status == 2 and "--yes" in remarks
     assert images.run("delete", "--yes", number)[0] == 0
     assert images.json("list") == []
     assert images.run("show", number)[0] == 4
@@ -144,6 +151,11 @@ def test_what_is_wrong_is_said_and_told_apart_by_the_exit_status(
     assert images.run("upload")[0] == 2
     assert images.run("show", "999999999")[0] == 4
     assert images.run("edit", "999999999", "--visibility", "secret")[0] == 2
+    # The server would drop what stands before the slash.
+    assert images.run("edit", "999999999", "--title", "Rome 24/12")[0] == 2
+    assert images.run("upload", "nowhere.jpg", "--title", "C:\\Rome")[0] == 4
+    (tmp_path / "a.gif").write_bytes(samples.gif())
+    assert images.run("upload", str(tmp_path / "a.gif"), "--title", "C:\\Rome")[0] == 2
     status, _, remarks = images.run("list", "--sort", "age")
     assert status == 2 and "'age' is not one of '-created_at'" in remarks
     assert "Value error" not in remarks
@@ -172,10 +184,15 @@ def test_what_somebody_types_who_has_never_seen_it_is_understood(
     # Whole, however narrow the terminal is.
     url = images.json("show", str(uploaded["id"]))[0]["url"].split("?")[0]
     assert url in images.run("show", str(uploaded["id"]))[1]
+    status, output, remarks = images.run("tag", str(uploaded["id"]), "999999999", "--add", "x")
+    assert status == 1 and "999999999: There is no such image" in remarks
+    assert images.json("show", str(uploaded["id"]))[0]["tags"] == ["x"]
     (tmp_path / "newcomer").mkdir()
     newcomer = ImagesCommand(tmp_path / "newcomer", cloud.api_url.removeprefix("http://") + "/")
     newcomer.sign_up(f"user-{uuid4().hex}")
     assert newcomer.json("list") == []
+    status, _, remarks = newcomer.run("list", "--server", "http://127.0.0.1:9")
+    assert status == 3 and "http://127.0.0.1:9" in remarks
 
 
 def test_tokens_are_kept_where_nobody_else_reads_them(

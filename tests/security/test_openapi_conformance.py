@@ -11,8 +11,10 @@ from tests.application import FUNCTIONS
 from tests.commands import run
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
+from tests.variables import ROOT
 
 _CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+_HOOKS = "tests.security.schemathesis_hooks"
 _EXAMPLES = 20
 
 
@@ -28,7 +30,12 @@ def _explored(cloud: RunningCloud, folder: Path, *options: str) -> None:
         *("--max-examples", str(_EXAMPLES), "--seed", "20241102"),
         *("--continue-on-failure", "--no-color", "--generation-database", "none", *options),
         cwd=folder,
-        env={**os.environ, "COLUMNS": "100"},
+        env={
+            **os.environ,
+            "COLUMNS": "100",
+            "SCHEMATHESIS_HOOKS": _HOOKS,
+            "PYTHONPATH": str(ROOT),
+        },
     )
     print(finished.stdout)
     assert finished.returncode == 0, finished.stdout + finished.stderr

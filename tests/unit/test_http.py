@@ -64,7 +64,8 @@ class Sizes(BaseModel):
 
     name: str
     width: Annotated[int, Field(ge=1)]
-    tags: list[str] = []
+    tags: Annotated[list[str], Field(max_length=3)] = []
+    sizes: Annotated[list[int] | None, Field(min_length=1)] = None
 
 
 class Open(BaseModel):
@@ -225,6 +226,13 @@ def test_an_unknown_error_escapes_so_that_the_gateway_answers_for_it(error: Exce
         ),
         ({"name": None, "width": 1}, {"name": "Input should be a valid string"}),
         ({"name": "a", "width": 1, "tags": [1]}, {"tags": "Input should be a valid string"}),
+        (
+            {"name": "a", "width": 1, "tags": ["b"] * 4, "sizes": []},
+            {
+                "tags": "There are 4; at most 3 are allowed",
+                "sizes": "There are 0; at least 1 is needed",
+            },
+        ),
     ],
 )
 def test_a_broken_rule_names_field_and_rule(
@@ -328,7 +336,7 @@ def test_a_form_is_read_as_the_same_fields(echo: Handler) -> None:
         body="name=a%20b%21&width=7",
         content_type="application/x-www-form-urlencoded; charset=utf-8",
     )
-    assert body_of(echo(event, CONTEXT)) == {"name": "a b!", "width": 7, "tags": []}
+    assert body_of(echo(event, CONTEXT)) == {"name": "a b!", "width": 7, "tags": [], "sizes": None}
 
 
 def test_the_oauth_form_of_swagger_is_read() -> None:

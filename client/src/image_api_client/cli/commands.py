@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import sys
@@ -83,7 +84,7 @@ ImageIds = Annotated[list[int], typer.Argument(help="Ids of images", min=1)]
 def main() -> NoReturn:
     """Ends with a status that scripts can tell apart; see the README."""
     try:
-        status = app(_json_first(sys.argv[1:]), prog_name="images", standalone_mode=False)
+        status = app(_ordered(sys.argv[1:]), prog_name="images", standalone_mode=False)
     except errors.NotSignedIn as error:
         status = _complain(error, EXIT_NOT_SIGNED_IN, hint="images login")
     except (errors.NotFound, FileNotFoundError) as error:
@@ -107,11 +108,20 @@ def main() -> NoReturn:
     sys.exit(status or 0)
 
 
-def _json_first(arguments: list[str]) -> list[str]:
-    """`--json` is an option of every command, wherever it stands."""
+def _ordered(arguments: list[str]) -> list[str]:
+    """`--json` and `--server` are options of every command, wherever they stand."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = [each for each in arguments[:end] if each != "--json"]
-    return ["--json"] * (len(options) < end) + options + arguments[end:]
+    first: list[str] = []
+    rest: list[str] = []
+    options = iter(arguments[:end])
+    for option in options:
+        if option == "--json" or option.startswith("--server="):
+            first.append(option)
+        elif option == "--server":
+            first += [option, *islice(options, 1)]
+        else:
+            rest.append(option)
+    return first + rest + arguments[end:]
 
 
 def _address(server: str) -> str:
@@ -247,6 +257,7 @@ def upload(
     sources = list(sources_of(paths))
     if title is not None and len(sources) != 1:
         raise typer.BadParameter("one title is for one file", param_hint="--title")
+    _check_title(title)
     details = UploadDetails(title, visibility, description, tuple(tag or ()))
     results: list[Result] = []
     pauses = Pauses()
@@ -453,19 +464,30 @@ def download(
     format: Annotated[RenditionFormat | None, typer.Option(help="Of the file")] = None,
     force: Annotated[bool, typer.Option(help="Overwrite files")] = False,
 ) -> None:
-    """Download images: as they are served, at a size, or the original bytes."""
+    """Download images: as they are served, at a size, or the original bytes.
+
+    A file that is there and has other bytes stays as it is.
+    """
     if original and (width or ratio or format):
         raise typer.BadParameter("an original has one size and one format", param_hint="--original")
+    in_the_way = []
     with _client() as client:
         for image_id in ids:
             image = client.get(image_id)
             url = _url_of(client, image, original, width, ratio, format)
             path = _target(to, image, format, is_only=len(ids) == 1)
-            _save(client, url, path, force=force)
+            try:
+                _save(client, url, path, force=force)
+            except FileExistsError as error:
+                in_the_way.append(image_id)
+                _complain_of(image_id, error)
+                continue
             if _options.as_json:
                 output.print_json({"id": image_id, "file": str(path)})
             else:
                 output.results.print(f"{image_id}\t{escape(str(path))}")
+    if in_the_way:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 # --- changing ---------------------------------------------------------------------------------
@@ -482,6 +504,7 @@ def edit(
     if_version: Annotated[int | None, typer.Option(help="Only if it still has this one")] = None,
 ) -> None:
     """Change an image."""
+    _check_title(title)
     changes = ImageChanges(
         title=title,
         description=description,
@@ -505,18 +528,20 @@ def tag(
     """Add and remove tags of images."""
     if not add and not remove:
         raise typer.BadParameter("say which tags: --add or --remove")
-    removed = {name.casefold() for name in remove or ()}
-    results = []
+    results, refused = [], []
     with _client() as client:
         for image_id in ids:
-            image = client.get(image_id)
-            kept = [name for name in image.tags if name.casefold() not in removed]
-            present = {name.casefold() for name in kept}
-            kept += [name for name in add or () if name.casefold() not in present]
-            # Somebody else may add a tag meanwhile, which must not get lost.
-            client.update(image_id, ImageChanges(tags=tuple(kept)), version=image.version)
-            results.append(image_id)
+            try:
+                _tag(client, image_id, add or [], remove or [])
+                results.append(image_id)
+            except (errors.NotFound, errors.Invalid, errors.PreconditionFailed) as error:
+                if len(ids) == 1:
+                    raise
+                refused.append(image_id)
+                _complain_of(image_id, error)
     _accepted({"ids": results}, f"{len(results)} tagged.")
+    if refused:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 @app.command()
@@ -558,6 +583,8 @@ def delete(
 ) -> None:
     """Delete images for good, at once."""
     if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="--yes")
         typer.confirm(f"Delete {len(ids)} for good?", abort=True, err=True)
     with _client() as client:
         _report(client.delete_all(ids))
@@ -586,6 +613,16 @@ def _enter(username: str, secret: str, how: Callable[[Client, str, str], None]) 
     _say(f"Signed in as {username} at {server}.")
 
 
+def _tag(client: Client, image_id: int, add: list[str], remove: list[str]) -> None:
+    image = client.get(image_id)
+    removed = {name.casefold() for name in remove}
+    kept = [name for name in image.tags if name.casefold() not in removed]
+    present = {name.casefold() for name in kept}
+    kept += [name for name in add if name.casefold() not in present]
+    # Somebody else may add a tag meanwhile, which must not get lost.
+    client.update(image_id, ImageChanges(tags=tuple(kept)), version=image.version)
+
+
 def _password(from_stdin: bool, *, prompt: str = "Password", confirm: bool = False) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
@@ -603,6 +640,14 @@ def _accepted(answer: dict[str, Any], words: str) -> None:
         output.print_json(answer)
     else:
         _say(words)
+
+
+def _complain_of(image_id: int, error: Exception) -> None:
+    """Of one among several."""
+    if _options.as_json:
+        output.print_json({"id": image_id, "error": str(error)})
+    else:
+        output.remarks.print(f"[red]{image_id}: {escape(str(error))}[/red]")
 
 
 def _report(results: list[BatchResult]) -> None:
@@ -686,8 +731,7 @@ def _target(to: Path, image: Image, format: RenditionFormat | None, *, is_only: 
 
 
 def _save(client: Client, url: str, path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
-        raise errors.ClientError(f"{path} is there already: choose --force to overwrite it")
+    """Raises FileExistsError for a file of other bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -703,9 +747,17 @@ def _save(client: Client, url: str, path: Path, *, force: bool) -> None:
         ):
             task = bars.add_task(escape(path.name), total=None)
             client.download(url, file, on_progress=lambda done: bars.update(task, completed=done))
+        if path.exists() and not force and not filecmp.cmp(partial, path, shallow=False):
+            raise FileExistsError(f"{path} is there with other bytes: --force overwrites it")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_title(title: str | None) -> None:
+    """The server takes what stands before a slash for folders, and drops it."""
+    if title is not None and re.search(r"[/\\]", title):
+        raise typer.BadParameter(r"a title has neither / nor \ in it", param_hint="--title")
 
 
 def _owner(value: str | None) -> Literal["me"] | int | None:

@@ -260,4 +260,12 @@ def _message(problem: dict[str, Any]) -> str:
         return "This field is required"
     if problem["type"] == "extra_forbidden":
         return validation.UNKNOWN
+    if problem["type"] in ("too_long", "too_short"):
+        known = problem["ctx"]
+        bound = (
+            f"at most {known['max_length']} are allowed"
+            if "max_length" in known
+            else f"at least {known['min_length']} is needed"
+        )
+        return f"There are {known['actual_length']}; {bound}"
     return str(problem["msg"]).removeprefix("Value error, ")
