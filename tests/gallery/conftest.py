@@ -12,7 +12,14 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect, sync_playwright
 
 from tests.e2e.api_client import ApiClient
-from tests.e2e.conftest import cloud, database, new_client, new_user, processing
+from tests.e2e.conftest import (
+    NewClient,
+    cloud,
+    database,
+    new_client,
+    new_user,
+    processing,
+)
 from tests.e2e.running_cloud import RunningCloud
 from tests.gallery.appearance import font_settings
 from tests.gallery.visitor import PATIENCE_MS, Visitor
@@ -116,3 +123,11 @@ def ada(new_visitor: NewVisitor) -> Visitor:
     visitor = new_visitor()
     visitor.sign_up()
     return visitor
+
+
+@pytest.fixture
+def device(ada: Visitor, new_client: NewClient) -> ApiClient:
+    """On which the same person is signed in, too."""
+    client = new_client()
+    client.token = client.sign_in(ada.username).json()["access_token"]
+    return client

@@ -127,6 +127,11 @@ class Visitor:
 
         eventually(press, f"{key} has its effect")
 
+    def comes_back(self) -> list[str]:
+        """To the page, which looks again seldom, not at every turn of the head."""
+        self.page.evaluate("dispatchEvent(new Event('focus'))")
+        return self.titles()
+
     def titles(self) -> list[str]:
         # In one look, as any of them may go meanwhile.
         names: list[str] = self.page.get_by_role("button", name="Open ").evaluate_all(

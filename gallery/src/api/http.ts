@@ -13,6 +13,8 @@ export const presence = signal<"unknown" | "in" | "out">("unknown");
 let accessToken: string | null = null;
 let endsAt = 0;
 let renewal: Promise<boolean> | null = null;
+// Whoever has signed in or out meanwhile is not undone by an answer of before.
+let session = 0;
 
 const RENEWED_BEFORE_MS = 30_000;
 const ATTEMPTS = 4;
@@ -35,6 +37,7 @@ export const mayReturn = () => localStorage.getItem(RETURNS) !== null;
 
 export function keepToken(answer: TokenAnswer): void {
   localStorage.setItem(RETURNS, "1");
+  session++;
   accessToken = answer.access_token;
   endsAt = Date.now() + answer.expires_in * 1000;
   presence.value = "in";
@@ -42,6 +45,7 @@ export function keepToken(answer: TokenAnswer): void {
 
 export function dropToken(): void {
   localStorage.removeItem(RETURNS);
+  session++;
   accessToken = null;
   presence.value = "out";
 }
@@ -66,14 +70,22 @@ export function renew(): Promise<boolean> {
 }
 
 async function renewOnce(): Promise<boolean> {
+  // Signed out: the cookie may still be there for a moment.
+  if (!mayReturn()) {
+    dropToken();
+    return false;
+  }
+  const mine = session;
   const response = await patiently(() => send("POST", RENEWAL, { json: { cookie: true }, isAnonymous: true }, null));
+  if (mine !== session) return accessToken !== null;
   if (response.status === 401 || response.status === 400) {
     dropToken();
     return false;
   }
   if (!response.ok) throw await problemOf(response);
-  keepToken((await response.json()) as TokenAnswer);
-  return true;
+  const answer = (await response.json()) as TokenAnswer;
+  if (mine === session) keepToken(answer);
+  return accessToken !== null;
 }
 
 export async function request(method: string, path: string, options: Options = {}): Promise<Response> {
@@ -122,7 +134,9 @@ async function patiently(once: () => Promise<Response>): Promise<Response> {
     try {
       const response = await once();
       const seconds = Number(response.headers.get("Retry-After") ?? 0);
-      const mayPass = response.status === 429 || response.status >= 502;
+      // The same one, sent before, may not be answered yet.
+      const isUnderWay = response.status === 409 && (await codeOf(response)) === "request_in_progress";
+      const mayPass = response.status === 429 || response.status >= 502 || isUnderWay;
       if (isLast || !mayPass || seconds > 10) return response;
       wait = Math.max(wait, seconds * 1000);
     } catch (error) {
@@ -130,6 +144,11 @@ async function patiently(once: () => Promise<Response>): Promise<Response> {
     }
     await pause(wait);
   }
+}
+
+async function codeOf(response: Response): Promise<unknown> {
+  const body: unknown = await response.clone().json().catch(() => null);
+  return (body as { code?: unknown } | null)?.code;
 }
 
 async function problemOf(response: Response): Promise<Problem> {

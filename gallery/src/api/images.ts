@@ -3,6 +3,7 @@
 import type { components, operations } from "./schema";
 import { words } from "../words";
 import { Problem } from "./problem";
+import { moment, readAt } from "./moments";
 import { tell } from "./windows";
 import { dropToken, fetchJson, keepToken, newKey, request } from "./http";
 
@@ -12,6 +13,7 @@ export type Image = Schemas["ImageView"];
 export type Visibility = Image["visibility"];
 export type Changes = Schemas["Changes"];
 export type Fit = NonNullable<Changes["fit"]>;
+export type Wish = { changes: Changes } | { delete: true };
 export type Account = Schemas["Profile"];
 export type BatchResult = Schemas["BatchResult"];
 export type PastChange = Schemas["ChangeView"];
@@ -34,6 +36,8 @@ export interface Page {
   total: number;
   isTotalExact: boolean;
   cursor: string | null;
+  /** The moment in which it began to be read. */
+  begun: number;
 }
 
 export async function enter(how: "login" | "register", username: string, password: string): Promise<void> {
@@ -78,24 +82,32 @@ export async function list(query: Query, cursor: string | null, byTitle = false)
   };
   for (const [name, value] of Object.entries(given)) if (value) params.set(name, value);
   for (const tag of tagsOf(query.tag)) params.append("tag", tag);
+  const begun = moment();
   const response = await request("GET", "image/get_all_images", { query: params });
-  const images = (await response.json()) as Image[];
+  const images = readAt(begun, (await response.json()) as Image[]);
   const next = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
   return {
     images,
     total: Number(response.headers.get("X-Total-Count") ?? images.length),
     isTotalExact: response.headers.get("X-Total-Count-Relation") !== "at-least",
     cursor: next?.[1] ? new URL(next[1], document.baseURI).searchParams.get("cursor") : null,
+    begun,
   };
 }
 
 /** Those of these that are still there, in the trash or out of it, in no order; `ids` at most 100. */
-export function byIds(ids: number[], trashed = false): Promise<Image[]> {
+export async function byIds(ids: number[], trashed = false): Promise<Image[]> {
+  const begun = moment();
   const query = new URLSearchParams({ ids: ids.join(","), limit: "100", trashed: String(trashed) });
-  return fetchJson<Image[]>("GET", "image/get_all_images", { query });
+  return readAt(begun, await fetchJson<Image[]>("GET", "image/get_all_images", { query }));
 }
 
-export const get = (id: number) => fetchJson<Image>("GET", `image/${id}`);
+export async function get(id: number): Promise<Image> {
+  const begun = moment();
+  const image = await fetchJson<Image>("GET", `image/${id}`);
+  readAt(begun, [image]);
+  return image;
+}
 
 /** What somebody writes is separated by commas, wherever tags are written. */
 export const tagsOf = (text: string) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
@@ -112,18 +124,18 @@ export async function update(id: number, changes: Changes, version?: number): Pr
   return accepted;
 }
 
-/** Of any number of images, a hundred at a time. */
-export async function batch(ids: number[], wish: { changes: Changes } | { delete: true }): Promise<BatchResult[]> {
-  const results: BatchResult[] = [];
-  for (let start = 0; start < ids.length; start += 100) {
+/** Of at most 100 images. */
+export async function batch(ids: number[], wish: Wish): Promise<BatchResult[]> {
+  try {
     const answer = await fetchJson<{ results: BatchResult[] }>("POST", "image/batch", {
-      json: { ids: ids.slice(start, start + 100), ...wish },
+      json: { ids, ...wish },
       headers: { "Idempotency-Key": newKey() },
     });
-    results.push(...answer.results);
+    return answer.results;
+  } finally {
+    // Where the answer was lost, it may be done all the same.
+    tell(ids);
   }
-  tell(ids);
-  return results;
 }
 
 /** What is served, in full size, as it is now; straight from the storage. */

@@ -2,47 +2,36 @@
 
 import { pause } from "../api/http";
 import * as api from "../api/images";
-import type { Changes, Image, Visibility } from "../api/images";
+import type { Image, Visibility, Wish } from "../api/images";
+import { moment } from "../api/moments";
 import { inWords } from "../api/problem";
 import { words } from "../words";
 import { tell } from "../api/windows";
 import * as library from "./library";
 import { complain, say } from "./notices";
 import { clear } from "./selection";
+import { inTurn } from "./turns";
 
 export async function trash(targets: Image[]): Promise<void> {
-  const ids = idsOf(targets);
-  library.put([], ids);
   clear();
-  const done = await changeAll(ids, { trashed: true });
-  showWhereTheyAre(done, true);
-  if (done.length) say(words.selection.trashed(done.length), { label: words.undo, run: () => void untrash(done) });
+  const done = await change([{ ids: idsOf(targets), wish: { changes: { trashed: true } } }]);
+  if (!done.length) return;
+  say(words.selection.trashed(done.length), { label: words.undo, run: () => void bringBack(done) });
+  // Whoever went after them before they were there sees them all the same.
+  if (library.query.value.trashed) void library.look(done);
 }
 
 export async function restore(targets: Image[]): Promise<void> {
-  const ids = idsOf(targets);
-  library.put([], ids);
   clear();
-  const done = await changeAll(ids, { trashed: false });
+  await bringBack(idsOf(targets));
+}
+
+async function bringBack(ids: number[]): Promise<void> {
+  const done = await change([{ ids, wish: { changes: { trashed: false } } }]);
   if (!done.length) return;
   say(words.selection.restored(done.length));
   await untilBack(done);
-  showWhereTheyAre(done, false);
-}
-
-/** Whoever went after them before they were there sees them all the same. */
-function showWhereTheyAre(ids: number[], isTrash: boolean): void {
-  const shown = new Set(library.images.value.map((image) => image.id));
-  if (library.query.value.trashed !== isTrash) library.put([], ids);
-  else if (ids.some((id) => !shown.has(id))) library.reload();
-}
-
-async function untrash(ids: number[]): Promise<void> {
-  const done = await changeAll(ids, { trashed: false });
-  if (!done.length) return;
-  await untilBack(done);
-  say(words.selection.restored(done.length));
-  library.reload();
+  if (!library.query.value.trashed) void library.look(done);
 }
 
 const LOOKS = 40;
@@ -50,73 +39,90 @@ const LOOK_EVERY_MS = 250;
 
 /** Going to the trash takes effect at once, and coming back once it is processed. */
 async function untilBack(ids: number[]): Promise<void> {
-  for (let look = 0; look < LOOKS; look++) {
-    const found = await api.byIds(ids.slice(0, 100)).catch(() => []);
-    if (found.length >= Math.min(ids.length, 100)) return tell(ids);
-    await pause(LOOK_EVERY_MS);
+  const awaited = new Set(ids);
+  for (let look = 0; awaited.size && look < LOOKS; look++) {
+    const back = await api.byIds([...awaited].slice(0, AT_ONCE)).catch(() => []);
+    library.put(back);
+    for (const { id } of back) awaited.delete(id);
+    // As long as some come, the others are waited for.
+    if (back.length) look = 0;
+    else await pause(LOOK_EVERY_MS);
   }
+  tell(ids);
 }
 
 export async function destroy(targets: Image[]): Promise<void> {
-  const ids = idsOf(targets);
   clear();
-  try {
-    const results = await api.batch(ids, { delete: true });
-    const done = accepted(results);
-    library.put([], done);
-    if (done.length) say(words.selection.deleted(done.length));
-  } catch (error) {
-    complain(inWords(error));
-  }
+  const done = await change([{ ids: idsOf(targets), wish: { delete: true } }]);
+  if (done.length) say(words.selection.deleted(done.length));
 }
 
 export async function setVisibility(targets: Image[], visibility: Visibility): Promise<void> {
-  const done = await changeAll(idsOf(targets), { visibility });
+  const done = await change([{ ids: idsOf(targets), wish: { changes: { visibility } } }]);
   if (done.length) say(words.selection.shared(done.length));
 }
 
 /** Tags are added to each picture's own: those with the same ones are changed together. */
 export async function addTags(targets: Image[], tags: string[]): Promise<void> {
-  const groups = new Map<string, Image[]>();
-  for (const image of targets) {
-    const key = JSON.stringify(image.tags);
-    groups.set(key, [...(groups.get(key) ?? []), image]);
-  }
+  const parts = new Map<string, Part>();
   let count = 0;
-  for (const group of groups.values()) {
-    const there = group[0]!.tags;
+  for (const { id, tags: there } of targets) {
     const known = new Set(there.map((each) => each.toLowerCase()));
     const lacking = tags.filter((each) => !known.has(each.toLowerCase()));
-    const done = lacking.length ? await changeAll(idsOf(group), { tags: [...there, ...lacking] }) : group;
-    count += done.length;
+    const key = JSON.stringify(there);
+    if (!lacking.length) count++;
+    else if (parts.has(key)) parts.get(key)!.ids.push(id);
+    else parts.set(key, { ids: [id], wish: { changes: { tags: [...there, ...lacking] } } });
   }
+  count += (await change([...parts.values()])).length;
   if (count) say(words.selection.tagged(count));
 }
 
-/** The ids of those that were accepted; why others were refused is said. */
-async function changeAll(ids: number[], changes: Changes): Promise<number[]> {
-  try {
-    const results = await api.batch(ids, { changes });
-    const done = accepted(results);
-    const refused = results.filter((result) => result.status_code !== 200);
-    if (refused.length) complain(words.selection.refused(refused.length, refused[0]!.detail ?? ""));
-    if (changes.trashed === undefined) await refresh(done);
-    else if (refused.length) library.reload();
+interface Part {
+  ids: number[];
+  wish: Wish;
+}
+
+const AT_ONCE = 100;
+
+/** The ids of those that were accepted; why others were refused is said, and they are as they were. */
+function change(parts: Part[]): Promise<number[]> {
+  const begun = moment();
+  const all = parts.flatMap(({ ids }) => ids);
+  const pending = parts.flatMap(({ ids, wish }) => {
+    const mine = library.begin(ids, wish);
+    return hundreds(ids).map((some) => ({ ids: some, mine }));
+  });
+  return inTurn(all, async () => {
+    const done: number[] = [];
+    const refused: api.BatchResult[] = [];
+    let isLost = false;
+    for (let next = pending.shift(); next; next = pending.shift()) {
+      const { ids, mine } = next;
+      try {
+        const results = await api.batch(ids, mine.wish);
+        const others = results.filter((result) => result.status_code !== 200);
+        const accepted = idsOf(results.filter((result) => result.status_code === 200));
+        library.accept(mine, accepted);
+        library.withdraw(mine, idsOf(others));
+        done.push(...accepted);
+        refused.push(...others);
+      } catch (error) {
+        for (const lost of [next, ...pending.splice(0)]) library.withdraw(lost.mine, lost.ids);
+        complain(inWords(error));
+        isLost = true;
+      }
+    }
+    if (refused.length) complain(words.selection.refused(refused.length, refused[0]!.detail));
+    // A list that came meanwhile may have counted them; and what nobody has answered may be done.
+    if (isLost || refused.length || library.isListedSince(begun)) void library.look(all);
     return done;
-  } catch (error) {
-    complain(inWords(error));
-    library.reload();
-    return [];
-  }
+  });
 }
 
-async function refresh(ids: number[]): Promise<void> {
-  for (let start = 0; start < ids.length; start += 100) {
-    library.put(await api.byIds(ids.slice(start, start + 100)));
-  }
-}
+const hundreds = (ids: number[]) =>
+  Array.from({ length: Math.ceil(ids.length / AT_ONCE) }, (_, number) =>
+    ids.slice(number * AT_ONCE, (number + 1) * AT_ONCE),
+  );
 
-const idsOf = (targets: Image[]) => targets.map((image) => image.id);
-
-const accepted = (results: api.BatchResult[]) =>
-  results.filter((result) => result.status_code === 200).map((result) => result.id);
+const idsOf = (targets: { id: number }[]) => targets.map((each) => each.id);

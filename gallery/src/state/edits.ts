@@ -6,7 +6,9 @@ import * as api from "../api/images";
 import type { Changes, Image } from "../api/images";
 import { Problem } from "../api/problem";
 import { words } from "../words";
+import type { Change } from "./changes";
 import * as library from "./library";
+import { inTurn } from "./turns";
 
 /** Changed elsewhere meanwhile: `now` is there, and `mine` is wanted in its place. */
 export interface Conflict {
@@ -24,41 +26,31 @@ interface Chain {
 }
 
 const chains = new Map<number, Chain>();
-const queues = new Map<number, Promise<unknown>>();
 
 /** Whether `changes` are there now; false where what somebody else has written was to stay.
  *
  * `seen`: the picture as it was when its owner began to write.
  */
 export function edit(seen: Image, changes: Changes): Promise<boolean> {
-  const before = queues.get(seen.id) ?? Promise.resolve();
-  const mine = before.then(() => change(seen, changes));
-  // Whoever comes next waits for this one, and does not fall with it.
-  const end = mine
-    .catch(() => undefined)
-    .finally(() => {
-      if (queues.get(seen.id) === end) queues.delete(seen.id);
-    });
-  queues.set(seen.id, end);
-  return mine;
+  const first = library.begin([seen.id], { changes });
+  return inTurn([seen.id], () => send(seen, changes, first));
 }
 
-export function start(): void {
-  addEventListener("beforeunload", (event) => {
-    if (queues.size) event.preventDefault();
-  });
-}
-
-async function change(seen: Image, changes: Changes): Promise<boolean> {
-  for (let looked = seen; ; ) {
+async function send(seen: Image, changes: Changes, first: Change): Promise<boolean> {
+  for (let looked = seen, mine = first; ; mine = library.begin([seen.id], { changes })) {
     const version = newest(looked);
     try {
       const accepted = await api.update(seen.id, changes, version);
       follow(seen.id, version, accepted.version);
-      library.promise(seen.id, accepted.version, changes);
+      library.accept(mine, [seen.id], accepted.version);
       return true;
     } catch (error) {
-      if (!(error instanceof Problem) || error.code !== "precondition_failed") throw error;
+      library.withdraw(mine, [seen.id]);
+      if (!(error instanceof Problem) || error.code !== "precondition_failed") {
+        // It may be done all the same: nobody has answered.
+        void library.look([seen.id]);
+        throw error;
+      }
     }
     const now = await settled(seen.id);
     library.put([now]);

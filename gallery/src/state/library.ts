@@ -2,10 +2,13 @@
 
 import { batch as batchSignals, computed, effect, signal, untracked } from "@preact/signals";
 import * as api from "../api/images";
-import type { Changes, Image, Query } from "../api/images";
+import type { Image, Page, Query, Wish } from "../api/images";
 import { presence } from "../api/http";
+import { begunAt, moment } from "../api/moments";
 import { inWords } from "../api/problem";
 import { listen } from "../api/windows";
+import * as changes from "./changes";
+import type { Change } from "./changes";
 
 export const everything: Query = {
   q: "",
@@ -38,13 +41,14 @@ export const hidesNew = computed(
   () => query.value.trashed || isFiltered.value || query.value.sort !== everything.sort,
 );
 
-/** What was changed here and is not processed yet: shown as it is going to be. */
-const promises = new Map<number, { version: number; changes: Changes }>();
-
+/** As the API has told of them, in its order; `images` are these as they are going to be. */
+let found: Image[] = [];
 let cursor: string | null = null;
 // Whatever is still on its way for another query is not wanted when it comes.
 let generation = 0;
 let included: number | null = null;
+/** It stays as long as it is there, though it may not be found any more. */
+let lookedAt: number | null = null;
 
 export function find(wish: Partial<Query>): void {
   query.value = { ...query.value, ...wish };
@@ -60,12 +64,9 @@ export function goToTrash(): void {
 }
 
 /** From the first page on. */
-export function reload(): void {
-  generation++;
-  cursor = null;
-  included = null;
+function reload(): void {
+  forget();
   batchSignals(() => {
-    images.value = [];
     total.value = { count: 0, isExact: true };
     hasMore.value = true;
     isLoading.value = false;
@@ -75,80 +76,192 @@ export function reload(): void {
   void loadMore();
 }
 
+function forget(): void {
+  generation++;
+  cursor = null;
+  included = null;
+  found = [];
+  show();
+}
+
+/** The same from the first page on, in the place of what is shown once it is there. */
+function replace(): void {
+  generation++;
+  cursor = null;
+  batchSignals(() => {
+    hasMore.value = true;
+    isLoading.value = false;
+  });
+  void loadMore();
+}
+
 export async function loadMore(): Promise<void> {
   if (isLoading.value || !hasMore.value || presence.value !== "in") return;
   const mine = generation;
+  const isFirst = cursor === null;
   isLoading.value = true;
   try {
-    refreshedAt = Date.now();
-    let page = await api.list(query.value, cursor, isByTitle.value);
+    let page = await list(cursor, isByTitle.value);
     if (mine !== generation) return;
-    if (query.value.q && cursor === null && !page.images.length && !isByTitle.value) {
-      page = await api.list(query.value, null, true);
+    if (query.value.q && isFirst && !page.images.length && !isByTitle.value) {
+      page = await list(null, true);
       if (mine !== generation) return;
       isByTitle.value = page.images.length > 0;
     }
     cursor = page.cursor;
     batchSignals(() => {
-      // What came in by itself meanwhile has its place here.
-      const found = new Set(page.images.map((image) => image.id));
-      images.value = [...images.value.filter((image) => !found.has(image.id)), ...page.images.map(asPromised)];
-      total.value = { count: page.total, isExact: page.isTotalExact };
+      if (isFirst) takeFirst(page, false);
+      else takeNext(page);
       hasMore.value = page.cursor !== null;
       trouble.value = null;
     });
   } catch (error) {
     if (mine === generation) trouble.value = inWords(error);
   } finally {
-    if (mine === generation) isLoading.value = false;
+    if (mine === generation) {
+      isLoading.value = false;
+      if (isToLook) void look();
+    }
   }
+}
+
+let listedAtMs = 0;
+let listBegun = 0;
+
+function list(from: string | null, byTitle: boolean): Promise<Page> {
+  listedAtMs = Date.now();
+  listBegun = moment();
+  return api.list(query.value, from, byTitle);
+}
+
+/** Whether a list was asked for since then: it may count what was being changed, or may not. */
+export const isListedSince = (then: number) => listBegun > then;
+
+/** Returns how many of those that were found before follow behind the page: none unless it `hasTail`. */
+function takeFirst(page: Page, hasTail: boolean): number {
+  const inPage = idsIn(page.images);
+  const last = found.findLastIndex((image) => inPage.has(image.id));
+  // By the one of the page behind which they stay: those of which the page cannot know.
+  const staying = new Map<number | null, Image[]>();
+  const tail: Image[] = [];
+  const lacking = new Set<number>();
+  let before: number | null = null;
+  let uncounted = 0;
+  found.forEach((image, place) => {
+    if (inPage.has(image.id)) before = image.id;
+    else if ((hasTail && place > last) || image.id === included) tail.push(image);
+    else {
+      const isNews = begunAt(image) > page.begun && asShown(image) !== null;
+      if (!isNews && !mayBeLacking(image, page.begun) && image.id !== lookedAt) return;
+      staying.set(before, [...(staying.get(before) ?? []), image]);
+      lacking.add(image.id);
+      if (isNews && !changes.isComing(image.id)) uncounted++;
+    }
+  });
+  const behind = (id: number | null) => staying.get(id) ?? [];
+  const head = page.images.map(newestIn(byIdIn(found))).flatMap((image) => [image, ...behind(image.id)]);
+  take(page, [...behind(null), ...head, ...tail], lacking, uncounted);
+  return tail.length;
+}
+
+function takeNext(page: Page): void {
+  // What came in by itself meanwhile has its place here.
+  const inPage = idsIn(page.images);
+  const others = found.filter((image) => !inPage.has(image.id));
+  take(page, [...others, ...page.images.map(newestIn(byIdIn(found)))], new Set(), 0);
+}
+
+/** `lacking`: those that the list has not, as far as it can know; and it has not counted so many that it cannot. */
+function take(page: Page, all: Image[], lacking: ReadonlySet<number>, uncounted: number): void {
+  for (const image of page.images) changes.settle(image);
+  found = all;
+  show();
+  const inPage = idsIn(page.images);
+  const shown = idsIn(images.value);
+  let count = page.total + uncounted;
+  for (const { id } of found) {
+    const isCounted = inPage.has(id);
+    const mayCount = isCounted || (!lacking.has(id) && changes.isUnknown(id, page.begun));
+    if (!shown.has(id) && mayCount) count--;
+    else if (shown.has(id) && !isCounted && changes.isComing(id)) count++;
+  }
+  total.value = { count: Math.max(0, count), isExact: page.isTotalExact };
+}
+
+const idsIn = (some: readonly Image[]) => new Set(some.map((image) => image.id));
+const byIdIn = (some: readonly Image[]) => new Map(some.map((image) => [image.id, image]));
+
+/** Of what two reads have told, what the one that began later has. */
+function newestIn(known: Map<number, Image>): (told: Image) => Image {
+  return (told) => {
+    const other = known.get(told.id);
+    return other && other.version >= told.version && begunAt(other) > begunAt(told) ? other : told;
+  };
 }
 
 /** What has become of the first page, and of these further down, without a step away from where one is. */
-async function refresh(ids: number[] = []): Promise<void> {
-  if (presence.value !== "in" || isLoading.value || trouble.value !== null) return;
+async function refresh(ids: number[]): Promise<void> {
   const mine = generation;
-  refreshedAt = Date.now();
-  try {
-    const page = await api.list(query.value, null, isByTitle.value);
-    const found = new Set(page.images.map((image) => image.id));
-    const further = ids.filter((id) => !found.has(id)).slice(0, 100);
-    const there = further.length ? await api.byIds(further, query.value.trashed) : [];
-    if (mine !== generation) return;
-    const last = images.value.findLastIndex((image) => found.has(image.id));
-    // Where so much is new that both no longer meet, what lies between is loaded again.
-    const hasTail = last >= 0 && page.cursor !== null;
-    const kept = images.value.slice(last + 1).filter((image) => hasTail || image.id === included);
-    batchSignals(() => {
-      images.value = [...page.images.map(asPromised), ...kept];
-      const thereIds = new Set(there.map((image) => image.id));
-      put(there, further.filter((id) => !thereIds.has(id)));
-      total.value = { count: page.total, isExact: page.isTotalExact };
-      if (hasTail && kept.length) return;
-      cursor = page.cursor;
-      hasMore.value = cursor !== null;
-    });
-  } catch {
-    // The next look may come through.
+  const page = await list(null, isByTitle.value);
+  const inPage = idsIn(page.images);
+  const asked = new Set(lookedAt === null ? ids : [...ids, lookedAt]);
+  const further = found.map((image) => image.id).filter((id) => asked.has(id) && !inPage.has(id));
+  const now = further.slice(0, 100);
+  const begun = moment();
+  const there = now.length ? await api.byIds(now, query.value.trashed) : [];
+  if (mine !== generation) return;
+  // Where so much is new that both no longer meet, what lies between is loaded again.
+  const hasTail = page.cursor !== null && found.some((image) => inPage.has(image.id));
+  if (isLoading.value && !hasTail) return lookAgain(ids);
+  if (further.length > now.length) lookAgain(further.slice(now.length));
+  batchSignals(() => {
+    const following = takeFirst(page, hasTail);
+    putThere(now, there, begun);
+    if (hasTail && following) return;
+    cursor = page.cursor;
+    hasMore.value = cursor !== null;
+  });
+}
+
+const LOOK_AT_MOST_EVERY_MS = 3000;
+const HEARD_AFTER_MS = 500;
+/** What was changed, here or in another window, and was not looked at yet. */
+const told = new Set<number>();
+let isToLook = false;
+let looking: Promise<void> | null = null;
+let isAboutToLook = false;
+
+/** At these too. What is told during a look is looked at after it, and while pages load after those. */
+export function look(ids: Iterable<number> = []): Promise<void> {
+  for (const id of ids) told.add(id);
+  isToLook = true;
+  looking ??= lookUntilSeen().finally(() => (looking = null));
+  return looking;
+}
+
+async function lookUntilSeen(): Promise<void> {
+  while (isToLook && presence.value === "in" && !isLoading.value && trouble.value === null) {
+    isToLook = false;
+    const ids = [...told];
+    told.clear();
+    try {
+      await refresh(ids);
+    } catch {
+      // The next look may come through.
+      for (const id of ids) told.add(id);
+      return;
+    }
   }
 }
 
-const REFRESH_AT_MOST_EVERY_MS = 3000;
-const HEARD_AFTER_MS = 500;
-let refreshedAt = 0;
-/** What another window has changed, and this one has not looked at yet. */
-const told = new Set<number>();
-let isAboutToLook = false;
-
-function refreshTold(): Promise<void> {
-  const ids = [...told];
-  told.clear();
-  return refresh(ids);
+function lookAgain(ids: number[]): void {
+  for (const id of ids) told.add(id);
+  isToLook = true;
 }
 
-function refreshSeldom(): void {
-  const isDue = told.size > 0 || Date.now() - refreshedAt > REFRESH_AT_MOST_EVERY_MS;
-  if (!document.hidden && isDue) void refreshTold();
+function lookSeldom(): void {
+  const isDue = told.size > 0 || Date.now() - listedAtMs > LOOK_AT_MOST_EVERY_MS;
+  if (!document.hidden && isDue) void look();
 }
 
 function hear(ids: number[]): void {
@@ -156,63 +269,95 @@ function hear(ids: number[]): void {
   if (isAboutToLook || document.hidden) return;
   isAboutToLook = true;
   // Of many changes in a row, one look.
-  setTimeout(() => void refreshTold().finally(() => (isAboutToLook = false)), HEARD_AFTER_MS);
+  setTimeout(() => {
+    isAboutToLook = false;
+    void look();
+  }, HEARD_AFTER_MS);
 }
 
-/** `changes` were accepted as this version; the API shows them once they are processed. */
-export function promise(id: number, version: number, changes: Changes): void {
-  promises.set(id, { version, changes: { ...promises.get(id)?.changes, ...changes } });
-  put(images.value.filter((image) => image.id === id).map((image) => ({ ...image, version, status: "processing" })));
+export function lookAt(id: number | null): void {
+  lookedAt = id;
 }
 
-function asPromised(image: Image): Image {
-  const promised = promises.get(image.id);
-  if (!promised) return image;
-  if (image.status !== "processing" && image.version >= promised.version) {
-    promises.delete(image.id);
-    return image;
-  }
-  const { title, description, tags, visibility } = promised.changes;
-  return {
-    ...image,
-    status: "processing",
-    title: title ?? image.title,
-    description: description ?? image.description,
-    tags: tags ?? image.tags,
-    visibility: visibility ?? image.visibility,
-    // Until then the link is one that ends.
-    rendition_url: visibility === "public" && image.visibility !== "public" ? null : image.rendition_url,
-  };
+/** From here on these are shown as they are going to be. */
+export function begin(ids: number[], wish: Wish): Change {
+  const change = changes.begin(ids, wish);
+  showCounted();
+  return change;
 }
 
-/** Shows what these have become; those that are gone, or are hidden by the trash, go. */
-export function put(changed: Image[], gone: Iterable<number> = []): void {
-  const byId = new Map(changed.map((image) => [image.id, asPromised(image)]));
-  const leaving = new Set(gone);
-  const isHere = (image: Image) =>
-    !leaving.has(image.id) && (image.trashed_at !== null) === query.value.trashed;
-  const before = images.value.length;
-  images.value = images.value.map((image) => byId.get(image.id) ?? image).filter(isHere);
-  const lost = before - images.value.length;
-  if (lost) total.value = { ...total.value, count: Math.max(0, total.value.count - lost) };
+/** Of those that a change was accepted for, and as which version if it is one. */
+export function accept(change: Change, ids: number[], version = 0): void {
+  changes.accept(change, ids, version);
+  showCounted();
+}
+
+/** They are shown as if it had never been asked for. */
+export function withdraw(change: Change, ids: number[]): void {
+  changes.withdraw(change, ids);
+  showCounted();
+}
+
+const isHere = (image: Image) => (image.trashed_at !== null) === query.peek().trashed;
+
+/** Null where it is not seen, or not any more. */
+function asShown(image: Image): Image | null {
+  const shown = changes.over(image);
+  return shown && isHere(shown) ? shown : null;
+}
+
+/** Where a read that began then has not found it: it could not, or need not as an undo may bring it back. */
+const mayBeLacking = (image: Image, begun: number) =>
+  changes.isUnknown(image.id, begun) || (changes.isUnderWay(image.id) && asShown(image) === null);
+
+function show(): void {
+  images.value = found.map(asShown).filter((shown) => shown !== null);
+}
+
+/** With those that come and go. */
+function showCounted(): void {
+  batchSignals(() => {
+    const before = images.value.length;
+    show();
+    const count = total.value.count + images.value.length - before;
+    total.value = { ...total.value, count: Math.max(0, count) };
+  });
+}
+
+/** Shows what these have become; those that are hidden by the trash go. */
+export function put(now: Image[]): void {
+  for (const image of now) changes.settle(image);
+  const byId = byIdIn(now.map(newestIn(byIdIn(found))));
+  found = found.map((image) => byId.get(image.id) ?? image);
+  showCounted();
+}
+
+/** Of `ids`, those that a read which began then did not find are gone, unless it could not know of them. */
+function putThere(ids: number[], there: Image[], begun: number): void {
+  const lacking = new Set(ids);
+  for (const { id } of there) lacking.delete(id);
+  found = found.filter(
+    (image) => !lacking.has(image.id) || mayBeLacking(image, begun) || begunAt(image) > begun,
+  );
+  put(there);
 }
 
 /** New pictures come first, where they belong there; of several the one with the highest id. */
 export function add(fresh: Image[]): void {
-  const known = new Set(images.value.map((image) => image.id));
+  const known = idsIn(found);
   put(fresh.filter((image) => known.has(image.id)));
   if (hidesNew.value) return;
   const added = fresh.filter((image) => !known.has(image.id)).toSorted((one, other) => other.id - one.id);
   if (!added.length) return;
-  images.value = [...added.map(asPromised), ...images.value];
-  total.value = { ...total.value, count: total.value.count + added.length };
+  found = [...added, ...found];
+  showCounted();
 }
 
 /** One that is further down, or would not be found: last, until its page is there. */
 export async function include(id: number): Promise<void> {
   const image = await api.get(id);
   included = id;
-  if (images.value.every((each) => each.id !== id)) images.value = [...images.value, image];
+  if (found.every((each) => each.id !== id)) found = [...found, image];
   put([image]);
 }
 
@@ -224,8 +369,12 @@ async function watch(): Promise<void> {
   watching = null;
   const ids = images.value.filter((image) => image.status === "processing").map((image) => image.id);
   if (ids.length && presence.value === "in") {
+    const mine = generation;
+    const asked = ids.slice(0, 100);
+    const begun = moment();
     try {
-      put(await api.byIds(ids.slice(0, 100), query.value.trashed));
+      const there = await api.byIds(asked, query.value.trashed);
+      if (mine === generation) putThere(asked, there, begun);
     } catch {
       // The next look may come through.
     }
@@ -246,7 +395,7 @@ export function start(): void {
     // What loading looks at is no reason to load again.
     untracked(() => {
       if (isIn) reload();
-      else images.value = [];
+      else forget();
     });
   });
   effect(() => {
@@ -257,9 +406,9 @@ export function start(): void {
   let hiddenAt = 0;
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) hiddenAt = Date.now();
-    else if (hiddenAt && Date.now() - hiddenAt > 20 * 60_000) reload();
-    else refreshSeldom();
+    else if (hiddenAt && Date.now() - hiddenAt > 20 * 60_000) replace();
+    else lookSeldom();
   });
-  addEventListener("focus", refreshSeldom);
+  addEventListener("focus", lookSeldom);
   listen(hear);
 }

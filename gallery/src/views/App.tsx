@@ -39,11 +39,15 @@ export function App() {
 function Library() {
   const isDropping = useDroppedAndPasted();
   useEffect(() => {
+    let isIn = true;
     account().then(
-      (found) => (me.value = found),
+      (found) => isIn && (me.value = found),
       () => undefined,
     );
-    return () => (me.value = null);
+    return () => {
+      isIn = false;
+      me.value = null;
+    };
   }, []);
   return (
     <>

@@ -186,7 +186,13 @@ function History({ image }: { image: Image }) {
   const [changes, setChanges] = useState<PastChange[] | null>(null);
   const [isOpen, setOpen] = useState(false);
   useEffect(() => {
-    if (isOpen) api.history(image.id).then(setChanges, (error: unknown) => complain(inWords(error)));
+    if (!isOpen) return;
+    let isLatest = true;
+    api.history(image.id).then(
+      (told) => isLatest && setChanges(told),
+      (error: unknown) => isLatest && complain(inWords(error)),
+    );
+    return () => void (isLatest = false);
   }, [isOpen, image.version, image.status]);
   return (
     <details onToggle={(event) => setOpen(event.currentTarget.open)}>

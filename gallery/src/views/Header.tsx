@@ -67,6 +67,7 @@ export function Header() {
 function Search() {
   const [text, setText] = useText(library.query.value.q);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
   return (
     <search class="search">
       <Icon name="search" />

@@ -28,10 +28,15 @@ export function start(): void {
     const isKnown = library.images.value.some((image) => image.id === id);
     const isIn = presence.value === "in";
     const isComing = library.isLoading.value;
+    const wantsDetails = isDetailed.value;
     untracked(() => {
+      library.lookAt(id);
       if (id === null || !isIn) open?.viewer.close();
-      else if (open) open.turnTo(id);
-      else if (isKnown) void openViewer();
+      else if (open) {
+        open.turnTo(id);
+        // Of what has gone meanwhile none are shown, which nobody could close then.
+        if (wantsDetails && !isKnown && !isComing) isDetailed.value = false;
+      } else if (isKnown) void openViewer();
       else if (!isComing) void lookUp(id);
     });
   });
@@ -45,13 +50,18 @@ async function lookUp(id: number): Promise<void> {
   lookedUp = id;
   try {
     await library.include(id);
-    if (!library.images.value.some((image) => image.id === id)) view(null);
+    if (!library.images.value.some((image) => image.id === id)) leave(id);
   } catch (error) {
     complain(inWords(error));
-    view(null);
+    leave(id);
   } finally {
     lookedUp = null;
   }
+}
+
+/** Unless another is looked at by then. */
+function leave(id: number): void {
+  if (viewed.value === id) view(null);
 }
 
 async function openViewer(): Promise<void> {
@@ -68,8 +78,11 @@ async function openViewer(): Promise<void> {
   let shown = library.images.value;
   const placeOf = (wanted: number) => shown.findIndex((image) => image.id === wanted);
   const current = () => shown[viewer.currIndex];
+  const place = placeOf(viewed.value);
+  // It went meanwhile; where all are loaded anew, they open it when they are there.
+  if (place < 0) return library.isLoading.value ? undefined : lookUp(viewed.value);
   const viewer: PhotoSwipe = new found.default({
-    index: Math.max(0, placeOf(viewed.value)),
+    index: place,
     dataSource: shown.map(slide),
     loop: false,
     bgOpacity: 1,
