@@ -432,7 +432,7 @@ def test_whoever_signs_out_while_a_token_is_renewed_is_out(
 
 
 def test_the_history_is_the_latest_whichever_answer_comes_last(
-    ada: Visitor, pictures: list[str]
+    ada: Visitor, pictures: list[str], processing: Processing
 ) -> None:
     ada.picture(pictures[1]).click()
     ada.page.get_by_role("button", name="Details").click()
@@ -440,9 +440,10 @@ def test_the_history_is_the_latest_whichever_answer_comes_last(
     ada.page.get_by_text("History").click()
     ada.waits_until(lambda: len(held) == 1)
     title = ada.page.get_by_label("Title", exact=True)
-    title.fill("Noon")
-    title.press("Enter")
-    ada.waits_until(lambda: len(held) >= 2)
+    with processing.held():
+        title.fill("Noon")
+        title.press("Enter")
+        ada.waits_until(lambda: len(held) >= 2)
     expect(ada.page.get_by_text("Being processed")).to_have_count(0)
     ada.waits_until(lambda: len(held) >= 3)
     held.let_through(len(held) - 1)
