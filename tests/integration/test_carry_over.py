@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
@@ -20,9 +21,11 @@ from tests.fakes import FakePublisher, FakeStorage
 from tests.integration.accepting import age, changes
 from tests.integration.real_services import connect
 from tests.integration.release_before import ReleaseBefore
+from tests.integration.test_change_log import waiting_for_locks
 from tests.integration.test_migrations import downgrade
 from tests.integration.test_relay import MemoryBroker, run
 from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, processor_of, sent, use_fake_pixels
+from tests.waiting import eventually
 
 
 @dataclass
@@ -145,6 +148,42 @@ def test_what_was_accepted_before_is_done_whatever_state_it_was_in(old: Old) -> 
     # Nobody's message was taken for a stranger's.
     assert old.publisher.to("events.dead") == []
     assert old.sql.run("SELECT count(*) FROM changes_in_broker") == [[0]]
+
+
+def accept_in(old: Old, image: Event) -> str:
+    return old.upload().id
+
+
+def publish_in(old: Old, image: Event) -> str:
+    old.before.publish(image)
+    return image.id
+
+
+def apply_in(old: Old, image: Event) -> str:
+    assert old.before.complete(image)
+    return image.id
+
+
+@pytest.mark.parametrize("act", [accept_in, publish_in, apply_in])
+def test_what_happens_while_the_log_is_made_is_carried_over_as_well(
+    old: Old, act: Callable[[Old, Event], str]
+) -> None:
+    waiting = old.upload()
+    with ThreadPoolExecutor(1) as threads:
+        with old.database.transaction():
+            change_id = act(old, waiting)
+            upgraded = threads.submit(image_migrations.upgrade, old.url)
+            eventually(lambda: waiting_for_locks(old.sql) == 1 or upgraded.done(), "the copy waits")
+        upgraded.result()
+    old.upgrade()
+    logged = dict(old.sql.run("SELECT change_id::text, settled_at IS NULL FROM changes"))
+    in_broker = old.sql.run("SELECT image_id FROM changes_in_broker")
+    if act is accept_in:
+        assert logged == {waiting.id: True, change_id: True} and in_broker == []
+    elif act is publish_in:
+        assert logged == {} and in_broker == [[waiting.image_id]]
+    else:
+        assert logged == {} and in_broker == []
 
 
 def test_what_was_lost_before_is_found_again_or_given_up(old: Old) -> None:

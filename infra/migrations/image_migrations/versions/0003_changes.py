@@ -81,6 +81,9 @@ COMMENT ON TABLE changes_in_broker IS
     'Accepted before the log was there: believed from their messages, once';
 """
 
+# Until the bridge below is there, nobody accepts, publishes or applies what the copy would miss.
+_HOLD_STILL = "LOCK TABLE images, outbox, inbox IN SHARE ROW EXCLUSIVE MODE"
+
 # A removal says nothing but whose image it is, so it need not wait for its message: that may be
 # lost, and the bytes must go.
 _CARRY_OVER = """
@@ -166,7 +169,7 @@ CREATE TRIGGER images_gone AFTER DELETE ON images
 
 
 def upgrade() -> None:
-    for statements in (_CHANGES, _IN_BROKER, _CARRY_OVER, _BRIDGE):
+    for statements in (_CHANGES, _IN_BROKER, _HOLD_STILL, _CARRY_OVER, _BRIDGE):
         # The driver's own way in: SQLAlchemy would take the colons for parameters.
         op.get_bind().exec_driver_sql(statements)
 
