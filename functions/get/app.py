@@ -35,7 +35,7 @@ def get(
     "/image/<image_id>/history",
     operation_id="getImageHistory",
     summary="Show an image's history",
-    description="To its owner: the accepted changes of 90 days, newest first, at most 1,000.",
+    description="To its owner: the changes of 90 days, newest first, and none before the 1,000th.",
     tags=["Images"],
     responses=problems.documented(list[history.ChangeView], 401, 404, 503),
 )

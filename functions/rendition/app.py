@@ -23,7 +23,10 @@ on_demand, link_signer = wiring.renditions_on_demand(), wiring.link_signer()
     "the URL as JSON in place of a redirect.",
     tags=["Images"],
     responses=problems.redirected(
-        "Where the rendition is", *(400, 401, 404, 409, 429, 503), or_json=renditions.RenditionUrl
+        "Where the rendition is",
+        *(400, 401, 404, 409, 429, 503),
+        or_json=renditions.RenditionUrl,
+        headers=rendition_query.HEADERS,
     ),
 )
 def get_rendition(

@@ -11,8 +11,7 @@ from image_api import wiring
 from image_api.core.sessions import SentRefreshToken, SignedOut, Tokens
 from image_api.web import cookies, http, problems
 
-# OAuth2's form has the token in it, and can never ask for the cookie.
-app = http.resolver(form_fields=("refresh_token",))
+app = http.resolver()
 sessions = wiring.sessions()
 
 
@@ -38,7 +37,7 @@ def refresh(sent: Annotated[SentRefreshToken, Body()]) -> Response[Any]:
     description="The refresh token is good no longer, nor are those that came before it. An access "
     "token stays good until it expires.",
     tags=["Accounts"],
-    responses=problems.documented(SignedOut, 400, 413, 503),
+    responses=problems.documented(SignedOut, 400, 413, 503, headers=cookies.ENDED),
 )
 def log_out(sent: Annotated[SentRefreshToken, Body()]) -> Response[Any]:
     sessions.end(cookies.refresh_token_of(app, sent))

@@ -45,7 +45,9 @@ refused, so that a typing error never changes what is asked for. The codes, by s
 
 {codes}
 
-HEAD answers wherever GET does. Every answer names its request in `X-Correlation-Id`.
+HEAD answers wherever GET does. Every answer of a function names its request in `X-Correlation-Id`.
+One that the gateway gives by itself, such as `timeout` or `too_many_requests`, has that name in
+`x-amzn-RequestId` alone.
 """
 _TAGS = {
     "Accounts": "Registering, signing in and out, and what is yours",
@@ -59,6 +61,7 @@ def merged_document() -> dict[str, Any]:
     sys.path.insert(0, str(ROOT / "layers" / "common"))
     from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
     from aws_lambda_powertools.event_handler.openapi.models import (
+        APIKey,
         Contact,
         HTTPBearer,
         License,
@@ -70,7 +73,7 @@ def merged_document() -> dict[str, Any]:
     )
 
     from image_api import __version__
-    from image_api.web import problems
+    from image_api.web import http, problems
 
     merge = OpenAPIMerge(
         title="Image Management API",
@@ -83,6 +86,13 @@ def merged_document() -> dict[str, Any]:
         license_info=License(name="MIT", identifier="MIT"),
         security_schemes={
             "bearer": HTTPBearer(bearerFormat="JWT"),
+            "link": APIKey.model_validate(
+                {
+                    "in": "query",
+                    "name": http.LINK_TOKEN,
+                    "description": "What `rendition_url` of an image has in it",
+                }
+            ),
             "password": OAuth2(
                 description="Signs in with name and password (/auth/login takes the OAuth2 form)",
                 flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="auth/login")),
@@ -134,20 +144,22 @@ def _schema(resolver: Resolver) -> dict[str, Any]:
         by_alias=True, exclude_none=True, mode="json"
     )
     for operations in schema["paths"].values():
-        for operation in operations.values():
+        for method, operation in operations.items():
             responses = operation["responses"]
             # Powertools documents its own 422 and 404; ours are in problems.ANSWERS.
             if "HTTPValidationError" in json.dumps(responses.get("422")):
                 del responses["422"]
             is_signed_in = resolver.tokens is not None
-            operation["security"] = [{"bearer": []}, {"password": []}] if is_signed_in else []
+            ways = ["bearer", "password", *(["link"] if resolver.takes_links else [])]
+            operation["security"] = [{way: []} for way in ways] if is_signed_in else []
             if is_signed_in:
                 responses["401"].setdefault("headers", {})["WWW-Authenticate"] = {
                     "description": "`Bearer`; API Gateway puts x-amzn-Remapped- before its name",
                     "schema": {"type": "string"},
                 }
             statuses = {429, *([] if resolver.serves_pages else [400])}
-            statuses |= {413} if "requestBody" in operation else set()
+            # A body that is too large is refused before anybody asks what it is for.
+            statuses |= {413} if method != "get" else set()
             for status, response in problems.documented_errors(*statuses).items():
                 responses.setdefault(str(status), openapi_rules.with_references(response))
     return schema

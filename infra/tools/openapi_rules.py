@@ -12,8 +12,9 @@ _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidation
 _CORRELATION_ID = "X-Correlation-Id"
 # What the gateway answers by itself, to any request.
 _GATEWAY_RESPONSES = {
-    "500": "The gateway could not reach the function",
+    "500": "Something went wrong in the gateway",
     "502": "Something went wrong here",
+    "503": "Something is down or busy, and nothing was accepted",
     "504": "It took too long; a change may have been accepted all the same",
 }
 
@@ -58,10 +59,9 @@ def _add_not_modified(operation: Json) -> None:
     """To whoever says what they know already."""
     names = [parameter["name"].lower() for parameter in operation.get("parameters", [])]
     if "if-none-match" in names:
-        etag = operation["responses"]["200"]["headers"]["ETag"]
         operation["responses"]["304"] = {
             "description": "What is known is still so",
-            "headers": {"ETag": etag},
+            "headers": {**operation["responses"]["200"]["headers"]},
         }
 
 
@@ -98,12 +98,13 @@ def _add_components(document: Json) -> None:
         }
         for status, description in _GATEWAY_RESPONSES.items()
     }
-    document["components"]["responses"]["504"]["headers"] = {
-        "Retry-After": {
-            "description": "Seconds until it is worth another try",
-            "schema": {"type": "integer"},
+    for status in ("503", "504"):
+        document["components"]["responses"][status]["headers"] = {
+            "Retry-After": {
+                "description": "Seconds until it is worth another try",
+                "schema": {"type": "integer"},
+            }
         }
-    }
 
 
 def _describe_form(operation: Json, schemas: Json) -> None:

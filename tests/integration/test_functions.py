@@ -467,6 +467,24 @@ def test_health_says_what_is_up_and_names_what_is_down(
     assert body_of(response)["database"] == "up"
 
 
+def test_the_janitor_empties_the_trash_unless_it_only_looks(
+    api: Api, ada: str, environment: pytest.MonkeyPatch, sql: Connection
+) -> None:
+    image_id = api.upload(ada)
+    api.update(ada, image_id, trashed=True)
+    api.consume(2)
+    sql.run("UPDATE images SET trashed_at = now() - interval '31 days'")
+    for dry_run, trash_days, deleted in (("true", "30", 0), ("false", "0", 0), ("false", "30", 1)):
+        environment.setenv("JANITOR_DRY_RUN", dry_run)
+        environment.setenv("TRASH_DAYS", trash_days)
+        forget()
+        api.handlers.clear()
+        assert api.get(ada, image_id)["trashed_at"] is not None
+        assert api.call("janitor", {})["trash_deleted"] == deleted
+    gone = api.call("get", proxy_event("GET", f"/image/{image_id}", token=ada))
+    assert gone["statusCode"] == 404
+
+
 def test_an_outage_of_the_database_is_an_answer(
     api: Api, ada: str, environment: pytest.MonkeyPatch
 ) -> None:

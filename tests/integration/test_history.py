@@ -69,12 +69,16 @@ def test_nobody_else_sees_it(api: Api, ada: str, bob: str) -> None:
 
 
 def test_what_is_older_than_the_log_goes_back_is_not_shown(
-    api: Api, ada: str, sql: Connection
+    api: Api, ada: str, sql: Connection, database: Database
 ) -> None:
     image_id = api.upload(ada)
     api.update(ada, image_id, title="new")
     sql.run("UPDATE changes SET accepted_at = now() - interval '91 days' WHERE sequence = 1")
     assert [change["version"] for change in body_of(history(api, ada, image_id))] == [2]
+
+    ((user_id,),) = sql.run("SELECT user_id FROM images WHERE id = :id", id=image_id)
+    of_all_days = PostgresHistory(database).history(user_id, image_id, None, 10)
+    assert [change["version"] for change in of_all_days or []] == [2, 1]
 
 
 @pytest.fixture

@@ -360,6 +360,7 @@ def test_old_changes_leave_in_bounded_steps_and_what_is_not_told_stays(
     sink.publish(accept.upload())
     age(sql, 91 * 24 * 3600)
     sql.run("UPDATE changes SET settled_at = now() WHERE image_id = 6")
+    assert records.forget_old(None, 2) == 0
     assert [records.forget_old(90, 2) for _ in range(3)] == [2, 2, 0]
     # Not yet told, not yet old, not yet settled.
     assert changes(sql, "image_id") == [[4], [6], [7]]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from image_api.web import http
 from tests.template import stacks as all_stacks
 from tests.template.document import ROOT, nodes, read
 from tests.template.stacks import Stacks, parameter_sets
@@ -39,7 +40,29 @@ def test_the_gateways_own_answers_have_the_form_of_ours() -> None:
         # Which brings quotation marks of its own.
         body = json.loads(template.replace("$context.error.messageString", '"words"'))
         assert body.keys() == {"detail", "code"}, name
-        assert "Access-Control-Allow-Origin" in answer["ResponseParameters"]["Headers"], name
+        headers = answer["ResponseParameters"]["Headers"]
+        assert "Access-Control-Allow-Origin" in headers, name
+        # What a page of another origin is told beside the body, it may also read.
+        exposed = headers.get("Access-Control-Expose-Headers", "''").strip("'").split(",")
+        told = {header for header in headers if header in http.EXPOSED_HEADERS}
+        assert set(filter(None, exposed)) == told, name
+
+
+def test_the_gateways_own_answers_have_codes_that_programs_know() -> None:
+    said = {
+        name: re.findall(r'"code": "(\w+)"', *answer["ResponseTemplates"].values())
+        for name, answer in api()["GatewayResponses"].items()
+    }
+    assert said == {
+        "MISSING_AUTHENTICATION_TOKEN": ["path_not_found"],
+        "REQUEST_TOO_LARGE": ["request_too_large"],
+        "WAF_FILTERED": ["bad_request"],
+        "INTEGRATION_FAILURE": ["service_unavailable"],
+        "INTEGRATION_TIMEOUT": ["timeout"],
+        "THROTTLED": ["too_many_requests"],
+        "DEFAULT_4XX": ["bad_request"],
+        "DEFAULT_5XX": ["internal_error"],
+    }
 
 
 def test_no_client_writes_into_the_access_log() -> None:

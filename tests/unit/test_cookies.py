@@ -126,11 +126,15 @@ def test_no_form_reads_it(client: Client, content_type: str, body: str) -> None:
     assert len(client.records.families) == 1
 
 
-def test_oauth2s_form_refreshes_with_the_token_in_it(client: Client) -> None:
-    answer = client.post(
-        "/auth/refresh",
-        body=f"grant_type=refresh_token&refresh_token={client.begin()}",
-        content_type="application/x-www-form-urlencoded",
-    )
+def test_a_form_refreshes_with_the_token_in_it_and_with_nothing_that_is_not_known(
+    client: Client,
+) -> None:
+    token, form = client.begin(), "application/x-www-form-urlencoded"
+    for path in ("/auth/refresh", "/auth/logout"):
+        refused = client.post(path, body=f"refresh_token={token}&tokn=x", content_type=form)
+        assert refused["statusCode"] == 400
+        assert [problem["field"] for problem in body_of(refused)["errors"]] == ["tokn"]
+
+    answer = client.post("/auth/refresh", body=f"refresh_token={token}", content_type=form)
     assert answer["statusCode"] == 200
     assert len(body_of(answer)["refresh_token"]) == 64

@@ -437,3 +437,13 @@ def test_the_limits_of_an_account_are_settings(only: Callable[..., None]) -> Non
     assert settings.account_limits() == settings.AccountLimits(100_000, 50_000_000_000, 1000, 20)
     only(LIMIT_IMAGES="1", LIMIT_BYTES="2", LIMIT_UNFINISHED_CHANGES="0")
     assert settings.account_limits() == settings.AccountLimits(1, 2, 0, 20)
+
+
+def test_the_log_of_changes_goes_back_90_days_or_as_many_as_is_said_or_to_its_beginning(
+    only: Callable[..., None],
+) -> None:
+    days = {}
+    for said in ("", "7", "0"):
+        only(CHANGES_KEPT_DAYS=said)
+        days[said] = settings.changes_kept_days()
+    assert days == {"": 90, "7": 7, "0": None}

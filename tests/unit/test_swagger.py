@@ -280,6 +280,28 @@ def test_what_may_be_known_already_may_be_answered_without_a_body(
         names = {parameter["name"] for parameter in operation.get("parameters", [])}
         assert ("If-None-Match" in names) == ("304" in operation["responses"])
         assert ("If-Match" in names) == ("412" in operation["responses"])
+        if "304" in operation["responses"]:
+            # Whoever knows the page goes on from it all the same.
+            headers = [operation["responses"][status]["headers"] for status in ("200", "304")]
+            assert headers[0] == headers[1]
+
+
+def test_every_operation_may_find_no_place_and_every_body_may_be_too_large(
+    document: dict[str, Any],
+) -> None:
+    for (method, path), operation in operations_of(document).items():
+        assert operation["responses"].keys() >= {"429", "500", "502", "503", "504"}, path
+        assert ("413" in operation["responses"]) == (method != "get"), path
+
+
+def test_a_rendition_is_for_whoever_is_signed_in_or_has_its_link(document: dict[str, Any]) -> None:
+    operations = operations_of(document)
+    by_link = {path for (_, path), each in operations.items() if {"link": []} in each["security"]}
+    assert by_link == {"/image/{image_id}/rendition"}
+    assert document["components"]["securitySchemes"]["link"]["name"] == http.LINK_TOKEN
+    answers = operations["get", "/image/{image_id}/rendition"]["responses"]
+    for status in ("200", "302"):
+        assert answers[status]["headers"].keys() >= {"Cache-Control", "Vary"}
 
 
 def test_a_body_is_required_where_one_of_its_fields_is(document: dict[str, Any]) -> None:

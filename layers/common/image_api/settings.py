@@ -421,9 +421,9 @@ def janitor() -> JanitorSettings:
 
 
 @cache
-def changes_kept_days() -> int:
-    """How long the log of changes goes back."""
-    return _number("CHANGES_KEPT_DAYS", 90, 1)
+def changes_kept_days() -> int | None:
+    """How long the log of changes goes back; None: to its beginning."""
+    return _number("CHANGES_KEPT_DAYS", 90, 0) or None
 
 
 @cache

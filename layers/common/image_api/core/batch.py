@@ -41,7 +41,7 @@ class BatchRequest(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """What a request for this image alone would have been answered."""
+    """The status and the code that a request for this image alone would have been answered."""
 
     id: int
     status_code: int

@@ -43,15 +43,15 @@ class ChangeView(BaseModel):
 
 class HistoryRecords(Protocol):
     def history(
-        self, user_id: int, image_id: int, kept_days: int, limit: int
+        self, user_id: int, image_id: int, kept_days: int | None, limit: int
     ) -> list[dict[str, Any]] | None:
-        """The fields of ChangeView, newest first; None for an image that is missing or somebody
-        else's. Raises Unauthenticated when the user is gone.
+        """The fields of ChangeView, newest first, of so many days or all; None for an image that is
+        missing or somebody else's. Raises Unauthenticated when the user is gone.
         """
 
 
 def of_image(
-    records: HistoryRecords, user_id: int, image_id: int, kept_days: int
+    records: HistoryRecords, user_id: int, image_id: int, kept_days: int | None
 ) -> list[dict[str, Any]]:
     """The newest MOST_CHANGES; raises ImageNotFound for a missing image and somebody else's."""
     changes = records.history(user_id, image_id, kept_days, MOST_CHANGES)

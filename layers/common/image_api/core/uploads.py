@@ -6,7 +6,7 @@ import hashlib
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -75,6 +75,15 @@ def _given(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _or_blank(schema: dict[str, Any]) -> None:
+    """What `_given` takes for nothing is sent by right."""
+    for choice in schema["anyOf"]:
+        choice.pop("minLength", None)
+        choice.pop("pattern", None)
+        if "enum" in choice:
+            choice["enum"] = [*choice["enum"], ""]
+
+
 class DirectUploadDetails(BaseModel):
     """What a multipart upload carries beside its file."""
 
@@ -85,9 +94,13 @@ class DirectUploadDetails(BaseModel):
 
     filename: Annotated[str | None, Field(max_length=1024)] = None
     title: Annotated[
-        Title | None, BeforeValidator(_given), Field(description="The file's name unless given")
+        Title | None,
+        BeforeValidator(_given),
+        Field(description="The file's name unless given", json_schema_extra=_or_blank),
     ] = None
-    visibility: Annotated[Visibility | None, BeforeValidator(_given)] = None
+    visibility: Annotated[
+        Visibility | None, BeforeValidator(_given), Field(json_schema_extra=_or_blank)
+    ] = None
     description: Annotated[Description | None, Field(description="At most 2,000 characters")] = None
     tags: Annotated[Tags | None, Field(description="At most 32, each of 1 to 64 characters")] = None
 

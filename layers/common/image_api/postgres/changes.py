@@ -211,8 +211,8 @@ class PostgresRelayRecords:
         _mark_outcomes(self._database, outcomes)
         self._before.mark_published(published)
 
-    def forget_old(self, kept_days: int, batch_size: int) -> int:
-        """Of what is settled and published; how many rows left."""
+    def forget_old(self, kept_days: int | None, batch_size: int) -> int:
+        """Of what is settled and published; how many rows left. None: the log keeps all."""
         return self._database.number(
             _FORGET_OLD, kept_days=kept_days, batch_size=batch_size
         ) + self._before.forget_old(batch_size)

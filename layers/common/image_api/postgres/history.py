@@ -25,7 +25,8 @@ SELECT {IS_SIGNED_IN},
             ORDER BY c.sequence DESC), '[]')::text
         FROM (SELECT c.* FROM changes AS c
               WHERE c.image_id = :image_id AND c.user_id = :user_id
-                AND c.accepted_at > now() - make_interval(days => :kept_days::integer)
+                AND (:kept_days::integer IS NULL
+                     OR c.accepted_at > now() - make_interval(days => :kept_days::integer))
               ORDER BY c.sequence DESC LIMIT :row_limit) AS c)
 """
 
@@ -67,7 +68,7 @@ class PostgresHistory:
         self._database = database
 
     def history(
-        self, user_id: int, image_id: int, kept_days: int, limit: int
+        self, user_id: int, image_id: int, kept_days: int | None, limit: int
     ) -> list[dict[str, Any]] | None:
         user_exists, is_own, changes = self._database.only_row(
             _HISTORY, user_id=user_id, image_id=image_id, kept_days=kept_days, row_limit=limit

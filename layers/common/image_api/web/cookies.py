@@ -16,6 +16,7 @@ from image_api.web import http
 
 _NAME = "refresh_token"
 HEADERS = {"Set-Cookie": "The refresh token, where the request asks for it as a cookie"}
+ENDED = {"Set-Cookie": "Ends the cookie of whoever has sent one"}
 """For `problems.documented`."""
 
 

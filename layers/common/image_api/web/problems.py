@@ -104,14 +104,18 @@ def documented(
         "content": {"application/json": {"model": answer}},
     }
     if headers:
-        success["headers"] = {
-            name: {"description": description, "schema": {"type": "string"}}
-            for name, description in headers.items()
-        }
+        success["headers"] = _described(headers)
     responses = {200: success, **documented_errors(*statuses)}
     if "ETag" in (headers or {}):
         responses[304] = {"description": "Nothing changed for who sent its ETag", "content": {}}
     return responses
+
+
+def _described(headers: dict[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": description, "schema": {"type": "string"}}
+        for name, description in headers.items()
+    }
 
 
 def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
@@ -130,7 +134,10 @@ def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
         415: ("The format is not accepted", Problem),
         422: ("The Idempotency-Key belongs to another request", Problem),
         429: ("Too many attempts or requests, or too much under way", Problem),
-        503: ("A part is down, or a rendition takes longer than a request may", Problem),
+        503: (
+            "A part is down or busy; of a rendition: it takes longer than a request may",
+            Problem,
+        ),
     }
     responses: dict[int, OpenAPIResponse] = {
         status: {
@@ -149,9 +156,14 @@ def documented_errors(*statuses: int) -> dict[int, OpenAPIResponse]:
     return responses
 
 
-def redirected(description: str, *statuses: int, or_json: Any = None) -> dict[int, OpenAPIResponse]:
-    """As `documented`, of a route that answers 302, or 200 with `or_json`."""
-    responses = documented(or_json, *statuses)
+def redirected(
+    description: str,
+    *statuses: int,
+    or_json: Any = None,
+    headers: dict[str, str] | None = None,
+) -> dict[int, OpenAPIResponse]:
+    """As `documented`, of a route that answers 302, or 200 with `or_json`; `headers` of both."""
+    responses = documented(or_json, *statuses, headers=headers)
     if or_json is None:
         del responses[200]
     responses[302] = {
@@ -161,7 +173,8 @@ def redirected(description: str, *statuses: int, or_json: Any = None) -> dict[in
             "Location": {
                 "description": "Signed, expires",
                 "schema": {"type": "string", "format": "uri"},
-            }
+            },
+            **_described(headers or {}),
         },
     }
     return responses

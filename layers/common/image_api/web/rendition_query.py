@@ -27,3 +27,8 @@ Token = Annotated[
     str | None,
     Query(max_length=100, description="From `rendition_url`, in place of signing in"),
 ]
+HEADERS = {
+    "Cache-Control": "For how long the answer may be kept: of a public image's link by anybody",
+    "Vary": "By which headers of a request the answer differs",
+}
+"""For `problems.redirected`."""
