@@ -143,4 +143,5 @@ def field_messages(answer: requests.Response) -> dict[str, str]:
     """What a validation error says about each field."""
     body = answer.json()
     assert answer.status_code == 400 and body["detail"] == "Validation error", answer.text
+    assert body["code"] == "validation_error"
     return {problem["field"]: problem["message"] for problem in body["errors"]}

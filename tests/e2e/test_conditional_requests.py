@@ -11,15 +11,18 @@ from tests.e2e.api_client import ApiClient, field_messages
 def test_what_did_not_change_is_not_sent_again(ada: ApiClient) -> None:
     image_id = ada.uploaded(samples.gif())["id"]
 
-    for path in (f"/image/{image_id}", "/image/get_all_images?owner=me"):
+    for path in (
+        *(f"/image/{image_id}", "/image/get_all_images?owner=me", "/image/tags?owner=me"),
+    ):
         first = ada.get(path)
+        assert ada.request("HEAD", path).headers["ETag"] == first.headers["ETag"]
         known = {"If-None-Match": f'"other", {first.headers["ETag"]}'}
         again = ada.get(path, headers=known)
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["ETag"] == first.headers["ETag"]
         assert ada.get(path, headers={"If-None-Match": '"other"'}).json() == first.json()
 
-        ada.updated(image_id, title=f"after {path}")
+        ada.updated(image_id, title=f"after {path}", tags=[f"after {path}"])
         changed = ada.get(path, headers=known)
         assert changed.status_code == 200
         assert changed.headers["ETag"] != first.headers["ETag"]

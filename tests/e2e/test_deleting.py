@@ -44,6 +44,10 @@ def test_in_the_end_nothing_of_a_deleted_image_is_left(
     image = ada.updated(image["id"], resolution="50x50")
     folder = "/".join(image["file_path"].split("/")[:2])
     assert len(list(bucket.objects.filter(Prefix=folder))) == 4
+    asked = "SELECT FROM requested_renditions WHERE image_id = :id"
+    assert ada.get(f"/image/{image['id']}/rendition?width=64").status_code == 302
+    assert len(list(bucket.objects.filter(Prefix=folder))) == 5
+    assert len(database.run(asked, id=image["id"])) == 1
 
     ada.delete(image["id"])
 
@@ -53,6 +57,7 @@ def test_in_the_end_nothing_of_a_deleted_image_is_left(
         "the row is removed",
     )
     assert not database.run("SELECT FROM renditions WHERE image_id = :id", id=image["id"])
+    assert not database.run(asked, id=image["id"])
     assert ada.get(image["url"]).status_code == 404
     assert ada.image(image["id"]).status_code == 404
 

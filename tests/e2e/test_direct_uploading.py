@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import requests
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
+from tests.e2e.routes import DOCUMENT
 
 ROCKET = samples.rocket()
 UNKNOWN_ID = "0" * 32
@@ -104,23 +106,24 @@ def test_what_was_sent_waits_nowhere_once_it_is_an_image(ada: ApiClient, bucket:
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "words"),
+    ("data", "status", "code", "words"),
     [
-        (b"This is a letter and no picture.", 400, "not an image"),
-        (b"<svg/>", 415, "SVG"),
-        (samples.png_bomb(), 413, "50 megapixels"),
+        (b"This is a letter and no picture.", 400, "not_an_image", "not an image"),
+        (ROCKET[:200], 400, "damaged_image", "cut off"),
+        (b"<svg/>", 415, "unsupported_format", "SVG"),
+        (samples.png_bomb(), 413, "too_many_pixels", "50 megapixels"),
     ],
-    ids=["text", "SVG", "bomb"],
+    ids=["text", "cut off", "SVG", "bomb"],
 )
 def test_a_file_that_is_not_accepted_is_refused_and_not_kept(
-    ada: ApiClient, bucket: Any, data: bytes, status: int, words: str
+    ada: ApiClient, bucket: Any, data: bytes, status: int, code: str, words: str
 ) -> None:
     offer = _begin(ada)
     assert _send(ada, offer, data) == 204
 
     answer = _complete(ada, offer["upload_id"])
 
-    assert answer.status_code == status
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert words in answer.json()["detail"]
     assert ada.images(owner="me").json() == []
     assert not [item for item in bucket.objects.all() if offer["upload_id"] in item.key]
@@ -138,6 +141,21 @@ def test_an_upload_that_was_never_sent_or_is_somebody_elses_is_not_found(
     assert _complete(ada, UNKNOWN_ID).status_code == 404
     assert _complete(bob, mine["upload_id"]).status_code == 404
     assert _complete(ada, mine["upload_id"]).status_code == 200
+
+
+def test_details_that_are_blank_are_not_given(ada: ApiClient) -> None:
+    offer = _begin(ada)
+    _send(ada, offer, ROCKET)
+    blank = {"title": " ", "visibility": "", "description": "", "tags": []}
+
+    answer = _complete(ada, offer["upload_id"], filename="rocket.jpg", **blank)
+
+    assert answer.status_code == 200, answer.text
+    image = ada.image(answer.json()["id"]).json()
+    assert (image["title"], image["visibility"]) == ("rocket.jpg", "shared")
+    assert (image["description"], image["tags"]) == ("", [])
+    details = DOCUMENT["components"]["schemas"]["DirectUploadDetails"]
+    jsonschema_rs.Draft202012Validator(details).validate(blank)
 
 
 def test_details_that_break_a_rule_are_refused(ada: ApiClient) -> None:

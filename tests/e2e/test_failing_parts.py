@@ -13,7 +13,9 @@ import pytest
 from tests import samples
 from tests.e2e.api_client import PASSWORD, ApiClient
 from tests.e2e.cuttable_proxy import CuttableProxy
+from tests.e2e.routes import OPERATIONS, PAGES
 from tests.e2e.running_cloud import RunningCloud
+from tests.e2e.test_own_account import ask_everything
 from tests.waiting import eventually
 
 PARTS = {
@@ -159,21 +161,25 @@ def test_while_the_database_is_away_clients_are_told_to_come_back(
     fragile: FragileCloud, user: ApiClient
 ) -> None:
     fragile.ways["database"].cut()
-    answers = [
-        user.images(),
-        user.image(1),
-        user.upload(samples.gif()),
-        user.update(1, title="x"),
-        user.delete(1),
-        user.register("nobody"),
-        user.sign_in(),
-    ]
+    refresh_token = {"refresh_token": "A" * 64}
+    answers = {
+        **ask_everything(user, 1),
+        ("POST", "/auth/register"): user.register("nobody"),
+        ("POST", "/auth/login"): user.sign_in(),
+        **{
+            ("POST", path): user.request("POST", path, json=refresh_token)
+            for path in ("/auth/refresh", "/auth/logout")
+        },
+    }
     fragile.ways["database"].restore()
 
-    for answer in answers:
-        assert answer.status_code == 503
+    assert OPERATIONS.keys() - answers.keys() == {
+        *(("GET", path) for path in (*PAGES, "/health")),
+    }
+    for route, answer in answers.items():
+        assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable"), route
         assert answer.json().keys() == {"detail", "code"}
-        assert int(answer.headers["Retry-After"]) > 0
+        assert int(answer.headers["Retry-After"]) > 0, route
     eventually(lambda: user.images().status_code == 200, "the database is back")
     assert user.images(owner="me").json() == []
 

@@ -12,7 +12,7 @@ import requests
 from pg8000.native import Connection
 
 from tests import samples
-from tests.e2e.api_client import ApiClient, Image
+from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud
 from tests.processes import runtimes_of
@@ -175,7 +175,18 @@ def test_what_has_no_picture_has_no_rendition(ada: ApiClient, processing: Proces
 
 @pytest.mark.parametrize("query", [{"width": 0}, {"ratio": "2:1"}, {"format": "gif"}, {"w": 64}])
 def test_what_cannot_be_asked_for_is_refused(ada: ApiClient, query: dict[str, Any]) -> None:
-    assert _rendition(ada, 1, **query).status_code == 400
+    assert field_messages(_rendition(ada, 1, **query)).keys() == query.keys()
+
+
+@pytest.mark.parametrize("query", [{}, {"token": ""}, {"token": "x"}, {"token": "A" * 32}])
+def test_who_is_not_signed_in_and_has_no_link_is_told_to_sign_in(
+    ada: ApiClient, visitor: ApiClient, query: dict[str, str]
+) -> None:
+    image = ada.uploaded(samples.gif(), visibility="public")
+
+    answer = _rendition(visitor, image["id"], width=64, **query)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
 ROUTES = ("image", "list", "rendition", "original", "link")

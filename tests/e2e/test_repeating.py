@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import requests
+from pg8000.native import Connection
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
+from tests.waiting import eventually
 
 PHOTO = samples.jpeg()
 
@@ -59,6 +64,45 @@ def test_many_at_once_make_one_image_and_those_who_come_too_early_are_told(
         upload(ada, "k").json()["id"]
     }
     assert len(ada.images(owner="me").json()) == 1
+
+
+def test_whoever_comes_while_the_first_is_running_is_told_so(
+    ada: ApiClient, database: Connection
+) -> None:
+    user_id = ada.get("/auth/me").json()["id"]
+    keys = (f"running-{number}" for number in itertools.count())
+
+    def is_told() -> bool:
+        """False where the first has waited for longer than it may: on a machine that is busy."""
+        key = next(keys)
+        with ThreadPoolExecutor(1) as threads, usage_held(database, user_id):
+            first = threads.submit(upload, ada, key)
+            claimed = "SELECT FROM idempotency_keys WHERE user_id = :user_id AND key = :key"
+            eventually(
+                lambda: first.done() or database.run(claimed, user_id=user_id, key=key),
+                "the first is running",
+            )
+            second = upload(ada, key)
+        if first.result().status_code != 200:
+            return False
+        assert (second.status_code, second.json()["code"]) == (409, "request_in_progress")
+        assert int(second.headers["Retry-After"]) > 0
+        assert upload(ada, key).json() == first.result().json()
+        return True
+
+    eventually(is_told, "the first outlasts the second")
+    assert len(ada.images(owner="me").json()) == 1
+
+
+@contextmanager
+def usage_held(database: Connection, user_id: int) -> Iterator[None]:
+    """Nothing of the account is accepted inside: whatever would be waits."""
+    database.run("BEGIN")
+    try:
+        database.run("SELECT FROM account_usage WHERE user_id = :id FOR UPDATE", id=user_id)
+        yield
+    finally:
+        database.run("ROLLBACK")
 
 
 @pytest.mark.parametrize("key", ["two words", "x" * 256, "\u00e4"], ids=["space", "long", "umlaut"])

@@ -61,6 +61,22 @@ def test_an_image_has_the_fields_that_clients_expect(ada: ApiClient) -> None:
         assert type(value) is KINDS.get(name, str), name
 
 
+def test_what_is_said_of_an_image_is_so(ada: ApiClient, bob: ApiClient) -> None:
+    still = ada.uploaded(samples.png(samples.photo(60, 40)))
+    moving = ada.uploaded(samples.animation("image/gif"))
+
+    for image in (still, moving):
+        seen = bob.image(image["id"]).json()
+        assert seen["username"] == ada.username
+        assert seen["user_id"] == ada.get("/auth/me").json()["id"]
+        size = samples.opened(ada.download(image["url"]).content).size
+        assert (seen["width"], seen["height"]) == size
+        assert seen["resolution"] == "{}x{}".format(*size)
+    assert (still["width"], still["height"], still["animated"]) == (60, 40, False)
+    assert moving["animated"] is True
+    assert ada.updated(still["id"], resolution="30x20")["width"] == 30
+
+
 def test_an_image_looks_the_same_in_a_list(ada: ApiClient) -> None:
     image = ada.uploaded(samples.png())
 

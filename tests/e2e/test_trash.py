@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import requests
+from pg8000.native import Connection
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.holding import Processing
+from tests.e2e.running_cloud import RunningCloud
+from tests.waiting import eventually
 
 
 def _is_listed(client: ApiClient, image_id: int) -> bool:
@@ -31,18 +36,71 @@ def test_what_is_trashed_is_gone_with_the_answer_and_comes_back_as_it_was(
     assert (trashed["title"], trashed["tags"], trashed["visibility"]) == (
         *("mine", ["rocket"], "shared"),
     )
-    for link in ("url", "thumbnail_url"):
+    for link in ("url", "thumbnail_url", "preview_url"):
         assert requests.get(others[link], timeout=60).status_code in (403, 404)
         ada.download(trashed[link])
+    assert bob.get(others["rendition_url"]).status_code == 404
+    assert ada.get(trashed["rendition_url"]).status_code == 302
 
     restored = ada.updated(image_id, trashed=False)
     assert restored["trashed_at"] is None
+    assert bob.get(others["rendition_url"]).status_code == 404
+    assert bob.get(restored["rendition_url"]).status_code == 302
     assert _is_listed(bob, image_id)
     links = {"url", "thumbnail_url", "preview_url", "rendition_url"}
     changing = {"updated_at", "version", "file_path", *links}
     assert {k: v for k, v in restored.items() if k not in changing} == {
         k: v for k, v in before.items() if k not in changing
     }
+
+
+def test_a_public_link_stops_in_the_trash_and_is_the_same_when_its_image_comes_back(
+    ada: ApiClient, visitor: ApiClient, processing: Processing
+) -> None:
+    image = ada.uploaded(samples.rocket(), visibility="public")
+    link = f"{image['rendition_url']}&width=64"
+    shown = visitor.get(link).headers["Location"]
+
+    with processing.held():
+        assert ada.update(image["id"], trashed=True).status_code == 200
+        assert visitor.get(link).status_code == 404
+    ada.settled(image["id"])
+    assert visitor.get(link).status_code == 404
+    assert requests.get(shown, timeout=60).status_code in (403, 404)
+
+    restored = ada.updated(image["id"], trashed=False)
+    assert (restored["visibility"], restored["rendition_url"]) == (
+        *("public", image["rendition_url"]),
+    )
+    visitor.download(visitor.get(link).headers["Location"])
+
+
+def test_what_has_been_in_the_trash_for_long_enough_is_deleted(
+    ada: ApiClient, cloud: RunningCloud, database: Connection, bucket: Any
+) -> None:
+    old, young = (ada.uploaded(samples.gif()) for _ in range(2))
+    for image in (old, young):
+        ada.updated(image["id"], trashed=True)
+    folder = "/".join(ada.image(old["id"]).json()["file_path"].split("/")[:2])
+    for image, days in ((old, 31), (young, 29)):
+        database.run(
+            "UPDATE images SET trashed_at = now() - make_interval(days => :days::integer) "
+            "WHERE id = :id",
+            id=image["id"],
+            days=days,
+        )
+
+    assert cloud.invoke("janitor", {})["trash_deleted"] >= 1
+
+    assert ada.image(old["id"]).status_code == 404
+    assert [image["id"] for image in ada.images(trashed="true").json()] == [young["id"]]
+
+    def is_gone() -> bool:
+        # What the schedule does every minute.
+        cloud.invoke("relay", {})
+        return not list(bucket.objects.filter(Prefix=folder))
+
+    eventually(is_gone, "its files are removed")
 
 
 def test_the_trash_is_its_owners_and_an_image_in_it_is_deleted_for_good(

@@ -13,6 +13,13 @@ TAKEN_METHODS = {
     for _, taken in OPERATIONS
 }
 GETTABLE = sorted(path for method, path in OPERATIONS if method == "GET")
+# Those of a query; that of a page is its own.
+PARAMETERS = [
+    (path, parameter["name"])
+    for (_, path), operation in OPERATIONS.items()
+    for parameter in operation.get("parameters", [])
+    if parameter["in"] == "query" and path not in PAGES
+]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 REVEALING = ("traceback", "select ", "postgres", "pg8000", "boto", ".py", "arn:", "secret")
 
@@ -30,6 +37,7 @@ def test_an_unknown_path_is_not_found_in_words(
 
             assert answer.status_code == 404, method
             assert answer.json().keys() == {"detail", "code"}
+            assert answer.json()["code"] == "path_not_found"
 
 
 @pytest.mark.parametrize("path", sorted(TAKEN_METHODS))
@@ -39,6 +47,7 @@ def test_a_wrong_method_is_refused_with_the_right_one(visitor: ApiClient, path: 
 
         assert answer.status_code == 405, method
         assert answer.json().keys() == {"detail", "code"}
+        assert answer.json()["code"] == "method_not_allowed"
         for taken in TAKEN_METHODS[path]:
             assert taken in answer.json()["detail"]
             assert taken in answer.headers["Allow"]
@@ -112,11 +121,13 @@ def test_a_body_that_is_not_utf_8_is_refused_and_not_repaired(
     assert list(field_messages(answer).values()) == ["The body is not UTF-8"]
 
 
-@pytest.mark.parametrize("path", [path for path in GETTABLE if path not in PAGES])
-def test_a_query_that_is_not_utf_8_is_refused_and_not_repaired(ada: ApiClient, path: str) -> None:
-    answer = ada.get(f"{filled(path)}?token=%E4&title=%E4")
+@pytest.mark.parametrize(("path", "name"), PARAMETERS)
+def test_a_query_that_is_not_utf_8_is_refused_and_not_repaired(
+    ada: ApiClient, path: str, name: str
+) -> None:
+    answer = ada.get(f"{filled(path)}?{name}=%E4")
 
-    assert answer.status_code == 400, answer.text
+    assert field_messages(answer) == {name: "This is not UTF-8"}
 
 
 def test_a_page_of_another_origin_may_read_answers_and_errors(

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import requests
+from pg8000.native import Connection
 from PIL import Image as Pillow
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
 from tests.e2e.holding import Processing
+from tests.e2e.running_cloud import RunningCloud
 from tests.waiting import eventually
 
 ROCKET = samples.rocket()
@@ -107,6 +109,28 @@ def test_the_files_of_an_earlier_size_are_removed(ada: ApiClient, bucket: Any) -
         lambda: sorted(names()) == ["image.jpg", "original.jpg", "preview.webp", "thumbnail.webp"],
         "only the last size is stored",
     )
+
+
+def test_renditions_of_an_earlier_size_are_made_anew_and_go_with_their_urls(
+    ada: ApiClient, cloud: RunningCloud, database: Connection
+) -> None:
+    image = ada.uploaded(ROCKET)
+    path = f"/image/{image['id']}/rendition?width=64"
+    before = ada.get(path).headers["Location"]
+
+    ada.updated(image["id"], resolution="50x50")
+
+    after = ada.get(path).headers["Location"]
+    assert samples.opened(ada.download(after).content).size == (50, 50)
+    # As if an hour had passed: who has the URL may use it until then.
+    folder = "/".join(image["file_path"].split("/")[:2])
+    database.run(
+        "UPDATE forgotten_objects SET delete_after = now() WHERE starts_with(object_key, :folder)",
+        folder=folder,
+    )
+    cloud.invoke("janitor", {})
+    assert requests.get(before, timeout=60).status_code == 404
+    ada.download(after)
 
 
 def test_several_changes_at_once_are_all_applied(ada: ApiClient) -> None:

@@ -17,9 +17,13 @@ FROM_ELSEWHERE = {"Origin": "https://evil.example"}
 
 Send = Callable[[ApiClient, ApiClient, dict[str, str]], requests.Response]
 
-# Each is what is asked by (somebody signed in, a visitor, headers), and the status of the answer.
-ANSWERS: dict[str, tuple[Send, int]] = {
-    "a list": (lambda user, _, headers: user.get("/image/get_all_images", headers=headers), 200),
+# Each is what is asked by (somebody signed in, a visitor, headers), and the status of the answer,
+# with the code that it has if it is an error.
+ANSWERS: dict[str, tuple[Send, int, str | None]] = {
+    "a list": (
+        lambda user, _, headers: user.get("/image/get_all_images", headers=headers),
+        *(200, None),
+    ),
     "a session": (
         lambda user, _, headers: user.request(
             "POST",
@@ -27,20 +31,23 @@ ANSWERS: dict[str, tuple[Send, int]] = {
             json={"username": user.username, "password": "analytical!engine"},
             headers=headers,
         ),
-        200,
+        *(200, None),
     ),
     "the document": (
         lambda _, visitor, headers: visitor.get("/openapi.json", headers=headers),
-        200,
+        *(200, None),
     ),
-    "the health": (lambda _, visitor, headers: visitor.get("/health", headers=headers), 200),
+    "the health": (
+        lambda _, visitor, headers: visitor.get("/health", headers=headers),
+        *(200, None),
+    ),
     "a broken rule": (
         lambda user, _, headers: user.get("/image/get_all_images?limit=0", headers=headers),
-        400,
+        *(400, "validation_error"),
     ),
     "no token": (
         lambda _, visitor, headers: visitor.get("/image/get_all_images", headers=headers),
-        401,
+        *(401, "unauthenticated"),
     ),
     "wrong credentials": (
         lambda _, visitor, headers: visitor.request(
@@ -49,19 +56,25 @@ ANSWERS: dict[str, tuple[Send, int]] = {
             json={"username": "nobody", "password": "wrong"},
             headers=headers,
         ),
-        401,
+        *(401, "wrong_credentials"),
     ),
-    "a missing image": (lambda user, _, headers: user.get("/image/0", headers=headers), 404),
+    "a missing image": (
+        lambda user, _, headers: user.get("/image/0", headers=headers),
+        *(404, "image_not_found"),
+    ),
     "a wrong method": (
         lambda user, _, headers: user.request("PATCH", "/image/1", headers=headers),
-        405,
+        *(405, "method_not_allowed"),
     ),
-    "an unknown path": (lambda user, _, headers: user.get("/images", headers=headers), 404),
+    "an unknown path": (
+        lambda user, _, headers: user.get("/images", headers=headers),
+        *(404, "path_not_found"),
+    ),
     "too large for the function": (
         lambda user, _, headers: user.request(
             "PUT", "/image/update/1", json={"title": "x" * 100_000}, headers=headers
         ),
-        413,
+        *(413, "file_too_large"),
     ),
     "a format that is not accepted": (
         lambda user, _, headers: user.request(
@@ -70,15 +83,15 @@ ANSWERS: dict[str, tuple[Send, int]] = {
             files={"image": ("a.psd", b"8BPS\0\1" + bytes(20))},
             headers=headers,
         ),
-        415,
+        *(415, "unsupported_format"),
     ),
 }
-FROM_THE_GATEWAY: dict[str, tuple[Send, int]] = {
+FROM_THE_GATEWAY: dict[str, tuple[Send, int, str | None]] = {
     "too large for the gateway": (
         lambda user, _, headers: user.request(
             "POST", "/image/upload_image", data=bytes(9_000_000), headers=headers
         ),
-        413,
+        *(413, "request_too_large"),
     ),
 }
 
@@ -87,11 +100,12 @@ FROM_THE_GATEWAY: dict[str, tuple[Send, int]] = {
 def test_every_answer_is_what_it_says_and_not_kept(
     ada: ApiClient, visitor: ApiClient, what: str
 ) -> None:
-    send, status = {**ANSWERS, **FROM_THE_GATEWAY}[what]
+    send, status, code = {**ANSWERS, **FROM_THE_GATEWAY}[what]
 
     answer = send(ada, visitor, FROM_OWN_PAGE)
 
     assert answer.status_code == status, answer.text
+    assert code is None or answer.json()["code"] == code
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Content-Type"] == "application/json"
@@ -112,7 +126,7 @@ def test_no_answer_of_a_function_may_act_as_a_page(
 def test_a_page_of_the_allowed_origin_may_read_the_answer_and_no_other_may(
     ada: ApiClient, visitor: ApiClient, what: str
 ) -> None:
-    send, _ = {**ANSWERS, **FROM_THE_GATEWAY}[what]
+    send, *_ = {**ANSWERS, **FROM_THE_GATEWAY}[what]
 
     own, other = send(ada, visitor, FROM_OWN_PAGE), send(ada, visitor, FROM_ELSEWHERE)
 
