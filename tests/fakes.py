@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -188,11 +188,16 @@ class FakeStorage:
     def delete_all_versions(self, key: str) -> None:
         self.delete([key])
 
-    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str) -> None:
         assert prefix.endswith("/"), "or a longer name would go as well"
-        found = [key for key in self.objects if key.startswith(prefix)]
-        folders = tuple(kept for kept in keep if kept.endswith("/"))
-        self.delete([key for key in found if key not in keep and not key.startswith(folders)])
+        self.delete([key for key in self.objects if key.startswith(prefix)])
+
+    def versions(self, prefix: str) -> list[tuple[str, str]]:
+        self._begin("list", prefix)
+        return [(key, "null") for key in self.objects if key.startswith(prefix)]
+
+    def delete_versions(self, versions: list[tuple[str, str]]) -> None:
+        self.delete([key for key, _ in versions])
 
     def _begin(self, operation: str, key: str) -> None:
         self.operations.append((operation, key))

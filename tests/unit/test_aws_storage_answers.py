@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import image_api.aws.objects
 from image_api.aws.credentials import AwsCredentials
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.s3 import S3Storage
 from image_api.aws.transfers import SignedTransfers, TransferRefused
-from image_api.errors import ObjectMissing, ServiceUnavailable
+from image_api.errors import ObjectMissing, ServiceUnavailable, StillDeleting
 from image_api.settings import StorageSettings
 
 REGION = "us-east-1"
@@ -23,13 +24,20 @@ FAILED = b"<Error><Code>InternalError</Code><Message>Try again</Message></Error>
 NOT_DELETED = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code></Error></DeleteResult>"
 
 
+MORE = b"""<ListVersionsResult><IsTruncated>true</IsTruncated>
+<NextKeyMarker>storage/a/b</NextKeyMarker><NextVersionIdMarker>1</NextVersionIdMarker>
+<Version><Key>storage/a/b</Key><VersionId>1</VersionId></Version></ListVersionsResult>"""
+
+
 @dataclass
 class Answering:
-    """A storage that gives one answer to everything."""
+    """A storage that gives the same answer again and again."""
 
     url: str = ""
     status: int = 200
     body: bytes = b""
+    # What it answers to a method instead.
+    bodies: dict[str, bytes] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
 
     def with_answer(self, status: int, body: bytes = b"") -> str:
@@ -46,9 +54,10 @@ def storage() -> Iterator[Answering]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             answering.seen.append(f"{self.command} {self.path}")
             self.send_response(answering.status)
-            self.send_header("Content-Length", str(len(answering.body)))
+            body = answering.bodies.get(self.command, answering.body)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(answering.body)
+            self.wfile.write(body)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer  # noqa: N815
 
@@ -144,6 +153,32 @@ def test_a_listing_that_is_cut_off_deletes_nothing(
         objects.delete_folder("storage/a/")
 
     assert [line.split()[0] for line in storage.seen] == ["GET"]
+
+
+@pytest.mark.parametrize("answer", [NOT_DELETED, FAILED, b"<DeleteRes", b"<html>"])
+def test_a_version_that_is_not_deleted_among_others_is_told(
+    storage: Answering, objects: StoredObjects, answer: bytes
+) -> None:
+    storage.with_answer(200, answer)
+
+    with pytest.raises(ServiceUnavailable, match=r"^The storage did not delete (the|every) file"):
+        objects.delete_versions([("a", "1"), ("b", "2")])
+
+    assert storage.seen == ["POST /images/?delete="]
+
+
+def test_a_folder_that_has_no_end_is_left_for_another_time(
+    storage: Answering, objects: StoredObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time something goes, however long a request takes."""
+    storage.bodies = {"GET": MORE, "POST": b"<DeleteResult></DeleteResult>"}
+    monkeypatch.setattr(image_api.aws.objects, "_FOLDER_SECONDS", 0.0)
+
+    with pytest.raises(StillDeleting):
+        objects.delete_folder("storage/a/")
+
+    methods = [line.split()[0] for line in storage.seen]
+    assert methods == ["GET", "POST"]
 
 
 def test_a_file_that_the_storage_may_not_hand_out_is_not_missing(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from image_api.core import events
-from image_api.errors import DamagedImage, ServiceUnavailable
+from image_api.core.changes import Work
+from image_api.errors import DamagedImage, ServiceUnavailable, StillDeleting
 from image_api.imaging import Rendition
 from tests.unit.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
 from tests.waiting import PATIENCE_SECONDS
@@ -224,6 +225,45 @@ def test_what_an_update_replaces_is_deleted_and_the_original_never(bench: Bench)
     assert bench.storage.objects[image.original_key][0] == b"original"
 
 
+@pytest.mark.parametrize("before", ["a failure", "a crash", "a late renderer", "it is given up"])
+def test_what_the_next_change_stores_stays_although_the_one_before_tidies_up_late(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    image_id = bench.ready_image()
+    image = bench.image(image_id)
+    bench.renderer.tasks.clear()
+    first = bench.accept_update(
+        image_id, resolution="huge" if before == "it is given up" else "10x5"
+    )
+    if before == "a late renderer":
+        bench.renderer.is_slow = True
+        bench.process(first)
+        bench.renderer.is_slow = False
+        bench.renderer.finish()
+        bench.log.now += 1
+    row = bench.log.changes[first.id]
+    row.attempts, row.failures = {"a failure": (1, 1), "a crash": (1, 0)}.get(before, (0, 0))
+    complete, fail = bench.log.complete, bench.log.fail
+
+    def followed(settle: Callable[..., Any]) -> Callable[..., Any]:
+        def settled(work: Work, *arguments: Any) -> Any:
+            outcome = settle(work, *arguments)
+            if work.event.id == first.id:
+                bench.process(bench.accept_update(image_id, resolution="20x10"))
+            return outcome
+
+        return settled
+
+    monkeypatch.setattr(bench.log, "complete", followed(complete))
+    monkeypatch.setattr(bench.log, "fail", followed(fail))
+
+    bench.process(first)
+
+    served = {rendition.object_key for rendition in image.renditions.values()}
+    assert (image.status, image.renditions["image"].width) == ("ready", 20)
+    assert set(bench.storage.objects) == {image.original_key, *served}
+
+
 def test_the_old_version_stays_readable_until_the_new_one_is_there(bench: Bench) -> None:
     image_id = bench.ready_image()
     image = bench.image(image_id)
@@ -428,6 +468,33 @@ def test_a_removal_is_never_given_up_and_told_to_the_dead_once(bench: Bench) -> 
     bench.storage.fault = away()
     assert bench.process(removal) == {"applied": 1}
     assert bench.storage.objects == {}
+
+
+def test_what_takes_long_to_delete_goes_on_at_another_time_and_has_not_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = bench.ready_image()
+    folder = bench.image(image_id).original_key.rpartition("/")[0] + "/"
+    for number in range(20):
+        bench.storage.put(f"{folder}on-demand/{number}/rendition.webp", b"", "image/webp")
+
+    def two_at_a_time(prefix: str) -> None:
+        found = bench.storage.versions(prefix)
+        bench.storage.delete_versions(found[:2])
+        if found[2:]:
+            raise StillDeleting
+
+    monkeypatch.setattr(bench.storage, "delete_folder", two_at_a_time)
+    removal = bench.accept_delete(image_id)
+    for _ in range(11):
+        assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+        # Others have their turn.
+        assert bench.process(bench.accept_upload()) == {"applied": 1}
+        bench.log.now += 5
+    assert bench.log.changes[removal.id].failures == 0
+    assert bench.process(removal) == {"applied": 1}
+    assert not [key for key in bench.storage.objects if key.startswith(folder)]
+    assert bench.publisher.to(DEAD) == []
 
 
 def test_the_changes_of_an_image_that_is_gone_end_without_a_dead_letter(bench: Bench) -> None:

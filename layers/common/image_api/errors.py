@@ -16,6 +16,7 @@ ImageApiError
 ├── ObjectMissing                 the storage lost a file
 ├── StillInUse                    what a deployment was to delete
 └── ServiceUnavailable            a part does not answer: try again
+    └── MessageRefused, StillDeleting
 """
 
 from __future__ import annotations
@@ -208,3 +209,10 @@ class ServiceUnavailable(ImageApiError):
 
 class MessageRefused(ServiceUnavailable):
     """The broker answers, and no queue takes the message."""
+
+
+class StillDeleting(ServiceUnavailable):
+    """There is more than may be deleted at a time; the next time goes on."""
+
+    def __init__(self) -> None:
+        super().__init__("The storage has not deleted every file yet")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import hashlib
+import time
+from base64 import b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import CACHE_CONTROL, bucket_url, content_disposition
-from image_api.errors import ObjectMissing, ServiceUnavailable
+from image_api.errors import ObjectMissing, ServiceUnavailable, StillDeleting
 from image_api.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 5.0
 _RETRIES = 1
+# S3 deletes so many with one request, and needs its time for them.
+_MOST_AT_ONCE = 1000
+_DELETION_TIMEOUT_SECONDS = 10.0
+# What of a folder is not begun within this is left for another time: others wait.
+_FOLDER_SECONDS = 5.0
 
 
 class StoredObjects:
@@ -66,51 +74,69 @@ class StoredObjects:
         for key in keys:
             _expect(self._send("DELETE", quote(key)), 204, "The storage did not delete every file")
 
-    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
+    def delete_folder(self, prefix: str) -> None:
         """Deletes whatever lies below `prefix`, with all that a bucket keeps of it when somebody
-        deletes it otherwise, but for `keep`: keys, and folders with a slash at the end.
+        deletes it otherwise. Raises StillDeleting.
         """
-        folders = tuple(kept for kept in keep if kept.endswith("/"))
-        for key, version in self._versions(prefix):
-            if key not in keep and not key.startswith(folders):
-                self._delete_version(key, version)
+        ends_at = time.monotonic() + _FOLDER_SECONDS
+        while True:
+            # The first ones each time: those of before are gone, and a marker with them.
+            versions, after = self._page(prefix)
+            self.delete_versions(versions)
+            if not after:
+                return
+            if time.monotonic() >= ends_at:
+                raise StillDeleting
 
     def delete_all_versions(self, key: str) -> None:
         """For good, whatever the bucket keeps."""
-        for found, version in self._versions(key):
-            if found == key:
-                self._delete_version(key, version)
+        self.delete_versions([found for found in self.versions(key) if found[0] == key])
 
-    def _delete_version(self, key: str, version: str) -> None:
-        target = f"{quote(key)}?versionId={quote(version, safe='')}"
-        _expect(self._send("DELETE", target), 204, "The storage did not delete every file")
+    def delete_versions(self, versions: list[tuple[str, str]]) -> None:
+        """Keys and versions. Ignores missing ones."""
+        for start in range(0, len(versions), _MOST_AT_ONCE):
+            body = _deletion(versions[start : start + _MOST_AT_ONCE])
+            # S3 insists on it.
+            digest = hashlib.md5(body, usedforsecurity=False).digest()
+            headers = {
+                "Content-Type": "application/xml",
+                "Content-MD5": b64encode(digest).decode(),
+            }
+            response = self._send("POST", "?delete=", headers, body, _DELETION_TIMEOUT_SECONDS)
+            _expect(response, 200, "The storage did not delete the files")
+            answer = _parsed(response.data, "The storage did not delete the files")
+            # It names those that are left, and no others.
+            if answer.find("{*}Error") is not None or not answer.tag.endswith("DeleteResult"):
+                raise ServiceUnavailable("The storage did not delete every file")
 
-    def _versions(self, prefix: str) -> list[tuple[str, str]]:
+    def versions(self, prefix: str) -> list[tuple[str, str]]:
         """Keys and versions, those that only say that a key was deleted too. Where none are kept
         every object is the version `null`.
         """
-        found: list[tuple[str, str]] = []
-        query, after = f"?prefix={quote(prefix, safe='')}&versions=", ""
-        while True:
-            response = self._send("GET", query + after)
-            _expect(response, 200, "The storage did not list the files")
-            try:
-                # Written by S3 itself.
-                listing = ElementTree.fromstring(response.data)  # noqa: S314
-            except ElementTree.ParseError as error:
-                raise ServiceUnavailable("The storage did not list the files") from error
-            found += [
-                (each.findtext("{*}Key") or "", each.findtext("{*}VersionId") or "null")
-                for kind in ("Version", "DeleteMarker")
-                for each in listing.findall(f"{{*}}{kind}")
-            ]
-            if listing.findtext("{*}IsTruncated") != "true":
-                return found
-            key, version = (
-                quote(listing.findtext(f"{{*}}Next{name}") or "", safe="")
-                for name in ("KeyMarker", "VersionIdMarker")
-            )
-            after = f"&key-marker={key}&version-id-marker={version}"
+        found, after = self._page(prefix)
+        while after:
+            more, after = self._page(prefix, after)
+            found += more
+        return found
+
+    def _page(self, prefix: str, after: str = "") -> tuple[list[tuple[str, str]], str]:
+        """Some of what `versions` says, and the query for more, or nothing."""
+        query = f"?prefix={quote(prefix, safe='')}&versions="
+        response = self._send("GET", query + after)
+        _expect(response, 200, "The storage did not list the files")
+        listing = _parsed(response.data, "The storage did not list the files")
+        found = [
+            (each.findtext("{*}Key") or "", each.findtext("{*}VersionId") or "null")
+            for kind in ("Version", "DeleteMarker")
+            for each in listing.findall(f"{{*}}{kind}")
+        ]
+        if listing.findtext("{*}IsTruncated") != "true":
+            return found, ""
+        key, version = (
+            quote(listing.findtext(f"{{*}}Next{name}") or "", safe="")
+            for name in ("KeyMarker", "VersionIdMarker")
+        )
+        return found, f"&key-marker={key}&version-id-marker={version}"
 
     def _send(
         self,
@@ -118,6 +144,7 @@ class StoredObjects:
         target: str,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> urllib3.BaseHTTPResponse:
         from urllib3.exceptions import HTTPError
 
@@ -127,7 +154,7 @@ class StoredObjects:
                 self._url + target,
                 body,
                 headers,
-                timeout_seconds=_TIMEOUT_SECONDS,
+                timeout_seconds=timeout_seconds,
                 retries=_RETRIES,
             )
         except HTTPError as error:
@@ -137,3 +164,21 @@ class StoredObjects:
 def _expect(response: urllib3.BaseHTTPResponse, status: int, otherwise: str) -> None:
     if response.status != status:
         raise ServiceUnavailable(otherwise)
+
+
+def _deletion(versions: list[tuple[str, str]]) -> bytes:
+    deletion = ElementTree.Element("Delete", xmlns="http://s3.amazonaws.com/doc/2006-03-01/")
+    ElementTree.SubElement(deletion, "Quiet").text = "true"
+    for key, version in versions:
+        each = ElementTree.SubElement(deletion, "Object")
+        ElementTree.SubElement(each, "Key").text = key
+        ElementTree.SubElement(each, "VersionId").text = version
+    return ElementTree.tostring(deletion)
+
+
+def _parsed(answer: bytes, otherwise: str) -> ElementTree.Element:
+    try:
+        # Written by S3 itself.
+        return ElementTree.fromstring(answer)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise ServiceUnavailable(otherwise) from error

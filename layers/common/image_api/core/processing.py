@@ -11,7 +11,6 @@ from image_api.core import events, images
 from image_api.core.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.events import Event
 from image_api.core.rendering import (
-    ON_DEMAND_FOLDER,
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererFailed,
@@ -43,6 +42,12 @@ _FAILED = {
 
 class RenditionStore(MovableObjects, Protocol):
     def delete(self, keys: list[str]) -> None: ...
+
+    def versions(self, prefix: str) -> list[tuple[str, str]]:
+        """Keys and versions of whatever lies below `prefix`."""
+
+    def delete_versions(self, versions: list[tuple[str, str]]) -> None:
+        """For good."""
 
 
 class NeverPossible(Exception):
@@ -89,18 +94,21 @@ class Processor:
             raise
         if renditions is None:
             return "rendering"
+        is_repeated = work.failures or work.crashes or work.left
+        left_behind = self._left_behind(work, image) if renditions and is_repeated else []
         completed = self._log().complete(work, _COMPLETED[event.type], renditions)
         if completed is None:
             return self._come_too_late(work, image)
         if renditions:
-            self._tidy_up(work, image, renditions)
+            self._tidy_up(image, renditions, left_behind)
         return self._finish([completed], "applied")
 
     def fail(self, work: Work, reason: str) -> Outcome:
         """Gives the change up, for the image's owner to read why."""
+        left_behind = self._left_behind(work, work.image) if work.image is not None else []
         failed = self._log().fail(work, _FAILED[work.event.type], reason)
         if failed is not None and work.image is not None:
-            self._tidy_up(work, work.image, [])
+            self._tidy_up(work.image, [], left_behind)
         return self._finish([failed] if failed is not None else [], "failed")
 
     def _withdraw(self, work: Work, image: ImageState) -> ImageState:
@@ -138,7 +146,7 @@ class Processor:
                 self._wait_on(work, picture, work.left.seconds_left)
             return renditions
         # No two attempts write to the same keys: a late renderer overwrites nothing.
-        folder = f"{folder_of(image.original_key)}{work.event.sequence}-{secrets.token_hex(4)}"
+        folder = _folders_of(work, image) + secrets.token_hex(4)
         picture = Picture(image.original_key, folder, size, fit)
         try:
             return self._renderings.render(picture)
@@ -151,16 +159,33 @@ class Processor:
             raise RendererFailed(f"The renderer did not end within {RENDERER_TIMEOUT_SECONDS} s")
         self._log().leave(work, picture.folder, busy_seconds, _LOOK_SECONDS)
 
-    def _tidy_up(self, work: Work, image: ImageState, renditions: list[StoredRendition]) -> None:
-        """Deletes what the new renditions replace, and what earlier attempts left."""
-        made = [rendition.object_key for rendition in renditions]
-        kept = {image.original_key, *(made or image.rendition_keys)}
+    def _left_behind(self, work: Work, image: ImageState) -> list[tuple[str, str]]:
+        """Keys and versions of what this attempt and those before it have stored.
+
+        It is asked before the change is settled. After that the image may be changed or rendered
+        anew, and what lies there may be what is served.
+        """
         try:
-            if work.failures or work.crashes or work.left or not renditions:
-                kept.add(f"{folder_of(image.original_key)}{ON_DEMAND_FOLDER}/")
-                self._storage.delete_folder(folder_of(image.original_key), kept)
-            elif superseded := sorted(set(image.rendition_keys) - kept):
-                self._storage.delete(superseded)
+            return self._storage.versions(_folders_of(work, image))
+        except ServiceUnavailable as error:
+            logger.warning("objects were left behind", reason=error.detail)
+            return []
+
+    def _tidy_up(
+        self,
+        image: ImageState,
+        renditions: list[StoredRendition],
+        left_behind: list[tuple[str, str]],
+    ) -> None:
+        """Deletes what the new renditions replace, and what earlier attempts left."""
+        made = {rendition.object_key for rendition in renditions}
+        replaced = set(image.rendition_keys) - made - {image.original_key} if made else set()
+        useless = [(key, version) for key, version in left_behind if key not in made]
+        try:
+            if replaced:
+                self._storage.delete(sorted(replaced))
+            if useless:
+                self._storage.delete_versions(useless)
         except ServiceUnavailable as error:
             # The change is settled and must not be repeated for this.
             logger.warning("superseded objects were left behind", reason=error.detail)
@@ -170,6 +195,11 @@ class Processor:
             return "duplicate"
         self._log().publish(outcomes)
         return outcome
+
+
+def _folders_of(work: Work, image: ImageState) -> str:
+    """How those begin in which the attempts of a change store."""
+    return f"{folder_of(image.original_key)}{work.event.sequence}-"
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:

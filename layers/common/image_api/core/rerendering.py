@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,7 +64,7 @@ class RerenderStore(Protocol):
 
     def delete(self, keys: list[str]) -> None: ...
 
-    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None: ...
+    def delete_folder(self, prefix: str) -> None: ...
 
 
 def rerender(

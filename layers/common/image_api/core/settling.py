@@ -37,7 +37,13 @@ from image_api.core.processing import NeverPossible, Processor
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.core.rendering import RendererBusy, RendererFailed
 from image_api.core.tracing import trace_id_of
-from image_api.errors import InvalidImage, MessageRefused, ObjectMissing, ServiceUnavailable
+from image_api.errors import (
+    InvalidImage,
+    MessageRefused,
+    ObjectMissing,
+    ServiceUnavailable,
+    StillDeleting,
+)
 from image_api.observability import logger
 
 # What is begun must end before the function does: a slow picture is left to its renderer before.
@@ -53,6 +59,8 @@ _PLAIN_STEP, _PLAIN_STEPS = 50, 4
 _PLAIN_PAUSE_SECONDS = 30.0
 # Renderers that are all taken are free again soon.
 _BUSY_SECONDS = 1
+# What takes many turns takes one in each batch.
+_DELETING_PAUSE_SECONDS = 5
 # A message whose change is not settled yet comes back soon, then less and less often.
 _WAIT_DELAYS_SECONDS = ((20, 1), (40, 5))
 _LONGEST_WAIT_SECONDS = 30
@@ -340,6 +348,10 @@ class Consumer:
             return "postponed", "All renderers are busy"
         except RendererFailed as error:
             return self._renderer_failed(work, str(error)), str(error)
+        except StillDeleting as error:
+            # Others have their turn, and nothing has failed.
+            self._log().put_back(work, _DELETING_PAUSE_SECONDS)
+            return "postponed", error.detail
         except ServiceUnavailable as error:
             return self._retry(work, error.detail), error.detail
         except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,9 +25,9 @@ class MovableObjects(Protocol):
     def copy(self, key: str, new_key: str) -> None:
         """Raises ObjectMissing."""
 
-    def delete_folder(self, prefix: str, keep: Collection[str] = ()) -> None:
-        """Deletes whatever lies below `prefix`, which ends with a slash, but for `keep`: keys, and
-        folders with a slash at the end.
+    def delete_folder(self, prefix: str) -> None:
+        """Deletes whatever lies below `prefix`, which ends with a slash. Raises StillDeleting when
+        there is more than may be deleted at a time: called again, it goes on.
         """
 
 
