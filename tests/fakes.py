@@ -39,7 +39,6 @@ from image_api.errors import (
     RequestInProgress,
     ServiceUnavailable,
     Unauthenticated,
-    UploadNotFound,
     UsernameTaken,
 )
 
@@ -227,6 +226,7 @@ class RecordingSink:
 class FakeClaim:
     claim_id: str
     request_hash: bytes
+    kept_seconds: int
     answer: Answer | None = None
 
 
@@ -244,11 +244,11 @@ class FakeImageRecords:
     offered: list[str] = field(default_factory=list)
 
     def claim_key(
-        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+        self, user_id: int, key: str, request_hash: bytes, claim_id: str, kept_seconds: int
     ) -> Answer | None:
         claim = self.claims.get((user_id, key))
         if claim is None:
-            self.claims[user_id, key] = FakeClaim(claim_id, request_hash)
+            self.claims[user_id, key] = FakeClaim(claim_id, request_hash, kept_seconds)
             return None
         if claim.request_hash != request_hash:
             raise KeyReused
@@ -261,10 +261,13 @@ class FakeImageRecords:
             if claim.claim_id == claim_id and claim.answer is None:
                 del self.claims[key]
 
-    def _answer_claims(self, caller: Caller, image_id: int) -> None:
+    def answer_claims(self, claim_ids: Sequence[str], answer: Answer) -> None:
         for claim in self.claims.values():
-            if claim.claim_id in caller.claim_ids:
-                claim.answer = Answer(image_id, self.images[image_id]["version"])
+            if claim.claim_id in claim_ids and claim.answer is None:
+                claim.answer = answer
+
+    def _answer_claims(self, caller: Caller, image_id: int) -> None:
+        self.answer_claims(caller.claim_ids, Answer(image_id, self.images[image_id]["version"]))
 
     def require_user(self, user_id: int) -> None:
         self.log.append("require_user")
@@ -289,8 +292,7 @@ class FakeImageRecords:
         self._admit("accept_upload", caller.user_id)
         if upload_id in self.offered:
             self.offered.remove(upload_id)
-        if any(image.original_key == other["original_key"] for other in self.images.values()):
-            raise UploadNotFound
+        assert image.original_key not in {other["original_key"] for other in self.images.values()}
         image_id = len(self.images) + 1
         self.images[image_id] = {
             "id": image_id,

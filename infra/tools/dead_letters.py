@@ -25,9 +25,8 @@ def main() -> int:
             count = 0
             for letter in dead_letters.listed(channel, queue):
                 count += 1
-                moment = time.gmtime(letter.given_up_at_seconds)
                 print(
-                    f"{time.strftime('%Y-%m-%d %H:%M:%S', moment)}Z  {letter.event_id}  "
+                    f"{_moment(letter.given_up_at_seconds)}  {letter.event_id}  "
                     f"{letter.type}  {letter.subject}\n"
                     f"    attempts {letter.attempts}: {letter.reason}"
                 )
@@ -36,6 +35,12 @@ def main() -> int:
             count = dead_letters.redrive(channel, queue, options.event)
             print(f"messages sent back to {queue}: {count}")
     return 0
+
+
+def _moment(seconds: int | None) -> str:
+    if seconds is None:
+        return "(at no known time)"
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
 
 
 if __name__ == "__main__":

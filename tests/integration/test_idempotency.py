@@ -44,6 +44,19 @@ class Client:
         caller = replace(self.caller, idempotency_key=key)
         return uploads.upload(self.records, self.storage, self.sink, caller, data, details).id
 
+    def send(self, upload_id: str | None = None) -> str:
+        user_id = self.caller.user_id
+        if upload_id is None:
+            upload_id = uploads.offer_direct_upload(self.records, self.storage, user_id).upload_id
+        self.storage.objects[f"incoming/{user_id}/{upload_id}"] = (PNG, "")
+        return upload_id
+
+    def complete(self, key: str | None, upload_id: str, details: UploadDetails = DETAILS) -> int:
+        caller = replace(self.caller, idempotency_key=key)
+        return uploads.complete_direct_upload(
+            self.records, self.storage, self.sink, caller, upload_id, details
+        ).id
+
     def update(self, key: str | None, image_id: int, title: str) -> int:
         caller = replace(self.caller, idempotency_key=key)
         changes = Changes(title=title)
@@ -228,17 +241,45 @@ def test_a_user_who_is_gone_claims_nothing(
 def test_a_direct_upload_completed_again_is_answered_as_at_first(
     client: Client, sql: Connection
 ) -> None:
-    offer = uploads.offer_direct_upload(client.records, client.storage, client.caller.user_id)
-    client.storage.objects[offer.fields["key"]] = (PNG, "")
-
-    def complete(key: str | None, details: UploadDetails = DETAILS) -> int:
-        caller = replace(client.caller, idempotency_key=key)
-        return uploads.complete_direct_upload(
-            client.records, client.storage, client.sink, caller, offer.upload_id, details
-        ).id
-
-    first = complete("k")
-    assert {complete(None), complete("k"), complete("other")} == {first}
-    with pytest.raises(KeyReused):
-        complete("k", replace(DETAILS, title="other"))
+    upload_id = client.send()
+    first = client.complete("k", upload_id)
+    keys = [None, "k", "other", "other", None]
+    assert {client.complete(key, upload_id) for key in keys} == {first}
+    for key in ("k", "other"):
+        with pytest.raises(KeyReused):
+            client.complete(key, upload_id, replace(DETAILS, title="other"))
     assert changes(sql) == 1
+
+
+def test_a_direct_upload_completed_again_after_days_makes_no_second_image(
+    client: Client, sql: Connection
+) -> None:
+    upload_id = client.send()
+    first = client.complete("k", upload_id)
+    sql.run("UPDATE idempotency_keys SET claimed_at = claimed_at - interval '4 days'")
+    client.records.forget_old_keys(100)
+    client.send(upload_id)
+    assert {client.complete(key, upload_id) for key in ("k", "k", None)} == {first}
+    sql.run("UPDATE idempotency_keys SET claimed_at = claimed_at - interval '4 days'")
+    assert client.records.forget_old_keys(100) == 2
+
+
+def test_a_completion_that_was_taken_over_takes_nothing_away_from_its_successor(
+    client: Client, make_database: Callable[[], Database], sql: Connection
+) -> None:
+    upload_id = client.send()
+    successor = Client(PostgresImageRecords(make_database()), client.caller.user_id)
+    successor.storage = FakeStorage(client.storage.objects)
+    images: list[int] = []
+
+    def overtake(operation: str, _: str) -> None:
+        if operation == "put":
+            sql.run("UPDATE idempotency_keys SET leased_until = now() - interval '1 second'")
+            images.append(successor.complete(None, upload_id))
+
+    client.storage.fault = overtake
+    with pytest.raises(RequestInProgress):
+        client.complete(None, upload_id)
+    ((image_id, key),) = sql.run("SELECT id, original_key FROM images")
+    assert images == [image_id]
+    assert list(client.storage.objects) == [key]

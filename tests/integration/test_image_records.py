@@ -15,8 +15,8 @@ from image_api.core.events import Event
 from image_api.core.images import Caller, Visibility
 from image_api.core.listing import Filters, ListQuery
 from image_api.core.uploads import NewImage
-from image_api.errors import Unauthenticated, UploadNotFound
-from image_api.postgres.database import Database
+from image_api.errors import Unauthenticated
+from image_api.postgres.database import Database, UniqueViolation
 from image_api.postgres.images import PostgresImageRecords
 from tests.integration.accepting import changes
 
@@ -240,7 +240,7 @@ def test_one_stored_file_becomes_one_image(
 ) -> None:
     image = new_image()
     image_records.accept_upload(Caller(users[0], ""), image)
-    with pytest.raises(UploadNotFound):
+    with pytest.raises(UniqueViolation):
         image_records.accept_upload(Caller(users[0], ""), image)
     assert sql.run("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM changes)") == [
         [1, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -74,6 +76,60 @@ def test_dead_letters_are_looked_at_and_sent_back(api: Api) -> None:
     assert api.call("operate", {"action": "redrive"}) == {"sent_back": 1}
     eventually(lambda: dead(api) == 0, "none is left")
     assert api.call("operate", {"action": "dead-letters"}) == {"dead_letters": [], "in_all": 0}
+
+
+# What anybody who may publish can send, and what the broker then gives up.
+ODD_LETTERS: dict[str, tuple[dict[str, Any], bytes]] = {
+    "nothing at all": ({}, b""),
+    "a count in words": ({"headers": {REDRIVEN_HEADER: "soon", ATTEMPT_HEADER: "often"}}, b"{}"),
+    "a count that is a table": ({"headers": {REDRIVEN_HEADER: {"a": 1}, ATTEMPT_HEADER: []}}, b""),
+    "a count without end": (
+        {"headers": {REDRIVEN_HEADER: 2**63 - 1, ATTEMPT_HEADER: -(2**63)}},
+        b"{}",
+    ),
+    "a count that is none": ({"headers": {REDRIVEN_HEADER: None, ATTEMPT_HEADER: True}}, b"{}"),
+    "milliseconds": ({"timestamp": 1_793_643_016_000}, b"{}"),
+    "the last time there is": ({"timestamp": 2**64 - 1}, b"{}"),
+    "bytes for a reason": ({"headers": {REASON_HEADER: b"\xff\x00", ATTEMPT_HEADER: b"\0"}}, b""),
+    "a number for a reason": ({"headers": {REASON_HEADER: Decimal("1.5")}}, b"{}"),
+    "NUL": ({"headers": {REASON_HEADER: "a\0b", "x\0": "\0"}, "message_id": "a\0"}, b"\0"),
+    "many headers": ({"headers": {f"h{number}": "x" * 900 for number in range(100)}}, b"{}"),
+    "who and how long": ({"expiration": "86400000", "priority": 9, "delivery_mode": 1}, b"{}"),
+    "also to others": ({"headers": {"CC": ["nowhere"]}}, b"{}"),
+    "a death of its own": ({"headers": {"x-death": "often", "x-first-death-reason": {}}}, b"{}"),
+    "a subject without end": ({}, json.dumps({"subject": "x" * 100_000}).encode()),
+    "half a character": ({}, b'{"subject": "\\ud800"}'),
+    "a list for a subject": ({}, b'{"subject": [[]]}'),
+    "a deep body": ({}, b"[" * 100_000),
+    "another alphabet": ({"message_id": "\u00e9".encode("latin-1")}, b"{}"),
+    "a long number": ({}, b'{"subject": ' + b"9" * 10_000 + b"}"),
+}
+
+
+def test_no_letter_keeps_the_tools_from_the_others(api: Api) -> None:
+    api.channel.confirm_delivery()
+    for fields, body in ODD_LETTERS.values():
+        properties = BasicProperties(**fields)
+        api.channel.basic_publish("", dead_queue(api.queue), body, properties, mandatory=True)
+    give_up(api, "the last")
+    count = len(ODD_LETTERS) + 1
+    eventually(lambda: dead(api) == count, "all are among the dead")
+
+    letters = api.call("operate", {"action": "dead-letters"})["dead_letters"]
+    assert letters[-1]["event_id"] == "the last"
+    shown = dict(zip(ODD_LETTERS, letters, strict=False))
+    assert all(type(letter["attempts"]) is int for letter in letters)
+    assert max(len(json.dumps(letter)) for letter in letters) < 2_000
+    assert shown["milliseconds"]["given_up_at"] is None
+    assert shown["a number for a reason"]["reason"] == "1.5"
+
+    eventually(lambda: dead(api) == count, "all are back")
+    assert api.call("operate", {"action": "redrive"}) == {"sent_back": count}
+    again = dict(zip(ODD_LETTERS, api.messages(count), strict=False))
+    headers = {name: each["basicProperties"]["headers"] for name, each in again.items()}
+    assert {each[REDRIVEN_HEADER] for each in headers.values()} == {1}
+    assert "CC" not in headers["also to others"]
+    assert again["who and how long"]["basicProperties"]["expiration"] is None
 
 
 def test_the_status_follows_what_is_accepted_and_settled(api: Api, ada: str) -> None:

@@ -618,6 +618,11 @@ STATEMENTS |= {
         500,
     ),
     "claim": (idempotency._CLAIM, CLAIM, 4),
+    "answer claims as before": (
+        idempotency._ANSWER_AS_BEFORE,
+        {"claim_ids": [NOBODY], "image_id": 1, "version": 1},
+        1,
+    ),
     "release": (idempotency._RELEASE, {"claim_id": NOBODY}, 1),
     "forget keys": (idempotency._FORGET_OLD, {"batch_size": 100}, 200),
     **{

@@ -18,7 +18,7 @@ from image_api.core.events import Event
 from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
-from image_api.postgres.database import Database
+from image_api.postgres.database import Database, StatementFailed
 from image_api.postgres.processing import PostgresChangeLog
 from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
@@ -127,6 +127,32 @@ def test_while_the_broker_is_away_the_request_goes_on_and_the_event_is_the_relay
     broker = MemoryBroker()
     assert run(records, broker) == {"published": 1, "repeated": 0}
     assert broker.published == [event.id]
+
+
+@pytest.mark.parametrize("fault", [AssertionError("out of step"), StatementFailed("22021", "")])
+def test_whatever_publishing_does_what_was_accepted_is_answered(
+    database: Database,
+    records: PostgresRelayRecords,
+    accept: Accepting,
+    sql: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+) -> None:
+    accepted = [accept.upload(), accept.upload()]
+    broker = MemoryBroker()
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as odd:
+        odd.setattr(broker, "publish_event", fail)
+        odd.setattr(broker, "publish_events", fail)
+        sink = PostgresEventSink(database, broker)
+        sink.publish(accepted[0])
+        sink.publish_requests(accepted)
+        sink.publish_outcomes(accepted)
+    age(sql, relay.GRACE_SECONDS + 1)
+    assert run(records, broker) == {"published": 2, "repeated": 0}
 
 
 def test_the_relay_publishes_requests_and_outcomes_in_order_and_unchanged(

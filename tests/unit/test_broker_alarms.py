@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -43,8 +44,11 @@ class FakeBroker(socketserver.ThreadingTCPServer):
 
     @property
     def client(self) -> Broker:
-        url = f"amqp://guest:guest@127.0.0.1:{self.server_address[1]}/%2F"
-        return Broker(BrokerSettings(url, "events"))
+        return client_of(self.server_address[1])
+
+
+def client_of(port: int) -> Broker:
+    return Broker(BrokerSettings(f"amqp://guest:guest@127.0.0.1:{port}/%2F", "events"))
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -97,6 +101,41 @@ def test_what_a_broker_confirms_is_published(fake: FakeBroker) -> None:
     fake.says[spec.Basic.Publish] = [spec.Basic.Ack(1)]
 
     assert fake.client.publish_events([EVENT], 60) == [EVENT]
+
+
+# Opening ends with the time to send, before and after it, and with the time for confirms.
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_a_broker_that_takes_connections_and_says_nothing_is_away(
+    monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(broker, "_CONNECT_TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        client = client_of(frozen.getsockname()[1])
+        with pytest.raises(ServiceUnavailable, match=r"^The broker did not take the message"):
+            client.publish_events([EVENT], seconds)
+        # It costs one request its wait, and not every one.
+        with pytest.raises(ServiceUnavailable, match=r"^The broker was away a moment ago"):
+            client.publish_events([EVENT], 60)
+
+
+def test_a_broker_that_lets_in_and_confirms_nothing_costs_one_batch_its_wait(
+    fake: FakeBroker,
+) -> None:
+    client = fake.client
+
+    assert client.publish_events([EVENT], 0.5) == []
+    with pytest.raises(ServiceUnavailable, match=r"^The broker was away a moment ago"):
+        client.publish_events([EVENT], 60)
+
+
+def test_a_broker_that_lacks_something_is_asked_again_at_once(fake: FakeBroker) -> None:
+    fake.says[spec.Basic.Publish] = [spec.Channel.Close(404, "no exchange", 60, 40)]
+    client = fake.client
+
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match=r"no exchange$"):
+            client.publish_events([EVENT], 60)
 
 
 @pytest.mark.parametrize("answers_goodbye", [True, False])

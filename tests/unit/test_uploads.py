@@ -207,6 +207,36 @@ def test_a_file_sent_again_after_completion_changes_nothing_of_the_image(
     assert storage.objects[first][0] == b"first bytes"
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [QuotaExceeded("full"), TooMuchUnderWay("too many", 5), Unauthenticated("gone")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_completion_that_is_refused_takes_nothing_away_from_the_image_of_the_first(
+    records: FakeImageRecords, refusal: ImageApiError
+) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"bytes")
+    image = records.images[complete(records, storage, offer.upload_id).id]
+    records.claims.clear()
+    storage.objects[offer.fields["key"]] = (b"bytes", "")
+    records.refusal, records.refuses = refusal, "accept_upload"
+    with pytest.raises(type(refusal)):
+        complete(records, storage, offer.upload_id)
+    assert [key for key in storage.objects if key.startswith("storage/")] == [image["file_path"]]
+
+
+def test_a_completion_is_remembered_for_longer_than_its_file_may_stay(
+    records: FakeImageRecords,
+) -> None:
+    storage = FakeStorage()
+    offer = offer_and_send(records, storage, b"bytes")
+    complete(records, storage, offer.upload_id)
+    (claim,) = records.claims.values()
+    # One day in the bucket, begun and ended at midnight, and the day in which it is removed.
+    assert claim.kept_seconds > 3 * 24 * 60 * 60
+
+
 def test_nothing_is_kept_of_a_direct_upload_that_is_not_an_image(
     records: FakeImageRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:

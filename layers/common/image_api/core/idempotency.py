@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +12,9 @@ from uuid import uuid4
 
 from image_api.core.images import Caller
 from image_api.errors import ServiceUnavailable
+
+# How long a key is remembered.
+KEPT_SECONDS = 24 * 60 * 60
 
 
 class Answer(NamedTuple):
@@ -25,12 +28,15 @@ class Answer(NamedTuple):
 
 class KeyRecords(Protocol):
     def claim_key(
-        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+        self, user_id: int, key: str, request_hash: bytes, claim_id: str, kept_seconds: int
     ) -> Answer | None:
         """The first answer, or None when this request is the first.
 
         Raises KeyReused, RequestInProgress or Unauthenticated.
         """
+
+    def answer_claims(self, claim_ids: Sequence[str], answer: Answer) -> None:
+        """Those that still hold and have no answer."""
 
     def release_key(self, claim_id: str) -> None:
         """Unless it was answered."""
@@ -43,6 +49,7 @@ def once(
     accept: Callable[[Caller], Answer],
     *,
     key: str | None = None,
+    kept_seconds: int = KEPT_SECONDS,
 ) -> Answer:
     """What `accept` answers, or what it answered the first time.
 
@@ -54,8 +61,11 @@ def once(
     if key is None:
         return accept(caller)
     claim_id = str(uuid4())
-    first = records.claim_key(caller.user_id, key, request_hash(), claim_id)
+    first = records.claim_key(caller.user_id, key, request_hash(), claim_id, kept_seconds)
     if first is not None:
+        if caller.claim_ids:
+            # Whoever asks with another key than the first one is answered with that key as well.
+            records.answer_claims(caller.claim_ids, first)
         return first
     try:
         return accept(replace(caller, claim_ids=(*caller.claim_ids, claim_id)))

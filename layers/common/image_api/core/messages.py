@@ -25,6 +25,10 @@ REPLAYED_HEADER: Final = "x-replayed"
 # would grow with every round until the message is too large for its queue.
 DEATH_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
 
+# To whom else the broker hands a message: once was enough.
+_ROUTING_HEADERS = ("CC", "BCC")
+
+_MAX_COUNT = 1_000_000
 # What a message that is sent again may carry, far below what a frame holds.
 _MAX_HEADERS = 32
 _MAX_HEADER_BYTES = 1024
@@ -59,26 +63,22 @@ class ReceivedMessage:
     @property
     def waits(self) -> int:
         """How often it came before its turn."""
-        return _count(self.headers.get(WAITS_HEADER))
+        return count_of(self.headers.get(WAITS_HEADER))
 
     @property
     def is_redriven(self) -> bool:
         """Whether somebody sent it back from among the dead letters."""
-        return _count(self.headers.get(REDRIVEN_HEADER)) > 0
+        return count_of(self.headers.get(REDRIVEN_HEADER)) > 0
 
     def resent(self, headers: Mapping[str, Any]) -> Message:
         """The same message for another queue, with `headers` beside or instead of its own."""
-        kept: dict[str, Any] = {}
-        for name, value in self.headers.items():
-            if len(kept) < _MAX_HEADERS and not name.startswith(DEATH_HEADERS):
-                kept[_text(name, _MAX_NAME_BYTES)] = _writable(value)
         return Message(
             body=self.body,
-            message_id=_text(self.message_id, _MAX_PROPERTY_BYTES),
-            correlation_id=_text(self.correlation_id, _MAX_PROPERTY_BYTES),
-            type=_text(self.type, _MAX_PROPERTY_BYTES),
+            message_id=property_text(self.message_id),
+            correlation_id=property_text(self.correlation_id),
+            type=property_text(self.type),
             timestamp=int(time.time()),
-            headers={**kept, **headers},
+            headers={**kept_headers(self.headers), **headers},
         )
 
 
@@ -95,12 +95,15 @@ class MessageCounts:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up; what another program sent may lack anything."""
+    """A message that was given up; what another program sent may lack anything.
+
+    `given_up_at_seconds`: since 1970, within the years that can be written.
+    """
 
     event_id: str | None
     type: str | None
     subject: str
-    given_up_at_seconds: int
+    given_up_at_seconds: int | None
     attempts: int
     reason: str
 
@@ -116,7 +119,7 @@ def message_of(event: Event, headers: Mapping[str, Any] | None = None) -> Messag
     return Message(
         body=events.encode(event),
         message_id=event.id,
-        correlation_id=_text(event.correlation_id, _MAX_PROPERTY_BYTES),
+        correlation_id=property_text(event.correlation_id),
         type=event.type,
         timestamp=int(time.time()),
         headers={
@@ -124,6 +127,36 @@ def message_of(event: Event, headers: Mapping[str, Any] | None = None) -> Messag
             **(headers or {}),
         },
     )
+
+
+def kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a message that is sent again, in a form that can be written."""
+    kept: dict[str, Any] = {}
+    # pika gives bytes for what is no UTF-8.
+    for name, value in ((str(name), value) for name, value in headers.items()):
+        if (
+            len(kept) < _MAX_HEADERS
+            and name not in _ROUTING_HEADERS
+            and not name.startswith(DEATH_HEADERS)
+        ):
+            kept[_text(name, _MAX_NAME_BYTES)] = _writable(value)
+    return kept
+
+
+def property_text(value: str) -> str:
+    return _text(value, _MAX_PROPERTY_BYTES)
+
+
+def header_text(value: object) -> str:
+    """Of a header of any type, whoever has written it."""
+    return str(_writable(value))
+
+
+def count_of(value: object) -> int:
+    """What a header counts that anybody may have written."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 <= value <= _MAX_COUNT else 0
 
 
 def _writable(value: Any) -> Any:
@@ -141,7 +174,3 @@ def _writable(value: Any) -> Any:
 
 def _text(value: str, max_bytes: int) -> str:
     return value.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

@@ -40,6 +40,11 @@ def upload_accepted(size_bytes: int) -> None:
     write_metrics({}, {"Uploads": 1, "UploadedBytes": size_bytes})
 
 
+def publishing_failed() -> None:
+    """For a reason that nobody has thought of; the relay tries again."""
+    write_metrics({}, {"PublishingFailed": 1})
+
+
 def sign_in_failed() -> None:
     write_metrics({}, {"SignInFailures": 1})
 

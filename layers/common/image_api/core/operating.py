@@ -197,7 +197,9 @@ def _number(request: Mapping[str, Any], name: str, most: int) -> int:
 
 
 def _shown(letter: DeadLetter) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(letter.given_up_at_seconds, UTC)
     fields = asdict(letter)
-    del fields["given_up_at_seconds"]
-    return {**fields, "given_up_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    seconds = fields.pop("given_up_at_seconds")
+    given_up_at = None
+    if seconds is not None:
+        given_up_at = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**fields, "given_up_at": given_up_at}

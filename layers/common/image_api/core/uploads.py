@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,6 +42,8 @@ _FORM_OVERHEAD_BYTES = 16 * 1024
 # What the direct upload takes, which the consumer can still hold in memory.
 MAX_DIRECT_UPLOAD_BYTES = 50_000_000
 DIRECT_UPLOAD_TTL_SECONDS = 15 * 60
+# Longer than the bucket keeps a file that was sent, which the form may replace while it is valid.
+_COMPLETION_KEPT_SECONDS = 7 * 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,7 @@ class UploadRecords(KeyRecords, Protocol):
         """It is open until it is completed or its time is over."""
 
     def accept_upload(self, caller: Caller, image: NewImage, upload_id: str | None = None) -> Event:
-        """Raises UploadNotFound when an image with this key exists. `upload_id`: of the direct
-        upload that this completes.
-        """
+        """`upload_id`: of the direct upload that this completes."""
 
 
 class UploadStore(Protocol):
@@ -183,7 +182,7 @@ def upload(
 ) -> UploadAccepted:
     """Raises FileTooLarge, or what `identify` says of the bytes, before anything is kept."""
     check_upload_size(len(data))
-    image = _measured(data, details, folder=uuid4().hex)
+    image = _measured(data, details)
 
     def accept(claiming: Caller) -> Answer:
         records.require_room(caller.user_id, len(data))
@@ -219,9 +218,9 @@ def complete_direct_upload(
 ) -> UploadAccepted:
     """Raises UploadNotFound, or what `identify` says of the bytes; then nothing is kept of them.
 
-    A second completion is answered as the first one was. The bytes move to a key that clients
-    cannot write to. It follows from the upload's id and the bytes: another file, sent with the same
-    form while that is still valid, touches nothing of the first one.
+    A second completion is answered as the first one was, for as long as there may be a file to
+    complete. The bytes move to a key that clients cannot write to, and that no other attempt has:
+    one that is refused, or was overtaken, takes nothing away from the image that was accepted.
     """
 
     def accept(claiming: Caller) -> Answer:
@@ -229,7 +228,10 @@ def complete_direct_upload(
 
     def accept_once(claiming: Caller) -> Answer:
         # No client's key has a space.
-        return once(records, claiming, bytes, accept, key=f"direct upload {upload_id}")
+        key = f"direct upload {upload_id}"
+        return once(
+            records, claiming, bytes, accept, key=key, kept_seconds=_COMPLETION_KEPT_SECONDS
+        )
 
     def request_hash() -> bytes:
         return _fingerprint(f"complete {upload_id}", details)
@@ -250,9 +252,8 @@ def _complete(
     data = storage.get_if_present(incoming_key)
     if data is None:
         raise UploadNotFound
-    folder = hashlib.sha256(upload_id.encode() + data).hexdigest()[:32]
     try:
-        image = _measured(data, details, folder=folder)
+        image = _measured(data, details)
     except InvalidImage:
         storage.delete_all_versions(incoming_key)
         raise
@@ -263,12 +264,12 @@ def _complete(
     return accepted
 
 
-def _measured(data: bytes, details: UploadDetails, *, folder: str) -> NewImage:
+def _measured(data: bytes, details: UploadDetails) -> NewImage:
     header = identify(data)
     return NewImage(
         title=details.title or title_from_filename(details.filename, header.extension),
         visibility=details.visibility,
-        original_key=f"storage/{folder}/original.{header.extension}",
+        original_key=f"storage/{uuid4().hex}/original.{header.extension}",
         content_type=header.content_type,
         size_bytes=len(data),
         width=header.width,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from image_api.core import events
+from image_api.core import events, metrics
 from image_api.core.events import Event
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
@@ -111,14 +111,21 @@ class EventPublisher(Protocol):
 
 
 class PostgresEventSink:
-    """Publishes what is committed, and writes down that it was."""
+    """Publishes what is committed, and writes down that it was.
+
+    Raises nothing: what was accepted is answered, and what fails here is left to the relay.
+    """
 
     def __init__(self, database: Database, publisher: EventPublisher) -> None:
         self._database = database
         self._publisher = publisher
 
     def publish(self, event: Event) -> None:
-        """What fails here is left to the relay: it is not lost."""
+        about: dict[str, Any] = {
+            "event_id": event.id,
+            "event_type": event.type,
+            "correlation_id": event.correlation_id,
+        }
         try:
             self._publisher.publish_event(event)
             if event.type in events.REQUESTS:
@@ -131,13 +138,10 @@ class PostgresEventSink:
                     sequence=event.sequence,
                 )
         except ServiceUnavailable as error:
-            logger.warning(
-                "event left to the relay",
-                event_id=event.id,
-                event_type=event.type,
-                correlation_id=event.correlation_id,
-                reason=error.detail,
-            )
+            logger.warning("event left to the relay", **about, reason=error.detail)
+        except Exception:
+            metrics.publishing_failed()
+            logger.exception("an event could not be published", **about)
 
     def publish_outcomes(self, outcomes: Sequence[Event]) -> None:
         """Without awaiting each confirm before the next is sent."""
@@ -153,7 +157,6 @@ class PostgresEventSink:
         seconds: float,
         mark: Callable[[Database, Sequence[Event]], None],
     ) -> None:
-        """What fails here is left to the relay: it is not lost."""
         if not published:
             return
         try:
@@ -161,6 +164,10 @@ class PostgresEventSink:
             mark(self._database, confirmed)
         except ServiceUnavailable as error:
             logger.warning("events left to the relay", count=len(published), reason=error.detail)
+            return
+        except Exception:
+            metrics.publishing_failed()
+            logger.exception("events could not be published", count=len(published))
             return
         if left := len(published) - len(confirmed):
             logger.warning("events left to the relay", count=left, reason="No confirm came")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from image_api.core.idempotency import Answer
+from collections.abc import Sequence
+
+from image_api.core.idempotency import KEPT_SECONDS, Answer
 from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
 from image_api.postgres.database import Database
 from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
@@ -12,13 +14,17 @@ LEASE_SECONDS = 60
 
 _CLAIM = f"""
 WITH claimed AS (
-    INSERT INTO idempotency_keys AS k (user_id, key, request_hash, claim_id, leased_until)
+    INSERT INTO idempotency_keys AS k (user_id, key, request_hash, claim_id, claimed_at,
+                                       leased_until)
     SELECT u.id, :key, :request_hash::bytea, :claim_id::uuid,
+           -- All leave a day after this: what is kept longer counts as claimed later.
+           now() + make_interval(secs => :kept_seconds::integer) - interval '24 hours',
            now() + make_interval(secs => :lease_seconds::integer)
     FROM users AS u WHERE u.id = :user_id AND u.token_generation = :token_generation
     ON CONFLICT (user_id, key) DO UPDATE SET
         (request_hash, claim_id, claimed_at, leased_until, image_id, version, results)
-        = (excluded.request_hash, excluded.claim_id, now(), excluded.leased_until, NULL, NULL, NULL)
+        = (excluded.request_hash, excluded.claim_id, excluded.claimed_at, excluded.leased_until,
+           NULL, NULL, NULL)
     WHERE k.claimed_at < now() - interval '24 hours'
        OR (k.image_id IS NULL AND k.leased_until < now())
     RETURNING k.claim_id
@@ -31,6 +37,12 @@ SELECT {IS_SIGNED_IN}, EXISTS (SELECT FROM claimed),
        k.results
 FROM (SELECT 1) AS always
 LEFT JOIN idempotency_keys AS k ON k.user_id = :user_id AND k.key = :key
+"""
+
+# What was answered before, under another key.
+_ANSWER_AS_BEFORE = """
+UPDATE idempotency_keys AS k SET image_id = :image_id::bigint, version = :version::integer
+WHERE k.claim_id = ANY(:claim_ids::text[]::uuid[]) AND k.image_id IS NULL
 """
 
 _RELEASE = """
@@ -71,7 +83,12 @@ class PostgresKeyRecords:
         self._database = database
 
     def claim_key(
-        self, user_id: int, key: str, request_hash: bytes, claim_id: str
+        self,
+        user_id: int,
+        key: str,
+        request_hash: bytes,
+        claim_id: str,
+        kept_seconds: int = KEPT_SECONDS,
     ) -> Answer | None:
         exists, is_claimed, is_same, image_id, version, results = self._database.only_row(
             _CLAIM,
@@ -79,6 +96,7 @@ class PostgresKeyRecords:
             key=key,
             request_hash=request_hash,
             claim_id=claim_id,
+            kept_seconds=kept_seconds,
             lease_seconds=LEASE_SECONDS,
         )
         if not exists:
@@ -91,6 +109,14 @@ class PostgresKeyRecords:
         if image_id is None:
             raise RequestInProgress
         return Answer(int(image_id), int(version), results)
+
+    def answer_claims(self, claim_ids: Sequence[str], answer: Answer) -> None:
+        self._database.rows(
+            _ANSWER_AS_BEFORE,
+            claim_ids=list(claim_ids),
+            image_id=answer.image_id,
+            version=answer.version,
+        )
 
     def release_key(self, claim_id: str) -> None:
         self._database.rows(_RELEASE, claim_id=claim_id)

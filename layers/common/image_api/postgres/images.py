@@ -24,11 +24,10 @@ from image_api.errors import (
     RequestInProgress,
     TooMuchUnderWay,
     Unauthenticated,
-    UploadNotFound,
 )
 from image_api.postgres.changes import INSERT_CHANGE
 from image_api.postgres.closed_accounts import owner_stays
-from image_api.postgres.database import Database, UniqueViolation, texts
+from image_api.postgres.database import Database, texts
 from image_api.postgres.idempotency import (
     ANSWER_CLAIMS,
     HOLD_CLAIMS,
@@ -424,21 +423,16 @@ class PostgresImageRecords(PostgresKeyRecords):
             "description": image.description,
             "tags": image.tags,
         }
-        try:
-            event = self._accept(
-                _ACCEPT_UPLOAD,
-                events.UPLOAD_REQUESTED,
-                caller,
-                data,
-                upload_id=upload_id,
-                tag_keys=json.dumps([tag_key(tag) for tag in image.tags]),
-                **{**asdict(image), "tags": json.dumps(image.tags)},
-                **self._upload_limits(),
-            )
-        except UniqueViolation as error:
-            # Keys are random: it is an upload that was completed so long ago that its answer is
-            # forgotten.
-            raise UploadNotFound from error
+        event = self._accept(
+            _ACCEPT_UPLOAD,
+            events.UPLOAD_REQUESTED,
+            caller,
+            data,
+            upload_id=upload_id,
+            tag_keys=json.dumps([tag_key(tag) for tag in image.tags]),
+            **{**asdict(image), "tags": json.dumps(image.tags)},
+            **self._upload_limits(),
+        )
         _require(event is not None)
         assert event is not None
         return event

@@ -10,6 +10,7 @@ from typing import Any
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
+from pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 from pika.spec import Basic
 
 # Sent before anything is known of how fast the broker confirms.
@@ -17,6 +18,8 @@ _FIRST_MESSAGES = 8
 # How long the confirms of what was begun in time are awaited.
 _GRACE_SECONDS = 2.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
+# pika takes no time-out of 0.
+_MIN_OPENING_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class BatchPublisher:
     """
 
     def __init__(self, parameters: pika.URLParameters, messages: Sequence[Outgoing]) -> None:
+        self._parameters = parameters
         self._messages = messages
         self._sent = 0
         self._settled: set[int] = set()
@@ -49,15 +53,11 @@ class BatchPublisher:
         self._channel: Channel | None = None
         self._failure: Exception | None = None
         self._is_over = False
+        self._is_open = False
         self.is_blocked = False
+        # Until anything came of the connection, and of what was sent.
+        self.is_silent = True
         self._loop = IOLoop()
-        self._connection = SelectConnection(
-            parameters,
-            on_open_callback=self._on_open,
-            on_open_error_callback=self._on_end,
-            on_close_callback=self._on_end,
-            custom_ioloop=self._loop,
-        )
 
     def run(self, seconds: float) -> list[int]:
         """The positions of those that a queue has safely; takes little longer than the time.
@@ -65,9 +65,26 @@ class BatchPublisher:
         Raises what ended the connection before any was confirmed.
         """
         self._deadline = time.monotonic() + seconds
-        self._loop.call_later(seconds + _GRACE_SECONDS, self._finish)
+        # What opens later sends nothing. pika ends an opening by its own clock: whoever closes one
+        # at the same moment brings its parts out of step.
+        opening_seconds = max(seconds, _MIN_OPENING_SECONDS)
+        self._parameters.stack_timeout = min(self._parameters.stack_timeout, opening_seconds)
+        self._parameters.socket_timeout = min(self._parameters.socket_timeout, opening_seconds)
+        # It counts for one address; a name may have several, or nobody who knows it.
+        self._loop.call_later(opening_seconds + _GRACE_SECONDS, self._give_up_opening)
         try:
+            self._connection = SelectConnection(
+                self._parameters,
+                on_open_callback=self._on_open,
+                on_open_error_callback=self._on_end,
+                on_close_callback=self._on_end,
+                custom_ioloop=self._loop,
+            )
             self._loop.start()
+        except AssertionError as error:
+            # pika's own, about its states.
+            self._failure = AMQPConnectionError("the connection came out of step")
+            self._failure.__cause__ = error
         finally:
             self._loop.close()
         if self._failure is not None and not self._confirmed:
@@ -79,6 +96,9 @@ class BatchPublisher:
         )
 
     def _on_open(self, connection: SelectConnection) -> None:
+        self._is_open = True
+        left_seconds = self._deadline - time.monotonic()
+        self._loop.call_later(max(0.0, left_seconds + _GRACE_SECONDS), self._finish)
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.channel(on_open_callback=self._on_channel)
 
@@ -89,6 +109,9 @@ class BatchPublisher:
         channel.confirm_delivery(self._on_confirm)
         self._first_sent_at = time.monotonic()
         self._send()
+        if not self._sent:
+            self.is_silent = False
+            self._finish()
 
     def _send(self) -> None:
         assert self._channel is not None
@@ -119,6 +142,7 @@ class BatchPublisher:
         self._returned.add(properties.message_id)
 
     def _on_confirm(self, frame: Any) -> None:
+        self.is_silent = False
         tag = frame.method.delivery_tag
         numbers = set(range(1, tag + 1)) - self._settled if frame.method.multiple else {tag}
         self._settled |= numbers
@@ -136,11 +160,15 @@ class BatchPublisher:
         self._loop.call_later(_GRACE_SECONDS, self._finish)
 
     def _on_refusal(self, _channel: Channel, error: Exception) -> None:
+        if not self._is_over:
+            self.is_silent = False
         self._finish(error)
 
     def _on_end(self, _connection: SelectConnection, error: BaseException) -> None:
         if not self._is_over:
             self._is_over = True
+            # One that does not let in has answered.
+            self.is_silent = not (self._is_open or isinstance(error, ProbableAuthenticationError))
             self._failure = error if isinstance(error, Exception) else ConnectionError(str(error))
         self._loop.stop()
 
@@ -151,6 +179,12 @@ class BatchPublisher:
         self._failure = failure
         self._connection.close()
         self._loop.call_later(_CLOSE_TIMEOUT_SECONDS, self._abandon)
+
+    def _give_up_opening(self) -> None:
+        if not self._is_open:
+            self._is_over = True
+            self._failure = AMQPConnectionError("the broker was not reached in time")
+            self._loop.stop()
 
     def _abandon(self) -> None:
         # A broker that does not even answer a goodbye: pika's own heartbeat checker ends the

@@ -125,14 +125,24 @@ class Broker:
         if not batch:
             return []
         self._refuse_while_paused()
-        publisher = BatchPublisher(self._parameters(), outgoing)
         try:
-            confirmed = publisher.run(seconds)
+            confirmed = self._confirmed(outgoing, seconds)
         except _FAILURES as error:
             raise self._unavailable(error) from error
-        if publisher.is_blocked:
-            self._pause()
         return [batch[position] for position in confirmed]
+
+    def _confirmed(self, outgoing: Sequence[Outgoing], seconds: float) -> list[int]:
+        publisher = BatchPublisher(self._parameters(), outgoing)
+        try:
+            return publisher.run(seconds)
+        except ProbableAuthenticationError:
+            if self._settings_now is None:
+                raise
+            self._settings = self._settings_now()
+            return BatchPublisher(self._parameters(), outgoing).run(seconds)
+        finally:
+            if publisher.is_silent or publisher.is_blocked:
+                self._pause()
 
     def publish_to_queue(self, queue: str, batch: Sequence[Event], seconds: float) -> list[Event]:
         """As `publish_events`, past the exchange, to one queue that must be there."""

@@ -6,20 +6,26 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core.messages import (
     ATTEMPT_HEADER,
-    DEATH_HEADERS,
     REASON_HEADER,
     REDRIVEN_HEADER,
     WAITS_HEADER,
     DeadLetter,
+    count_of,
+    header_text,
+    kept_headers,
+    property_text,
 )
 from image_api.core.queues import dead_queue
 
 # What a quorum queue counts by itself.
 _RETURNS_HEADER = "x-delivery-count"
+# Of the year 9999.
+_LAST_SECOND = 253_402_300_799
 
 
 def listed(channel: BlockingChannel, queue: str, limit: int | None = None) -> Iterator[DeadLetter]:
@@ -28,11 +34,11 @@ def listed(channel: BlockingChannel, queue: str, limit: int | None = None) -> It
     for delivery_tag, properties, body in _messages(channel, dead_queue(queue), limit):
         headers = properties.headers or {}
         yield DeadLetter(
-            event_id=properties.message_id,
-            type=properties.type,
+            event_id=_known(properties.message_id),
+            type=_known(properties.type),
             subject=_subject(body),
-            given_up_at_seconds=properties.timestamp or 0,
-            attempts=headers.get(ATTEMPT_HEADER, 1),
+            given_up_at_seconds=_moment(properties.timestamp),
+            attempts=count_of(headers.get(ATTEMPT_HEADER, 1)),
             reason=_reason(headers),
         )
         _leave(channel, dead_queue(queue), delivery_tag, properties, body)
@@ -54,12 +60,11 @@ def redrive(
         # As if it had never been tried, but for the count of its returns.
         headers = {
             name: value
-            for name, value in (properties.headers or {}).items()
-            if not name.startswith((ATTEMPT_HEADER, WAITS_HEADER, REASON_HEADER, *DEATH_HEADERS))
+            for name, value in kept_headers(properties.headers or {}).items()
+            if not name.startswith((ATTEMPT_HEADER, WAITS_HEADER, REASON_HEADER))
         }
-        headers[REDRIVEN_HEADER] = int(headers.get(REDRIVEN_HEADER, 0)) + 1
-        properties.headers = headers
-        channel.basic_publish("", queue, body, properties, mandatory=True)
+        headers[REDRIVEN_HEADER] = count_of(headers.get(REDRIVEN_HEADER)) + 1
+        channel.basic_publish("", queue, body, _again(properties, headers), mandatory=True)
         channel.basic_ack(delivery_tag)
         count += 1
         if not may_go_on():
@@ -90,19 +95,52 @@ def _leave(
     headers = properties.headers or {}
     if not headers.get(_RETURNS_HEADER):
         return
-    properties.headers = {name: value for name, value in headers.items() if name != _RETURNS_HEADER}
-    channel.basic_publish("", dead, body, properties, mandatory=True)
+    again = _again(properties, _without_returns(headers))
+    channel.basic_publish("", dead, body, again, mandatory=True)
     channel.basic_ack(delivery_tag)
+
+
+def _again(properties: BasicProperties, headers: Mapping[str, Any]) -> BasicProperties:
+    """What a message has when it is sent again: not the name of who sent it first, which the broker
+    takes from nobody else, nor when it is to expire.
+    """
+    return BasicProperties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        delivery_mode=2,
+        message_id=properties.message_id,
+        correlation_id=properties.correlation_id,
+        type=properties.type,
+        timestamp=properties.timestamp,
+        app_id=properties.app_id,
+        headers=dict(headers) or None,
+    )
+
+
+def _without_returns(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Why the broker dropped it goes on to be known, as a reason like any other."""
+    return {**kept_headers(headers), REASON_HEADER: _reason(headers)}
 
 
 def _reason(headers: Mapping[str, Any]) -> str:
     if reason := headers.get(REASON_HEADER):
-        return str(reason)
-    return f"dropped by the broker ({headers.get('x-first-death-reason', 'no reason given')})"
+        return header_text(reason)
+    why = header_text(headers.get("x-first-death-reason", "no reason given"))
+    return f"dropped by the broker ({why})"
 
 
 def _subject(body: bytes) -> str:
     try:
-        return str(json.loads(body)["subject"])
-    except (ValueError, KeyError, TypeError):
+        return property_text(str(json.loads(body)["subject"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "(no event)"
+
+
+def _known(value: str | bytes | None) -> str | None:
+    """pika gives bytes for what is no UTF-8."""
+    return None if value is None else property_text(str(value))
+
+
+def _moment(timestamp: int | None) -> int | None:
+    """Anybody may have sent it, in milliseconds too."""
+    return timestamp if timestamp is not None and 0 < timestamp <= _LAST_SECOND else None
