@@ -1,7 +1,10 @@
-"""Every minute: measures what waits, and publishes what is not known to be published or overdue."""
+"""Every minute: measures what waits, publishes what is not known to be published or overdue, and
+forgets what is old in the time that is left.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -19,6 +22,14 @@ broker = wiring.broker()
 
 @failures_logged
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    # What waits for it comes first: a database that is slow may leave time for nothing else.
+    with ExitStack() as afterwards:
+        afterwards.callback(_keep_house, context)
+        metrics.measure(records, broker)
+        return relay.relay_all(records, broker, context.get_remaining_time_in_millis)
+
+
+def _keep_house(context: LambdaContext) -> None:
     forgetting.forget_old(
         {
             "sign_in_failures": users.forget_old_failures,
@@ -30,8 +41,8 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
             "requested_renditions": renditions.forget_unmade,
             "new_renditions": renditions.forget_counts,
             "changes": partial(records.forget_old, settings.changes_kept_days()),
-        }
+        },
+        context.get_remaining_time_in_millis,
     )
-    closing.remove_closed(closed_accounts)
-    metrics.measure(records, broker)
-    return relay.relay_all(records, broker, context.get_remaining_time_in_millis)
+    if context.get_remaining_time_in_millis() > closing.MIN_REMAINING_MILLISECONDS:
+        closing.remove_closed(closed_accounts)

@@ -8,12 +8,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
 from image_api.core import measuring, rerendering, withdrawing
+from image_api.observability import failures_logged
 
 records, renderings = wiring.rerender_records(), wiring.renderings()
 moves, unmeasured = wiring.image_moves(), wiring.unmeasured_images()
 storage = wiring.stored_objects()
 
 
+@failures_logged
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int | bool]:
     remaining_milliseconds = context.get_remaining_time_in_millis
     withdrawing.withdraw_what_stayed(moves, storage, remaining_milliseconds)

@@ -14,6 +14,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from image_api import __version__
 from image_api.core import events
 from image_api.core.queues import dead_queue
+from image_api.postgres.users import PostgresUserRecords
 from tests import samples
 from tests.application import forget
 from tests.integration.accepting import age, changes
@@ -388,7 +389,16 @@ def test_an_accepted_change_outlives_a_broker_that_is_away(
     environment.setenv("RABBITMQ_URL", services.rabbitmq_url)
     forget()
     age(sql, 20)
+    seen_when_forgetting = []
+
+    def fail(*_: object) -> int:
+        seen_when_forgetting.append(changes(sql, "published_at IS NULL"))
+        raise KeyError("odd")
+
+    environment.setattr(PostgresUserRecords, "forget_old_failures", fail)
     assert api.call("relay", {}) == {"published": 2, "repeated": 0}
+    # Publishing comes first, and one table that fails keeps nothing from its end.
+    assert seen_when_forgetting == [[[False], [False]]]
     assert api.consume(2) == {"applied": 2}
     assert api.get(ada, image_id)["title"] == "while it was away"
 

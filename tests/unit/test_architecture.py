@@ -163,6 +163,14 @@ def test_a_handler_holds_no_try_and_no_sql(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=name)
+def test_whatever_escapes_a_handler_is_a_line_of_the_log(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ("\n@failures_logged\ndef lambda_handler(" in text) != (
+        "\nlambda_handler = http.lambda_handler(app)" in text
+    )
+
+
+@pytest.mark.parametrize("path", HANDLERS, ids=name)
 def test_a_handler_has_at_most_60_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
 

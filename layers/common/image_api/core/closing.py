@@ -18,6 +18,8 @@ STEP_IMAGES = 200
 STEP_ROWS = 500
 # In each run, which comes every minute.
 SECONDS_FOR_ALL = 10.0
+# Without so much it does not begin: the last statement may take its time-out.
+MIN_REMAINING_MILLISECONDS = 19_000
 
 
 class ClosedAccounts(Protocol):

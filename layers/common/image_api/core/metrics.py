@@ -45,6 +45,11 @@ def publishing_failed() -> None:
     write_metrics({}, {"PublishingFailed": 1})
 
 
+def forgetting_failed() -> None:
+    """Of one table, for a reason that nobody has thought of."""
+    write_metrics({}, {"ForgettingFailed": 1})
+
+
 def sign_in_failed() -> None:
     write_metrics({}, {"SignInFailures": 1})
 
