@@ -13,6 +13,7 @@ from image_api.core import events
 from image_api.core.accounts import SignInAttempt
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
+    LATE_SECONDS,
     LEASE_SECONDS,
     AppliedChange,
     ImageState,
@@ -437,6 +438,7 @@ class ChangeRow:
     left_until: float = 0.0
     begun_for: str | None = None
     outcome: str | None = None
+    settled_at: float = 0.0
     reason: str | None = None
     outcome_event: Event | None = None
 
@@ -587,7 +589,7 @@ class FakeChangeLog:
             row = self.changes[work.event.id]
             if row.outcome is None:
                 row.attempts -= 1
-                row.begun_for = None
+                row.begun_for = row.left_folder = None
                 row.due_at = self.now + delay_seconds
 
     def complete(
@@ -717,17 +719,7 @@ class FakeChangeLog:
             left=None
             if row.left_folder is None
             else LeftRendering(row.left_folder, row.left_until - self.now),
-            busy_seconds=max(
-                0.0,
-                *(
-                    earlier.left_until - self.now
-                    for earlier in self._unsettled()
-                    if earlier.event.image_id == row.event.image_id
-                    and earlier.event.sequence < row.event.sequence
-                    and earlier.left_folder is not None
-                ),
-                0.0,
-            ),
+            busy_seconds=self._busy_seconds(row.event),
             is_replaced=any(
                 "resolution" in _changes(later.event)
                 for later in self.changes.values()
@@ -736,6 +728,21 @@ class FakeChangeLog:
             ),
             image=_state(image) if image is not None else None,
         )
+
+    def _busy_seconds(self, event: Event) -> float:
+        if event.type != events.DELETE_REQUESTED:
+            return 0.0
+        ends = [self.now]
+        for row in self.changes.values():
+            if row.event.image_id != event.image_id or row.event.sequence >= event.sequence:
+                continue
+            if row.outcome is not None and row.attempts > row.failures + 1:
+                ends.append(row.settled_at + LATE_SECONDS)
+            if row.outcome is None and row.left_folder is not None:
+                ends.append(row.left_until)
+            if row.outcome is None and row.attempts > row.failures:
+                ends.append(row.due_at + LATE_SECONDS)
+        return max(ends) - self.now
 
     @staticmethod
     def _apply(image: ProcessedImage, event: Event, last: str, error: str | None) -> None:
@@ -751,7 +758,7 @@ class FakeChangeLog:
         outcome_type: str,
         data: dict[str, Any],
     ) -> Event:
-        row.outcome, row.reason = outcome, reason
+        row.outcome, row.reason, row.settled_at = outcome, reason, self.now
         event = row.event
         made = _event(outcome_type, event.image_id, event.sequence, data, event.correlation_id)
         row.outcome_event = made

@@ -15,12 +15,19 @@ from hypothesis import strategies as st
 from pg8000.native import Connection
 
 from image_api.core import events
-from image_api.core.changes import CRASH_PAUSE_SECONDS, LEASE_SECONDS, StoredRendition, Work
+from image_api.core.changes import (
+    CRASH_PAUSE_SECONDS,
+    LATE_SECONDS,
+    LEASE_SECONDS,
+    StoredRendition,
+    Work,
+)
 from image_api.core.events import Event
 from image_api.core.images import Caller
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.processing import PostgresChangeLog
+from image_api.postgres.rerendering import PostgresRerenderRecords
 from image_api.settings import AccountLimits
 from tests.fakes import FakeChangeLog
 from tests.integration.accepting import Accepting, age, another_image, changes
@@ -163,6 +170,50 @@ def test_a_resolution_is_replaced_by_a_later_accepted_one_only(
         replaced.append(work.is_replaced)
         log.complete(work, events.UPDATE_COMPLETED, [])
     assert replaced == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("the_later_one_fails", [True, False])
+def test_a_size_that_was_replaced_is_made_anew_if_the_change_that_replaces_it_fails(
+    log: PostgresChangeLog, accept: Accepting, database: Database, the_later_one_fails: bool
+) -> None:
+    upload = accept.upload()
+    completed(log)
+    accept.update(upload.image_id, resolution="20x10", fit="contain")
+    accept.update(upload.image_id, resolution="30x10")
+    assert completed(log, of=[]) is not None
+    rerenders = PostgresRerenderRecords(database)
+    assert rerenders.begin(1, 3) is None
+    if the_later_one_fails:
+        assert log.fail(begun(log), events.UPDATE_FAILED, "lost") is not None
+        outdated = rerenders.begin(1, 3)
+        assert outdated is not None and outdated.asked == ((20, 10), "contain")
+    else:
+        completed(log, of=renditions(30, "3"))
+        assert rerenders.begin(1, 3) is None
+
+
+@pytest.mark.parametrize("how", ["goes on", "died", "died before another", "left its renderer"])
+def test_a_removal_knows_how_long_attempts_before_it_may_store_something(
+    log: PostgresChangeLog, accept: Accepting, sql: Connection, how: str
+) -> None:
+    upload = accept.upload()
+    work = begun(log)
+    if how == "left its renderer":
+        log.leave(work, "storage/0001/1-aa", 90.0, 1)
+    elif how != "goes on":
+        log.free([MESSAGE_ID])
+    if how == "died before another":
+        work = begun(log, crashed=True)
+        assert log.complete(work, events.UPLOAD_COMPLETED, renditions()) is not None
+    accept.delete(upload.image_id)
+    removal = begun(log)
+    longest = LEASE_SECONDS + LATE_SECONDS if how == "goes on" else LATE_SECONDS
+    assert longest - 60 < removal.busy_seconds <= longest
+    log.put_back(removal, 0)
+    age(sql, LATE_SECONDS)
+    sql.run("UPDATE changes SET rendering_until = rendering_until - interval '95 seconds'")
+    if how != "goes on":
+        assert begun(log).busy_seconds == 0
 
 
 def test_a_failure_is_told_and_what_follows_has_its_turn(

@@ -439,17 +439,21 @@ def test_a_deletion_waits_for_nothing_and_makes_void_what_was_accepted_before(
 
 def test_what_was_stored_while_the_image_was_removed_goes_as_well(bench: Bench) -> None:
     upload = bench.accept_upload()
+    removals: list[events.Event] = []
 
     def remove_meanwhile(operation: str, _key: str) -> None:
         if operation == "put":
             bench.storage.fault = away()
-            removal = bench.accept_delete(upload.image_id)
-            assert bench.process(removal) == {"applied": 1}
+            removals.append(bench.accept_delete(upload.image_id))
+            assert bench.process(removals[0]) == {"postponed": 1, "waiting": 1}
             assert bench.storage.objects == {}
 
     bench.storage.fault = remove_meanwhile
-    assert bench.process(upload) == {"duplicate": 1}
+    assert bench.process(upload) == {"duplicate": 1, "waiting": 1}
     assert bench.storage.objects == {}
+    bench.log.now += 5
+    # It waits for nothing any more.
+    assert bench.process(*removals) == {"applied": 1}
     assert bench.outcome_types() == [events.UPLOAD_FAILED, events.DELETE_COMPLETED]
 
 

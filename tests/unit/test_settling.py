@@ -15,6 +15,7 @@ import pytest
 from image_api.core import events, renderer, settling
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
+    LATE_SECONDS,
     LEASE_SECONDS,
     AppliedChange,
     LoggedChange,
@@ -321,6 +322,68 @@ def test_what_a_slow_renderer_stores_after_a_removal_goes_as_well(bench: Bench) 
     bench.storage.objects[bench.image(upload.image_id).original_key] = (b"original", "image/png")
     bench.renderer.finish()
     bench.log.now += RENDERER_TIMEOUT_SECONDS
+    assert bench.process(removal) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+def test_a_slow_renderer_is_not_forgotten_while_the_storage_is_away(bench: Bench) -> None:
+    bench.renderer.is_slow = True
+    upload = bench.accept_upload()
+    bench.process(upload)
+    bench.storage.fault = away("get")
+    bench.log.now += 1
+    assert bench.process(upload) == {"rendering": 1, "waiting": 1}
+    bench.storage.fault = away()
+    bench.renderer.finish()
+    bench.log.now += 1
+    assert bench.process(upload) == {"applied": 1}
+    assert (bench.log.changes[upload.id].failures, len(bench.renderer.tasks)) == (0, 1)
+
+
+def test_what_is_rendered_while_its_image_is_removed_goes_as_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has written down yet that a renderer is at work."""
+    upload = bench.accept_upload()
+    late: list[dict[str, int]] = []
+
+    def removed_meanwhile(payload: bytes, wait_seconds: float) -> bytes:
+        monkeypatch.setattr(bench.renderer, "invoke", invoke)
+        bench.renderer.is_slow = True
+        removals.append(bench.accept_delete(upload.image_id))
+        late.append(bench.process(removals[0]))
+        return invoke(payload, wait_seconds)
+
+    removals: list[Event] = []
+    original = dict(bench.storage.objects)
+    invoke = bench.renderer.invoke
+    monkeypatch.setattr(bench.renderer, "invoke", removed_meanwhile)
+    assert bench.process(upload) == {"rendering": 1, "waiting": 1}
+    assert late == [{"postponed": 1, "waiting": 1}]
+    bench.log.now += 10
+    assert bench.process(*removals) == {"postponed": 1, "waiting": 1}
+    bench.storage.objects |= original
+    bench.renderer.finish()
+    bench.log.now += RENDERER_TIMEOUT_SECONDS
+    assert bench.process(*removals) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+def test_what_a_renderer_stores_whose_consumer_died_goes_with_the_image(
+    bench: Bench, is_tried_again: bool
+) -> None:
+    upload = bench.accept_upload()
+    assert bench.log.begin(upload.id, 0, crashed=False) is not None
+    if is_tried_again:
+        assert bench.process(sent(upload, redelivered=True)) == {"applied": 1}
+    else:
+        bench.log.free([upload.id])
+    removal = bench.accept_delete(upload.image_id)
+    assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+    key = bench.image(upload.image_id).original_key.replace("original", "1-0a/image")
+    bench.storage.put(key, b"late", "image/png")
+    bench.log.now += LATE_SECONDS
     assert bench.process(removal) == {"applied": 1}
     assert bench.storage.objects == {}
 

@@ -9,6 +9,8 @@ from image_api.core.events import Event
 
 # Longer than a batch may take on Lambda: a change that is begun is nobody else's until then.
 LEASE_SECONDS = 330
+# A renderer has ended so long after the attempt that began it, whatever became of that.
+LATE_SECONDS = 95
 # So many attempts may end in order before the change is given up ...
 MAX_FAILURES = 6
 # ... and so many may end the process that makes them. The first may be somebody else's fault:
@@ -48,9 +50,10 @@ class Work:
 
     `failures` and `crashes` count the attempts before this one, `renderer_failures` those failures
     that a renderer caused; `is_replaced`: a later accepted change asks for another resolution.
-    With `left` the attempt is one of before, whose renderer was not waited for. `busy_seconds`:
-    how long such renderers of earlier changes of the image, or of renditions that somebody asks
-    for, may still store something.
+    With `left` the attempt is one of before, whose renderer was not waited for. `busy_seconds`, of
+    a removal: how long attempts of earlier changes of the image, renderers that they have left or
+    may have left when their consumer died, and those of renditions that somebody asks for, may
+    still store something.
     """
 
     event: Event

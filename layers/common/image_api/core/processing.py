@@ -128,6 +128,8 @@ class Processor:
         """A removal waits for nothing, so what was stored meanwhile may have to go as well."""
         if self._log().is_deleted(work.event.image_id):
             self._storage.delete_folder(folder_of(image.original_key))
+            # The removal need not wait for this attempt any more.
+            self._log().put_back(work, 0)
         return "duplicate"
 
     def _render(self, work: Work, image: ImageState) -> list[StoredRendition] | None:
@@ -141,7 +143,13 @@ class Processor:
             return []
         if work.left is not None:
             picture = Picture(image.original_key, work.left.folder, size, fit)
-            renditions = self._renderings.look_for(picture)
+            try:
+                renditions = self._renderings.look_for(picture)
+            except ServiceUnavailable:
+                # As long as it may be at work, nobody may forget it.
+                if work.left.seconds_left <= 0:
+                    raise
+                renditions = None
             if renditions is None:
                 self._wait_on(work, picture, work.left.seconds_left)
             return renditions

@@ -9,6 +9,7 @@ from typing import Any
 from image_api.core import events
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
+    LATE_SECONDS,
     LEASE_SECONDS,
     RENDERERS_PER_ACCOUNT,
     AppliedChange,
@@ -19,7 +20,7 @@ from image_api.core.changes import (
     Work,
 )
 from image_api.core.events import Event
-from image_api.core.images import tag_key
+from image_api.core.images import parse_resolution, tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink
 from image_api.postgres.database import RELAXED, Database, Row, texts
@@ -87,6 +88,21 @@ _RENDERERS_OF_USER = """(
              LIMIT :renderers::integer)) AS r)"""
 # A change that needs none, or has its own already.
 _TAKES_NO_RENDERER = """(c.type = 'image.delete.requested' OR c.rendering_until IS NOT NULL)"""
+
+
+# How long what was begun for an image before its removal `b` may store something: an attempt that
+# goes on, or whose consumer is gone, may have a renderer that nobody has written down.
+_LATE = f"interval '{LATE_SECONDS} seconds'"
+_BUSY_SECONDS = f"""(SELECT extract(epoch FROM greatest(
+               (SELECT max(greatest(o.rendering_until,
+                                    CASE WHEN o.attempts > o.failures THEN o.due_at + {_LATE} END))
+                FROM changes AS o
+                WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
+               (SELECT max(o.settled_at) + {_LATE} FROM changes AS o
+                WHERE o.image_id = b.image_id AND o.sequence < b.sequence
+                  AND o.outcome IS NOT NULL AND o.attempts > o.failures + 1),
+               (SELECT max(d.making_until) FROM requested_renditions AS d
+                WHERE d.image_id = b.image_id AND d.claim_id IS NOT NULL)) - now())::float8)"""
 
 
 def _who_waits(is_due: str) -> str:
@@ -162,11 +178,7 @@ SELECT b.change_id::text, b.type, b.image_id, b.sequence, b.data, b.correlation_
        rfc3339(b.accepted_at), b.traceparent, b.client_correlation_id, b.user_id, b.failures,
        b.crashes, b.renderer_failures,
        b.rendering_folder, extract(epoch FROM b.rendering_until - now())::float8,
-       (SELECT extract(epoch FROM greatest(
-               (SELECT max(o.rendering_until) FROM changes AS o
-                WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
-               (SELECT max(d.making_until) FROM requested_renditions AS d
-                WHERE d.image_id = b.image_id AND d.claim_id IS NOT NULL)) - now())::float8),
+       CASE WHEN b.type = 'image.delete.requested' THEN {_BUSY_SECONDS} END,
        EXISTS (SELECT FROM changes AS l
                WHERE l.image_id = b.image_id AND l.sequence > b.sequence
                  AND l.data #> '{{changes,resolution}}' IS NOT NULL),
@@ -242,7 +254,9 @@ def _completed(renditions: str) -> str:
         'trashed_at', rfc3339(i.trashed_at), 'renditions', {renditions})"""
 
 
-# An image with more accepted changes ahead stays `processing` until the last one is applied.
+# An image with more accepted changes ahead stays `processing` until the last one is applied. A size
+# that is not rendered, since a later change asks for another one, is what `rerender` makes if that
+# change fails.
 _COMPLETE = f"""
 WITH changed AS (
     UPDATE images AS i
@@ -275,9 +289,9 @@ WITH changed AS (
             (SELECT r.placeholder FROM json_to_recordset(:renditions::json) AS r (placeholder text)
              WHERE r.placeholder IS NOT NULL),
             i.placeholder),
-        asked_width = coalesce(CASE WHEN :is_asked::boolean THEN n.width END, i.asked_width),
-        asked_height = coalesce(CASE WHEN :is_asked::boolean THEN n.height END, i.asked_height),
-        asked_fit = coalesce(CASE WHEN :is_asked::boolean AND n.name IS NOT NULL
+        asked_width = coalesce(:asked_width::integer, i.asked_width),
+        asked_height = coalesce(:asked_height::integer, i.asked_height),
+        asked_fit = coalesce(CASE WHEN :asked_width::integer IS NOT NULL
                                   THEN coalesce(:fit::text, 'cover') END, i.asked_fit)
     FROM (SELECT 1) AS always
     LEFT JOIN json_to_recordset(:renditions::json) AS n (
@@ -303,6 +317,11 @@ WITH changed AS (
         size_bytes = excluded.size_bytes, width = excluded.width, height = excluded.height,
         animated = excluded.animated, renderer_version = excluded.renderer_version,
         considered_version = excluded.considered_version, rerender_attempts = 0
+), replaced AS (
+    UPDATE renditions AS r SET considered_version = 0, rerender_attempts = 0
+    FROM changed AS c
+    WHERE r.image_id = c.id AND r.name = 'image' AND :asked_width::integer IS NOT NULL
+      AND json_array_length(:renditions::json) = 0
 ) {_settle("applied", "i.data", "FROM changed AS i WHERE")}
 """
 
@@ -491,6 +510,8 @@ class PostgresChangeLog:
     ) -> Event | None:
         changes = work.event.data.get("changes") or {}
         tags = changes.get("tags")
+        resolution = changes.get("resolution")
+        width, height = (None, None) if resolution is None else parse_resolution(resolution)
         return self._settle(
             _COMPLETE,
             work,
@@ -502,7 +523,8 @@ class PostgresChangeLog:
             tag_keys=None if tags is None else json.dumps([tag_key(tag) for tag in tags]),
             visibility=changes.get("visibility"),
             restores=changes.get("trashed") is False,
-            is_asked=changes.get("resolution") is not None,
+            asked_width=width,
+            asked_height=height,
             fit=changes.get("fit"),
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
         )
