@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,4 +86,27 @@ def _processes_per_core() -> float:
     """How many want to run, now or in the last minute; at least 1."""
     average, _, _, entities, _ = Path("/proc/loadavg").read_text(encoding="ascii").split()
     wanted = max(float(average), int(entities.partition("/")[0]))
-    return max(1.0, wanted / (os.cpu_count() or 1))
+    return max(1.0, wanted / _usable_cores())
+
+
+def _usable_cores(groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """As many as this process may run on, and no more than a container's quota is worth."""
+    cores = float(len(os.sched_getaffinity(0)))
+    for quota, period in _quotas(groups):
+        # "max" and -1 stand for none.
+        if quota.isdigit():
+            cores = min(cores, int(quota) / int(period))
+    return cores
+
+
+def _quotas(groups: Path) -> Iterator[tuple[str, str]]:
+    """Microseconds of each period, of the second version of control groups and of the first."""
+    with suppress(FileNotFoundError):
+        quota, period = (groups / "cpu.max").read_text(encoding="ascii").split()
+        yield quota, period
+    with suppress(FileNotFoundError):
+        quota, period = (
+            (groups / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii").strip()
+            for name in ("quota", "period")
+        )
+        yield quota, period

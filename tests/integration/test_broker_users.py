@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -62,13 +61,9 @@ class Users:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Users]:
     folder: Path = tmp_path_factory.mktemp("broker")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        management_port = free.getsockname()[1]
     # In the local cloud's environment, as `make run` starts it.
-    program = [local_python(), "-m", "tests.local_cloud.services.management_node"]
     with subprocess.Popen(
-        [*program, str(folder), str(management_port)],
+        [local_python(), "-m", "tests.local_cloud.services.management_node", str(folder)],
         cwd=ROOT,
         env=variables_without_settings(),
         stdin=subprocess.PIPE,
@@ -78,7 +73,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Users]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            users = Users(process.stdout.readline().strip(), f"http://127.0.0.1:{management_port}")
+            users = Users(*process.stdout.readline().split())
             users.make()
             # As the migration does, by the right of the user that the relay has.
             with closing(Broker(users.settings("operations"))) as operations:

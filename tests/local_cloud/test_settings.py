@@ -1,12 +1,13 @@
 """Settings that are wrong are named before anything starts, and no password with them."""
 
-import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from infra.local.settings import SettingsError, read_settings
 from infra.local.template.reader import read_template
+from infra.services.ports import hold_free_port, port_of
 from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
 
 SECRET = "s3cr3t"
@@ -88,17 +89,16 @@ def test_an_env_file_that_cannot_be_read_stops_the_start_with_its_line(project: 
     assert SECRET not in said
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def test_the_lambda_api_is_at_the_port_that_was_asked_for(project: Path) -> None:
-    ports = {"API_PORT": str(free_port()), "LAMBDA_PORT": str(free_port())}
-    with running(Cloud(project, is_private=False, settings=ports)) as cloud:
-        assert cloud.invoke_url == f"http://127.0.0.1:{ports['LAMBDA_PORT']}"
+    with ExitStack() as stack:
+        first, second, third = (
+            str(port_of(stack.enter_context(hold_free_port()))) for _ in range(3)
+        )
+        ports = {"API_PORT": first, "LAMBDA_PORT": second}
+        cloud = stack.enter_context(running(Cloud(project, is_private=False, settings=ports)))
+        assert cloud.invoke_url == f"http://127.0.0.1:{second}"
         assert cloud.invoke("probe", {"do": "show"})["calls"] == 1
-        ports["API_PORT"] = str(free_port())
+        ports["API_PORT"] = third
         other = Cloud(project, data="other", is_private=False, settings=ports)
         with pytest.raises(AssertionError, match="is already in use: choose another"):
             other.start()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,28 @@ def test_a_wait_ends_later_the_more_processes_want_the_machine(
     with pytest.raises(AssertionError, match="it comes: not within 5 s"):
         eventually(lambda: None, "it comes", patience_seconds=5)
     assert clock[0] == pytest.approx(5 * processes_per_core, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "1600000 100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+    ],
+)
+def test_only_the_cores_that_the_tests_may_use_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], cores: float
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{text}\n", encoding="ascii")
+    assert waiting._usable_cores(tmp_path) == cores
 
 
 def test_a_wait_for_what_nobody_can_bring_about_any_more_ends_at_once(clock: list[float]) -> None:
