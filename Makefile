@@ -185,7 +185,7 @@ invoke: ## run one function on one event: make invoke FN=upload EVENT=events/upl
 	@$(NEED) local lambda services
 	@exec $(LOCAL)/python -m infra.local invoke "$$FN" --event "$$EVENT" $(ARGS)
 
-logs: ## what the log has on a request, whole: make logs ID=...; without one, the newest lines
+logs: ## show everything logged for a request: make logs ID=...; without one, the newest lines
 	@$(NEED) local
 	@exec $(LOCAL)/python -m infra.local logs $(if $(ID),--id "$(ID)") $(if $(FN),--function "$(FN)")
 
@@ -203,8 +203,8 @@ admin: ## ask a running local cloud as operators ask AWS: make admin DO='{"actio
 	@exec $(LOCAL)/python -m infra.local invoke operate --event <(printf '%s' "$$DO")
 
 gradual: ## write template.gradual.yaml, with which new code gets requests little by little
-	@$(NEED) local
-	@$(LOCAL)/python -m infra.tools.gradual
+	@# Any Python will do: it needs the standard library alone.
+	@$(firstword $(wildcard $(LOCAL)/python) python3) -m infra.tools.gradual
 
 rerender: ## render anew now what an older renderer made; the schedule does it every five minutes
 	@$(NEED) local lambda services
@@ -270,7 +270,7 @@ client: ## build the wheel of the Python client and its command line, into clien
 	@$(DEV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir client/dist ./client
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
-	@$(NEED) dev clients
+	@$(NEED) clients
 	@infra/tools/lock.sh $(UPGRADE)
 
 reset: ## stop this clone's local cloud and wipe all its data

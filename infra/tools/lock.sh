@@ -20,7 +20,11 @@ readonly LISTS=(
 )
 readonly UV=$PWD/.cache/lock/bin/uv
 
-[[ -x $UV ]] || { .venvs/dev/bin/python -m venv .cache/lock && .cache/lock/bin/pip install --quiet uv; }
+if [[ ! -x $UV ]]; then
+    # Of the environment that has Node, which reads the other locks.
+    .venvs/clients/bin/python -m venv .cache/lock
+    .cache/lock/bin/pip install --quiet uv
+fi
 
 # compile VERSION INPUT OUTPUT [OPTION ...]: what OUTPUT has already stays, unless an option says so.
 compile() {

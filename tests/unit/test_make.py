@@ -50,15 +50,41 @@ def test_an_operators_command_wants_no_tests_and_no_services(target: str) -> Non
     assert "\t@$(NEED) local\n" in RECIPES[target]
 
 
-def test_wiping_the_data_installs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", RECIPES)
+def test_what_runs_no_tests_installs_no_environment_that_it_does_not_call(target: str) -> None:
+    recipe = RECIPES[target]
+    installed = re.search(r"^\t@\$\(NEED\) (.*)$", recipe, re.MULTILINE)
+    # Tests, the bench and scripts start others' programs.
+    if installed is None or re.search(r"\$\(PYTEST\)| bench |chaos|\$\(MAKE\)|tests/", recipe):
+        return
+    called = re.findall(r"\$\((DEV|LOCAL|POLICY)\)/", recipe)
+    environments = {"dev", "local", "policy"} & set(installed[1].split())
+    assert environments <= {part.lower() for part in called}
+
+
+# The system's own programs, and of its Python the standard library.
+BARE = {"PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "yes"}
+
+
+@pytest.fixture
+def fresh_clone(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("__py*"))
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / ".local" / "s3").mkdir(parents=True)
-    # The system's own programs, and of its Python the standard library.
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONNOUSERSITE": "yes"}
-    wiped = output_of("make", "reset", cwd=tmp_path, env=environment)
-    assert wiped == f"wiped {tmp_path / '.local'}\n"
-    assert not [path for path in (".local", ".venvs", ".cache") if (tmp_path / path).exists()]
+    for name in ("Makefile", "template.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def test_wiping_the_data_installs_nothing(fresh_clone: Path) -> None:
+    (fresh_clone / ".local" / "s3").mkdir(parents=True)
+    wiped = output_of("make", "reset", cwd=fresh_clone, env=BARE)
+    assert wiped == f"wiped {fresh_clone / '.local'}\n"
+    assert not [path for path in (".local", ".venvs", ".cache") if (fresh_clone / path).exists()]
+
+
+def test_the_gradual_template_is_written_without_installing_anything(fresh_clone: Path) -> None:
+    output_of("make", "gradual", cwd=fresh_clone, env=BARE)
+    assert (fresh_clone / "template.gradual.yaml").exists()
+    assert not [path for path in (".venvs", ".cache") if (fresh_clone / path).exists()]
 
 
 def test_bytecode_is_no_source_to_check(tmp_path: Path) -> None:
