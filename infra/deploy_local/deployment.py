@@ -84,7 +84,7 @@ async def deployed(
                     parameters={},
                 )
         template = reading.result()
-        deployment = await asyncio.to_thread(_finished, target, template)
+        deployment = await asyncio.to_thread(_completed_deployment, target, template)
         async with progress.part("functions") as details:
             await asyncio.to_thread(_start_functions, deployment)
             details.append(f"{len(template.functions)} of them")
@@ -98,7 +98,7 @@ async def _build(path: Path, progress: Progress) -> Path:
         return await sam.build(path, WORK_FOLDER)
 
 
-def _finished(target: Target, template: Template) -> Deployment:
+def _completed_deployment(target: Target, template: Template) -> Deployment:
     stack = Stack(target, sam.STACK_NAME)
     (api,) = template.rest_apis
     gateway.complete(target, stack, api)

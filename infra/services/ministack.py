@@ -13,7 +13,7 @@ from infra.services.records import credentials
 
 # Where AWS's emulators listen, so where clients look first.
 _USUAL_PORT = 4566
-# Given by its path, in a folder that is no package: the process can import nothing of this project.
+# Given by its path, not in a package: the process can import nothing of this project.
 _APPLICATION = f"{Path(__file__).parent / 'asgi' / 'before_ministack.py'}:app"
 _WORKER_PATIENCE_SECONDS = 5.0
 

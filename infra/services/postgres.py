@@ -67,7 +67,7 @@ def binaries() -> Path | None:
 
 
 class PostgresService(Service):
-    """One PostgreSQL cluster with one database, owned by one role that is no superuser.
+    """One PostgreSQL cluster with one database, owned by one role that is not a superuser.
 
     `url` is the owner's. `url_with_passfile` is so too, and may be shown: psql finds the password
     in a file that the owner of this process alone may read. `api_url` names roles with fewer

@@ -34,7 +34,7 @@ def main() -> int:
             [
                 *(sys.executable, "-m", "pip_audit", "--requirement", ROOT / name),
                 *("--disable-pip", "--require-hashes", "--progress-spinner", "off"),
-                # What PyPI does not answer for is no success.
+                # What PyPI does not answer for is not a success.
                 "--strict",
                 *(f"--ignore-vuln={advisory}" for advisory in accepted),
             ],

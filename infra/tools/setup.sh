@@ -155,7 +155,7 @@ install_packages() {
         fail "the parts of the local cloud exist for Linux only." \
             "Run it in containers instead: docker compose up"
     fi
-    command -v apt-get >/dev/null || fail "this is no Debian or Ubuntu (there is no apt-get)." \
+    command -v apt-get >/dev/null || fail "this is not Debian or Ubuntu (there is no apt-get)." \
         "Install what is listed above with the system's own package manager, then repeat," \
         "or run it in containers: docker compose up"
     if ((EUID != 0)); then

@@ -205,7 +205,7 @@ def test_a_form_without_a_file_is_refused(ada: ApiClient) -> None:
     )
 
     assert field_messages(other_field) == {
-        "photo": "This is not known here; see /docs",
+        "photo": "Unknown field or parameter; see /docs",
         "image": "This field is required",
     }
     assert text_field.status_code == 400

@@ -179,7 +179,7 @@ def test_a_form_without_the_file_names_the_field(api: Api, ada: str) -> None:
     response = api.call("upload", upload_event(samples.png(), token=ada, field="file"))
     assert response["statusCode"] == 400
     assert body_of(response)["errors"] == [
-        {"field": "file", "message": "This is not known here; see /docs"},
+        {"field": "file", "message": "Unknown field or parameter; see /docs"},
         {"field": "image", "message": "This field is required"},
     ]
 

@@ -903,7 +903,7 @@ def test_a_query_may_hold_what_its_path_knows_and_blanks_count_as_nothing() -> N
     assert body_of(blank) == {"limit": 7, "status": None}
     assert [answer["statusCode"] for answer in (unknown, replaced)] == [400, 400]
     assert body_of(unknown)["errors"] == [
-        {"field": "limits", "message": "This is not known here; see /docs"}
+        {"field": "limits", "message": "Unknown field or parameter; see /docs"}
     ]
     assert "UTF-8" in body_of(replaced)["errors"][0]["message"]
 

@@ -198,13 +198,13 @@ def test_a_frame_larger_than_all_of_them_is_refused(kind: int, shown: bool, name
         return still(header, data)
 
     assert identify(made(larger=False)).width == WIDTH
-    with pytest.raises(DamagedImage, match="a frame has another size than all of them"):
+    with pytest.raises(DamagedImage, match="its frames differ in size"):
         identify(made(larger=True))
 
 
 def test_a_frame_that_may_always_have_another_size_is_refused() -> None:
     header = sequence_header(size_bits=ROOMY)
-    with pytest.raises(DamagedImage, match="a frame has another size than all of them"):
+    with pytest.raises(DamagedImage, match="its frames differ in size"):
         identify(still(header, frame(SWITCH, shown=True, larger=True)))
 
 
@@ -218,7 +218,7 @@ def test_a_frame_that_is_shown_again_has_no_size_of_its_own() -> None:
 @pytest.mark.parametrize("size_bits", [(9, 7), (7, 9)])
 def test_room_in_one_direction_is_room_for_a_larger_frame(size_bits: tuple[int, int]) -> None:
     header = sequence_header(size_bits=size_bits)
-    with pytest.raises(DamagedImage, match="a frame has another size than all of them"):
+    with pytest.raises(DamagedImage, match="its frames differ in size"):
         identify(still(header, frame(KEY, shown=True, larger=True)))
 
 

@@ -391,13 +391,13 @@ def test_what_a_renderer_stores_whose_consumer_died_goes_with_the_image(
 @pytest.mark.parametrize(
     ("claim", "reason"),
     [
-        (b"[]", "has another form"),
-        (b"{}", "has another form"),
+        (b"[]", "has an unexpected format"),
+        (b"{}", "has an unexpected format"),
         (b'"\xff', "is not JSON"),
         (b"[" * 16_000, "is not JSON"),
         (b" " * 20_000, "is too long"),
-        (b'{"renditions": 1, "renderer_version": 1}', "has another form"),
-        (b'{"renditions": [], "renderer_version": 1}', "something else than was asked for"),
+        (b'{"renditions": 1, "renderer_version": 1}', "has an unexpected format"),
+        (b'{"renditions": [], "renderer_version": 1}', "something other than requested"),
     ],
 )
 def test_nonsense_of_a_renderer_is_a_failed_attempt(

@@ -13,7 +13,7 @@ Decision = Literal["allow", "deny", "no match"]
 
 
 class MalformedPolicy(Exception):
-    """It is no policy document, or has a part that is not evaluated here; the text says which."""
+    """Not a policy document, or one with a part that is not evaluated here; the text says which."""
 
 
 @dataclass(frozen=True)

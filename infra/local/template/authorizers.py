@@ -116,5 +116,5 @@ def _identity_sources(
     for text in given:
         found = _SOURCE.fullmatch(str(text).strip())
         if found is None:
-            raise resources.error(f"{where}, {name}: {text} is no identity source here")
+            raise resources.error(f"{where}, {name}: {text} is not a supported identity source")
         yield found["place"], found["name"]

@@ -65,7 +65,9 @@ def _schema(resources: Resources, where: str, schema: Any, shared: Mapping[str, 
         Draft4Validator.check_schema(whole)
         Draft4Validator(whole).is_valid({})
     except SchemaError as error:
-        raise resources.error(f"{where}: its model is no JSON Schema: {error.message}") from error
+        raise resources.error(
+            f"{where}: its model is not a JSON Schema: {error.message}"
+        ) from error
     except Exception as error:
         raise resources.error(f"{where}: its model cannot be read: {error}") from error
     return json.dumps(whole)

@@ -7,6 +7,7 @@ ImageApiError
 ├── Unauthenticated, WrongCredentials, AccountLocked, RefreshTokenRefused, TooManyAttempts
 ├── ImageNotFound, UploadNotFound
 ├── PreconditionFailed            the image is at another version
+├── KeyReused, RequestInProgress   of an Idempotency-Key
 ├── ImageNotReady, ImageFailed     there is nothing to show of it, yet or at all
 ├── TooManyRenditions, RenditionUnderWay
 ├── InvalidImage                  the uploaded bytes
@@ -131,7 +132,7 @@ class PreconditionFailed(ImageApiError):
     """The image was changed since whoever asks has read it."""
 
     def __init__(self) -> None:
-        super().__init__("The image has another version by now: read it again, and decide anew")
+        super().__init__("The image has changed; read it again and retry")
 
 
 class KeyReused(ImageApiError):

@@ -85,7 +85,7 @@ def _private_key(pem: str) -> RSAPrivateKey:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The error may quote what it could not read.
-        raise ConfigurationError("The CDN's private key is no PEM without a password") from None
+        raise ConfigurationError("The CDN's private key is not an unencrypted PEM key") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size != _KEY_BITS:
         raise ConfigurationError(f"The CDN's private key is not one of RSA with {_KEY_BITS} bits")
     return key

@@ -59,7 +59,9 @@ class LentCredentials:
                     self._lent = self._borrowed()
                 except (HTTPException, OSError, KeyError, TypeError, ValueError) as error:
                     if self._lent is None or left_seconds <= 0:
-                        raise ServiceUnavailable("AWS lends no credentials; try again") from error
+                        raise ServiceUnavailable(
+                            "AWS did not provide credentials; try again"
+                        ) from error
             return self._lent[0]
 
     def _borrowed(self) -> tuple[AwsCredentials, float]:

@@ -87,7 +87,7 @@ class Registration(BaseModel):
         str,
         AfterValidator(checked_username),
         Field(
-            description="1 to 64 characters after trimming, none of them invisible or for control; "
+            description="1 to 64 characters after trimming, no invisible or control characters; "
             "unique regardless of case",
             json_schema_extra={
                 "minLength": 1,

@@ -209,9 +209,9 @@ class Renderings:
         try:
             claims = {str(claim["name"]): claim for claim in report["renditions"]}
         except (KeyError, TypeError) as error:
-            raise RendererFailed("The renderer's answer has another form") from error
+            raise RendererFailed("The renderer's answer has an unexpected format") from error
         if claims.keys() != picture.kinds.keys() or len(claims) != len(report["renditions"]):
-            raise RendererFailed("The renderer made something else than was asked for")
+            raise RendererFailed("The renderer made something other than requested")
         # While a deployment replaces both, the two may be of different versions.
         version = min(_version(report), RENDERER_VERSION)
         readings = [
@@ -302,7 +302,7 @@ def _placeholder(claim: dict[str, Any]) -> str | None:
     if placeholder is None:
         return None
     if not isinstance(placeholder, str) or _PLACEHOLDER.fullmatch(placeholder) is None:
-        raise RendererFailed("The renderer's placeholder is none")
+        raise RendererFailed("The renderer's placeholder is not valid")
     return placeholder
 
 
@@ -321,7 +321,7 @@ def _parsed(answer: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RendererFailed("The renderer's answer is not JSON") from error
     if not isinstance(report, dict):
-        raise RendererFailed("The renderer's answer has another form")
+        raise RendererFailed("The renderer's answer has an unexpected format")
     return report
 
 
@@ -335,4 +335,4 @@ def _raise_reported(report: dict[str, Any]) -> NoReturn:
             raise ObjectMissing
         case {"unavailable": str()}:
             raise ServiceUnavailable("The renderer could not reach the storage")
-    raise RendererFailed("The renderer's answer has another form")
+    raise RendererFailed("The renderer's answer has an unexpected format")

@@ -92,7 +92,7 @@ def _publish(broker: ReplayBroker, queue: str, events: Sequence[Event]) -> set[s
 
 def _checked_queue(queue: object, work_queue: str) -> str:
     if not isinstance(queue, str) or not 0 < len(queue.encode()) <= _MAX_QUEUE_CHARACTERS:
-        raise ReplayRefused("`queue` must name a queue that is there")
+        raise ReplayRefused("`queue` must name an existing queue")
     if queue == work_queue or queue.startswith(f"{work_queue}."):
         raise ReplayRefused(f"{queue} is a queue of this API itself: name one of another service")
     return queue
@@ -113,5 +113,5 @@ def _checked_position(value: object) -> Position:
         return Position()
     found = re.fullmatch(r"([-0-9 :.+]{10,40})\|([01])\|([0-9]{1,18})", str(value), re.ASCII)
     if found is None:
-        raise ReplayRefused("`after` must be what the request before has answered")
+        raise ReplayRefused("`after` must be the value returned by the previous request")
     return Position(found[1], int(found[2]), int(found[3]))

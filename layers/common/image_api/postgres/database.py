@@ -210,6 +210,7 @@ class Database:
 
 
 def _has_pending_input(connection: Connection) -> bool:
+    # pg8000 tells nobody otherwise which socket it reads from.
     sock = connection._usock
     if sock is None:
         return True

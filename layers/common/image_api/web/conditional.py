@@ -49,7 +49,7 @@ def versions_of(if_match: str | None) -> list[int] | None:
     """Those that an image may be at; None for any. Raises InvalidRequest.
 
     Of an image's own ETag its version counts: what else it stands for, such as URLs that are signed
-    anew, is no change. A weak ETag never matches (RFC 9110, 13.1.1).
+    anew, is not a change. A weak ETag never matches (RFC 9110, 13.1.1).
     """
     if if_match is None or if_match.strip() == _ANY:
         return None

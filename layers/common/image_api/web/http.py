@@ -248,7 +248,7 @@ Wait = Annotated[
     Query(
         ge=1,
         le=15,
-        description="Seconds until the answer at last; it comes before as soon as the image is no "
+        description="Maximum seconds to wait; the answer comes earlier once the image is no "
         "longer `processing`, and at once where too many wait",
         examples=[15],
     ),

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.types import EventHandlerInstance
 
 REPLACED = "\ufffd"
-"""What gateways put in the place of bytes that are no UTF-8; everybody's are then the same."""
-UNKNOWN = "This is not known here; see /docs"
+"""What gateways put in the place of bytes that are not UTF-8; everybody's are then the same."""
+UNKNOWN = "Unknown field or parameter; see /docs"
 ONCE = "Send this once, not {} times"
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _SPELLING = "A whole number is needed, in digits alone"
@@ -37,7 +37,11 @@ openapi_validation.is_scalar_field = cache(is_scalar_field)  # type: ignore[attr
 
 
 class RequestValidation(openapi_validation.OpenAPIRequestValidationMiddleware):
-    """Powertools' own, which passes over unknown names, with our reader of forms."""
+    """Powertools' own, which passes over unknown names, with our reader of forms.
+
+    It lacks a public way to say how a body is read, hence its two private methods here; and one to
+    learn what the path of a request knows, hence `_route` and `_route_args` of its context.
+    """
 
     def __init__(self, *, serves_pages: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -184,4 +184,4 @@ def _check_frame(reader: BitReader, sequence: Sequence) -> None:
         reader.bits(1)
     reader.bits(sequence.frame_id_bits)
     if kind == _SWITCH_FRAME or reader.flag():
-        raise DamagedImage("The image is damaged: a frame has another size than all of them")
+        raise DamagedImage("The image is damaged: its frames differ in size")

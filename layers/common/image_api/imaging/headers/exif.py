@@ -70,7 +70,7 @@ def _as_time(found: re.Match[bytes]) -> str | None:
 
 
 def _block(exif: memoryview) -> tuple[memoryview, str]:
-    """Without its identifier, and its byte order as `struct` names it; empty if it is no TIFF."""
+    """Without its identifier, and its byte order as `struct` names it; empty if not a TIFF."""
     if exif[: len(_IDENTIFIER)] == _IDENTIFIER:
         exif = exif[len(_IDENTIFIER) :]
     return exif, {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]), "")

@@ -125,7 +125,7 @@ class _Reader:
     def _alpha_item(self, sources: dict[int, list[int]], master: int) -> int | None:
         found = {source for source in sources.get(master, []) if self._is_alpha(source)}
         if len(found) > 1:
-            raise DamagedImage("The image is damaged: it has more than one transparency")
+            raise DamagedImage("The image is damaged: it has more than one alpha channel")
         return found.pop() if found else None
 
     def _is_alpha(self, item: int) -> bool:

@@ -59,7 +59,7 @@ def _from_sixteen_bits(image: Image.Image, transparency: object) -> Image.Image:
 def _from_numbers(image: Image.Image) -> Image.Image:
     """Grey values of unstated scale: 0 to 1, 0 to 255, 0 to 65535, or else their own range."""
     lowest, highest = cast("tuple[float, float]", image.getextrema())
-    # What is no number is neither lower nor higher than others, but neither has it a mean.
+    # What is not a number is neither lower nor higher than others, but neither has it a mean.
     mean = cast("float", image.reduce(image.size).getpixel((0, 0)))
     if not (math.isfinite(lowest) and math.isfinite(highest)) or math.isnan(mean):
         raise DamagedImage("The image is damaged: some of its pixels are not numbers")
