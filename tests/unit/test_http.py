@@ -779,9 +779,9 @@ def test_what_clients_send_in_their_own_ways_is_understood(
 @pytest.mark.parametrize(
     ("parts", "field", "words"),
     [
-        ([(b'name="visible"', b"private"), FILE], "visible", "not known"),
-        ([(b'name="Visibility"', b"private"), FILE], "Visibility", "not known"),
-        ([(b'name="x"; filename="b.png"', b"\xff"), FILE], "x", "not known"),
+        ([(b'name="visible"', b"private"), FILE], "visible", "Unknown field"),
+        ([(b'name="Visibility"', b"private"), FILE], "Visibility", "Unknown field"),
+        ([(b'name="x"; filename="b.png"', b"\xff"), FILE], "x", "Unknown field"),
         ([FILE, FILE], "image", "Send one file, not 2"),
         ([(b'name="title"', b"a"), (b'name="title"', b"b"), FILE], "title", "once, not 2"),
         ([(b'name="title"', b"Sch\xf6n"), FILE], "title", "not UTF-8"),
