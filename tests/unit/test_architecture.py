@@ -72,8 +72,18 @@ DRIVERS = {
 # All that the core may import that is not ours: none of it does input or output.
 CORE_MAY_IMPORT = {
     *("__future__", "base64", "binascii", "collections", "concurrent", "contextlib", "dataclasses"),
-    *("datetime", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re"),
-    *("secrets", "struct", "threading", "time", "typing", "unicodedata", "uuid"),
+    *(
+        "datetime",
+        "functools",
+        "hashlib",
+        "hmac",
+        "ipaddress",
+        "itertools",
+        "json",
+        "math",
+        "random",
+    ),
+    *("re", "secrets", "struct", "threading", "time", "typing", "unicodedata", "uuid"),
     *("argon2", "jwt", "pydantic"),
 }
 
