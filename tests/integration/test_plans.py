@@ -475,6 +475,7 @@ UPLOADED = {
     "height": 1,
 }
 CLAIM = {
+    "kept_seconds": 86_400,
     "user_id": USER,
     "key": "7",
     "request_hash": KEY,
