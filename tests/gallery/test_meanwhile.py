@@ -262,13 +262,17 @@ def test_what_comes_back_from_the_trash_is_not_seen_there_before_it_is_processed
     ada.waits_until(lambda: ada.titles() == [back])
 
 
+def title_field(ada: Visitor, picture: str) -> Locator:
+    ada.picture(picture).click()
+    ada.page.get_by_role("button", name="Details").click()
+    return ada.page.get_by_label("Title", exact=True)
+
+
 def test_a_title_that_was_written_stays_whatever_is_read_meanwhile(
     ada: Visitor, device: ApiClient, pictures: list[str]
 ) -> None:
     held = Held(ada.page, "**/image/update/*")
-    ada.picture(pictures[1]).click()
-    ada.page.get_by_role("button", name="Details").click()
-    title = ada.page.get_by_label("Title", exact=True)
+    title = title_field(ada, pictures[1])
     title.fill("Noon")
     title.press("Enter")
     ada.waits_until(lambda: bool(held))
@@ -291,9 +295,7 @@ def test_a_title_that_is_put_back_before_it_is_saved_is_the_old_one(
     ada: Visitor, device: ApiClient, pictures: list[str]
 ) -> None:
     held = Held(ada.page, "**/image/update/*")
-    ada.picture(pictures[1]).click()
-    ada.page.get_by_role("button", name="Details").click()
-    title = ada.page.get_by_label("Title", exact=True)
+    title = title_field(ada, pictures[1])
     for text in ("Noon", pictures[1]):
         title.fill(text)
         title.press("Enter")

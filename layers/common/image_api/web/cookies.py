@@ -16,8 +16,9 @@ from image_api.web import http
 
 _NAME = "refresh_token"
 HEADERS = {"Set-Cookie": "The refresh token, where the request asks for it as a cookie"}
-ENDED = {"Set-Cookie": "Ends the cookie of whoever has sent one"}
 """For `problems.documented`."""
+ENDED = {"Set-Cookie": "Ends the cookie of whoever has sent one"}
+"""Of signing out."""
 
 
 def tokens_response(app: http.Resolver, tokens: Tokens, *, as_cookie: bool) -> Response[Any]:
