@@ -4,6 +4,7 @@ forgets what is old in the time that is left.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -22,11 +23,10 @@ broker = wiring.broker()
 @failures_logged
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     # What waits for it comes first: a database that is slow may leave time for nothing else.
-    try:
+    with ExitStack() as afterwards:
+        afterwards.callback(_keep_house, context)
         metrics.measure(records, broker)
         return relay.relay_all(records, broker, context.get_remaining_time_in_millis)
-    finally:
-        _keep_house(context)
 
 
 def _keep_house(context: LambdaContext) -> None:
