@@ -73,7 +73,9 @@ def test_whoever_comes_while_the_first_is_running_is_told_so(
     keys = (f"running-{number}" for number in itertools.count())
 
     def is_told() -> bool:
-        """False where the first has waited for longer than it may: on a machine that is busy."""
+        """False where the first has waited for longer than it may: a second environment was still
+        starting. The next time it is there.
+        """
         key = next(keys)
         with ThreadPoolExecutor(1) as threads, usage_held(database, user_id):
             first = threads.submit(upload, ada, key)

@@ -169,6 +169,24 @@ def test_while_the_first_is_running_the_second_is_told_so(
         assert client_until_answered(client) == first.result()
 
 
+def test_whoever_comes_while_the_first_waits_for_a_lock_does_not_wait_behind_it(
+    client: Client, make_database: Callable[[], Database], sql: Connection
+) -> None:
+    first = Client(PostgresImageRecords(make_database()), client.caller.user_id)
+
+    def meanwhile(operation: str, _: str) -> None:
+        if operation == "put":
+            sql.run("BEGIN")
+            # As the statement does that accepts, while it waits for the account or the image.
+            sql.run("SELECT FROM idempotency_keys FOR UPDATE")
+            with pytest.raises(RequestInProgress):
+                client.upload("k")
+            sql.run("ROLLBACK")
+
+    first.storage.fault = meanwhile
+    assert first.upload("k") == client.upload("k")
+
+
 def client_until_answered(client: Client) -> int:
     while True:
         try:

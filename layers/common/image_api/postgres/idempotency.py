@@ -12,6 +12,14 @@ from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 # Longer than a function may run: a claim whose process died is taken over after that.
 LEASE_SECONDS = 60
 
+# Old enough to be forgotten, or of a process that died.
+_MAY_BE_TAKEN_OVER = """
+    (k.claimed_at < now() - interval '24 hours'
+     OR (k.image_id IS NULL AND k.leased_until < now()))
+"""
+
+# One that holds is read and not locked: who accepts something has it locked, perhaps while waiting
+# for others, and whoever comes meanwhile is not to wait behind them.
 _CLAIM = f"""
 WITH claimed AS (
     INSERT INTO idempotency_keys AS k (user_id, key, request_hash, claim_id, claimed_at,
@@ -21,12 +29,14 @@ WITH claimed AS (
            now() + make_interval(secs => :kept_seconds::integer) - interval '24 hours',
            now() + make_interval(secs => :lease_seconds::integer)
     FROM users AS u WHERE u.id = :user_id AND u.token_generation = :token_generation
+      AND NOT EXISTS (
+          SELECT FROM idempotency_keys AS k
+          WHERE k.user_id = :user_id AND k.key = :key AND NOT {_MAY_BE_TAKEN_OVER})
     ON CONFLICT (user_id, key) DO UPDATE SET
         (request_hash, claim_id, claimed_at, leased_until, image_id, version, results)
         = (excluded.request_hash, excluded.claim_id, excluded.claimed_at, excluded.leased_until,
            NULL, NULL, NULL)
-    WHERE k.claimed_at < now() - interval '24 hours'
-       OR (k.image_id IS NULL AND k.leased_until < now())
+    WHERE {_MAY_BE_TAKEN_OVER}
     RETURNING k.claim_id
 )
 SELECT {IS_SIGNED_IN}, EXISTS (SELECT FROM claimed),
