@@ -14,7 +14,9 @@ from image_api.web.gallery import Gallery
 
 app = http.resolver(serves_pages=True)
 page = pathlib.Path(__file__).with_name("page")
-gallery = Gallery(page, wiring.storage_origins(), settings.default_visibility())
+gallery = Gallery(
+    page, wiring.storage_origins(), settings.default_visibility(), settings.trash_days()
+)
 
 
 @app.get(

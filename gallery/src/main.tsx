@@ -9,6 +9,7 @@ import * as turns from "./state/turns";
 import * as uploads from "./state/uploads";
 import "./styles/gallery.css";
 import { App } from "./views/App";
+import * as focus from "./views/focus";
 import * as viewer from "./views/viewer";
 
 place.start();
@@ -16,6 +17,7 @@ library.start();
 viewer.start();
 turns.start();
 uploads.start();
+focus.start();
 render(<App />, document.getElementById("gallery")!);
 if (mayReturn()) {
   renew().catch((error: unknown) => {

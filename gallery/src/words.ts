@@ -39,14 +39,18 @@ export const words = {
     change: "Change password",
     changed: "The password is changed. Everywhere else you are signed out.",
     leave: "Delete the account",
-    leaveWarning: "Your account and all your pictures are deleted, at once and for good.",
+    leaveWarning: "Your account, all your pictures and their links are deleted, at once and for good.",
     leaveConfirm: "Delete my account",
+    leaveQuestion: "Delete your account for good?",
+    goes: (username: string, images: number, size: string) =>
+      `The account “${username}” goes, with ${plural(images, "picture", "pictures")} (${size}), their links, and what is in the trash. None of it can be brought back.`,
+    leaveYes: "Delete everything",
     left: "Your account is deleted.",
   },
 
   find: {
     label: "Find pictures",
-    placeholder: "Words in titles, descriptions and tags",
+    placeholder: "Titles, descriptions, tags",
     inTitles: (found: string, part: string) => `${found} with “${part}” in the title`,
     filters: "Filters",
     clear: "Clear filters",
@@ -103,8 +107,11 @@ export const words = {
     empty: "No pictures yet",
     emptyHint: "Drag pictures anywhere onto this page, paste them, or choose files.",
     nothing: "Nothing found",
-    nothingHint: "Sought are whole words of titles, descriptions and tags, and parts of titles. Fewer filters may find more.",
+    nothingHint: "Search looks for whole words in titles, descriptions and tags, and for parts of titles. Try fewer words or filters.",
     emptyTrash: "The trash is empty",
+    keptFor: (days: number) => `What is in the trash is deleted for good after ${plural(days, "day", "days")}.`,
+    kept: "What is in the trash stays until you delete it.",
+    empties: "Empty the trash",
     loading: "Loading more",
   },
 
@@ -132,6 +139,10 @@ export const words = {
     next: "Next picture",
     zoom: "Zoom",
     details: "Details",
+    count: (place: number, all: number, isExact: boolean) =>
+      `${place.toLocaleString("en")} / ${all.toLocaleString("en")}${isExact ? "" : "+"}`,
+    gone: (title: string) => `“${title}” is no longer there: it was deleted, or its owner made it private.`,
+    left: (title: string) => `“${title}” is no longer among these pictures.`,
   },
 
   details: {
@@ -140,6 +151,7 @@ export const words = {
     description: "Description",
     tags: "Tags",
     tagsHint: "Separated by commas",
+    removeTag: (tag: string) => `Remove ${tag}`,
     visibility: "Who sees it",
     owner: "Owner",
     size: "Size",
@@ -194,8 +206,9 @@ export const words = {
     trash: "Trash",
     restore: "Bring back",
     delete: "Delete",
+    forGood: "This cannot be undone.",
     confirmDelete: (count: number) =>
-      `Delete ${plural(count, "picture", "pictures")} for good? This cannot be undone.`,
+      `Delete ${plural(count, "picture", "pictures")} for good?`,
     trashed: (count: number) => `${plural(count, "picture", "pictures")} moved to the trash`,
     restored: (count: number) => `${plural(count, "picture", "pictures")} brought back`,
     deleted: (count: number) => `${plural(count, "picture", "pictures")} deleted`,
@@ -209,6 +222,8 @@ export const words = {
     unreachable: "The server cannot be reached. Is the network there?",
     busy: (seconds: number) => `The server asks for a pause: try again in ${plural(seconds, "second", "seconds")}.`,
     unknown: "Something went wrong. Try again.",
+    againIn: (seconds: number) => `again in ${plural(seconds, "second", "seconds")}`,
+    againNow: "You can try again now.",
     number: (id: string) => `(number ${id})`,
   },
 };

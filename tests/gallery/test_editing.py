@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -21,7 +23,7 @@ class Device:
         self._client = client
         self._id = image["id"]
 
-    def changes(self, **changes: str) -> None:
+    def changes(self, **changes: Any) -> None:
         self._client.updated(self._id, **changes)
 
     @property
@@ -58,21 +60,23 @@ def test_edits_that_come_before_the_first_is_processed_queue_behind_it(
         "response",
         lambda answer: refused.append(answer.url) if answer.status == 412 else None,
     )
-    written = {"Title": "The sea", "Description": "At noon", "Tags": "water, summer"}
+    written = {"Title": "The sea", "Description": "At noon"}
     with processing.held():
-        for name, text in written.items():
+        for name, text in (written | {"Tags": "water, summer"}).items():
             write(ada, name, text)
         ada.says("Saved")
         write(ada, "Title", "The sea at noon")
         for name, text in (written | {"Title": "The sea at noon"}).items():
             expect(field(ada, name)).to_have_value(text)
+        assert ada.tags() == ["water", "summer"]
         expect(ada.page.get_by_role("heading", name="Details")).to_be_visible()
-    expect(ada.page.get_by_text("Being processed")).to_have_count(0)
+    ada.settles()
     ada.page.get_by_text("History").click()
     expect(ada.page.get_by_role("listitem").filter(has_text="Changed (")).to_have_count(4)
     assert refused == []
     for name, text in (written | {"Title": "The sea at noon"}).items():
         expect(field(ada, name)).to_have_value(text)
+    assert ada.tags() == ["water", "summer"]
 
 
 def test_what_is_being_written_stays_while_an_earlier_edit_settles(
@@ -138,3 +142,55 @@ def test_what_could_not_be_saved_stays_to_be_sent_again(ada: Visitor, device: De
     ada.page.keyboard.press("Enter")
     ada.says("Saved")
     assert device.image["title"] == "The sea"
+
+
+def test_tags_are_added_and_removed_one_by_one_and_one_may_have_a_comma(
+    ada: Visitor, device: Device
+) -> None:
+    device.changes(tags=["Essen, Ruhr", "night"])
+    ada.page.evaluate("dispatchEvent(new Event('focus'))")
+    ada.waits_until(lambda: ada.tags() == ["Essen, Ruhr", "night"])
+    write(ada, "Tags", 'train, Night, "Bonn, Rhine"')
+    ada.says("Saved")
+    eventually(
+        lambda: device.image["tags"] == ["Essen, Ruhr", "night", "train", "Bonn, Rhine"],
+        "tags are added",
+    )
+    ada.button("Remove night").click()
+    expect(field(ada, "Tags")).to_be_focused()
+    eventually(
+        lambda: device.image["tags"] == ["Essen, Ruhr", "train", "Bonn, Rhine"], "one is removed"
+    )
+
+
+@pytest.mark.usefixtures("device")
+def test_what_was_refused_is_not_sent_again_by_leaving_the_field(ada: Visitor) -> None:
+    answers: list[int] = []
+    ada.page.on(
+        "response",
+        lambda answer: answers.append(answer.status) if "/image/update/" in answer.url else None,
+    )
+    field(ada, "Title").fill("  ")
+    ada.page.keyboard.press("Enter")
+    ada.waits_until(lambda: answers == [400])
+    expect(field(ada, "Title")).to_have_attribute("aria-invalid", "true")
+    ada.page.keyboard.press("Tab")
+    write(ada, "Description", "At noon")
+    ada.waits_until(lambda: len(answers) == 2)
+    expect(field(ada, "Title")).to_have_value("  ")
+    write(ada, "Title", "The sea")
+    ada.waits_until(lambda: len(answers) == 3)
+    assert answers == [400, 200, 200]
+
+
+@pytest.mark.usefixtures("device")
+def test_words_alone_leave_the_download_where_it_is(ada: Visitor, processing: Processing) -> None:
+    download = ada.page.get_by_role("button", name="Download ")
+    place = download.bounding_box()
+    with processing.held():
+        write(ada, "Title", "The sea")
+        ada.says("Saved")
+        expect(ada.page.locator(".tile[aria-busy=true]")).to_have_count(1)
+        expect(download).to_be_enabled()
+        assert download.bounding_box() == place
+        expect(ada.page.get_by_text("Being processed")).to_have_count(0)

@@ -32,6 +32,16 @@ _COPY = """async (data) => {
 }"""
 
 
+# Whether what a field shows before anything is written in it can be read whole.
+_FITS = """(field) => {
+  const style = getComputedStyle(field);
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = style.font;
+  const room = field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return context.measureText(field.placeholder).width <= room;
+}"""
+
+
 class TestSigningIn:
     def test_whoever_comes_back_is_still_signed_in(self, ada: Visitor) -> None:
         ada.page.reload()
@@ -63,6 +73,21 @@ class TestSigningIn:
         ada.sign_in()
         expect(ada.heading("No pictures yet")).to_be_visible()
 
+    def test_a_pause_that_is_asked_for_is_counted_down(self, ada: Visitor) -> None:
+        ada.button("Your account").click()
+        ada.button("Sign out").click()
+        ada.page.route(
+            "**/auth/login",
+            lambda route: route.fulfill(
+                status=429,
+                headers={"Retry-After": "12"},
+                json={"detail": "Too many failed attempts; try again in 12 seconds"},
+            ),
+        )
+        ada.sign_in()
+        for said in (r"attempts; try again in \d seconds?$", r"^You can try again now\.$"):
+            expect(ada.page.get_by_role("alert")).to_have_text(re.compile(said))
+
     def test_the_password_is_changed_and_the_account_left(self, ada: Visitor) -> None:
         ada.button("Your account").click()
         ada.page.get_by_text("Change the password").click()
@@ -73,6 +98,12 @@ class TestSigningIn:
         ada.page.get_by_text("Delete the account", exact=True).click()
         ada.page.get_by_label("Password", exact=True).last.fill("difference!engine")
         ada.button("Delete my account").click()
+        question = ada.dialog("Delete your account for good?")
+        expect(question).to_contain_text(f"“{ada.username}” goes, with 0 pictures")
+        question.get_by_role("button", name="Cancel").click()
+        expect(ada.heading("Your account")).to_be_visible()
+        ada.button("Delete my account").click()
+        ada.button("Delete everything").click()
         expect(ada.button("Sign in")).to_be_visible()
         ada.sign_in("difference!engine")
         expect(ada.page.get_by_role("alert")).not_to_be_empty()
@@ -263,6 +294,17 @@ class TestMany:
         expect(box).not_to_be_checked()
         expect(ada.page.get_by_role("region", name="Selected pictures")).to_have_count(0)
 
+    def test_the_trash_says_when_it_empties_and_is_emptied_as_a_whole(self, ada: Visitor) -> None:
+        ada.choose([name for name in THREE if name != "sky.png"])
+        ada.button("Trash").last.click()
+        ada.button("Trash").first.click()
+        expect(ada.page.get_by_text("is deleted for good after 30 days")).to_be_visible()
+        ada.button("Empty the trash").click()
+        ada.dialog("Delete 2 pictures for good?").get_by_text("Delete for good", exact=True).click()
+        expect(ada.heading("The trash is empty")).to_be_visible()
+        ada.button("Back to the pictures").first.click()
+        expect(ada.page.get_by_text("1 picture", exact=True)).to_be_visible()
+
     def test_whoever_is_in_the_trash_before_the_pictures_sees_them_come(self, ada: Visitor) -> None:
         held: list[Route] = []
         ada.page.route("**/image/batch", lambda route: held.append(route))
@@ -286,7 +328,7 @@ class TestMany:
         ada.page.keyboard.press("Enter")
         ada.says("2 pictures tagged")
         # Accepted is not yet found.
-        expect(ada.page.get_by_text("Being processed")).to_have_count(0)
+        ada.settles()
         ada.page.get_by_label("Find pictures").fill("summer beach")
         expect(ada.picture("sky.png")).to_be_hidden()
         expect(ada.picture("dune.png")).to_be_visible()
@@ -306,11 +348,12 @@ class TestMany:
 
     def test_deleting_asks_first(self, ada: Visitor) -> None:
         ada.choose(["sea.png"])
-        ada.page.once("dialog", lambda dialog: dialog.dismiss())
-        ada.button("Delete").click()
-        expect(ada.picture("sea.png")).to_be_visible()
-        ada.page.once("dialog", lambda dialog: dialog.accept())
-        ada.button("Delete").click()
+        for answer in ("Cancel", "Delete for good"):
+            expect(ada.picture("sea.png")).to_be_visible()
+            ada.button("Delete").click()
+            question = ada.dialog("Delete 1 picture for good?")
+            expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+            question.get_by_role("button", name=answer).click()
         expect(ada.picture("sea.png")).to_be_hidden()
         ada.says("1 picture deleted")
 
@@ -322,7 +365,12 @@ def test_a_public_picture_has_a_link_that_strangers_can_open(
     ada.picture("rocket.jpg").click()
     ada.page.get_by_role("button", name="Details").click()
     ada.page.get_by_label("Who sees it").select_option("public")
+    ada.page.get_by_label("Description").fill("Lift-off\nat dawn")
+    ada.page.keyboard.press("Tab")
     link = ada.page.get_by_label("Public link", exact=True).input_value()
+    expect(ada.page.get_by_label("To embed", exact=True)).to_have_value(
+        re.compile('alt="Lift-off at dawn"')
+    )
     embed = ada.page.get_by_label("To embed", exact=True).input_value()
     assert embed.startswith("<img src=") and "srcset=" in embed
     answer = new_visitor().page.goto(link)
@@ -334,6 +382,14 @@ def test_a_phone_shows_all_without_scrolling_sideways(new_visitor: NewVisitor) -
     ada = new_visitor(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     ada.sign_up()
     ada.add(THREE)
+    assert ada.page.get_by_label("Find pictures").evaluate(_FITS)
+    ada.drop({"notes.jpg": b"not a picture"})
+    expect(ada.page.get_by_text("1 picture was refused")).to_be_visible()
+    uploads = ada.page.get_by_role("region", name="Uploads").bounding_box()
+    assert uploads is not None and uploads["height"] < 80
+    ada.button("Show the list").tap()
+    expect(ada.page.get_by_role("listitem").filter(has_text="notes.jpg")).to_be_visible()
+    ada.button("Close the list").tap()
     ada.button("Filters").click()
     assert ada.page.evaluate("document.documentElement.scrollWidth") == 360
     for field in ada.page.locator("#filters label").all():

@@ -76,7 +76,7 @@ def views(ada: Visitor, client: ApiClient) -> Iterator[str]:
     page.get_by_label("Who sees it").select_option("public")
     ada.says("Saved")
     ada.forgets_notices()
-    expect(page.get_by_text("Being processed")).to_have_count(0)
+    ada.settles()
     page.get_by_text("Crop to a size").click()
     page.get_by_text("History").click()
     expect(page.get_by_text("Changed (visibility), done")).to_be_visible()
@@ -108,7 +108,7 @@ def views(ada: Visitor, client: ApiClient) -> Iterator[str]:
     ada.forgets_notices()
     ada.button("Trash").first.click()
     expect(ada.picture("Spoon").locator("img.there")).to_be_visible()
-    expect(page.get_by_text("Being processed")).to_have_count(0)
+    ada.settles()
     yield "trash"
 
 

@@ -95,6 +95,20 @@ class Visitor:
     def picture(self, title: str) -> Locator:
         return self.button(f"Open {title}")
 
+    def dialog(self, name: str) -> Locator:
+        return self.page.get_by_role("dialog", name=name)
+
+    def settles(self) -> None:
+        """Until nothing that is shown is under way any more."""
+        expect(self.page.locator(".tile[aria-busy=true]")).to_have_count(0)
+
+    def tags(self) -> list[str]:
+        """Of the picture whose details are open."""
+        names: list[str] = self.page.get_by_role("button", name="Remove ").evaluate_all(
+            "(buttons) => buttons.map((button) => button.getAttribute('aria-label'))"
+        )
+        return [name.removeprefix("Remove ") for name in names]
+
     def choose(self, titles: Iterable[str]) -> None:
         for title in titles:
             self.page.get_by_label(f"Select {title}", exact=True).click(force=True)

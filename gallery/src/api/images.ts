@@ -109,8 +109,14 @@ export async function get(id: number): Promise<Image> {
   return image;
 }
 
-/** What somebody writes is separated by commas, wherever tags are written. */
-export const tagsOf = (text: string) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))];
+/** What somebody writes is separated by commas, wherever tags are written; in quotes one may have some itself. */
+export function tagsOf(text: string): string[] {
+  const written = [...text.matchAll(/\s*"([^"]+)"\s*(?=,|$)|[^,]+/g)];
+  return [...new Set(written.map(([all, quoted]) => (quoted ?? all).trim()).filter(Boolean))];
+}
+
+/** As somebody would write it. */
+export const writtenTag = (tag: string) => (tag.includes(",") ? `"${tag}"` : tag);
 
 export const tags = () => fetchJson<{ tag: string; images: number }[]>("GET", "image/tags", { query: new URLSearchParams({ limit: "100" }) });
 

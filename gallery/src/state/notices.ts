@@ -25,6 +25,8 @@ export function dismiss(id: number): void {
 }
 
 function show(notice: Notice, forMs: number): void {
-  notices.value = [...notices.value.filter((each) => each.text !== notice.text), notice].slice(-3);
+  // A word in passing gives way to the next; a way back, and what went wrong, may still be wanted.
+  const stays = (each: Notice) => each.text !== notice.text && (each.isTrouble || each.action !== undefined);
+  notices.value = [...notices.value.filter(stays), notice].slice(-2);
   setTimeout(() => dismiss(notice.id), forMs);
 }

@@ -3,7 +3,9 @@ import * as api from "../api/images";
 import { inWords } from "../api/problem";
 import { complain, say } from "../state/notices";
 import { leave as leaveAll } from "../state/place";
+import { ask } from "../state/questions";
 import { words } from "../words";
+import { CountingDown } from "./CountingDown";
 import { Dialog } from "./Dialog";
 import { isAccountOpen } from "./Header";
 import { me } from "../state/me";
@@ -88,7 +90,7 @@ function PasswordForm({ username }: { username: string }) {
         {words.signIn.passwordRule}
       </p>
       <p role="alert" class="problem">
-        {problem}
+        {problem && <CountingDown text={problem} />}
       </p>
       <button disabled={isBusy}>{words.account.change}</button>
     </form>
@@ -97,6 +99,10 @@ function PasswordForm({ username }: { username: string }) {
 
 function LeaveForm({ username }: { username: string }) {
   const { problem, isBusy, submit } = useForm(async (form) => {
+    // All that it holds, as it is by now.
+    const account = await api.account();
+    const goes = words.account.goes(account.username, account.usage.images, readableBytes(account.usage.bytes));
+    if (!(await ask(words.account.leaveQuestion, goes, words.account.leaveYes))) return;
     await api.deleteAccount(String(form.get("password")));
     isAccountOpen.value = false;
     leaveAll();
@@ -111,7 +117,7 @@ function LeaveForm({ username }: { username: string }) {
         <input name="password" type="password" autocomplete="current-password" required />
       </label>
       <p role="alert" class="problem">
-        {problem}
+        {problem && <CountingDown text={problem} />}
       </p>
       <button class="danger" disabled={isBusy}>
         {words.account.leaveConfirm}
@@ -130,7 +136,11 @@ function useForm(send: (form: FormData, element: HTMLFormElement) => Promise<voi
     setProblem(null);
     send(new FormData(element), element)
       .catch((error: unknown) => setProblem(inWords(error)))
-      .finally(() => setBusy(false));
+      .finally(() => {
+        setBusy(false);
+        // The button was disabled, and has lost the focus.
+        element.querySelector<HTMLElement>("[type=password]")?.focus();
+      });
   };
   return { problem, isBusy, submit };
 }

@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { account } from "../api/images";
 import type { Visibility } from "../api/images";
 import { presence } from "../api/http";
+import { emptyTrash } from "../state/emptying";
 import * as library from "../state/library";
 import { enqueue, isOffline, newVisibility, showNewTo } from "../state/uploads";
 import { words } from "../words";
@@ -13,6 +14,8 @@ import { Grid } from "./Grid";
 import { AddButton, Header } from "./Header";
 import { me } from "../state/me";
 import { Notices } from "./Notices";
+import { coversAll } from "./Panel";
+import { Question } from "./Question";
 import { SelectionBar } from "./SelectionBar";
 import { SignIn } from "./SignIn";
 import { UploadPanel } from "./UploadPanel";
@@ -24,7 +27,7 @@ export function App() {
       {presence.value === "out" && <SignIn />}
       {presence.value === "in" && <Library />}
       <div class="bottom">
-        {openDialogs.value.length === 0 && <Notices />}
+        {openDialogs.value.length === 0 && !coversAll.value && <Notices />}
         {presence.value === "in" && (
           <>
             <UploadPanel />
@@ -51,36 +54,45 @@ function Library() {
   }, []);
   return (
     <>
-      <a
-        class="skip"
-        href="#pictures"
-        onClick={(event) => {
-          // Below its base, a page's own place is another page's.
-          event.preventDefault();
-          document.getElementById("pictures")?.focus();
-        }}
-      >
-        {words.skipToPictures}
-      </a>
-      <Header />
-      {isOffline.value && (
-        <p class="offline" role="status">
-          {words.trouble.offline}
-        </p>
-      )}
-      <main id="pictures" tabIndex={-1}>
-        <div class="count">
-          <p class="quiet" role="status">
-            {library.images.value.length > 0 && count()}
+      <div id="behind">
+        <a
+          class="skip"
+          href="#pictures"
+          onClick={(event) => {
+            // Below its base, a page's own place is another page's.
+            event.preventDefault();
+            document.getElementById("pictures")?.focus();
+          }}
+        >
+          {words.skipToPictures}
+        </a>
+        <Header />
+        {isOffline.value && (
+          <p class="offline" role="status">
+            {words.trouble.offline}
           </p>
-          {!library.query.value.trashed && <WhoSeesNew />}
-        </div>
-        <Grid />
-        <End />
-      </main>
+        )}
+        <main id="pictures" tabIndex={-1}>
+          <div class="count">
+            <p class="quiet" role="status">
+              {library.images.value.length > 0 && count()}
+            </p>
+            {library.query.value.trashed && <p class="quiet">{trashDays ? words.grid.keptFor(trashDays) : words.grid.kept}</p>}
+            {library.query.value.trashed && library.images.value.length > 0 && (
+              <button type="button" class="link" onClick={() => void emptyTrash()}>
+                {words.grid.empties}
+              </button>
+            )}
+            {!library.query.value.trashed && <WhoSeesNew />}
+          </div>
+          <Grid />
+          <End />
+        </main>
+      </div>
       <Details />
       <AccountDialog />
       <Conflicts />
+      <Question />
       {isDropping && (
         <div class="drop">
           <p>{words.upload.drop}</p>
@@ -90,6 +102,9 @@ function Library() {
     </>
   );
 }
+
+/** After how many days there what is in the trash goes; 0: never. */
+const trashDays = Number(document.documentElement.dataset["trashDays"]);
 
 function count(): string {
   const { count, isExact } = library.total.value;

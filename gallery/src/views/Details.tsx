@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/images";
 import type { Fit, Image, PastChange } from "../api/images";
 import { inWords } from "../api/problem";
@@ -7,21 +7,26 @@ import { edit } from "../state/edits";
 import * as library from "../state/library";
 import { isMine } from "../state/me";
 import { complain, say } from "../state/notices";
-import { isDetailed, view, viewed } from "../state/place";
+import { isDetailed, viewed } from "../state/place";
+import { ask } from "../state/questions";
 import { words } from "../words";
-import { Dialog } from "./Dialog";
 import { Icon } from "./Icon";
+import { Panel } from "./Panel";
 import { asMarkup, dayAndTime, fileName, kindOf, pixelsOf, readableBytes } from "./readable";
 import { renditionUrl, sourceSet } from "./sources";
 import { Texts } from "./Texts";
+import { turnFrom } from "./viewer";
 
 export function Details() {
-  const image = library.images.value.find((each) => each.id === viewed.value);
-  if (!image || !isDetailed.value) return null;
+  const seen = useRef<Image | undefined>(undefined);
+  // What the list no longer has stays until it is known what has become of it.
+  const image = library.images.value.find((each) => each.id === viewed.value) ?? seen.current;
+  seen.current = image;
+  if (!isDetailed.value || image?.id !== viewed.value) return null;
   return (
-    <Dialog title={words.details.title} onClose={() => (isDetailed.value = false)} isAside>
+    <Panel title={words.details.title} onClose={() => (isDetailed.value = false)}>
       <Contents key={image.id} image={image} isMine={isMine(image)} />
-    </Dialog>
+    </Panel>
   );
 }
 
@@ -75,8 +80,10 @@ function Facts({ image }: { image: Image }) {
 }
 
 function Downloads({ image, isMine }: { image: Image; isMine: boolean }) {
+  // A button that is disabled loses the focus.
   const [isBusy, setBusy] = useState(false);
   const go = async (save: () => Promise<void>) => {
+    if (isBusy) return;
     setBusy(true);
     await save().catch((error: unknown) => complain(inWords(error)));
     setBusy(false);
@@ -88,19 +95,16 @@ function Downloads({ image, isMine }: { image: Image; isMine: boolean }) {
     // The browser has begun to read it by then.
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   };
-  const isThere = image.url !== null && image.status !== "processing";
   return (
     <p class="actions">
-      {isThere && (
-        <button type="button" disabled={isBusy} onClick={() => void go(saveShown)}>
-          <Icon name="download" />
-          {words.details.download(pixelsOf(image), kindOf(image))}
-        </button>
-      )}
+      <button type="button" aria-disabled={isBusy} disabled={image.url === null} onClick={() => void go(saveShown)}>
+        <Icon name="download" />
+        {words.details.download(pixelsOf(image), kindOf(image))}
+      </button>
       {isMine && (
         <button
           type="button"
-          disabled={isBusy}
+          aria-disabled={isBusy}
           onClick={() => void go(async () => location.assign(await api.originalUrl(image.id)))}
         >
           <Icon name="download" />
@@ -116,7 +120,7 @@ function PublicLink({ image }: { image: Image }) {
     return image.status === "processing" ? <p class="quiet">{words.details.linkUnderWay}</p> : null;
   }
   const link = renditionUrl(image, Math.min(1600, image.width));
-  const text = asMarkup(image.description || image.title);
+  const text = asMarkup((image.description.trim() || image.title).replace(/\s+/g, " "));
   const embed = `<img src="${link}" srcset="${sourceSet(image) ?? ""}" sizes="100vw" width="${image.width}" height="${image.height}" alt="${text}" loading="lazy">`;
   return (
     <>
@@ -220,7 +224,7 @@ function LastThings({ image }: { image: Image }) {
       <button
         type="button"
         onClick={() => {
-          view(null);
+          turnFrom(image.id);
           void (isTrashed ? restore([image]) : trash([image]));
         }}
       >
@@ -230,9 +234,9 @@ function LastThings({ image }: { image: Image }) {
       <button
         type="button"
         class="danger"
-        onClick={() => {
-          if (!confirm(words.selection.confirmDelete(1))) return;
-          view(null);
+        onClick={async () => {
+          if (!(await ask(words.selection.confirmDelete(1), words.selection.forGood, words.details.delete))) return;
+          turnFrom(image.id);
           void destroy([image]);
         }}
       >

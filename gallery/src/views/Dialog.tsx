@@ -12,12 +12,10 @@ interface Props {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
-  /** Beside what it is about. */
-  isAside?: boolean;
 }
 
 /** The browser's own dialog: it keeps the focus inside, and Escape closes it. */
-export function Dialog({ title, onClose, children, isAside = false }: Props) {
+export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
@@ -32,7 +30,7 @@ export function Dialog({ title, onClose, children, isAside = false }: Props) {
   return (
     <dialog
       ref={dialog}
-      class={isAside ? "dialog aside" : "dialog"}
+      class="dialog"
       aria-labelledby={heading}
       onClose={onClose}
       onClick={(event) => event.target === dialog.current && dialog.current?.close()}

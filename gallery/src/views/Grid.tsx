@@ -5,6 +5,7 @@ import { isMine } from "../state/me";
 import { view as show } from "../state/place";
 import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
+import { focusOnTile } from "./focus";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
 import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
@@ -121,6 +122,8 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
   const isChosen = isSelected(image.id);
   const color = useMemo(() => image.placeholder && placeholderColor(image.placeholder), [image.placeholder]);
   const open = (event: MouseEvent) => {
+    // The second half of a double click on what lay above it.
+    if (event.detail > 1) return;
     const selects = event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value;
     if (selects && isMine(image)) toggle(image.id, event.shiftKey);
     else show(image.id);
@@ -129,6 +132,7 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
     <div
       class={`tile${isChosen ? " chosen" : ""}`}
       role="listitem"
+      aria-busy={image.status === "processing"}
       aria-posinset={index + 1}
       aria-setsize={library.hasMore.value ? -1 : count}
       style={color && !isChosen ? { ...style, background: color } : style}
@@ -202,8 +206,9 @@ function usePlaceholder(placeholder: string | null, isThere: boolean): string | 
 }
 
 function State({ image }: { image: Image }) {
+  // What changes in words alone is not worth one.
+  if (image.thumbnail_url !== null || image.status === "ready") return null;
   if (image.status === "processing") return <span class="state">{words.grid.processing}</span>;
-  if (image.status === "ready" || image.thumbnail_url !== null) return null;
   return (
     <span class="state">
       <Icon name="warning" />
@@ -227,7 +232,7 @@ function move(event: KeyboardEvent, id: number): void {
   const images = library.images.value;
   const index = images.findIndex((image) => image.id === id);
   const target = down ? nearest(event.currentTarget as HTMLElement, down) : images[index + across]?.id;
-  if (target !== undefined) focusOn(target);
+  if (target !== undefined) focusOnTile(target);
 }
 
 function nearest(element: HTMLElement, down: number): number | undefined {
@@ -242,10 +247,4 @@ function nearest(element: HTMLElement, down: number): number | undefined {
     if (!best || distance < best.distance) best = { distance, id: Number(other.dataset["id"]) };
   }
   return best?.id;
-}
-
-function focusOn(id: number): void {
-  const element = document.querySelector<HTMLElement>(`.picture[data-id="${id}"]`);
-  element?.focus();
-  element?.scrollIntoView({ block: "nearest" });
 }

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { tags } from "../api/images";
+import { tags, writtenTag } from "../api/images";
 import type { Query, Sort, Visibility } from "../api/images";
 import * as library from "../state/library";
 import { enqueue } from "../state/uploads";
@@ -36,7 +36,7 @@ export function Header() {
           onClick={() => (areFiltersOpen.value = !areFiltersOpen.value)}
         >
           <Icon name="filter" />
-          {library.isFiltered.value && <span class="dot" />}
+          {isNarrowed(query) && <span class="dot" />}
         </button>
         <button
           type="button"
@@ -63,6 +63,12 @@ export function Header() {
     </header>
   );
 }
+
+/** By more than words, which are seen as they stand. */
+const isNarrowed = (query: Query) =>
+  (Object.keys(query) as (keyof Query)[]).some(
+    (name) => !["q", "sort", "trashed"].includes(name) && query[name] !== library.everything[name],
+  );
 
 function Search() {
   const [text, setText] = useText(library.query.value.q);
@@ -108,6 +114,10 @@ function Filters({ query }: { query: Query }) {
     );
   }, []);
   const choose = (wish: Partial<Query>) => library.find(wish);
+  const chooseTag = (text: string) => {
+    const wanted = text.trim();
+    if (wanted !== library.query.peek().tag) choose({ tag: wanted });
+  };
   return (
     <div class="filters" id="filters">
       {!query.trashed && (
@@ -158,12 +168,19 @@ function Filters({ query }: { query: Query }) {
         <input
           list="known-tags"
           value={tag}
-          onInput={(event) => setTag(event.currentTarget.value)}
-          onChange={(event) => choose({ tag: event.currentTarget.value.trim() })}
+          onInput={(event) => {
+            setTag(event.currentTarget.value);
+            // Typed letters come as what they are; a suggestion that is chosen comes as a whole.
+            const isTyped = event instanceof InputEvent && event.inputType !== "insertReplacementText";
+            if (!isTyped) chooseTag(event.currentTarget.value);
+          }}
+          onChange={(event) => chooseTag(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Enter" && chooseTag(event.currentTarget.value)}
+          onBlur={(event) => chooseTag(event.currentTarget.value)}
         />
         <datalist id="known-tags">
           {known.map((tag) => (
-            <option value={tag} />
+            <option value={writtenTag(tag)} />
           ))}
         </datalist>
       </label>

@@ -1,5 +1,6 @@
 import { dismiss, notices } from "../state/notices";
 import { words } from "../words";
+import { CountingDown } from "./CountingDown";
 
 /** At the lower edge; inside the dialog that is open, as all outside it is hidden from screen readers. */
 export function Notices() {
@@ -7,7 +8,9 @@ export function Notices() {
     <div class="notices" role="log" aria-live="polite">
       {notices.value.map((notice) => (
         <div key={notice.id} class={notice.isTrouble ? "notice trouble" : "notice"}>
-          <span>{notice.text}</span>
+          <span>
+            <CountingDown text={notice.text} />
+          </span>
           {notice.action && (
             <button
               type="button"

@@ -1,11 +1,14 @@
 import { useEffect, useState } from "preact/hooks";
 import { tagsOf } from "../api/images";
+import type { Image } from "../api/images";
 import { addTags, destroy, restore, setVisibility, trash } from "../state/deeds";
 import * as library from "../state/library";
 import { viewed } from "../state/place";
+import { ask } from "../state/questions";
 import { clear, isSelecting, selectAll, selected } from "../state/selection";
 import { words } from "../words";
 import { Dialog, openDialogs } from "./Dialog";
+import { goOnAfter } from "./focus";
 import { Icon } from "./Icon";
 import { VISIBILITIES } from "./VisibilityOptions";
 
@@ -13,6 +16,11 @@ export function SelectionBar() {
   const [asksForTags, setAsksForTags] = useState(false);
   const [asksWho, setAsksWho] = useState(false);
   const targets = selected.value;
+  /** And whoever does it goes on behind them. */
+  const lose = (them: (targets: Image[]) => Promise<void>) => {
+    goOnAfter(targets);
+    void them(targets);
+  };
   useEffect(() => {
     const leave = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || !isSelecting.value) return;
@@ -36,7 +44,7 @@ export function SelectionBar() {
       </button>
       <span class="spring" />
       {isTrash ? (
-        <button type="button" onClick={() => void restore(targets)}>
+        <button type="button" onClick={() => lose(restore)}>
           <Icon name="restore" />
           {words.selection.restore}
         </button>
@@ -50,7 +58,7 @@ export function SelectionBar() {
             <Icon name="share" />
             {words.selection.visibility}
           </button>
-          <button type="button" onClick={() => void trash(targets)}>
+          <button type="button" onClick={() => lose(trash)}>
             <Icon name="trash" />
             {words.selection.trash}
           </button>
@@ -59,7 +67,10 @@ export function SelectionBar() {
       <button
         type="button"
         class="danger"
-        onClick={() => confirm(words.selection.confirmDelete(targets.length)) && void destroy(targets)}
+        onClick={async () => {
+          const isWanted = await ask(words.selection.confirmDelete(targets.length), words.selection.forGood, words.details.delete);
+          if (isWanted) lose(destroy);
+        }}
       >
         {words.selection.delete}
       </button>

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { enter } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
+import { CountingDown } from "./CountingDown";
 import { Logo } from "./Icon";
 
 export function SignIn() {
@@ -10,7 +11,8 @@ export function SignIn() {
   const [isBusy, setBusy] = useState(false);
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
-    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const element = event.currentTarget as HTMLFormElement;
+    const form = new FormData(element);
     setBusy(true);
     setProblem(null);
     try {
@@ -18,6 +20,8 @@ export function SignIn() {
     } catch (error) {
       setProblem(inWords(error));
       setBusy(false);
+      // The button was disabled, and has lost the focus.
+      element.querySelector<HTMLElement>("[type=password]")?.focus();
     }
   };
   return (
@@ -49,7 +53,7 @@ export function SignIn() {
           </p>
         )}
         <p role="alert" class="problem">
-          {problem}
+          {problem && <CountingDown text={problem} />}
         </p>
         <button class="primary" disabled={isBusy}>
           {isNew ? words.signIn.create : words.signIn.signIn}

@@ -1,11 +1,11 @@
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { tagsOf } from "../api/images";
 import type { Changes, Image, Visibility } from "../api/images";
-import { inWords } from "../api/problem";
+import { Problem, inWords } from "../api/problem";
 import { edit } from "../state/edits";
 import { complain, say } from "../state/notices";
 import { words } from "../words";
+import { Tags } from "./Tags";
 import { VisibilityOptions } from "./VisibilityOptions";
 
 const PAUSE_OF_CHOOSING_MS = 700;
@@ -14,7 +14,7 @@ const PAUSE_OF_CHOOSING_MS = 700;
 export function Texts({ image }: { image: Image }) {
   const title = useEdit(image, image.title, (text) => ({ title: text.trim() }));
   const description = useEdit(image, image.description, (text) => ({ description: text }));
-  const tags = useEdit(image, image.tags.join(", "), (text) => ({ tags: tagsOf(text) }));
+  const tags = useEdit<readonly string[]>(image, image.tags, (all) => ({ tags: [...all] }));
   const visibility = useEdit(image, image.visibility, (chosen) => ({ visibility: chosen }));
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   return (
@@ -25,9 +25,10 @@ export function Texts({ image }: { image: Image }) {
       <Field label={words.details.description} problem={description.problem}>
         <textarea rows={3} maxLength={2000} {...written(description)} />
       </Field>
-      <Field label={words.details.tags} problem={tags.problem}>
-        <input placeholder={words.details.tagsHint} {...written(tags, "Enter")} />
-      </Field>
+      <div>
+        <Tags tags={tags.shown} isRefused={tags.problem !== null} onChange={tags.save} />
+        <Why problem={tags.problem} />
+      </div>
       <Field label={words.details.visibility} problem={visibility.problem}>
         <select
           value={visibility.shown}
@@ -57,10 +58,12 @@ function Field({ label, problem, children }: { label: string; problem: string | 
         {label}
         {children}
       </label>
-      {problem && <p class="problem">{problem}</p>}
+      <Why problem={problem} />
     </div>
   );
 }
+
+const Why = ({ problem }: { problem: string | null }) => problem && <p class="problem">{problem}</p>;
 
 function written(edit: Edit<string>, savingKey?: string) {
   return {
@@ -85,7 +88,13 @@ interface Draft<T> {
   /** The picture as it was when its owner began to write. */
   seen: Image;
   isSent: boolean;
+  /** For what it is: sent again, it would be so again. */
+  isRefused: boolean;
 }
+
+// What the API says of a text that it will not take.
+const OF_THE_TEXT = [400, 422];
+const isSame = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
 
 function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Edit<T> {
   const [draft, setDraft] = useState<Draft<T> | null>(null);
@@ -93,10 +102,10 @@ function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Ed
   const seen = draft?.seen ?? image;
   const shown = draft ? draft.text : there;
   const save = (text: T) => {
-    if (draft?.isSent && draft.text === text) return;
+    if (draft && (draft.isSent || draft.isRefused) && isSame(draft.text, text)) return;
     setProblem(null);
-    if (text === there && !draft?.isSent) return setDraft(null);
-    const sent = { text, seen, isSent: true };
+    if (isSame(text, there) && !draft?.isSent) return setDraft(null);
+    const sent = { text, seen, isSent: true, isRefused: false };
     setDraft(sent);
     // Whoever writes on meanwhile keeps that.
     const settle = (to: Draft<T> | null) => setDraft((now) => (now === sent ? to : now));
@@ -106,11 +115,12 @@ function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Ed
         if (isSaved) say(words.details.saved);
       },
       (error: unknown) => {
-        settle({ ...sent, isSent: false });
+        const isRefused = error instanceof Problem && OF_THE_TEXT.includes(error.status);
+        settle({ ...sent, isSent: false, isRefused });
         setProblem(inWords(error));
         complain(inWords(error));
       },
     );
   };
-  return { shown, problem, write: (text) => setDraft({ text, seen, isSent: false }), save };
+  return { shown, problem, write: (text) => setDraft({ text, seen, isSent: false, isRefused: false }), save };
 }

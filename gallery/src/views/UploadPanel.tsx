@@ -9,7 +9,8 @@ import { Icon } from "./Icon";
 const SHOWN = 50;
 
 export function UploadPanel() {
-  const [isOpen, setOpen] = useState(true);
+  // On a phone it would cover half of what is added.
+  const [isOpen, setOpen] = useState(() => matchMedia("(min-width: 601px)").matches);
   const now = summary.value;
   if (!now.all) return null;
   return (

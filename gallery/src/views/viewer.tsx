@@ -4,18 +4,29 @@ import { effect, untracked } from "@preact/signals";
 import type PhotoSwipe from "photoswipe";
 import type { Image } from "../api/images";
 import { presence } from "../api/http";
-import { inWords } from "../api/problem";
+import { Problem, inWords } from "../api/problem";
 import * as library from "../state/library";
-import { complain } from "../state/notices";
+import { complain, say } from "../state/notices";
 import { isDetailed, view, viewed } from "../state/place";
 import { words } from "../words";
+import { openDialogs } from "./Dialog";
+import { focusOnTile, goOn } from "./focus";
+import { isBeside } from "./Panel";
 import { asMarkup } from "./readable";
 import { sourceSet } from "./sources";
 
 // As wide as the style sheet has them.
 const DETAILS_PIXELS = 416;
+// Within it, a second click is one half of a double click.
+const DOUBLE_CLICK_MS = 400;
 
-let open: { viewer: PhotoSwipe; turnTo: (id: number) => void } | null = null;
+interface Open {
+  viewer: PhotoSwipe;
+  turnTo: (id: number) => void;
+  shown: () => Image[];
+}
+
+let open: Open | null = null;
 let isOpening = false;
 
 /** Half of the page's script, and not needed to see the grid. */
@@ -28,21 +39,18 @@ export function start(): void {
     const isKnown = library.images.value.some((image) => image.id === id);
     const isIn = presence.value === "in";
     const isComing = library.isLoading.value;
-    const wantsDetails = isDetailed.value;
     untracked(() => {
       library.lookAt(id);
       if (id === null || !isIn) open?.viewer.close();
-      else if (open) {
-        open.turnTo(id);
-        // Of what has gone meanwhile none are shown, which nobody could close then.
-        if (wantsDetails && !isKnown && !isComing) isDetailed.value = false;
-      } else if (isKnown) void openViewer();
+      else if (open && isKnown) open.turnTo(id);
+      else if (isKnown) void openViewer();
       else if (!isComing) void lookUp(id);
     });
   });
 }
 
 let lookedUp: number | null = null;
+const GONE = [403, 404];
 
 /** A picture that an address names, and the first page of the library does not have. */
 async function lookUp(id: number): Promise<void> {
@@ -50,18 +58,32 @@ async function lookUp(id: number): Promise<void> {
   lookedUp = id;
   try {
     await library.include(id);
-    if (!library.images.value.some((image) => image.id === id)) leave(id);
+    if (viewed.value !== id || library.images.value.some((image) => image.id === id)) return;
+    const title = titleOf(id);
+    if (title) say(words.viewer.left(title));
+    turnFrom(id);
   } catch (error) {
-    complain(inWords(error));
-    leave(id);
+    const isGone = error instanceof Problem && GONE.includes(error.status);
+    // What is looked at stays while nobody knows better.
+    if (viewed.value !== id || (open && !isGone)) return;
+    const title = titleOf(id);
+    complain(title && isGone ? words.viewer.gone(title) : inWords(error));
+    turnFrom(id);
   } finally {
     lookedUp = null;
   }
 }
 
-/** Unless another is looked at by then. */
-function leave(id: number): void {
-  if (viewed.value === id) view(null);
+const titleOf = (id: number) => open?.shown().find((image) => image.id === id)?.title;
+
+/** To the picture behind this one, or the one before, or the grid. */
+export function turnFrom(id: number): void {
+  const shown = open?.shown() ?? [];
+  const place = shown.findIndex((image) => image.id === id);
+  const known = new Set(library.images.value.map((image) => image.id));
+  const isThere = (image: Image) => image.id !== id && known.has(image.id);
+  const next = shown.slice(place + 1).find(isThere) ?? shown.slice(0, Math.max(0, place)).findLast(isThere);
+  view(next?.id ?? null, isDetailed.value);
 }
 
 async function openViewer(): Promise<void> {
@@ -74,20 +96,27 @@ async function openViewer(): Promise<void> {
     view(null);
   }
   if (!found || viewed.value === null) return;
-  // By place, as it was opened: what comes or goes in the library meanwhile moves nothing here.
+  // By place, as it was opened: what comes in meanwhile moves nothing here.
   let shown = library.images.value;
   const placeOf = (wanted: number) => shown.findIndex((image) => image.id === wanted);
   const current = () => shown[viewer.currIndex];
   const place = placeOf(viewed.value);
   // It went meanwhile; where all are loaded anew, they open it when they are there.
   if (place < 0) return library.isLoading.value ? undefined : lookUp(viewed.value);
+  let clickedAt = performance.now();
+  const isSecondClick = () => {
+    const before = clickedAt;
+    clickedAt = performance.now();
+    return clickedAt - before < DOUBLE_CLICK_MS;
+  };
   const viewer: PhotoSwipe = new found.default({
     index: place,
     dataSource: shown.map(slide),
     loop: false,
     bgOpacity: 1,
-    // The details are a dialog above it, which keeps the focus itself.
+    // All but its details is out of reach meanwhile.
     trapFocus: false,
+    counter: false,
     // Keys that are pressed while it opens or closes would be lost.
     showHideAnimationType: "none",
     returnFocus: false,
@@ -97,18 +126,45 @@ async function openViewer(): Promise<void> {
     arrowPrevTitle: words.viewer.previous,
     arrowNextTitle: words.viewer.next,
     errorMsg: words.grid.failed,
-    // The picture stays beside its details where there is room for both.
-    paddingFn: ({ x }) => ({ top: 0, bottom: 0, left: 0, right: isDetailed.peek() && x >= 900 ? DETAILS_PIXELS : 0 }),
+    imageClickAction: (point) => {
+      const slide = viewer.currSlide;
+      if (!isSecondClick() && slide?.isZoomable() && slide.zoomLevels.secondary !== slide.zoomLevels.initial) {
+        slide.toggleZoom(point);
+      }
+    },
+    bgClickAction: () => {
+      if (isSecondClick()) return;
+      if (isDetailed.value) isDetailed.value = false;
+      else viewer.close();
+    },
+    // It stays beside its details where there is room for both.
+    getViewportSizeFn: () => ({
+      x: document.documentElement.clientWidth - (isDetailed.peek() && isBeside.peek() ? DETAILS_PIXELS : 0),
+      y: innerHeight,
+    }),
   });
   open = {
     viewer,
+    shown: () => shown,
     turnTo: (wanted) => {
       const place = placeOf(wanted);
-      if (place >= 0 && place !== viewer.currIndex) viewer.goTo(place);
+      if (place < 0 || place === viewer.currIndex) return;
+      viewer.goTo(place);
+      catchUp(library.images.peek());
     },
   };
   let showTitle = () => {};
+  let showCount = () => {};
   viewer.on("uiRegister", () => {
+    viewer.ui!.registerElement({
+      name: "number",
+      className: "pswp__counter",
+      order: 5,
+      onInit: (element) => {
+        showCount = () => (element.textContent = countOf(viewer.currIndex, shown.length));
+        viewer.on("change", showCount);
+      },
+    });
     viewer.ui!.registerElement({
       name: "caption",
       order: 6,
@@ -127,9 +183,17 @@ async function openViewer(): Promise<void> {
       onClick: () => (isDetailed.value = true),
     });
   });
+  viewer.on("loadComplete", ({ content }) => content.element?.classList.add("see-through"));
   viewer.on("keydown", (event) => {
-    if (isDetailed.value) event.preventDefault();
-    else if (event.originalEvent.key === "i") isDetailed.value = true;
+    const { key, target, ctrlKey, metaKey, altKey } = event.originalEvent;
+    const isInside = target instanceof Element && target.closest(".panel, .notices") !== null;
+    const isWriting = target instanceof Element && target.matches("input, textarea, select");
+    const isOurs = !openDialogs.value.length && !ctrlKey && !metaKey && !altKey;
+    if (isOurs && key === "Escape" && isDetailed.value) isDetailed.value = false;
+    else if (isOurs && key === "i" && !isWriting) isDetailed.value = !isDetailed.value;
+    else if (isOurs && key !== "Tab" && (!isInside || (ALWAYS.includes(key) && !isWriting))) return;
+    // Another layer's, or the browser's.
+    event.preventDefault();
   });
   viewer.on("change", () => {
     const image = current();
@@ -137,35 +201,93 @@ async function openViewer(): Promise<void> {
     // Near the end of what is known, more is asked for.
     if (viewer.currIndex > viewer.getNumItems() - 5) void library.loadMore();
   });
-  const stop = library.images.subscribe((now) => {
-    const before = shown;
+  const catchUp = (now: Image[]) => {
+    const current = viewer.isOpen ? shown[viewer.currIndex]?.id : undefined;
+    const before = withoutGone(shown, now, current);
+    const places = before.length < shown.length ? shown.length : 0;
     shown = following(before, now);
     viewer.options.dataSource = shown.map(slide);
+    if (places && current !== undefined) renumber(viewer, before.findIndex((image) => image.id === current), places);
     showTitle();
+    showCount();
     before.forEach((image, place) => {
       const after = shown[place]!;
       if (after !== image && viewer.isOpen && isAnother(image, after)) viewer.refreshSlideContent(place);
     });
-  });
-  const stopFitting = isDetailed.subscribe(() => viewer.isOpen && viewer.updateSize(true));
+  };
   // From here on, another may open.
   viewer.on("close", () => {
     open = null;
+    setBehind(false);
     view(null);
   });
+  const stops: (() => void)[] = [];
   viewer.on("destroy", () => {
-    stopFitting();
-    stop();
+    for (const stop of stops) stop();
     if (open) return;
     const image = current();
-    const tile = image && document.querySelector<HTMLElement>(`.picture[data-id="${image.id}"]`);
-    tile?.focus();
-    tile?.scrollIntoView({ block: "nearest" });
+    if (!image || !focusOnTile(image.id)) goOn();
   });
+  setBehind(true);
   viewer.init();
-  viewer.element?.setAttribute("aria-label", words.grid.label);
-  viewer.element?.focus();
+  const element = viewer.element!;
+  element.setAttribute("aria-label", words.grid.label);
+  element.focus();
+  let wasDetailed = false;
+  stops.push(
+    library.images.subscribe(catchUp),
+    library.total.subscribe(() => showCount()),
+    effect(() => {
+      const hasRoom = isBeside.value;
+      element.classList.toggle("beside", isDetailed.value && hasRoom);
+      // What its details cover cannot be reached.
+      element.inert = isDetailed.value && !hasRoom;
+      viewer.updateSize(true);
+      const isLeft = wasDetailed && !isDetailed.value && !element.contains(document.activeElement);
+      if (isLeft) element.querySelector<HTMLElement>(".pswp__button--details")?.focus();
+      wasDetailed = isDetailed.value;
+    }),
+  );
 }
+
+/** Whatever is not the viewer, nor above it, is out of reach. */
+function setBehind(isBehind: boolean): void {
+  const behind = document.getElementById("behind");
+  if (behind) behind.inert = isBehind;
+}
+
+/** What keys do beside the pictures, too, as long as nobody writes there. */
+const ALWAYS = ["ArrowLeft", "ArrowRight", "Escape"];
+
+function countOf(place: number, shown: number): string {
+  const { count, isExact } = library.total.value;
+  return words.viewer.count(place + 1, Math.max(count, shown), isExact);
+}
+
+/** Without those that the library has lost where it knows what is there; the one looked at stays. */
+function withoutGone(shown: Image[], now: Image[], current: number | undefined): Image[] {
+  if (library.isLoading.peek() || library.trouble.peek() !== null) return shown;
+  const known = new Set(now.map((image) => image.id));
+  const last = library.hasMore.peek()
+    ? shown.findLastIndex((image) => known.has(image.id) && image.id !== current)
+    : shown.length;
+  return shown.filter((image, place) => known.has(image.id) || image.id === current || place > last);
+}
+
+/** Slides keep what they show, at other places. */
+function renumber(viewer: PhotoSwipe, place: number, places: number): void {
+  const moved = viewer.currIndex - place;
+  for (let each = 0; each < places; each++) viewer.contentLoader.removeByIndex(each);
+  viewer.currIndex = place;
+  viewer.potentialIndex -= moved;
+  viewer.mainScroll.itemHolders.forEach((holder, number) => {
+    if (number !== 1) viewer.setContent(holder, place - 1 + number, true);
+    else if (holder.slide) holder.slide.index = holder.slide.content.index = place;
+  });
+  viewer.appendHeavy();
+  viewer.dispatch("change");
+}
+
 /** The same pictures in the same places, as they are now, and behind them those that were found since. */
 function following(shown: Image[], now: Image[]): Image[] {
   const byId = new Map(now.map((image) => [image.id, image]));

@@ -21,14 +21,21 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 class Gallery:
     """`storage_origins`: where images are loaded from and large files are sent to.
 
-    `visibility`: of new images, for whoever adds some and chooses none.
+    `visibility`: of new images, for whoever adds some and chooses none. `trash_days`: after so many
+    an image in the trash is deleted; 0: never.
     """
 
     def __init__(
-        self, folder: Path, storage_origins: tuple[str, ...], visibility: Visibility
+        self,
+        folder: Path,
+        storage_origins: tuple[str, ...],
+        visibility: Visibility,
+        trash_days: int,
     ) -> None:
         page = (folder / "index.html").read_text(encoding="utf-8")
-        self._index = page.replace("{{visibility}}", visibility)
+        self._index = page.replace("{{visibility}}", visibility).replace(
+            "{{trash_days}}", str(trash_days)
+        )
         self._files = {
             path.name: path.read_text(encoding="utf-8")
             for path in folder.iterdir()

@@ -1,0 +1,31 @@
+/** The trash, emptied as a whole, however much of it is shown. */
+
+import * as api from "../api/images";
+import type { Image } from "../api/images";
+import { inWords } from "../api/problem";
+import { words } from "../words";
+import { destroy } from "./deeds";
+import { everything } from "./library";
+import { complain } from "./notices";
+import { ask } from "./questions";
+
+export async function emptyTrash(): Promise<void> {
+  try {
+    const all = await allOf({ ...everything, trashed: true });
+    const isWanted = await ask(words.selection.confirmDelete(all.length), words.selection.forGood, words.details.delete);
+    if (isWanted) await destroy(all);
+  } catch (error) {
+    complain(inWords(error));
+  }
+}
+
+async function allOf(query: api.Query): Promise<Image[]> {
+  const found: Image[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: api.Page = await api.list(query, cursor);
+    found.push(...page.images);
+    cursor = page.cursor;
+  } while (cursor !== null);
+  return found;
+}
