@@ -50,3 +50,13 @@ def test_filters_are_of_one_height_and_none_is_indented(ada: Visitor) -> None:
                      return range.getBoundingClientRect().x - it.getBoundingClientRect().x; }"""
     )
     assert indent < 1
+
+
+def test_a_list_that_could_not_be_loaded_is_there_when_the_network_is(ada: Visitor) -> None:
+    # Neither a press of "Try again" nor an event tells it.
+    ada.page.route("**/image/get_all_images*", lambda route: route.abort())
+    ada.page.get_by_label("Find pictures").fill("sea")
+    expect(ada.page.get_by_role("alert")).to_contain_text("cannot be reached")
+    ada.page.unroute("**/image/get_all_images*")
+    expect(ada.picture("sea.png")).to_be_visible()
+    expect(ada.page.get_by_role("alert")).to_have_count(0)

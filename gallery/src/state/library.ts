@@ -388,6 +388,9 @@ function schedule(): void {
   }
 }
 
+const FIRST_PAUSE_MS = 2000;
+const LONGEST_PAUSE_MS = 60_000;
+
 export function start(): void {
   effect(() => {
     void query.value;
@@ -410,5 +413,21 @@ export function start(): void {
     else lookSeldom();
   });
   addEventListener("focus", lookSeldom);
+  // What could not be loaded is tried again: after a pause that grows, and whenever it looks worth it.
+  let pauseMs = FIRST_PAUSE_MS;
+  let retrying: ReturnType<typeof setTimeout> | undefined;
+  effect(() => {
+    clearTimeout(retrying);
+    if (trouble.value === null) {
+      if (!isLoading.value) pauseMs = FIRST_PAUSE_MS;
+      return;
+    }
+    if (isLoading.value) return;
+    retrying = setTimeout(() => void loadMore(), pauseMs);
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+  });
+  const retry = () => trouble.peek() !== null && void loadMore();
+  addEventListener("online", retry);
+  addEventListener("focus", retry);
   listen(hear);
 }
