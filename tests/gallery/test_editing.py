@@ -148,8 +148,7 @@ def test_tags_are_added_and_removed_one_by_one_and_one_may_have_a_comma(
     ada: Visitor, device: Device
 ) -> None:
     device.changes(tags=["Essen, Ruhr", "night"])
-    ada.page.evaluate("dispatchEvent(new Event('focus'))")
-    ada.waits_until(lambda: ada.tags() == ["Essen, Ruhr", "night"])
+    ada.waits_until(lambda: bool(ada.comes_back()) and ada.tags() == ["Essen, Ruhr", "night"])
     write(ada, "Tags", 'train, Night, "Bonn, Rhine"')
     ada.says("Saved")
     eventually(
