@@ -28,6 +28,12 @@ def details(ada: Visitor) -> Locator:
     return ada.dialog("Details")
 
 
+def opens(ada: Visitor, title: str) -> None:
+    """And waits until the keys are the viewer's."""
+    ada.picture(title).click()
+    expect(viewer(ada)).to_be_focused()
+
+
 def opens_details(ada: Visitor, title: str) -> None:
     ada.picture(title).click()
     ada.button("Details").click()
@@ -104,7 +110,7 @@ class TestOneselfs:
             ada.add({name: SMALL[name]})
 
     def test_tab_stays_in_the_viewer_and_its_details(self, ada: Visitor) -> None:
-        ada.picture("dune.png").click()
+        opens(ada, "dune.png")
         for is_detailed in (False, True):
             reached: set[str] = set()
             for _ in range(30):
@@ -122,9 +128,10 @@ class TestOneselfs:
             assert reached == ({"viewer", "details"} if is_detailed else {"viewer"})
             if not is_detailed:
                 ada.button("Details").click()
+                expect(details(ada)).to_be_focused()
 
     def test_the_focus_is_seen_on_black(self, ada: Visitor) -> None:
-        ada.picture("dune.png").click()
+        opens(ada, "dune.png")
         ada.page.keyboard.press("Tab")
         ring = "(it) => [getComputedStyle(it).outlineColor, getComputedStyle(it).outlineOffset]"
         assert viewer(ada).locator("button:focus").evaluate(ring) == ["rgb(255, 255, 255)", "-3px"]
