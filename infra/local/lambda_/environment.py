@@ -18,6 +18,7 @@ from infra.local.lambda_.launch import Launch
 from infra.local.lambda_.memory import MemoryWatch, children, descendants
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
+from infra.local.lambda_.runtime_watch import RuntimeWatch
 from infra.local.lambda_.turns import take_long_turns
 from infra.local.logs import LogStream
 from infra.services.ports import hold_free_port, port_of
@@ -37,6 +38,14 @@ class InitFailed(Exception):
         self.payload = payload
 
 
+class RuntimeGone(Exception):
+    """An environment cannot be given an invocation, as it ended before; `result` says so."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(event.request_id)
+        self.result = _crashed(event.request_id, _NO_REASON)
+
+
 class Environment(asyncio.SubprocessProtocol):
     """Runs one invocation at a time. Make with `start`."""
 
@@ -50,6 +59,7 @@ class Environment(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
         self._connection: RieConnection | None = None
         self._runtime: ProcessIdentity | None = None
+        self._watch: RuntimeWatch | None = None
         self._memory = MemoryWatch(
             launch.function.memory_mb,
             self._runtime_pid,
@@ -64,6 +74,10 @@ class Environment(asyncio.SubprocessProtocol):
         self.generation = 0
         self.idle_since = 0.0
         self.is_alive = False
+        # On an invocation, or on its start.
+        self._is_working = True
+        # Called when it ends while nothing runs in it.
+        self.on_idle_end: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Starts the processes and initialises the function. Raises InitFailed."""
@@ -75,6 +89,7 @@ class Environment(asyncio.SubprocessProtocol):
                 self._tell_editor(is_attached=False)
                 self._watch_memory()
                 pid = await self._warm_up(self._connection)
+                self._watch = RuntimeWatch(pid, self._end_if_idle)
             except OSError as error:
                 await self.stop()
                 words = f"The runtime did not start: {error}"
@@ -95,6 +110,7 @@ class Environment(asyncio.SubprocessProtocol):
             if self._launch.gives_way:
                 take_long_turns(pid)
         self._output.initialised((time.perf_counter() - started_at) * 1000, pid)
+        self._is_working = False
 
     def _tell_editor(self, *, is_attached: bool) -> None:
         port = self._launch.editor_port
@@ -104,7 +120,16 @@ class Environment(asyncio.SubprocessProtocol):
         self._logs.event(self._launch.function.folder_name, f"a debugger {words}")
 
     async def invoke(self, event: Event) -> Result:
-        """Runs the function. After a crash or a time-out the environment is dead."""
+        """Runs the function. After a crash or a time-out the environment is dead.
+
+        Raises RuntimeGone where the runtime has ended since the last invocation.
+        """
+        # Between this look and what is sent nothing else runs here: what is killed later is killed
+        # in the midst of the invocation.
+        if not self._is_there():
+            self._end_if_idle()
+            raise RuntimeGone(event)
+        self._is_working = True
         self._output.begin(event.request_id)
         started_at = time.perf_counter()
         self._watch_memory()
@@ -115,6 +140,7 @@ class Environment(asyncio.SubprocessProtocol):
             self._die()
             raise
         finally:
+            self._is_working = False
             self._memory.stop()
             self._lift_bounds()
         duration_ms = (time.perf_counter() - started_at) * 1000
@@ -209,11 +235,29 @@ class Environment(asyncio.SubprocessProtocol):
         self._output.close(fd)
 
     def process_exited(self) -> None:
+        if not self._exited.done():
+            self._exited.set_result(None)
+        self._end_if_idle()
         self.is_alive = False
         if self._connection is not None:
             self._connection.close()
-        if not self._exited.done():
-            self._exited.set_result(None)
+
+    def _is_there(self) -> bool:
+        is_connected = self._connection is not None and self._connection.is_open
+        return is_connected and self._watch is not None and self._watch.is_there()
+
+    def _end_if_idle(self) -> None:
+        """What ended may be the runtime alone: the emulator takes no notice until the next
+        invocation, which it then fails. During one it says itself how that ended."""
+        if self._is_working or not self.is_alive:
+            return
+        self._logs.event(
+            self._launch.function.folder_name,
+            "an environment ended between two invocations; the next one starts another",
+            is_problem=True,
+        )
+        self._die()
+        self.on_idle_end()
 
     async def _start_processes(self, emulator_port: int, runtime_port: int) -> None:
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
@@ -290,6 +334,8 @@ class Environment(asyncio.SubprocessProtocol):
 
     def _die(self) -> None:
         self.is_alive = False
+        if self._watch is not None:
+            self._watch.close()
         if self._connection is not None:
             self._connection.close()
         self._kill_runtime()

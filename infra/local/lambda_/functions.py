@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.local.invocation import Event, Result, json_event
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.asynchronous import destination_event, invoke_with_retries
-from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
 from infra.local.lambda_.launch import Launch, emulator_path
 from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
@@ -152,6 +152,8 @@ class FunctionService:
             return await environment.invoke(event)
         except InitFailed as error:
             return Result(error.payload, is_error=True)
+        except RuntimeGone as gone:
+            return gone.result
         finally:
             await environment.stop()
 

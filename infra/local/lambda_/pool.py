@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import time
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from infra.local.invocation import Event, Result, Throttled, error_summary, failure
-from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
 from infra.local.lambda_.own_writes import BusyTimes
 from infra.local.logs import LogStream
 
@@ -110,19 +111,31 @@ class FunctionPool:
         self._in_flight += 1
         self._drained.clear()
         try:
-            environment = self._take_idle() or await self._wait_for_one()
-            self.busy_times.begin()
-            try:
-                return await environment.invoke(event)
-            finally:
-                self.busy_times.end()
-                self._give_back(environment)
+            return await self._invoke_on_one(event)
         except InitFailed as error:
             return Result(error.payload, is_error=True)
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._drained.set()
+
+    async def _invoke_on_one(self, event: Event) -> Result:
+        """What ended at rest fails nobody: as Lambda hands out nothing that is no longer there."""
+        # However many there are, one more was started since: a function whose environments end as
+        # soon as they have started must not start them for ever.
+        tries_left = self._limit
+        while True:
+            environment = self._take_idle() or await self._wait_for_one()
+            self.busy_times.begin()
+            try:
+                return await environment.invoke(event)
+            except RuntimeGone as gone:
+                if not tries_left or self._is_stopping:
+                    return gone.result
+                tries_left -= 1
+            finally:
+                self.busy_times.end()
+                self._give_back(environment)
 
     def warm_up(self) -> None:
         """Starts an environment ahead of the first request."""
@@ -239,6 +252,7 @@ class FunctionPool:
         if refusal is not None:
             self._refuse_one(refusal)
             return
+        environment.on_idle_end = functools.partial(self._forget, environment)
         self._environments.add(environment)
         self._give_back(environment)
 
@@ -268,6 +282,15 @@ class FunctionPool:
                 return
         environment.idle_since = time.monotonic()
         self._idle.append(environment)
+
+    def _forget(self, environment: Environment) -> None:
+        """It ended while it was idle: the next invocation initialises another.
+
+        One that somebody was just given is found out, and given back, by them.
+        """
+        if environment in self._idle:
+            self._idle.remove(environment)
+            self._discard(environment)
 
     def _discard(self, environment: Environment) -> None:
         self._environments.discard(environment)

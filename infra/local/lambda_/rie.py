@@ -51,6 +51,11 @@ class RieConnection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result((self._status, body))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an emulator is still behind it."""
+        return self._transport is not None
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()

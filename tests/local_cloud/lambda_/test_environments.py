@@ -1,6 +1,7 @@
 """Execution environments: the real emulator around the real runtime."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -145,6 +146,74 @@ async def test_a_crash_fails_its_request_and_the_next_one_gets_a_new_environment
     assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
     assert after["calls"] == 1
     assert before["pid"] != after["pid"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("is_noticed", [False, True])
+async def test_what_is_killed_between_two_invocations_fails_none(
+    functions: FunctionService, waiting_room: Path, count: int, is_noticed: bool
+) -> None:
+    killed = await used_at_once(functions, waiting_room, count)
+    emulators = set(functions.pids()["probe"]) - killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    if is_noticed:
+        await until(lambda: not functions.pids()["probe"])
+
+    answers = [await probe(functions, do="show") for _ in range(count)]
+
+    assert {answer["pid"] for answer in answers} & killed == set()
+    assert [answer["calls"] for answer in answers] == list(range(1, count + 1))
+    # The emulators do not end by themselves.
+    await until(lambda: not any(map(is_running, emulators)))
+
+
+async def used_at_once(functions: FunctionService, waiting_room: Path, count: int) -> set[int]:
+    """The runtimes of as many environments, all of which are idle now."""
+    async with asyncio.TaskGroup() as group:
+        probes = [
+            group.create_task(probe(functions, do="wait", folder=str(waiting_room)))
+            for _ in range(count)
+        ]
+        await until(lambda: len(list(waiting_room.iterdir())) == count)
+        (waiting_room / "go").touch()
+    return {task.result()["pid"] for task in probes}
+
+
+async def test_what_is_killed_before_its_first_invocation_fails_none(
+    functions: FunctionService,
+) -> None:
+    functions.warm_up(["ProbeFunction"])
+    await until(lambda: len(functions.pids()["probe"]) == 2)
+    pid = functions.pids()["probe"][1]
+    os.kill(pid, signal.SIGKILL)
+    assert (await probe(functions, do="show"))["pid"] != pid
+
+
+async def test_an_emulator_that_is_killed_between_two_invocations_fails_none(
+    functions: FunctionService,
+) -> None:
+    before = await probe(functions, do="show")
+    os.kill(functions.pids()["probe"][0], signal.SIGKILL)
+    await until(lambda: not functions.pids()["probe"])
+    assert (await probe(functions, do="show"))["pid"] != before["pid"]
+
+
+async def test_what_is_killed_in_the_midst_of_an_invocation_fails_it(
+    functions: FunctionService, waiting_room: Path
+) -> None:
+    pid = (await probe(functions, do="show"))["pid"]
+    event = json_event({"do": "wait", "folder": str(waiting_room)})
+    running = asyncio.create_task(functions.invoke("ProbeFunction", event))
+    await until(lambda: list(waiting_room.iterdir()))
+    os.kill(pid, signal.SIGKILL)
+    result = await running
+    assert result.is_error
+    assert json.loads(result.payload) == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {event.request_id} Error: Runtime exited with error: "
+        "signal: killed",
+    }
 
 
 async def answer_of_hasty_probe(functions: FunctionService) -> Any:
@@ -482,12 +551,16 @@ async def test_what_the_emulator_does_not_end_in_time_is_ended(
     template = read_template(hasty_project / "template.yaml", {}, "us-east-1")
     async with start_functions(template) as functions:
         await answer_of_hasty_probe(functions)
-        emulator = functions.pids()["probe"][0]
-        os.kill(emulator, signal.SIGSTOP)
+        # There are two where the first answer took too long.
+        environments = functions.pids()["probe"]
+        for pid in environments:
+            os.kill(pid, signal.SIGSTOP)
         try:
             result = await functions.invoke("ProbeFunction", json_event({"do": "show"}))
         finally:
-            os.kill(emulator, signal.SIGCONT)
+            for pid in environments:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
     assert json.loads(result.payload)["errorType"] == "Sandbox.Timedout"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.invocation import Event, Result, Throttled
 from infra.local.lambda_ import pool as pool_module
-from infra.local.lambda_.environment import Environment, InitFailed
+from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
 from infra.local.logs import LogStream
 from tests.waiting import until
@@ -24,6 +24,7 @@ class FakeEnvironment(Environment):
         self.idle_since = 0.0
         self.is_alive = False
         self.is_stopped = False
+        self.is_gone = False
         self.init_error = init_error
         self.answers: list[asyncio.Future[Result]] = []
 
@@ -34,6 +35,9 @@ class FakeEnvironment(Environment):
         self.is_alive = True
 
     async def invoke(self, event: Event) -> Result:
+        if self.is_gone:
+            self.is_alive = False
+            raise RuntimeGone(event)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
         return await answer
@@ -56,9 +60,11 @@ class Fakes:
     def __init__(self) -> None:
         self.made: list[FakeEnvironment] = []
         self.init_error: bytes | None = None
+        self.are_gone = False
 
     def make(self) -> FakeEnvironment:
         self.made.append(FakeEnvironment(init_error=self.init_error))
+        self.made[-1].is_gone = self.are_gone
         return self.made[-1]
 
     def pool(
@@ -212,6 +218,39 @@ async def test_a_dead_environment_is_never_used_again(fakes: Fakes) -> None:
     fakes.made[1].answer()
     await second
     assert fakes.made[0].is_stopped
+
+
+async def test_what_ended_while_it_was_handed_over_is_passed_over(fakes: Fakes) -> None:
+    pool = fakes.pool(limit=1)
+    first, second = invoke(pool), invoke(pool)
+    await until(fakes.busy)
+    fakes.made[0].is_gone = True
+    fakes.made[0].answer()
+    await first
+    await until(lambda: len(fakes.made) == 2 and fakes.made[1].is_busy)
+    fakes.made[1].answer()
+    assert not (await second).is_error
+    assert fakes.made[0].is_stopped
+
+
+async def test_what_ended_while_it_was_idle_is_no_longer_there(fakes: Fakes) -> None:
+    pool = fakes.pool()
+    task = invoke(pool)
+    await fakes.answer_one()
+    await task
+    fakes.made[0].is_alive = False
+    fakes.made[0].on_idle_end()
+    assert pool.size == 0
+    await until(lambda: fakes.made[0].is_stopped)
+
+
+async def test_environments_that_end_as_soon_as_they_have_started_fail_their_request(
+    fakes: Fakes,
+) -> None:
+    fakes.are_gone = True
+    result = await fakes.pool(limit=3, keeps_one=False).invoke(EVENT)
+    assert result.is_error
+    assert len(fakes.made) == 4
 
 
 async def test_replacing_lets_a_running_invocation_finish_on_the_old_environment(
