@@ -15,6 +15,7 @@ from pg8000.native import Connection
 from image_api.core import events
 from image_api.core.events import Event
 from image_api.core.queues import dead_queue
+from tests.contradictions import contradictions
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.waiting import eventually
@@ -125,7 +126,10 @@ class Audit:
                 )
 
     def settle(self) -> None:
-        """Returns when nothing is left to do anywhere; the relay runs as often as there is need."""
+        """Returns when nothing is left to do anywhere; the relay runs as often as there is need.
+
+        What is counted is then what there is.
+        """
 
         def is_quiet() -> bool:
             with self.database() as database:
@@ -141,6 +145,9 @@ class Audit:
             with self.database() as database:
                 unsettled = database.run(_UNSETTLED)
             raise AssertionError(f"{error}; unsettled: {unsettled}") from error
+        with self.database() as database:
+            found = contradictions(database)
+        assert not found, found
 
     def dead(self) -> int:
         """How many dead letters there are."""

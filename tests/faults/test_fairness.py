@@ -25,12 +25,18 @@ INSERT INTO images (user_id, title, visibility, original_key, object_key, conten
 SELECT :user_id, 't', 'shared', 'storage/waiting/' || n, 'k', 'image/png', 1, 1, 1, 1, 2, now()
 FROM generate_series(1, :count) AS n
 """
+# The upload of each was told long ago.
 _CHANGES = """
 INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
-                     accepted_at, due_at)
-SELECT gen_random_uuid(), i.user_id, i.id, 2, 'image.update.requested',
-       '{"changes": {"title": "new"}}', 'waiting', now() - interval '1 minute', now()
-FROM images AS i WHERE i.original_key LIKE 'storage/waiting/%' ORDER BY i.id
+                     accepted_at, due_at, published_at, settled_at, outcome, outcome_published_at)
+SELECT gen_random_uuid(), i.user_id, i.id, c.sequence, c.type, '{"changes": {"title": "new"}}',
+       c.correlation_id, now() - interval '1 minute', now(), c.told_at, c.told_at, c.outcome,
+       c.told_at
+FROM images AS i,
+     (VALUES (1, 'image.upload.requested', 'told', now(), 'applied'),
+             (2, 'image.update.requested', 'waiting', NULL, NULL))
+     AS c (sequence, type, correlation_id, told_at, outcome)
+WHERE i.original_key LIKE 'storage/waiting/%' ORDER BY i.id, c.sequence
 """
 
 # What the account had waiting when the upload was begun, and what of it was settled since that was
@@ -63,6 +69,7 @@ def others(system: BreakableCloud, audit: Audit, user: ApiClient) -> Iterator[Ap
     connection = system.database()
     connection.run("SET statement_timeout = 0")
     connection.run("DELETE FROM images WHERE original_key LIKE 'storage/waiting/%'")
+    connection.run("DELETE FROM changes WHERE correlation_id IN ('told', 'waiting')")
     connection.close()
 
 

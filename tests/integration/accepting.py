@@ -37,7 +37,7 @@ class Accepting:
         image = NewImage("photo.png", "shared", key, "image/png", 1234, 640, 480)
         return self._records.accept_upload(self._caller(user), image)
 
-    def update(self, image_id: int, user: str = "Ada", **changes: str) -> Event:
+    def update(self, image_id: int, user: str = "Ada", **changes: Any) -> Event:
         event = self._records.accept_update(self._caller(user), image_id, changes)
         assert event is not None
         return event
