@@ -86,9 +86,20 @@ class ApiClient:
             json={"username": username or self.username, "password": password},
         )
 
-    def upload(self, data: bytes, filename: str = "rocket.jpg", **fields: Any) -> requests.Response:
+    def upload(
+        self,
+        data: bytes,
+        filename: str = "rocket.jpg",
+        *,
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> requests.Response:
         return self.request(
-            "POST", "/image/upload_image", files={"image": (filename, data)}, data=fields
+            "POST",
+            "/image/upload_image",
+            files={"image": (filename, data)},
+            data=fields,
+            headers=headers,
         )
 
     def uploaded(self, data: bytes, filename: str = "rocket.jpg", **fields: Any) -> Image:

@@ -17,7 +17,7 @@ def _ids(answer: requests.Response) -> list[int]:
     return [image["id"] for image in answer.json()]
 
 
-def _uploaded(client: ApiClient, *titles: str, **fields: str) -> list[int]:
+def _uploaded(client: ApiClient, *titles: str, **fields: Any) -> list[int]:
     images: list[Image] = [client.upload(samples.gif(), title=t, **fields).json() for t in titles]
     for image in images:
         client.settled(image["id"])

@@ -91,6 +91,7 @@ class Audit:
 
     def bind(self) -> None:
         with self._system.broker() as channel:
+            channel.exchange_declare(events.EXCHANGE, "topic", durable=True)
             channel.queue_declare(_LISTENER, durable=True, arguments={"x-queue-type": "quorum"})
             for binding in ("image.*.completed", "image.*.failed"):
                 channel.queue_bind(_LISTENER, events.EXCHANGE, binding)
@@ -126,10 +127,13 @@ class Audit:
                 )
 
     def settle(self) -> None:
-        """Returns when nothing is left to do anywhere; the relay runs as often as there is need.
+        """Returns when nothing is left to do anywhere, and what is counted is what there is."""
+        self.wait_until_settled()
+        miscounted = self.miscounted()
+        assert not miscounted, miscounted
 
-        What is counted is then what there is.
-        """
+    def wait_until_settled(self) -> None:
+        """The relay runs as often as there is need."""
 
         def is_quiet() -> bool:
             with self.database() as database:
@@ -145,9 +149,6 @@ class Audit:
             with self.database() as database:
                 unsettled = database.run(_UNSETTLED)
             raise AssertionError(f"{error}; unsettled: {unsettled}") from error
-        with self.database() as database:
-            found = contradictions(database)
-        assert not found, found
 
     def dead(self) -> int:
         """How many dead letters there are."""
@@ -175,6 +176,11 @@ class Audit:
         with self.database() as database:
             rows = database.run("SELECT id FROM images WHERE status = 'processing'")
         return [row[0] for row in rows]
+
+    def miscounted(self) -> list[str]:
+        """What the database counts, once everything is settled, and is not what there is."""
+        with self.database() as database:
+            return contradictions(database)
 
     def sweep(self) -> int:
         """Runs the janitor, which takes everything as old enough, until no orphan is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -16,6 +17,7 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.amqp import open_channel
+from tests.commands import output_of
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.e2e.running_cloud import RunningCloud
 from tests.faults.storage_proxy import StorageProxy
@@ -147,15 +149,39 @@ class BreakableCloud:
     def broker(self) -> AbstractContextManager[BlockingChannel]:
         return open_channel(self.services["broker"].url)
 
+    def back_up_database(self, folder: Path) -> None:
+        """Its files, as they are between a stop and a start."""
+        self._copied(self._cluster, folder)
+
+    def restore_database(self, folder: Path) -> None:
+        """As it was when it was backed up there."""
+        self._copied(folder, self._cluster)
+
+    @property
+    def _cluster(self) -> Path:
+        return self.services["database"].process.data_folder / "postgres" / "cluster"
+
+    def _copied(self, source: Path, target: Path) -> None:
+        self.stop("database")
+        if target.exists():
+            shutil.rmtree(target)
+        # Whoever runs these tests may not be whom the files belong to.
+        output_of("cp", "--archive", "--no-target-directory", str(source), str(target))
+        self.start("database")
+
     def kill_consumer(self) -> bool:
         """SIGKILL to the consumer's runtime; whether there was one."""
-        name = self.cloud.function_name("consumer")
-        killed = False
+        return self.kill("consumer") > 0
+
+    def kill(self, folder_name: str) -> int:
+        """SIGKILL to all runtimes of a function; how many there were."""
+        name = self.cloud.function_name(folder_name)
+        killed = 0
         for pid in self.cloud.environment_pids:
             if is_runtime_of(pid, name):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    killed = True
+                    killed += 1
         return killed
 
     def relay(self) -> int:

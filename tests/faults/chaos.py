@@ -37,6 +37,7 @@ _CONFIRMS_LOST = 3
 _LOSSES = 3
 _SLOWNESS_SECONDS = 0.3
 _MIN_FAULTS = 5
+_API_FUNCTIONS = ("upload", "update", "delete", "batch")
 # Shorter than a request waits for an answer of the database.
 _LOCK_SECONDS = 3.0
 
@@ -52,10 +53,12 @@ class Row:
     requests: int = 0
     accepted: int = 0
     refused: int = 0
+    key_in_use: int = 0
     other_answers: int = 0
     faults: int = 0
     lost_or_wrong: int = 0
     done_twice: int = 0
+    miscounted: int = 0
     orphans_swept: int = 0
     orphans_left: int = 0
     rows_without_file: int = 0
@@ -68,6 +71,7 @@ class Row:
                 self.other_answers,
                 self.lost_or_wrong,
                 self.done_twice,
+                self.miscounted,
                 self.orphans_left,
                 self.rows_without_file,
                 self.stuck,
@@ -95,8 +99,7 @@ def main() -> int:
         f"seed {seed}, {options.rounds} rounds of at least {options.changes} accepted changes",
         flush=True,
     )
-    chosen = options.fault or list(FAULTS)
-    random, rows, started_at = Random(seed), {name: Row() for name in FAULTS}, time.monotonic()
+    rows, started_at = {name: Row() for name in FAULTS}, time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-") as folder,
         # Users have as much under way as the faults hold back.
@@ -105,18 +108,30 @@ def main() -> int:
             JANITOR_MIN_AGE_SECONDS="0",
             JANITOR_MAX_PERCENT="100",
             LIMIT_UNFINISHED_CHANGES="0",
+            LIMIT_OPEN_DIRECT_UPLOADS="0",
         ) as system,
     ):
-        # Every kind in turn, in an order of the seed's own.
-        kinds: list[str] = []
-        for number in range(1, options.rounds + 1):
-            kinds = kinds or random.sample(chosen, len(chosen))
-            kind = kinds.pop()
-            row = _round(system, FAULTS[kind], random.randrange(2**32), options.changes)
-            rows[kind].add(row)
-            print(f"round {number}: {kind}: {row}", flush=True)
-    print(f"\nseed {seed}, {time.monotonic() - started_at:.0f} s\n\n{table(rows)}")
+        try:
+            _run(system, options, Random(seed), rows)
+        finally:
+            # Also what was found before a part failed for good.
+            seconds = time.monotonic() - started_at
+            print(f"\nseed {seed}, {seconds:.0f} s\n\n{table(rows)}", flush=True)
     return 1 if any(row.has_failed for row in rows.values()) else 0
+
+
+def _run(
+    system: BreakableCloud, options: argparse.Namespace, random: Random, rows: dict[str, Row]
+) -> None:
+    """Every kind in turn, in an order of the seed's own."""
+    kinds: list[str] = []
+    for number in range(1, options.rounds + 1):
+        chosen = options.fault or list(FAULTS)
+        kinds = kinds or random.sample(chosen, len(chosen))
+        kind = kinds.pop()
+        row = _round(system, FAULTS[kind], random.randrange(2**32), options.changes)
+        rows[kind].add(row)
+        print(f"round {number}: {kind}: {row}", flush=True)
 
 
 def table(rows: dict[str, Row]) -> str:
@@ -160,19 +175,24 @@ def _round(system: BreakableCloud, fault: Fault, seed: int, changes: int) -> Row
                 ended.set()
             load.result()
         audit.make_overdue()
-        audit.settle()
+        audit.wait_until_settled()
         swept = audit.sweep()
-        differences = workload.differences()
-        for problem in [*differences, *workload.unexpected]:
+        outcomes, miscounted = audit.hear(), audit.miscounted()
+        told = {image_id: len(outcomes.of_image(image_id)) for image_id in workload.image_ids}
+        differences = [*workload.differences(), *workload.untold(told)]
+        twice = [*outcomes.duplicated, *workload.told_too_often(told)]
+        for problem in [*differences, *twice, *miscounted, *workload.unexpected]:
             print(f"  {problem}", flush=True)
         return Row(
             requests=workload.asked,
             accepted=workload.accepted,
             refused=workload.answers[503],
+            key_in_use=workload.answers[409],
             other_answers=len(workload.unexpected),
             faults=faults,
             lost_or_wrong=len(differences),
-            done_twice=len(audit.hear().duplicated),
+            done_twice=len(twice),
+            miscounted=len(miscounted),
             orphans_swept=swept,
             orphans_left=len(audit.orphans()),
             rows_without_file=len(audit.missing()),
@@ -245,6 +265,8 @@ def _lose(what: Callable[[BlockingChannel, str], None]) -> Fault:
                 channel.queue_bind(listener, events.EXCHANGE, "#")
                 _wait_for(workload, random.randint(10, 40))
                 what(channel, system.queue)
+                # Those whose binding went with the exchange bind anew, or would not be told.
+                Audit(system).bind()
                 _wait_for(workload, random.randint(10, 40))
                 system.relay()
         return _LOSSES
@@ -322,6 +344,23 @@ def _end_processes(
     system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
 ) -> int:
     """Files that end the process which reads them."""
+    return _killing_until(system, random, enough, lambda kills: kills >= _MIN_FAULTS)
+
+
+def _give_up(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """The broker drops what came back to it, as RabbitMQ 4 does after 20 times."""
+    audit = Audit(system)
+    with system.broker_policy(f"^{system.queue}$", {"delivery-limit": 1}):
+        before = audit.dead()
+        _killing_until(system, random, enough, lambda _: audit.dead() - before >= _MIN_FAULTS)
+        return audit.dead() - before
+
+
+def _killing_until(
+    system: BreakableCloud, random: Random, enough: threading.Event, ends: Callable[[int], bool]
+) -> int:
     kills = Counter[str]()
 
     def kill(method: str, path: str) -> StorageFault | None:
@@ -334,9 +373,60 @@ def _end_processes(
 
     system.storage.break_with(kill)
     enough.wait()
-    eventually(lambda: kills.total() >= _MIN_FAULTS, "it was killed often enough")
+    eventually(lambda: ends(kills.total()), "it was killed often enough")
     system.storage.heal()
     return kills.total()
+
+
+def _killing_functions(system: BreakableCloud, random: Random) -> Repeatedly:
+    return Repeatedly(lambda: system.kill(random.choice(_API_FUNCTIONS)), random, (0.1, 0.6))
+
+
+def _kill_functions(
+    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """As the gateway says of a process that ended: 503, and nobody knows what came of it."""
+    with _killing_functions(system, random) as kills:
+        _until(kills, enough)
+    return kills.count
+
+
+def _send_again(
+    system: BreakableCloud, workload: Workload, random: Random, enough: threading.Event
+) -> int:
+    """Each change with its key, again and again, while functions are killed."""
+
+    def release(key: str) -> None:
+        with closing(system.database()) as database:
+            database.run(
+                "UPDATE idempotency_keys SET leased_until = now() - interval '1 second' "
+                "WHERE key = :key AND image_id IS NULL",
+                key=key,
+            )
+
+    with workload.paused():
+        workload.send_again(release)
+    return _kill_functions(system, workload, random, enough)
+
+
+def _restore_database(
+    system: BreakableCloud, workload: Workload, random: Random, _enough: threading.Event
+) -> int:
+    """It is as it was some changes ago; files, messages and clients are not."""
+    with tempfile.TemporaryDirectory(prefix="backup-") as folder:
+        backup = Path(folder) / "cluster"
+        _wait_for(workload, random.randint(20, 60))
+        with workload.paused():
+            remembered = workload.remembered()
+            system.back_up_database(backup)
+        _wait_for(workload, random.randint(20, 60))
+        with workload.paused():
+            system.restore_database(backup)
+            workload.go_back_to(remembered)
+            # What was heard until now is of a past that has not happened.
+            Audit(system).listen()
+        _wait_for(workload, 20)
+    return 1
 
 
 def _break_storage(
@@ -390,8 +480,12 @@ FAULTS: dict[str, Fault] = {
     "alarm": _sound_the_alarm,
     "rows locked": _lock_rows,
     "killers": _end_processes,
+    "broker gives up": _give_up,
     "storage fails": _break_storage,
     "consumer killed": _kill,
+    "functions killed": _kill_functions,
+    "sent again": _send_again,
+    "database restored": _restore_database,
     "all of it": _break_everything,
 }
 

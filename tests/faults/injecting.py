@@ -14,9 +14,9 @@ class Repeatedly:
     """Causes a fault again and again while it is open, after pauses between two lengths."""
 
     def __init__(
-        self, cause: Callable[[], object], random: Random, pauses_seconds: tuple[float, float]
+        self, cause: Callable[[], int | None], random: Random, pauses_seconds: tuple[float, float]
     ) -> None:
-        """`cause` returns False when there was nothing to break; that does not count."""
+        """`cause` returns how often it broke something, or None for once."""
         self._cause = cause
         self._random = random
         self._pauses_seconds = pauses_seconds
@@ -38,7 +38,8 @@ class Repeatedly:
     def _run(self) -> None:
         try:
             while not self._finished.wait(self._random.uniform(*self._pauses_seconds)):
-                self.count += self._cause() is not False
+                count = self._cause()
+                self.count += 1 if count is None else count
         except Exception as problem:
             # Raised where the faults are ended, by the thread that waits for it.
             self._problem = problem
