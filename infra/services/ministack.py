@@ -19,7 +19,8 @@ _WORKER_PATIENCE_SECONDS = 5.0
 
 
 class MiniStackService(Service):
-    """Objects are files in the data folder, on disk before their PUT is answered.
+    """Objects are files in the data folder, on disk before their PUT is answered; one that could
+    not be written is answered with 500.
 
     Everything else is in memory, and with `keeps_state` saved by an orderly stop.
     """

@@ -1,17 +1,22 @@
-"""MiniStack, for those who have its credentials, with each request's body in one piece.
+"""MiniStack, for those who have its credentials, with each request's body in one piece, and with an
+error for what it could not keep.
 
 It serves and deletes whatever anybody asks for, and tells browsers that any page may ask. So what
 has neither a signature nor a signed form is refused here, and a signature of a page's own making.
 
 It joins the pieces it is given one by one, and copies what it has each time: a body of 40 MB, in
 pieces of 64 KB, takes it many seconds, longer than a function waits for its storage.
+
+And what it cannot write to its disk it keeps in memory, until it ends, and answers with 200.
 """
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
 from ministack.app import app as ministack
+from ministack.services import s3
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,6 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _MAX_FIELDS_BYTES = 65_536
 _HEALTH = "/_ministack/health"
+_INTERNAL_ERROR = 500
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -35,7 +41,42 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if _is_form(scope, headers) and not await body.is_signed_form():
         await _refuse(send)
         return
-    await ministack(scope, body.receive, send)
+    await ministack(scope, body.receive, _Answer(send).send)
+
+
+# Whatever of the request under way is in memory alone.
+_unkept: ContextVar[list[str]] = ContextVar("unkept")
+# Its own name for what writes an object, and it tells nobody how that ended: but of what is on the
+# disk it lets go in memory.
+_persist = s3._persist_object
+
+
+def _persist_or_note(bucket: str, key: str, stored: dict[str, Any]) -> None:
+    _persist(bucket, key, stored)
+    if stored["body"] is not None and (unkept := _unkept.get(None)) is not None:
+        unkept.append(key)
+
+
+s3._persist_object = _persist_or_note
+
+
+class _Answer:
+    """What is said to be done is an error if it was not kept."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._unkept: list[str] = []
+        _unkept.set(self._unkept)
+        self._is_replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and self._unkept:
+            self._is_replaced = True
+            await _answer(
+                self._send, _INTERNAL_ERROR, b"InternalError", b"The object could not be kept"
+            )
+        if not self._is_replaced:
+            await self._send(message)
 
 
 class _WholeBody:
@@ -100,10 +141,14 @@ def _is_strange(headers: dict[bytes, bytes]) -> bool:
 
 
 async def _refuse(send: Send) -> None:
+    await _answer(send, 403, b"AccessDenied", b"Access Denied")
+
+
+async def _answer(send: Send, status: int, code: bytes, detail: bytes) -> None:
     body = (
         b'<?xml version="1.0" encoding="UTF-8"?>\n'
-        b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        b"<Error><Code>%b</Code><Message>%b</Message></Error>" % (code, detail)
     )
     headers = [(b"content-type", b"application/xml"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -24,7 +25,9 @@ import pika
 import pika.exceptions
 import pytest
 import pytest_asyncio
+import requests
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from infra.services.ports import is_free
 from infra.services.postgres import PostgresService
@@ -336,6 +339,62 @@ def test_the_largest_file_comes_back_byte_for_byte(storage: S3Service) -> None:
     body = os.urandom(50_000_000)
     s3.put_object(Bucket=f"{BUCKET}-large", Key="a", Body=body)
     assert s3.get_object(Bucket=f"{BUCKET}-large", Key="a")["Body"].read() == body
+
+
+def refusal(store: Callable[[], object]) -> int:
+    """The status of an answer that makes a client raise."""
+    with pytest.raises(ClientError) as refused:
+        store()
+    assert refused.value.response["Error"]["Code"] == "InternalError"
+    return int(refused.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def test_what_a_full_disk_does_not_take_is_not_said_to_be_kept(storage: S3Service) -> None:
+    s3 = client(storage, retries={"total_max_attempts": 1})
+    name, large = f"{BUCKET}-full", os.urandom(6_000_000)
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="before", Body=b"kept")
+    form = s3.generate_presigned_post(name, "form")
+    begun = s3.create_multipart_upload(Bucket=name, Key="parts")
+    part = s3.upload_part(
+        Bucket=name, Key="parts", UploadId=begun["UploadId"], PartNumber=1, Body=large
+    )
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    pid = storage.pids()[0]
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    # For who runs it, root or not, this is as full.
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        assert refusal(lambda: s3.put_object(Bucket=name, Key="a", Body=large)) == 500
+        assert (
+            refusal(
+                lambda: s3.complete_multipart_upload(
+                    Bucket=name, Key="parts", UploadId=begun["UploadId"], MultipartUpload=parts
+                )
+            )
+            == 500
+        )
+        posted = requests.post(form["url"], form["fields"], files={"file": large}, timeout=60)
+        assert posted.status_code == 500
+        # What finds its place is kept all the while.
+        s3.put_object(Bucket=name, Key="small", Body=b"kept")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+    s3.put_object(Bucket=name, Key="a", Body=large)
+    for key, body in {"before": b"kept", "small": b"kept", "a": large}.items():
+        assert s3.get_object(Bucket=name, Key=key)["Body"].read() == body
+
+
+def test_a_key_that_has_no_place_among_the_files_is_not_said_to_be_kept(
+    storage: S3Service,
+) -> None:
+    s3 = client(storage, retries={"total_max_attempts": 1})
+    name = f"{BUCKET}-folders"
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="a", Body=b"a file")
+    assert refusal(lambda: s3.put_object(Bucket=name, Key="a/b", Body=b"below a file")) == 500
+    copied = {"Bucket": name, "Key": "a"}
+    assert refusal(lambda: s3.copy_object(Bucket=name, Key="a/c", CopySource=copied)) == 500
 
 
 def test_a_presigned_url_with_another_signature_is_refused(storage: S3Service) -> None:
