@@ -20,6 +20,7 @@ from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.custom_resources import CustomResources
 from infra.services.ports import hold_free_port, port_of
+from infra.services.process_identity import ProcessIdentity
 from infra.services.rabbitmq import RabbitMQService
 from tests.waiting import PATIENCE_SECONDS
 
@@ -101,6 +102,7 @@ def start_functions(log_text: io.StringIO, interpreter: Interpreter) -> StartFun
         overrides: dict[str, str] | None = None,
         limit: int = 4,
         idle_seconds: float = 300.0,
+        on_process: Callable[[ProcessIdentity], None] = lambda _process: None,
     ) -> AsyncIterator[FunctionService]:
         functions = FunctionService(
             RuntimeSettings(
@@ -111,7 +113,7 @@ def start_functions(log_text: io.StringIO, interpreter: Interpreter) -> StartFun
             ),
             Artifacts(ROOT / ".cache", interpreter, print),
             LogStream(log_text),
-            lambda _process: None,
+            on_process,
         )
         await functions.apply(template)
         try:

@@ -89,6 +89,7 @@ class Environment(asyncio.SubprocessProtocol):
                 self._tell_editor(is_attached=False)
                 self._watch_memory()
                 pid = await self._warm_up(self._connection)
+                self._note_runtime(pid)
                 self._watch = RuntimeWatch(pid, self._end_if_idle)
             except OSError as error:
                 await self.stop()
@@ -104,13 +105,15 @@ class Environment(asyncio.SubprocessProtocol):
             finally:
                 self._memory.stop()
         self._tell_editor(is_attached=True)
+        self._output.initialised((time.perf_counter() - started_at) * 1000, pid)
+        self._is_working = False
+
+    def _note_runtime(self, pid: int) -> None:
         self._runtime = ProcessIdentity.of(pid)
         if self._runtime is not None:
             self._on_process(self._runtime)
             if self._launch.gives_way:
                 take_long_turns(pid)
-        self._output.initialised((time.perf_counter() - started_at) * 1000, pid)
-        self._is_working = False
 
     def _tell_editor(self, *, is_attached: bool) -> None:
         port = self._launch.editor_port

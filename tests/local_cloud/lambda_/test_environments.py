@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.turns import turn_nanoseconds
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
+from infra.services.process_identity import ProcessIdentity
 from tests.local_cloud.conftest import StartFunctions
 from tests.processes import is_running, is_runtime_of
 from tests.waiting import until
@@ -525,6 +527,30 @@ async def test_a_function_that_needs_too_much_to_start_is_ended(
         result = await functions.invoke("ProbeFunction", json_event({}))
     assert json.loads(result.payload)["errorMessage"].endswith("signal: killed")
     assert "more than its MemorySize, 256 MB" in log_text.getvalue()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_process_that_cannot_be_written_down_is_a_failed_init_and_ends(
+    template: Template, start_functions: StartFunctions, number: int
+) -> None:
+    """As on a full disk, where the next start of the cloud would not find it."""
+    noted: list[ProcessIdentity] = []
+
+    def note(identity: ProcessIdentity) -> None:
+        noted.append(identity)
+        if len(noted) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with start_functions(template, on_process=note) as functions:
+        for _ in range(2):
+            noted.clear()
+            result = await functions.invoke("ProbeFunction", json_event({"do": "show"}))
+            assert result.is_error
+            error = json.loads(result.payload)
+            assert error["errorType"] == "Runtime.ExitError"
+            assert "No space left on device" in error["errorMessage"]
+            assert len(noted) == number
+            await until(lambda: not any(identity.is_alive() for identity in noted))
 
 
 async def test_memory_that_processes_share_counts_once(

@@ -1,7 +1,9 @@
 """How many environments a function gets, and who waits for one."""
 
 import asyncio
+import errno
 import io
+import json
 import os
 
 import pytest
@@ -19,7 +21,7 @@ EVENT = Event([b"{}"], "request")
 class FakeEnvironment(Environment):
     """Answers when it is told to."""
 
-    def __init__(self, *, init_error: bytes | None = None) -> None:
+    def __init__(self, *, init_error: bytes | OSError | None = None) -> None:
         self.generation = 0
         self.idle_since = 0.0
         self.is_alive = False
@@ -30,6 +32,8 @@ class FakeEnvironment(Environment):
 
     async def start(self) -> None:
         await asyncio.sleep(0)
+        if isinstance(self.init_error, OSError):
+            raise self.init_error
         if self.init_error is not None:
             raise InitFailed(self.init_error)
         self.is_alive = True
@@ -59,10 +63,14 @@ class Fakes:
 
     def __init__(self) -> None:
         self.made: list[FakeEnvironment] = []
-        self.init_error: bytes | None = None
+        self.init_error: bytes | OSError | None = None
         self.are_gone = False
+        # Before there is an environment at all.
+        self.make_error: OSError | None = None
 
     def make(self) -> FakeEnvironment:
+        if self.make_error is not None:
+            raise self.make_error
         self.made.append(FakeEnvironment(init_error=self.init_error))
         self.made[-1].is_gone = self.are_gone
         return self.made[-1]
@@ -280,6 +288,25 @@ async def test_a_failed_start_fails_one_request_and_the_next_one_tries_again(fak
         assert result.payload == fakes.init_error
     assert len(fakes.made) == 2
     fakes.init_error = None
+    third = invoke(pool)
+    await fakes.answer_one()
+    assert not (await third).is_error
+
+
+@pytest.mark.parametrize("when", ["make_error", "init_error"])
+async def test_a_full_disk_fails_a_request_as_lambda_fails_it_and_the_next_one_tries_again(
+    fakes: Fakes, when: str
+) -> None:
+    pool = fakes.pool(limit=1)
+    setattr(fakes, when, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    for task in (invoke(pool), invoke(pool)):
+        result = await task
+        assert result.is_error
+        error = json.loads(result.payload)
+        assert error["errorType"] == "Runtime.ExitError"
+        assert "No space left on device" in error["errorMessage"]
+    assert pool.size == 0
+    setattr(fakes, when, None)
     third = invoke(pool)
     await fakes.answer_one()
     assert not (await third).is_error
