@@ -39,10 +39,9 @@ def get_rendition(
 ) -> Response[Any]:
     # For what is not made yet.
     app.waits = True
+    link = link_signer.verify(image_id, token) if token else None
     viewer = renditions.Viewer(
-        http.client_address(app),
-        http.signed_in_user(app),
-        link_signer.verify(image_id, token) if token else None,
+        http.client_address(app), http.signed_in_user(app), link, http.origin(app)
     )
     accept = http.accepted_types(app)
     asked = renditions.asked_for(width, ratio, choice, accept, download=download)

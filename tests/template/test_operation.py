@@ -180,3 +180,38 @@ def test_every_alarm_has_a_line_in_the_runbook() -> None:
 
 def _rows(table: str) -> list[str]:
     return [row for row in table.splitlines() if row.startswith("| `")]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ({"level": "WARNING", "message": "attempt ended"}, True),
+        ({"level": "ERROR", "message": "the function failed"}, True),
+        ({"level": "CRITICAL", "message": "x"}, True),
+        ({"level": "INFO", "message": "request answered"}, False),
+        # What the runtime says of a function that can say nothing any more.
+        ("[ERROR] Runtime.ImportModuleError: Unable to import module 'functions.get.app'", True),
+        ("2026-11-26T09:30:00.000Z 6f1c0e9d Task timed out after 30.03 seconds", True),
+        ("RequestId: 6f1c0e9d Error: Runtime exited with error: signal: killed", True),
+        ("REPORT RequestId: 6f1c0e9d Duration: 30.00 ms Billed Duration: 30 ms", False),
+    ],
+    ids=str,
+)
+def test_the_dashboard_shows_what_goes_wrong_whoever_says_so(
+    line: dict[str, str] | str, is_shown: bool
+) -> None:
+    stacks = of("default")
+    (dashboard,) = stacks.of_type("AWS::CloudWatch::Dashboard")
+    widgets = json.loads(stacks.properties(dashboard)["DashboardBody"])["widgets"]
+    (query,) = (
+        widget["properties"]["query"]
+        for widget in widgets
+        if widget["properties"]["title"] == "Warnings and errors"
+    )
+    condition = re.search(r"\| filter level in \[(.+?)\] or @message like /(.+?)/ \|", query)
+    assert condition is not None
+    levels = re.findall(r"'(\w+)'", condition[1])
+    text = line if isinstance(line, str) else json.dumps(line)
+    # Insights finds the fields of lines that are JSON.
+    level = None if isinstance(line, str) else line["level"]
+    assert (level in levels or re.search(condition[2], text) is not None) == is_shown

@@ -47,11 +47,12 @@ def failures_logged(
 
     @wraps(handler)
     def handle(event: dict[str, Any], context: LambdaContext) -> Answer:
-        logger.append_keys(function_name=context.function_name)
+        # The runtime's own lines, as of a process that is ended, have the second alone.
+        logger.append_keys(function_name=context.function_name, request_id=context.aws_request_id)
         try:
             return handler(event, context)
         except Exception:
-            logger.exception("the function failed", request_id=context.aws_request_id)
+            logger.exception("the function failed")
             raise
 
     return handle

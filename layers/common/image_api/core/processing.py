@@ -17,6 +17,7 @@ from image_api.core.rendering import (
     Renderings,
     StillRendering,
 )
+from image_api.core.tracing import Origin
 from image_api.core.withdrawing import MovableObjects, folder_of, folder_of_change, withdraw
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.imaging import Fit
@@ -141,8 +142,9 @@ class Processor:
         size, fit = _wanted_size(work.event)
         if image.rendered and (size is None or work.is_replaced):
             return []
+        origin = Origin(work.event.correlation_id, work.event.traceparent)
         if work.left is not None:
-            picture = Picture(image.original_key, work.left.folder, size, fit)
+            picture = Picture(image.original_key, work.left.folder, size, fit, origin=origin)
             try:
                 renditions = self._renderings.look_for(picture)
             except ServiceUnavailable:
@@ -155,7 +157,7 @@ class Processor:
             return renditions
         # No two attempts write to the same keys: a late renderer overwrites nothing.
         folder = _folders_of(work, image) + secrets.token_hex(4)
-        picture = Picture(image.original_key, folder, size, fit)
+        picture = Picture(image.original_key, folder, size, fit, origin=origin)
         try:
             return self._renderings.render(picture)
         except StillRendering:

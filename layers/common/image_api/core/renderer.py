@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from image_api.core.rendering import REPORT, RESULTS_OF_A_PICTURE, wanted_of_json
+from image_api.core.tracing import trace_id_of
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging.model import RENDERER_VERSION, Rendition
 from image_api.imaging.pixels.on_demand import render_wanted
@@ -45,6 +46,7 @@ def run(
     for as long as it takes. One that is missing is taken for a crash, and three of these for the
     picture's fault.
     """
+    _say_what_for(task)
     report = _report(task, transfers)
     if now_seconds() < task["report_after"]:
         return report
@@ -57,6 +59,17 @@ def run(
             sleep(_PAUSE_SECONDS)
         else:
             return report
+
+
+def _say_what_for(task: Mapping[str, Any]) -> None:
+    """The line by which what becomes of this picture is found, should it end the process. A version
+    of before asks without.
+    """
+    logger.append_keys(
+        correlation_id=task.get("correlation_id"),
+        trace_id=trace_id_of(task.get("traceparent") or ""),
+    )
+    logger.info("a picture is rendered")
 
 
 def _report(task: Mapping[str, Any], transfers: Transfers) -> dict[str, Any]:

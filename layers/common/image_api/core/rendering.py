@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from image_api.core.changes import StoredRendition
+from image_api.core.tracing import NOBODYS, Origin
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging import MAX_PIXELS, Fit
 from image_api.imaging.headers import formats
@@ -95,6 +96,7 @@ class Picture:
     size: tuple[int, int] | None = None
     fit: Fit = "cover"
     wanted: Wanted | None = None
+    origin: Origin = NOBODYS
 
     @property
     def kinds(self) -> dict[str, _Kind]:
@@ -157,6 +159,9 @@ def render_request(
         "fit": picture.fit,
         "wanted": _wanted_in_json(picture.wanted),
         "report_after": report_after,
+        # For its log.
+        "correlation_id": picture.origin.correlation_id,
+        "traceparent": picture.origin.traceparent,
         "form": {"url": url, "fields": shared},
         "results": dict(zip(uploads, forms, strict=True)),
     }

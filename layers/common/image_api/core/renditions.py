@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple, NoReturn, Protocol
 from uuid import uuid4
 
@@ -25,6 +25,7 @@ from image_api.core.rendering import (
     Renderings,
     StillRendering,
 )
+from image_api.core.tracing import NOBODYS, Origin
 from image_api.errors import (
     ImageFailed,
     ImageNotFound,
@@ -92,6 +93,7 @@ class Viewer:
     address: str
     user_id: int | None = None
     link: LinkToken | None = None
+    origin: Origin = NOBODYS
 
 
 class RenditionKey(NamedTuple):
@@ -273,7 +275,7 @@ class RenditionsOnDemand:
         claim_id = str(uuid4())
         if not self._records.claim(viewer, found, claim_id):
             return
-        picture = _picture(found, claim_id, asked)
+        picture = replace(_picture(found, claim_id, asked), origin=viewer.origin)
         try:
             (made,) = self._renderings.render(picture, patience_seconds)
         except StillRendering as error:

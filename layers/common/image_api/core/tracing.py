@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from uuid import uuid4
 
 # A later version says at least as much.
@@ -11,6 +12,16 @@ _TRACEPARENT = re.compile(
 )
 _ROOT = re.compile(r"Root=1-([0-9a-f]{8})-([0-9a-f]{24})", re.ASCII)
 _MAX_CHARACTERS = 512
+
+
+class Origin(NamedTuple):
+    """By what the log lines of everything are found that comes of one request."""
+
+    correlation_id: str = ""
+    traceparent: str = ""
+
+
+NOBODYS = Origin()
 
 
 def traceparent_of(sent: str | None, xray_header: str | None) -> str:

@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
-from image_api.core.tracing import trace_id_of, traceparent_of
+from image_api.core.tracing import Origin, trace_id_of, traceparent_of
 from image_api.observability import logger
 from image_api.web import pages, problems, validation
 from image_api.web.request_times import RequestTimes
@@ -283,6 +283,11 @@ def caller(app: Resolver, idempotency_key: str | None = None) -> Caller:
 def user_id(app: Resolver) -> int:
     """Who is signed in."""
     return int(app.context["user_id"])
+
+
+def origin(app: Resolver) -> Origin:
+    """Of what comes of the request under way."""
+    return Origin(app.context["correlation_id"], app.context["traceparent"])
 
 
 def correlation_id(app: Resolver) -> str:
