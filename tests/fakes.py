@@ -11,6 +11,7 @@ from typing import Any
 
 from image_api.core import events
 from image_api.core.accounts import SignInAttempt
+from image_api.core.burying import Letter
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
@@ -453,6 +454,7 @@ class FakeChangeLog:
     changes: dict[str, ChangeRow] = field(default_factory=dict)
     outcomes: list[Event] = field(default_factory=list)
     published: list[Event] = field(default_factory=list)
+    owed: dict[str, Letter] = field(default_factory=dict)
     now: float = 0.0
     renderers_per_account: int = 10
     down: bool = False
@@ -498,6 +500,7 @@ class FakeChangeLog:
                 return False
             image.applied_sequence -= 1
             image.status, image.error = "processing", None
+            self.owed.pop(event.id, None)
             self.changes[event.id] = ChangeRow(row.event, row.user_id, self.now)
             return True
 
@@ -564,11 +567,19 @@ class FakeChangeLog:
         )
 
     def postpone(
-        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+        self,
+        work: Work,
+        delay_seconds: int,
+        reason: str,
+        *,
+        is_renderers: bool = False,
+        owes_letter: bool = False,
     ) -> None:
         with self._answering():
             row = self.changes[work.event.id]
             if row.outcome is None:
+                if owes_letter:
+                    self._owe(row, reason)
                 row.failures += 1
                 row.renderer_failures += is_renderers
                 row.left_folder = None
@@ -608,15 +619,31 @@ class FakeChangeLog:
             self._apply(image, row.event, "ready", None)
             return self._settle(row, "applied", None, outcome_type, {"status": "ready"})
 
-    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None:
+    def fail(
+        self, work: Work, outcome_type: str, reason: str, *, owes_letter: bool = False
+    ) -> Event | None:
         with self._answering():
             row, image = self.changes[work.event.id], self.images.get(work.event.image_id)
             if row.outcome is not None:
                 return None
+            if owes_letter:
+                self._owe(row, reason)
             if image is not None:
                 self._apply(image, row.event, "failed", reason)
             data = {"status": "failed", "error": reason}
             return self._settle(row, "failed", reason, outcome_type, data)
+
+    def _owe(self, row: ChangeRow, reason: str) -> None:
+        self.owed[row.event.id] = Letter(copy.deepcopy(row.event), reason, row.attempts)
+
+    def due_letters(self, most: int) -> list[Letter]:
+        """Whenever they were owed."""
+        with self._answering():
+            return list(self.owed.values())[:most]
+
+    def letter_sent(self, event: Event) -> None:
+        with self._answering():
+            self.owed.pop(event.id, None)
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         with self._answering():

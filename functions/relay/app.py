@@ -1,5 +1,5 @@
-"""Every minute: measures what waits, publishes what is not known to be published or overdue, and
-forgets what is old in the time that is left.
+"""Every minute: measures what waits, publishes what is not known to be published or overdue, sends
+the dead letters that are owed, and forgets what is old in the time that is left.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
-from image_api.core import closing, forgetting, metrics, relay
+from image_api.core import burying, closing, forgetting, metrics, relay
 from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()
+letters = wiring.letter_records()
 images, renditions = wiring.image_records(), wiring.rendition_records()
 sessions, closed_accounts = wiring.session_records(), wiring.closed_accounts()
 broker = wiring.broker()
@@ -25,8 +26,13 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
     # What waits for it comes first: a database that is slow may leave time for nothing else.
     with ExitStack() as afterwards:
         afterwards.callback(_keep_house, context)
+        afterwards.callback(_send_owed_letters, context)
         metrics.measure(records, broker)
         return relay.relay_all(records, broker, context.get_remaining_time_in_millis)
+
+
+def _send_owed_letters(context: LambdaContext) -> None:
+    burying.bury_due(letters, broker, settings.broker().queue, context.get_remaining_time_in_millis)
 
 
 def _keep_house(context: LambdaContext) -> None:

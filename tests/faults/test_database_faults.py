@@ -9,6 +9,7 @@ import pytest
 
 from tests import samples
 from tests.e2e.api_client import ApiClient
+from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.workload import Workload
@@ -70,12 +71,16 @@ def test_a_row_that_somebody_locks_holds_up_its_own_image_and_no_other(
         assert user.updated(free, title="meanwhile")["title"] == "meanwhile"
         assert user.uploaded(samples.gif())["status"] == "ready"
         answers = [each.result() for each in refused]
+        # What was answered is over, and does not happen once the row is free.
+        eventually(lambda: _waiting_for_locks(audit) == 0, "nobody waits any more")
         database.run("ROLLBACK")
     assert answers == [503, 503]
-    eventually(lambda: _waiting_for_locks(audit) == 0, "nobody waits any more")
     assert user.update(locked, title="after").status_code == 200
     audit.settle()
     assert user.image(locked).json()["title"] == "after"
+    with audit.database() as database:
+        accepted = batches.logged_events(database, locked)
+    assert [event.data.get("changes") for event in accepted] == [None, {"title": "after"}]
     assert audit.hear().duplicated == []
     assert audit.stuck() == []
 
@@ -97,6 +102,42 @@ def test_a_row_that_is_locked_while_its_change_is_settled_delays_only_that(
     audit.make_overdue()
     audit.settle()
     assert user.image(locked).json()["title"] == "new"
+    assert audit.hear().duplicated == []
+
+
+def test_what_is_given_up_while_its_row_is_locked_has_one_dead_letter(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    """However often its batch comes again before the verdict can be written."""
+    damaged = samples.png()[:33] + samples.png_chunk(b"IDAT", b"") + samples.png_chunk(b"IEND", b"")
+    before = audit.dead()
+    system.ways["broker"].cut()
+    image_id = user.upload(damaged).json()["id"]
+    with audit.database() as database, audit.database() as beside:
+        database.run("BEGIN")
+        database.run("SELECT FROM images WHERE id = :id FOR UPDATE", id=image_id)
+        system.ways["broker"].restore()
+        system.relay()
+
+        def attempts() -> int:
+            # One that could not be written is taken for a crash, and has its pause.
+            ((number,),) = beside.run(
+                "UPDATE changes SET due_at = least(due_at, CASE WHEN begun_for IS NULL "
+                "THEN now() ELSE due_at END) WHERE image_id = :id RETURNING attempts",
+                id=image_id,
+            )
+            return int(number)
+
+        eventually(lambda: attempts() >= 4, "the batch has come again and again")
+        assert audit.dead() == before
+        database.run("ROLLBACK")
+    audit.make_overdue()
+    audit.settle()
+    image = user.image(image_id).json()
+    assert image["status"] == "failed" and "damaged" in image["error"]
+    eventually(lambda: audit.dead() > before, "its letter is there")
+    system.relay()
+    assert audit.dead() == before + 1
     assert audit.hear().duplicated == []
 
 

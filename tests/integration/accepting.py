@@ -71,3 +71,4 @@ def age(sql: Connection, seconds: int) -> None:
         "settled_at = settled_at - make_interval(secs => :s)",
         s=seconds,
     )
+    sql.run("UPDATE owed_letters SET due_at = due_at - make_interval(secs => :s)", s=seconds)

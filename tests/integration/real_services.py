@@ -30,6 +30,7 @@ TABLES = (
     "new_renditions",
     "objects_without_row",
     "outbox",
+    "owed_letters",
     "refresh_families",
     "requested_renditions",
     "renditions",

@@ -13,8 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pg8000.native import Connection
+from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events
+from image_api.core.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
 from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
@@ -24,14 +26,17 @@ from image_api.core.changes import (
 )
 from image_api.core.events import Event
 from image_api.core.images import Caller
+from image_api.core.queues import dead_queue
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
+from image_api.postgres.owed_letters import PostgresLetterRecords
 from image_api.postgres.processing import PostgresChangeLog
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from image_api.settings import AccountLimits
 from tests.contradictions import contradictions
 from tests.fakes import FakeChangeLog
 from tests.integration.accepting import Accepting, age, another_image, changes
+from tests.integration.functions import Api
 from tests.waiting import eventually
 
 MESSAGE_ID = events.new_id()
@@ -227,6 +232,67 @@ def test_a_failure_is_told_and_what_follows_has_its_turn(
     assert outcome.data == {"user_id": 1, "status": "failed", "error": "why"}
     assert sql.run("SELECT status, error FROM images") == [["processing", "why"]]
     assert begun(log).event.sequence == 2
+
+
+def test_a_letter_is_owed_with_the_verdict_and_until_it_is_sent(
+    log: PostgresChangeLog,
+    database: Database,
+    make_database: Callable[[], Database],
+    accept: Accepting,
+    sql: Connection,
+) -> None:
+    upload, other = accept.upload(), accept.upload("Grace")
+    for _ in range(2):
+        assert log.fail(begun(log), events.UPLOAD_FAILED, "why", owes_letter=True) is not None
+    # Whoever owes it is about to send it.
+    relay, another = PostgresLetterRecords(database), PostgresLetterRecords(make_database())
+    assert relay.due_letters(10) == []
+    log.letter_sent(other)
+    age(sql, LETTER_GRACE_SECONDS)
+    sql.run("BEGIN")
+    sql.run("SELECT FROM owed_letters FOR UPDATE")
+    # As long as nobody can write down that it was sent, nobody sends it.
+    assert relay.due_letters(10) == []
+    sql.run("ROLLBACK")
+    (letter,) = relay.due_letters(10)
+    assert letter == Letter(letter.event, "why", 1)
+    assert replace(letter.event, occurred_at=upload.occurred_at) == upload
+    assert another.due_letters(10) == []
+    age(sql, LETTER_PAUSE_SECONDS)
+    assert [each.event.id for each in another.due_letters(10)] == [upload.id]
+    another.letter_sent(upload)
+    age(sql, LETTER_PAUSE_SECONDS)
+    assert relay.due_letters(10) == []
+
+
+def test_the_relay_sends_what_a_consumer_that_died_owed(
+    api: Api,
+    ada: str,
+    log: PostgresChangeLog,
+    channel: BlockingChannel,
+    queue: str,
+    sql: Connection,
+) -> None:
+    image_id = api.upload(ada)
+    assert log.fail(begun(log), events.UPLOAD_FAILED, "why", owes_letter=True) is not None
+    api.call("relay", {})
+    assert channel.basic_get(dead_queue(queue))[0] is None
+    for _ in range(2):
+        age(sql, LETTER_PAUSE_SECONDS)
+        api.call("relay", {})
+    method, properties, body = channel.basic_get(dead_queue(queue), auto_ack=True)
+    assert properties is not None and body is not None and method.message_count == 0
+    assert events.decode(body).image_id == image_id
+    assert (properties.headers["x-reason"], properties.headers["x-attempt"]) == ("why", 1)
+
+
+def test_a_letter_goes_with_the_account_of_its_change(
+    log: PostgresChangeLog, accept: Accepting, sql: Connection
+) -> None:
+    accept.upload()
+    assert log.fail(begun(log), events.UPLOAD_FAILED, "why", owes_letter=True) is not None
+    sql.run("DELETE FROM changes")
+    assert sql.run("SELECT count(*) FROM owed_letters") == [[0]]
 
 
 def test_a_removal_waits_for_nothing_and_leaves_no_row_of_the_image(
@@ -691,7 +757,7 @@ class Both:
             self._begun[position] = (works[0], works[1])
 
     def fail(self, number: int) -> None:
-        self._settle(number, lambda log, work: log.fail(work, "failed", "why"))
+        self._settle(number, lambda log, work: log.fail(work, "failed", "why", owes_letter=True))
 
     def remove(self, number: int) -> None:
         self._settle(number, lambda log, work: log.remove(work, "gone"), removal=True)
@@ -699,8 +765,8 @@ class Both:
     def postpone(self, number: int) -> None:
         # As the consumer does: once an attempt.
         for work, real in self._begun[number : number + 1]:
-            self._fake.postpone(work, 600, "away")
-            self._real.postpone(real, 600, "away")
+            for log, each in ((self._fake, work), (self._real, real)):
+                log.postpone(each, 600, "away", owes_letter=work.failures == 1)
             self._begun.remove((work, real))
 
     def reopen(self, number: int) -> None:
@@ -734,6 +800,15 @@ class Both:
             ]
             for row in self._fake.changes.values()
         ]
+
+        letters = self._sql.run(
+            "SELECT c.image_id, c.sequence, o.reason, o.attempts FROM owed_letters AS o "
+            "JOIN changes AS c ON c.change_id = o.change_id"
+        )
+        assert sorted(letters) == sorted(
+            [each.event.image_id, each.event.sequence, each.reason, each.attempts]
+            for each in self._fake.owed.values()
+        )
 
     def _settle(
         self, number: int, settle: Callable[[Any, Work], Any], *, removal: bool = False

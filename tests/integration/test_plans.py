@@ -37,6 +37,7 @@ from image_api.postgres import (
     listing,
     measuring,
     operations,
+    owed_letters,
     processing,
     renditions,
     rerendering,
@@ -91,6 +92,9 @@ INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correla
 SELECT gen_random_uuid(), 1, n, 1, 'image.upload.requested', '{{}}', 'r', m.moment, m.moment,
        m.moment, 'applied', 1, gen_random_uuid(), 'image.upload.completed', '{{}}', m.moment
 FROM generate_series(1, {changes}) AS n, LATERAL (SELECT now() - n * interval '1 s') AS m (moment);
+
+INSERT INTO owed_letters
+SELECT change_id, 'r', 1, settled_at FROM changes WHERE image_id <= 20000;
 """
 
 # What triggers do one by one, and the tables beside the log.
@@ -353,7 +357,14 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     "reopen": (processing._REOPEN, {"event_id": "{id}", "sequence": 2}, 3),
     "postpone": (
         processing._POSTPONE,
-        {"change_id": "{id}", "delay_seconds": 1, "reason": "r", "renderer_failures": 1},
+        {
+            "change_id": "{id}",
+            "delay_seconds": 1,
+            "reason": "r",
+            "renderer_failures": 1,
+            "attempts": 1,
+            "owes_letter": True,
+        },
         1,
     ),
     "leave": (
@@ -382,6 +393,8 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
                 "fit": "cover",
                 "renditions": "[]",
                 "void_reason": "v",
+                "attempts": 1,
+                "owes_letter": True,
             },
             6,
         )
@@ -425,6 +438,9 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     ),
     # The rows to delete, found and then looked up.
     "forget": (changes._FORGET_OLD, {"kept_days": 0, "batch_size": 100}, 200),
+    # Each found, its change, and each written.
+    "due letters": (owed_letters._DUE, {"most": 10}, 40),
+    "letter sent": (owed_letters._SENT, {"event_id": "{id}"}, 1),
     "oldest": (changes._OLDEST_UNSETTLED, {}, 1),
     **{
         name: (

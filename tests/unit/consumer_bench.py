@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, renderer, rendering, settling
+from image_api.core import burying, events, renderer, rendering, settling
 from image_api.core.events import Event
 from image_api.core.messages import Message, ReceivedMessage
 from image_api.core.processing import Processor
@@ -176,6 +176,10 @@ class Bench:
             item if isinstance(item, ReceivedMessage) else sent(item) for item in deliveries
         ]
         return self.consumer.consume(messages, lambda: self.remaining_milliseconds)
+
+    def bury_due(self) -> int:
+        """What the relay does about dead letters."""
+        return burying.bury_due(self.log, self.publisher, QUEUE, lambda: TIMEOUT_MILLISECONDS)
 
     def ready_image(self, data: bytes = b"original", *, user_id: int = 1) -> int:
         upload = self.accept_upload(data, user_id=user_id)

@@ -246,8 +246,8 @@ def test_what_the_next_change_stores_stays_although_the_one_before_tidies_up_lat
     complete, fail = bench.log.complete, bench.log.fail
 
     def followed(settle: Callable[..., Any]) -> Callable[..., Any]:
-        def settled(work: Work, *arguments: Any) -> Any:
-            outcome = settle(work, *arguments)
+        def settled(work: Work, *arguments: Any, **options: Any) -> Any:
+            outcome = settle(work, *arguments, **options)
             if work.event.id == first.id:
                 bench.process(bench.accept_update(image_id, resolution="20x10"))
             return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from image_api.core import events
-from image_api.core.changes import LEASE_SECONDS
+from image_api.core.burying import bury_due
+from image_api.core.changes import LEASE_SECONDS, MAX_FAILURES
 from image_api.core.events import Event
 from image_api.core.messages import ReceivedMessage
 from image_api.core.settling import Consumer
@@ -86,6 +88,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.accepted: dict[int, list[Event]] = {}
         self.queue: list[ReceivedMessage] = []
         self.seen: list[ReceivedMessage] = []
+        self.letters = Counter[str]()
         self.breaks = 0
         self.consumer = self._another_process()
 
@@ -195,6 +198,8 @@ class AnyOrder(RuleBasedStateMachine):
                 batch, self.queue = self.queue, []
                 self._process(batch)
                 self.let_time_pass(600)
+            bury_due(self.log, self.publisher, "events", lambda: TIMEOUT_MILLISECONDS)
+            self._take_back()
             self._check_the_end()
         finally:
             self.patch.undo()
@@ -215,8 +220,27 @@ class AnyOrder(RuleBasedStateMachine):
         # Only what broke in its midst leaves objects that no row speaks of, for the janitor.
         assert set(self.storage.objects) - objects == set() or self.breaks
         assert objects <= set(self.storage.objects)
+        self._check_letters()
         unpublished = len(self.log.outcomes) - len(self.log.published)
         assert 0 <= unpublished <= self.breaks * MAX_CHANGES
+
+    def _check_letters(self) -> None:
+        """One of each change that was given up, and of a removal that nobody could do for long.
+        What broke between a letter and its note sends it again, once.
+        """
+        given_up = {
+            row.event.id
+            for row in self.log.changes.values()
+            if row.outcome == "failed" and row.reason != "The image was deleted"
+        }
+        removals = {
+            row.event.id
+            for row in self.log.changes.values()
+            if row.event.type == events.DELETE_REQUESTED and row.failures >= MAX_FAILURES
+        }
+        assert self.letters.keys() == given_up | removals
+        assert sum(self.letters.values()) - len(self.letters) <= self.breaks
+        assert not self.log.owed
 
     def _check_image(self, image: ProcessedImage, changes: list[Event]) -> None:
         """The image as the changes make it when they are applied one after the other, once."""
@@ -289,6 +313,11 @@ class AnyOrder(RuleBasedStateMachine):
         self.queue += [
             again(message) for queue, message in self.publisher.messages if queue != "events.dead"
         ]
+        self.letters.update(
+            message.message_id
+            for queue, message in self.publisher.messages
+            if queue == "events.dead"
+        )
         self.publisher.messages.clear()
 
     def _another_process(self) -> Consumer:

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import Mock
 
 import pytest
@@ -506,42 +506,141 @@ def test_what_no_dead_letter_queue_takes_holds_up_nobody(bench: Bench) -> None:
     }
 
 
-def test_what_must_be_buried_waits_until_that_is_possible(bench: Bench) -> None:
+def test_a_dead_letter_is_owed_until_the_broker_takes_it(bench: Bench) -> None:
     upload = bench.accept_upload(b"damaged")
     bench.publisher.refuses.add(DEAD)
-    assert bench.process(upload) == {"postponed": 1, "waiting": 1}
-    assert bench.image(upload.image_id).status == "processing"
-    bench.publisher.refuses.clear()
-    bench.log.now += 600
+    # Its owner need not wait for that.
     assert bench.process(upload) == {"dead": 1}
+    assert bench.image(upload.image_id).status == "failed"
+    assert bench.process(upload) == {"duplicate": 1}
+    assert bench.bury_due() == 0
+    bench.publisher.refuses.clear()
+    assert bench.bury_due() == 1
+    assert bench.bury_due() == 0
+    (dead,) = bench.publisher.to(DEAD)
+    assert dead.headers == {"x-reason": "The image is damaged", "x-attempt": 1}
+    assert events.decode(dead.body) == upload
+
+
+def test_a_crash_after_the_verdict_loses_no_dead_letter(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+
+    def killed(*_: Any) -> None:
+        raise ProcessEnded
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.publisher, "publish", killed)
+        with pytest.raises(ProcessEnded):
+            bench.process(upload)
+    bench.restart()
+    assert bench.process(sent(upload, redelivered=True)) == {"duplicate": 1}
+    assert bench.bury_due() == 1
     assert len(bench.publisher.to(DEAD)) == 1
+
+
+def test_an_owed_letter_that_went_back_to_work_is_owed_no_more(bench: Bench) -> None:
+    upload = bench.accept_upload(b"damaged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.log, "letter_sent", _unexpected)
+        assert bench.process(upload) == {"dead": 1}
+    (dead,) = bench.publisher.to(DEAD)
+    bench.storage.objects[bench.image(upload.image_id).original_key] = (b"original", "image/png")
+    assert bench.process(redriven(dead)) == {"applied": 1}
+    assert bench.bury_due() == 0
+
+
+def test_a_removal_that_fails_six_times_has_one_letter_and_goes_on(bench: Bench) -> None:
+    removal = bench.accept_delete(bench.ready_image())
+    bench.storage.fault = away("delete")
+    for _ in range(5):
+        assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+        bench.log.now += 600
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.log, "postpone", _cut_off)
+        for _ in range(8):
+            with pytest.raises(ServiceUnavailable):
+                bench.process(removal)
+            bench.log.free([removal.id])
+            bench.log.now += CRASH_PAUSE_SECONDS
+    for _ in range(3):
+        assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+        bench.log.now += 3600
+    assert len(bench.publisher.to(DEAD)) == 1
+    bench.storage.fault = away()
+    assert bench.process(removal) == {"applied": 1}
+
+
+def test_a_batch_that_comes_again_for_a_look_at_the_log_sets_nothing_aside_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, bad = bench.accept_upload(), ReceivedMessage(b"bad", "", "", "")
+    bench.log.changes[upload.id].due_at = 1e9
+    look_up, looks = bench.log.look_up, Mock()
+
+    def every_second_fails(received: list[Event]) -> dict[str, LoggedChange]:
+        looks()
+        return look_up(received) if looks.call_count % 2 else _cut_off()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.log, "look_up", every_second_fails)
+        for _ in range(8):
+            with pytest.raises(ServiceUnavailable):
+                bench.process(bad, upload)
+    assert bench.publisher.messages == []
+    assert bench.process(bad, upload) == {"rejected": 1, "waiting": 1}
+    assert len(bench.publisher.to(DEAD)) == 1
+
+
+def test_of_two_that_are_set_aside_the_first_is_not_set_aside_again_for_the_second(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, same = (ReceivedMessage(body, "", "", "") for body in (b"1", b"2", b"1"))
+    publish = bench.publisher.publish
+
+    def without_second(exchange: str, queue: str, message: Message) -> None:
+        if message.body == second.body:
+            _cut_off()
+        publish(exchange, queue, message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.publisher, "publish", without_second)
+        for _ in range(8):
+            with pytest.raises(ServiceUnavailable):
+                bench.process(first, same, second)
+    # The broker may hand them over in other batches.
+    assert bench.process(second, first) == {"rejected": 2}
+    assert bench.process(bench.accept_upload()) == {"applied": 1}
+    assert bench.process(same) == {"rejected": 1}
+    assert sorted(dead.body for dead in bench.publisher.to(DEAD)) == [b"1", b"1", b"2"]
+    assert bench.process(first) == {"rejected": 1}
+    assert len(bench.publisher.to(DEAD)) == 4
 
 
 def test_while_the_broker_is_away_work_is_done_and_nothing_is_sent_twice(bench: Bench) -> None:
     good, damaged = bench.accept_upload(), bench.accept_upload(b"damaged")
     bad = ReceivedMessage(b"bad", "", "", "")
     bench.publisher.down = True
-    for counts in ({"applied": 1, "postponed": 1, "waiting": 1}, {"duplicate": 1, "waiting": 1}):
+    for counts in ({"applied": 1, "dead": 1}, {"duplicate": 2}):
         assert bench.process(good, damaged) == counts
     with pytest.raises(ServiceUnavailable):
         bench.process(bad)
     bench.publisher.down = False
-    bench.log.now += 600
-    assert bench.process(good, bad, damaged) == {"duplicate": 1, "rejected": 1, "dead": 1}
+    assert bench.process(good, bad, damaged) == {"duplicate": 2, "rejected": 1}
+    assert bench.bury_due() == 1
     assert len(bench.publisher.messages) == 2
 
 
-@pytest.mark.parametrize("operation", ["complete", "postpone"])
+@pytest.mark.parametrize("operation", ["complete", "postpone", "fail"])
 def test_while_the_database_is_away_the_batch_comes_again_and_nothing_is_given_up(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    upload = bench.accept_upload()
+    upload = bench.accept_upload(b"damaged" if operation == "fail" else b"original")
     if operation == "postpone":
         bench.storage.fault = away("get")
 
-    def cut_off(*_: Any) -> None:
+    def cut_off(*_: Any, **__: Any) -> None:
         bench.log.down = True
-        raise ServiceUnavailable("The database did not answer; try again")
+        _cut_off()
 
     with monkeypatch.context() as patch:
         patch.setattr(bench.log, operation, cut_off)
@@ -556,7 +655,11 @@ def test_while_the_database_is_away_the_batch_comes_again_and_nothing_is_given_u
             bench.log.free([upload.id])
             bench.log.now += CRASH_PAUSE_SECONDS
     bench.storage.fault = away()
-    assert bench.process(upload) == {"applied": 1}
+    assert bench.process(upload) == {"dead" if operation == "fail" else "applied": 1}
+    assert len(bench.publisher.to(DEAD)) == (operation == "fail")
+    image = bench.image(upload.image_id)
+    assert image.status == ("failed" if operation == "fail" else "ready")
+    assert image.error == ("The image is damaged" if operation == "fail" else None)
 
 
 def test_what_a_lost_answer_of_the_database_has_begun_is_tried_again_at_once(
@@ -609,6 +712,10 @@ def test_an_unexpected_error_of_the_log_fails_no_batch(
     bench.process(upload)
     bench.process(upload)
     assert bench.image(upload.image_id).status == "ready"
+
+
+def _cut_off(*_: Any, **__: Any) -> NoReturn:
+    raise ServiceUnavailable("The database did not answer; try again")
 
 
 def _unexpected(*_: Any, **__: Any) -> None:

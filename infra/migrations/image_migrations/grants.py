@@ -109,6 +109,11 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         OPERATIONS: "SELECT, INSERT, UPDATE (published_at, outcome_published_at), DELETE",
         SUPPORT: "SELECT (id, accepted_at, settled_at)",
     },
+    # Written when a change is given up; the relay sends what nobody has sent.
+    "owed_letters": {
+        PROCESSING: "SELECT, INSERT, UPDATE (reason, attempts, due_at), DELETE",
+        OPERATIONS: "SELECT, UPDATE (due_at), DELETE",
+    },
     # Of the release before the log of changes; see `postgres.before_the_log`.
     "outbox": {OPERATIONS: "SELECT, DELETE"},
     "inbox": {PROCESSING: "SELECT, INSERT", OPERATIONS: "SELECT, DELETE"},

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from image_api.postgres.janitor import PostgresJanitorRecords
     from image_api.postgres.measuring import PostgresUnmeasuredImages
     from image_api.postgres.operations import PostgresOperatorRecords
+    from image_api.postgres.owed_letters import PostgresLetterRecords
     from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
@@ -212,6 +213,13 @@ def relay_records() -> PostgresRelayRecords:
     from image_api.postgres.changes import PostgresRelayRecords
 
     return PostgresRelayRecords(database())
+
+
+@cache
+def letter_records() -> PostgresLetterRecords:
+    from image_api.postgres.owed_letters import PostgresLetterRecords
+
+    return PostgresLetterRecords(database())
 
 
 def _credentials() -> Callable[[], AwsCredentials]:

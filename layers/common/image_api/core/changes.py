@@ -66,6 +66,11 @@ class Work:
     busy_seconds: float
     image: ImageState | None
 
+    @property
+    def attempt(self) -> int:
+        """Its number."""
+        return self.failures + self.crashes + 1
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedChange:
@@ -145,9 +150,15 @@ class ChangeLog(ImageMoves, Protocol):
         """
 
     def postpone(
-        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+        self,
+        work: Work,
+        delay_seconds: int,
+        reason: str,
+        *,
+        is_renderers: bool = False,
+        owes_letter: bool = False,
     ) -> None:
-        """Ends an attempt that may succeed later."""
+        """Ends an attempt that may succeed later. With `owes_letter` somebody is to look."""
 
     def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
         """The attempt goes on at a renderer, for as long as `busy_seconds` at most; somebody looks
@@ -161,7 +172,13 @@ class ChangeLog(ImageMoves, Protocol):
         self, work: Work, outcome_type: str, renditions: list[StoredRendition]
     ) -> Event | None: ...
 
-    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None: ...
+    def fail(
+        self, work: Work, outcome_type: str, reason: str, *, owes_letter: bool = False
+    ) -> Event | None:
+        """With `owes_letter` a dead letter of it is owed from then on."""
+
+    def letter_sent(self, event: Event) -> None:
+        """The broker has the dead letter of the change."""
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         """The image with all that was accepted before its removal and is void now."""

@@ -104,10 +104,10 @@ class Processor:
             self._tidy_up(image, renditions, left_behind)
         return self._finish([completed], "applied")
 
-    def fail(self, work: Work, reason: str) -> Outcome:
+    def fail(self, work: Work, reason: str, *, owes_letter: bool = False) -> Outcome:
         """Gives the change up, for the image's owner to read why."""
         left_behind = self._left_behind(work, work.image) if work.image is not None else []
-        failed = self._log().fail(work, _FAILED[work.event.type], reason)
+        failed = self._log().fail(work, _FAILED[work.event.type], reason, owes_letter=owes_letter)
         if failed is not None and work.image is not None:
             self._tidy_up(work.image, [], left_behind)
         return self._finish([failed] if failed is not None else [], "failed")

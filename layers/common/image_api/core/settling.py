@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
 
-from image_api.core import events
+from image_api.core import burying, events
 from image_api.core.changes import (
     MAX_CRASHES,
     MAX_FAILURES,
@@ -25,7 +26,6 @@ from image_api.core.changes import (
 )
 from image_api.core.events import Event, MalformedEvent
 from image_api.core.messages import (
-    ATTEMPT_HEADER,
     REASON_HEADER,
     WAITS_HEADER,
     MessagePublisher,
@@ -66,7 +66,6 @@ _WAIT_DELAYS_SECONDS = ((20, 1), (40, 5))
 _LONGEST_WAIT_SECONDS = 30
 # A removal is never given up: the image is hidden, and its bytes must go.
 _REMOVAL_DELAY_SECONDS = 3600
-_MAX_REASON_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,8 @@ class Consumer:
         self._turn = Lock()
         # Attempts that ended here in order when that could not be written: they were no crashes.
         self._unwritten: Counter[str] = Counter()
+        # What was set aside of a batch that comes again.
+        self._aside: Counter[bytes] = Counter()
         self._workers = workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="processing")
 
@@ -129,11 +130,10 @@ class Consumer:
         batch = _Batch(waking, remaining_milliseconds)
         batch.count("duplicate", len(messages) - len(hints) - len(rejected))
         self._work(batch)
-        # Only now: a batch that comes again must not send anything twice.
-        for each in rejected:
-            self._reject(each.message, each.reason)
-            batch.count("rejected")
-        self._send_on(hints, batch)
+        # Only now, and what may fail first: a batch that comes again must not send anything twice.
+        waiting = self._waiting(hints)
+        self._set_aside(rejected, batch)
+        self._send_on(waiting, batch)
         self._metrics.write()
         return batch.counts
 
@@ -309,7 +309,7 @@ class Consumer:
             outcome = self._give_up(work, reason)
         else:
             outcome, reason = self._attempt(work)
-        self._note(work.event, outcome, started_at, reason, work.failures + work.crashes + 1)
+        self._note(work.event, outcome, started_at, reason, work.attempt)
         return outcome
 
     def _note(
@@ -374,10 +374,11 @@ class Consumer:
             return self._give_up(work, f"It failed {failures} times; at last: {reason}")
         else:
             delay_seconds = _REMOVAL_DELAY_SECONDS
-            if failures == MAX_FAILURES:
-                # Once, so that somebody looks.
-                self._bury(work, reason)
-        self._log().postpone(work, delay_seconds, reason)
+        # Of a removal once, so that somebody looks.
+        owes_letter = failures == MAX_FAILURES
+        self._log().postpone(work, delay_seconds, reason, owes_letter=owes_letter)
+        if owes_letter:
+            self._bury(work, reason)
         return "postponed"
 
     def _renderer_failed(self, work: Work, reason: str) -> Outcome:
@@ -390,24 +391,41 @@ class Consumer:
         return "postponed"
 
     def _give_up(self, work: Work, reason: str) -> Outcome:
-        """Buries a copy of the event and fails the image; a crash between the two repeats both."""
-        if not self._bury(work, reason):
-            self._log().postpone(work, RETRY_DELAYS_SECONDS[-1], reason)
-            return "postponed"
-        return "dead" if self._processor.fail(work, reason) == "failed" else "duplicate"
+        """The verdict first, which owes a dead letter: whatever happens then, there will be one."""
+        if self._processor.fail(work, reason, owes_letter=True) != "failed":
+            return "duplicate"
+        self._bury(work, reason)
+        return "dead"
 
-    def _bury(self, work: Work, reason: str) -> bool:
-        """Whether the broker took it."""
-        headers = {
-            REASON_HEADER: reason[:_MAX_REASON_CHARACTERS],
-            ATTEMPT_HEADER: work.failures + work.crashes + 1,
-        }
+    def _bury(self, work: Work, reason: str) -> None:
+        """What is settled must not be tried again for what happens here."""
+        letter = burying.Letter(work.event, reason, work.attempt)
         try:
-            self._publisher.publish("", dead_queue(self._queue), message_of(work.event, headers))
+            burying.bury(letter, self._log(), self._publisher, self._queue)
         except ServiceUnavailable as error:
-            logger.warning("a change cannot be given up yet", reason=error.detail)
-            return False
-        return True
+            logger.warning(
+                "a dead letter is left to the relay", event_id=work.event.id, reason=error.detail
+            )
+        except Exception:
+            logger.exception("a dead letter is left to the relay", event_id=work.event.id)
+
+    def _set_aside(self, rejected: list[_Rejected], batch: _Batch) -> None:
+        """Those of a batch that comes again which were set aside before are not set aside again."""
+        before, now = self._aside, Counter[bytes]()
+        for each in rejected:
+            identity = _identity(each.message)
+            if before[identity] > 0:
+                before[identity] -= 1
+            else:
+                try:
+                    self._reject(each.message, each.reason)
+                except ServiceUnavailable:
+                    self._aside = before + now
+                    raise
+            now[identity] += 1
+            batch.count("rejected")
+        # What has not come yet comes with another batch.
+        self._aside = +before
 
     def _reject(self, message: ReceivedMessage, reason: str) -> None:
         """Sets a message aside that changes nothing; where it cannot be kept, this line is left."""
@@ -428,15 +446,15 @@ class Consumer:
             "message set aside", reason=reason, kept=kept, correlation_id=message.correlation_id
         )
 
-    def _send_on(self, hints: list[_Hint], batch: _Batch) -> None:
-        """A message stays about until its own change is settled."""
-        if not hints:
-            return
-        logged = self._look_up([hint.event for hint in hints])
-        for hint in hints:
-            known = logged.get(hint.event.id)
-            if known is None or known.is_settled:
-                continue
+    def _waiting(self, hints: list[_Hint]) -> list[tuple[_Hint, LoggedChange]]:
+        """Those whose own change is not settled. Raises ServiceUnavailable."""
+        logged = self._look_up([hint.event for hint in hints]) if hints else {}
+        found = [(hint, logged.get(hint.event.id)) for hint in hints]
+        return [(hint, known) for hint, known in found if known and not known.is_settled]
+
+    def _send_on(self, waiting: list[tuple[_Hint, LoggedChange]], batch: _Batch) -> None:
+        """A message stays about until its own change is settled; never raises."""
+        for hint, known in waiting:
             batch.count("waiting")
             delay_seconds = _delay_seconds(hint.message, known)
             try:
@@ -504,6 +522,12 @@ class _Batch:
         with self._lock:
             if number:
                 self.counts[outcome] = self.counts.get(outcome, 0) + number
+
+
+def _identity(message: ReceivedMessage) -> bytes:
+    """Of a message that has none that could be relied on."""
+    properties = (message.message_id, message.correlation_id, message.type)
+    return sha256(repr((message.body, properties)).encode()).digest()
 
 
 def _last_in_turn(applied: list[AppliedChange], after_user_id: int) -> int:

@@ -30,6 +30,7 @@ from image_api.postgres.images import (
     SHOWN_VISIBILITY,
     VISIBILITY,
 )
+from image_api.postgres.owed_letters import OWE_LETTER, PostgresLetterRecords
 from image_api.postgres.withdrawing import IMAGE_STATE, PostgresImageMoves, image_state
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
@@ -53,6 +54,8 @@ WITH image AS (
       AND i.id = c.image_id AND i.applied_sequence = c.sequence AND i.status = 'failed'
       AND i.deleted_at IS NULL
     RETURNING c.id
+), no_letter AS (
+    DELETE FROM owed_letters WHERE change_id = :event_id::uuid AND EXISTS (SELECT FROM image)
 )
 UPDATE changes AS c
 SET settled_at = NULL, outcome = NULL, reason = NULL, attempts = 0, failures = 0, due_at = now(),
@@ -195,13 +198,17 @@ _IS_PLAIN = """c.type = 'image.update.requested'
 _BEGIN = _begin("c.attempts = c.failures")
 _BEGIN_CRASHED = _begin("c.attempts > c.failures")
 
-_POSTPONE = """
-UPDATE changes
-SET failures = failures + 1, reason = :reason, begun_for = NULL,
-    due_at = now() + make_interval(secs => :delay_seconds::integer),
-    renderer_failures = renderer_failures + :renderer_failures::integer,
-    rendering_folder = NULL, rendering_until = NULL
-WHERE change_id = :change_id::uuid AND outcome IS NULL
+_POSTPONE = f"""
+WITH written AS (
+    UPDATE changes
+    SET failures = failures + 1, reason = :reason, begun_for = NULL,
+        due_at = now() + make_interval(secs => :delay_seconds::integer),
+        renderer_failures = renderer_failures + :renderer_failures::integer,
+        rendering_folder = NULL, rendering_until = NULL
+    WHERE change_id = :change_id::uuid AND outcome IS NULL
+    RETURNING change_id
+)
+{OWE_LETTER}
 """
 
 # The attempt goes on elsewhere, or was none: whoever begins it next counts it.
@@ -393,14 +400,15 @@ WITH image AS (
     WHERE i.id = :image_id AND i.applied_sequence = :sequence - 1
       AND EXISTS (SELECT FROM changes AS c
                   WHERE c.change_id = :change_id::uuid AND c.outcome IS NULL)
-) {
+), written AS ({
     _settle(
         "failed",
         '''jsonb_build_object(
         'user_id', c.user_id, 'status', 'failed', 'error', :reason::text)''',
         "WHERE (SELECT count(*) FROM image) >= 0 AND",
     )
-}
+}), owed AS ({OWE_LETTER})
+SELECT * FROM written
 """
 
 # All that was accepted before is void with it. An image that is gone already is removed as well.
@@ -450,6 +458,7 @@ class PostgresChangeLog:
         self._renderers_per_account = renderers_per_account
         self._before = BeforeTheLog(database)
         self._moves = PostgresImageMoves(database)
+        self._letters = PostgresLetterRecords(database)
         self._sink = PostgresEventSink(database, publisher)
 
     def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
@@ -489,7 +498,13 @@ class PostgresChangeLog:
         return [AppliedChange(Event(*row[:9]), row[9], row[10], Event(*row[11:])) for row in rows]
 
     def postpone(
-        self, work: Work, delay_seconds: int, reason: str, *, is_renderers: bool = False
+        self,
+        work: Work,
+        delay_seconds: int,
+        reason: str,
+        *,
+        is_renderers: bool = False,
+        owes_letter: bool = False,
     ) -> None:
         self._database.rows(
             _POSTPONE,
@@ -497,6 +512,8 @@ class PostgresChangeLog:
             delay_seconds=delay_seconds,
             reason=reason,
             renderer_failures=int(is_renderers),
+            attempts=work.attempt,
+            owes_letter=owes_letter,
         )
 
     def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
@@ -529,11 +546,23 @@ class PostgresChangeLog:
             renditions=json.dumps([asdict(rendition) for rendition in renditions]),
         )
 
-    def fail(self, work: Work, outcome_type: str, reason: str) -> Event | None:
+    def fail(
+        self, work: Work, outcome_type: str, reason: str, *, owes_letter: bool = False
+    ) -> Event | None:
         changes = work.event.data.get("changes")
-        # To bring it back needs no picture.
-        restores = isinstance(changes, dict) and changes.get("trashed") is False
-        return self._settle(_FAIL, work, outcome_type, reason=reason, restores=restores)
+        return self._settle(
+            _FAIL,
+            work,
+            outcome_type,
+            reason=reason,
+            # To bring it back needs no picture.
+            restores=isinstance(changes, dict) and changes.get("trashed") is False,
+            attempts=work.attempt,
+            owes_letter=owes_letter,
+        )
+
+    def letter_sent(self, event: Event) -> None:
+        self._letters.letter_sent(event)
 
     def remove(self, work: Work, outcome_type: str) -> list[Event]:
         rows = self._written(_REMOVE, work, outcome_type, reason=None, void_reason=_VOID)
