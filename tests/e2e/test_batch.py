@@ -105,5 +105,13 @@ def test_a_batch_that_breaks_a_rule_is_refused_as_a_whole(
     assert field_messages(_batch(ada, **request_body)).keys() == {field}
 
 
+def test_a_batch_may_be_of_a_hundred(ada: ApiClient) -> None:
+    ids = [ada.uploaded(samples.gif())["id"], *range(10**9, 10**9 + 99)]
+
+    codes = [code for _, _, code in _results(_batch(ada, ids=ids, delete=True))]
+
+    assert codes == ["accepted", *["image_not_found"] * 99]
+
+
 def test_a_batch_is_for_signed_in_users_only(visitor: ApiClient) -> None:
     assert _batch(visitor, ids=[1], delete=True).status_code == 401

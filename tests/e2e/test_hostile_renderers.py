@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import samples
 from tests.e2e.api_client import ApiClient
+from tests.e2e.changed_template import HERE, changed_cloud, code_of
 from tests.e2e.running_cloud import RunningCloud
 from tests.processes import is_runtime_of
-from tests.variables import ROOT
 from tests.waiting import eventually
 
-HERE = Path(__file__).parent
 # After these the picture has failed; those that end their renderer are first.
 KINDS = ("kill", "eat", "hang", "spin", "nonsense", "lie", "swap", "late_nonsense", "late_lie")
 
@@ -24,25 +20,13 @@ KINDS = ("kill", "eat", "hang", "spin", "nonsense", "lie", "swap", "late_nonsens
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """The product's template, but for the code of two functions and the renderer's time-out."""
-    folder = tmp_path_factory.mktemp("hostile")
-    text = (ROOT / "template.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(CodeUri|ContentUri|TemplateURL): (\S+)", rf"\1: {ROOT}/\2", text)
-    for before, after in (
-        (f"{ROOT}/functions/renderer", str(HERE / "hostile_renderer")),
-        (f"{ROOT}/functions/consumer", str(HERE / "impatient_consumer")),
-        ("Timeout: 90", "Timeout: 8"),
-    ):
-        assert before in text
-        text = text.replace(before, after)
-    template = folder / "template.yaml"
-    template.write_text(text, encoding="utf-8")
-    # A template of somebody else's runs on another Python than it names only if somebody says so.
-    python = ROOT / ".venvs" / "lambda" / "bin" / "python"
-    running = RunningCloud(
-        folder / "data",
-        "--no-watch",
-        template=template,
-        variables={"LAMBDA_PYTHON": os.environ.get("LAMBDA_PYTHON", str(python))},
+    running = changed_cloud(
+        tmp_path_factory.mktemp("hostile"),
+        {
+            code_of("renderer"): str(HERE / "hostile_renderer"),
+            code_of("consumer"): str(HERE / "impatient_consumer"),
+            "Timeout: 90": "Timeout: 8",
+        },
     )
     running.start()
     yield running

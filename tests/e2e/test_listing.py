@@ -255,6 +255,44 @@ def test_filters_select_by_words_tags_type_time_and_id(ada: ApiClient, bob: ApiC
     assert _ids(ada.images(q="roof", owner="me")) == [night["id"]]
 
 
+def test_any_filter_goes_with_any_sort(ada: ApiClient) -> None:
+    mark = ada.username[-8:]
+    images = [
+        ada.uploaded(samples.png(samples.photo(side, side)), title=f"{mark} {title}", tags=[mark])
+        for title, side in (("b", 40), ("A", 90), ("c", 10))
+    ]
+    ids = ",".join(str(image["id"]) for image in images)
+    filters: list[dict[str, str]] = [
+        *({"owner": "me"}, {"ids": ids}, {"q": mark}, {"tag": mark}, {"title": mark}),
+        *({**more, "owner": "me"} for more in (
+            {"status": "ready"}, {"visibility": "shared"}, {"content_type": "image/png"},
+            {"created_after": "2001-01-01"}, {"created_before": "2999-01-01"},
+        )),
+    ]  # fmt: skip
+    by_age = ["b", "A", "c"]
+    sorts = {
+        "created_at": by_age,
+        "-created_at": by_age[::-1],
+        "-taken_at": by_age[::-1],
+        "title": ["A", "b", "c"],
+        "-title": ["c", "b", "A"],
+        "size": ["c", "b", "A"],
+        "-size": ["A", "b", "c"],
+    }
+    for sort, wanted in sorts.items():
+        for query in filters:
+            answer = ada.images(sort=sort, **query)
+            seen = [image["title"].removeprefix(f"{mark} ") for image in answer.json()]
+            assert (seen, answer.headers["X-Total-Count"]) == (wanted, "3"), (sort, query)
+
+
+def test_a_hundred_ids_may_be_asked_for(ada: ApiClient) -> None:
+    (image_id,) = _uploaded(ada, "a")
+    others = (10**9 + number for number in range(99))
+
+    assert _ids(ada.images(ids=",".join(map(str, (*others, image_id))))) == [image_id]
+
+
 def test_the_trash_is_a_list_of_its_own(ada: ApiClient, bob: ApiClient) -> None:
     first, second = _uploaded(ada, "first", "second")
     ada.updated(first, trashed=True)

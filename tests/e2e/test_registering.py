@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pg8000.native import Connection
 
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.conftest import NewClient
@@ -41,6 +42,33 @@ def test_every_broken_rule_is_named_at_once(visitor: ApiClient) -> None:
     answer = visitor.request("POST", "/auth/register", json={"username": " ", "password": "a"})
 
     assert field_messages(answer).keys() == {"username", "password"}
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\u200b", "\u202e", "\u00ad", "\ufeff", "\u3164"],
+    ids=lambda each: f"{ord(each):x}",
+)
+def test_a_username_has_nothing_that_nobody_sees(visitor: ApiClient, character: str) -> None:
+    half = len(visitor.username) // 2
+    name = visitor.username[:half] + character + visitor.username[half:]
+
+    assert field_messages(visitor.register(name)).keys() == {"username"}
+
+
+def test_a_name_is_taken_whatever_its_case_and_what_nobody_sees_of_it(
+    ada: ApiClient, visitor: ApiClient, database: Connection
+) -> None:
+    assert field_messages(visitor.register(ada.username.upper())).keys() == {"username"}
+
+    # As names were allowed to be before.
+    odd = ada.username[:8] + "\u200d" + ada.username[8:]
+    database.run(
+        "UPDATE users SET username = :odd WHERE username = :name", odd=odd, name=ada.username
+    )
+    for name in (odd, ada.username):
+        assert ada.sign_in(name).status_code == 200
+        assert field_messages(visitor.register(name)).keys() == {"username"}
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
-"""GET /image/{image_id}/rendition, and who sees what by which route."""
+"""GET /image/{image_id}/rendition. Who gets one is in tests/security/test_who_sees_what.py."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from pg8000.native import Connection
+from PIL import Image as Pillow
 
 from tests import samples
 from tests.e2e.api_client import ApiClient, Image, field_messages
@@ -94,6 +100,100 @@ def test_the_format_is_what_is_asked_for_or_the_best_that_is_taken(
     assert (picture.format, getattr(picture, "is_animated", False)) == made
 
 
+STEPS = (64, 128, 256, 320, 480, 640, 960, 1280, 1600, 2048, 2560, 3840)
+
+
+def test_a_width_is_rounded_up_to_the_next_step(ada: ApiClient) -> None:
+    image = ada.uploaded(samples.png(samples.photo(4000, 4)))
+    seen = {
+        width: _size(ada, _rendition(ada, image["id"], width=width))[0]
+        for before, step in pairwise((0, *STEPS))
+        for width in (before + 1, step)
+    }
+    assert seen == {
+        width: step for before, step in pairwise((0, *STEPS)) for width in (before + 1, step)
+    }
+    assert _size(ada, _rendition(ada, image["id"]))[0] == 1600
+    assert field_messages(_rendition(ada, image["id"], width=3841)).keys() == {"width"}
+
+
+def test_no_rendition_is_larger_than_the_picture(ada: ApiClient) -> None:
+    image_id = ada.uploaded(samples.png(samples.photo(100, 40)))["id"]
+    for width in (None, 128, 3840):
+        assert _size(ada, _rendition(ada, image_id, width=width)) == (100, 40)
+    # What is cut off leaves less than its width.
+    assert _size(ada, _rendition(ada, image_id, width=3840, ratio="1:1")) == (40, 40)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "height"),
+    [
+        *(("1:1", 128), ("4:3", 96), ("3:4", 171), ("3:2", 85), ("2:3", 192)),
+        *(("16:9", 72), ("9:16", 228)),
+    ],
+)
+def test_a_ratio_is_cut_from_the_middle(ada: ApiClient, ratio: str, height: int) -> None:
+    """What is in the middle stays, whatever goes at two of the sides."""
+    picture = Pillow.new("RGB", (400, 400), (255, 0, 0))
+    picture.paste((0, 0, 255), (150, 150, 250, 250))
+    image_id = ada.uploaded(samples.png(picture))["id"]
+
+    answer = _rendition(ada, image_id, width=128, ratio=ratio, format="png")
+
+    shown = samples.opened(ada.download(answer.headers["Location"]).content).convert("RGB")
+    width, height_shown = shown.size
+    assert (width, height_shown) in {(128, height), (128, height - 1), (128, height + 1)}
+    assert shown.getpixel((width // 2, height_shown // 2)) == (0, 0, 255)
+    sides = ((1, height_shown // 2), (width - 2, height_shown // 2), (width // 2, 1))
+    assert {shown.getpixel(side) for side in sides} == {(255, 0, 0)}
+
+
+def test_an_image_keeps_so_many_and_the_one_nobody_asks_for_goes(
+    ada: ApiClient, cloud: RunningCloud, database: Connection
+) -> None:
+    image = ada.uploaded(samples.png(samples.photo(640, 480)))
+
+    def made(width: int) -> str:
+        answer = _rendition(ada, image["id"], width=width)
+        assert answer.status_code == 302, answer.text
+        return answer.headers["Location"]
+
+    first, second = made(64), made(128)
+    limit = ada.get("/auth/me").json()["limits"]["renditions_per_image"]
+    assert limit == 64
+    # As if more had been made since, and the first one not been asked for.
+    database.run(
+        "INSERT INTO requested_renditions "
+        "(image_id, width, ratio, format, source_key, making_until, object_key) "
+        "SELECT r.image_id, 1000 + n, r.ratio, r.format, r.source_key, now(), "
+        "r.object_key || '/' || n "
+        "FROM requested_renditions AS r, generate_series(1, :others) AS n "
+        "WHERE r.image_id = :id AND r.width = 128",
+        id=image["id"],
+        others=limit - 2,
+    )
+    database.run(
+        "UPDATE requested_renditions SET asked_at = now() - interval '1 hour' "
+        "WHERE image_id = :id AND width = 64",
+        id=image["id"],
+    )
+
+    third = made(256)
+
+    assert database.run(
+        "SELECT count(*), min(width) FROM requested_renditions WHERE image_id = :id", id=image["id"]
+    ) == [[limit, 128]]
+    assert (made(128), made(256)) == (second, third)
+    # As if two hours had passed: who has its URL may use it until then.
+    database.run(
+        "UPDATE forgotten_objects SET delete_after = now() WHERE object_key = :key",
+        key=urlsplit(first).path.partition("/storage/")[2].join(("storage/", "")),
+    )
+    cloud.invoke("janitor", {})
+    assert requests.get(first, timeout=60).status_code == 404
+    assert made(64) != first
+
+
 def test_many_who_ask_at_once_get_the_same_one(ada: ApiClient, bucket: Any) -> None:
     image = ada.uploaded(ROCKET)
     link = image["rendition_url"]
@@ -113,8 +213,16 @@ def test_one_that_takes_longer_than_a_request_may_is_there_the_next_time(
 ) -> None:
     image = ada.uploaded(ROCKET)
     link = f"{image['rendition_url']}&width=640"
-    with cloud.held_back("renderer"):
-        answers = [visitor.get(link), ada.get(f"/image/{image['id']}/rendition?width=640")]
+    with cloud.held_back("renderer"), ThreadPoolExecutor(2) as threads:
+        # Each waits for as long as it may, for the same one.
+        asked = [
+            threads.submit(client.get, path)
+            for client, path in (
+                (visitor, link),
+                (ada, f"/image/{image['id']}/rendition?width=640"),
+            )
+        ]
+        answers = [each.result() for each in asked]
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (503, "rendition_under_way")
         assert int(answer.headers["Retry-After"]) > 0
@@ -130,21 +238,72 @@ def test_a_renderer_that_is_killed_meanwhile_is_asked_for_once_more(
 ) -> None:
     image = ada.uploaded(ROCKET)
     link = f"{image['rendition_url']}&width=640"
+    with _killed_at_work(cloud, database, image, partial(visitor.get, link)):
+        assert _attempts(database, image) == (1, 0)
+    assert _attempts(database, image) == (1, 1)
+
+    assert _size(visitor, _made_after_all(database, image, visitor, link)) == (640, 427)
+
+
+def test_after_three_renderers_that_ended_it_is_tried_again_in_an_hour(
+    ada: ApiClient, cloud: RunningCloud, database: Connection
+) -> None:
+    image = ada.uploaded(ROCKET)
+    this = "image_id = :id AND width = 640"
+    with _killed_at_work(cloud, database, image, partial(_rendition, ada, image["id"], width=640)):
+        # As if two had ended before.
+        database.run(f"UPDATE requested_renditions SET failures = 2 WHERE {this}", id=image["id"])
+
+    for _ in range(2):
+        answer = _rendition(ada, image["id"], width=640)
+        assert (answer.status_code, answer.json()["code"]) == (409, "image_failed")
+        assert "another size" in answer.json()["detail"]
+    database.run(
+        f"UPDATE requested_renditions SET making_until = now() - interval '1 hour' WHERE {this}",
+        id=image["id"],
+    )
+    _made(_rendition(ada, image["id"], width=640))
+    path = f"/image/{image['id']}/rendition?width=640"
+    assert _size(ada, _made_after_all(database, image, ada, path)) == (640, 427)
+
+
+@contextmanager
+def _killed_at_work(
+    cloud: RunningCloud, database: Connection, image: Image, ask: Callable[[], requests.Response]
+) -> Iterator[None]:
+    """While a renderer makes what is asked for; after this it is killed, and whoever asked is told
+    to ask again.
+    """
     with ThreadPoolExecutor(1) as threads:
         with cloud.held_back("renderer"):
-            asked = threads.submit(visitor.get, link)
+            asked = threads.submit(ask)
             eventually(lambda: _attempts(database, image)[0], "it is begun", watch=asked.running)
+            yield
             for pid in runtimes_of(cloud.function_name("renderer")) & cloud.pids():
                 os.kill(pid, signal.SIGKILL)
         answer = asked.result()
     assert (answer.status_code, answer.json()["code"]) == (503, "rendition_under_way")
-    assert _attempts(database, image) == (1, 1)
 
-    answer = eventually(lambda: _made(visitor.get(link)), "it is there")
-    assert _size(visitor, answer) == (640, 427)
+
+def _made_after_all(
+    database: Connection, image: Image, client: ApiClient, path: str
+) -> requests.Response:
+    """Idle renderers were killed with the one that was at work, and whoever meets those fails, too:
+    that is nobody's third attempt.
+    """
+
+    def look() -> requests.Response | None:
+        database.run(
+            "UPDATE requested_renditions SET failures = least(failures, 1) WHERE image_id = :id",
+            id=image["id"],
+        )
+        return _made(client.get(path))
+
+    return eventually(look, "it is there")
 
 
 def _made(answer: requests.Response) -> requests.Response | None:
+    """None while it is being made, or is to be asked for again."""
     assert answer.status_code in (302, 503), answer.text
     return answer if answer.status_code == 302 else None
 
@@ -187,54 +346,6 @@ def test_who_is_not_signed_in_and_has_no_link_is_told_to_sign_in(
     answer = _rendition(visitor, image["id"], width=64, **query)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
-
-
-ROUTES = ("image", "list", "rendition", "original", "link")
-# Who gets at an image of Ada's by which of the routes; the link is the one that its owner has.
-SEEN = {
-    ("private", "ada"): {"image", "list", "rendition", "original", "link"},
-    ("private", "bob"): {"link"},
-    ("private", "visitor"): {"link"},
-    ("shared", "ada"): {"image", "list", "rendition", "original", "link"},
-    ("shared", "bob"): {"image", "list", "rendition", "link"},
-    ("shared", "visitor"): {"link"},
-    ("public", "ada"): {"image", "list", "rendition", "original", "link"},
-    ("public", "bob"): {"image", "list", "rendition", "link"},
-    ("public", "visitor"): {"link"},
-}
-
-
-def _seen(client: ApiClient, image: Image) -> set[str]:
-    answers = {
-        "image": client.image(image["id"]).status_code == 200,
-        "list": image["id"] in [one["id"] for one in client.images().json() if "id" in one]
-        if client.token
-        else False,
-        "rendition": _rendition(client, image["id"], width=64).status_code == 302,
-        "original": client.get(f"/image/{image['id']}/original").status_code == 302,
-        "link": client.get(f"{image['rendition_url']}&width=64").status_code == 302,
-    }
-    assert answers.keys() == set(ROUTES)
-    return {route for route, is_seen in answers.items() if is_seen}
-
-
-@pytest.mark.parametrize("visibility", ["private", "shared", "public"])
-def test_who_sees_what_by_which_route(
-    ada: ApiClient, bob: ApiClient, visitor: ApiClient, visibility: str
-) -> None:
-    image = ada.uploaded(samples.png(), visibility=visibility)
-    people = {"ada": ada, "bob": bob, "visitor": visitor}
-    for name, client in people.items():
-        assert _seen(client, image) == SEEN[visibility, name], name
-
-    # Hidden, all that was known of it leads nowhere, but for its owner.
-    ada.updated(image["id"], visibility="private")
-    for name in ("bob", "visitor"):
-        expected = {"link"} if visibility == "private" else set()
-        assert _seen(people[name], image) == expected, name
-    ada.delete(image["id"])
-    for name, client in people.items():
-        assert _seen(client, image) == set(), name
 
 
 def test_a_public_link_is_the_same_until_it_is_withdrawn(

@@ -53,6 +53,53 @@ def test_a_change_and_a_removal_that_are_sent_again_happen_once(ada: ApiClient) 
     assert ada.request("DELETE", path).status_code == 404
 
 
+def test_a_key_belongs_to_one_request(ada: ApiClient, bob: ApiClient) -> None:
+    first = upload(ada, "k")
+    for other in (upload(ada, "k", samples.png()), upload(ada, "k", title="other")):
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    image_id = first.json()["id"]
+    headers = {"Idempotency-Key": "k"}
+    assert ada.delete(image_id, headers=headers).status_code == 422
+    assert ada.update(image_id, headers=headers, title="x").status_code == 422
+    # Nor does anybody else's request have it.
+    assert upload(bob, "k", samples.png()).status_code == 200
+
+
+def test_a_refusal_is_not_remembered(ada: ApiClient) -> None:
+    assert upload(ada, "k", PHOTO[:200]).status_code == 400
+    assert upload(ada, "k").status_code == 200
+
+
+def test_a_key_is_remembered_for_a_day(ada: ApiClient, database: Connection) -> None:
+    first = upload(ada, "k").json()
+    for hours, is_remembered in ((23, True), (25, False)):
+        database.run(
+            "UPDATE idempotency_keys SET claimed_at = now() - make_interval(hours => :hours) "
+            "WHERE user_id = (SELECT user_id FROM images WHERE id = :id)",
+            hours=hours,
+            id=first["id"],
+        )
+        assert (upload(ada, "k").json() == first) is is_remembered
+
+
+def test_a_direct_upload_that_is_completed_again_is_answered_as_at_first(ada: ApiClient) -> None:
+    offer = ada.request("POST", "/image/direct_upload").json()
+    sent = requests.post(offer["url"], data=offer["fields"], files={"file": PHOTO})
+    assert sent.status_code == 204
+    path = f"/image/direct_upload/{offer['upload_id']}"
+
+    def complete(key: str | None, **details: str) -> requests.Response:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return ada.request("POST", path, json=details, headers=headers)
+
+    first = complete("k")
+    assert first.status_code == 200
+    for key in ("k", "other", "other", None):
+        assert complete(key).json() == first.json()
+    assert complete("k", title="other").status_code == 422
+    assert len(ada.images(owner="me").json()) == 1
+
+
 def test_many_at_once_make_one_image_and_those_who_come_too_early_are_told(
     ada: ApiClient,
 ) -> None:

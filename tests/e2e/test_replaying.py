@@ -47,7 +47,8 @@ def test_a_service_that_joins_late_gets_what_has_happened_since(
     since = datetime.now(UTC).isoformat()
     image = ada.uploaded(samples.png(), title="late.png")
     ada.updated(image["id"], title="later.png")
-    latecomer = channel.queue_declare("", exclusive=True).method.queue
+    latecomer, listener = (channel.queue_declare("", exclusive=True).method.queue for _ in range(2))
+    channel.queue_bind(listener, "image.events", "#")
 
     done = replay(cloud, latecomer, "--since", since)
 
@@ -68,6 +69,8 @@ def test_a_service_that_joins_late_gets_what_has_happened_since(
             *("update.requested", "update.completed"),
         )
     ]
+    # All others hear nothing of it.
+    assert channel.queue_declare(listener, passive=True).method.message_count == 0
     # Until a moment before, and nothing of it is left.
     again = replay(cloud, latecomer, "--since", since, "--until", since)
     assert again.stdout == f"0 events sent to {latecomer}\n"

@@ -71,6 +71,22 @@ def test_a_used_token_that_comes_late_ends_the_whole_family(
         assert answer.json()["code"] == "refresh_token_refused"
 
 
+def test_a_refresh_token_is_good_for_thirty_days(ada: ApiClient, database: Connection) -> None:
+    """Each of them: whoever comes in time goes on."""
+    token = tokens_of(ada)["refresh_token"]
+    for days, status in ((29, 200), (29, 200), (31, 401)):
+        database.run(
+            "UPDATE refresh_families SET expires_at = expires_at - make_interval(days => :days) "
+            "WHERE user_id = (SELECT id FROM users WHERE username = :name)",
+            days=days,
+            name=ada.username,
+        )
+        answer = refresh(ada, token)
+        assert answer.status_code == status
+        token = answer.json().get("refresh_token")
+    assert answer.json()["code"] == "refresh_token_refused"
+
+
 @pytest.mark.parametrize("token", ["", "x", "A" * 64, "\u00e4" * 64, "A" * 1024])
 def test_what_is_no_token_is_refused_like_one_that_is_good_no_longer(
     visitor: ApiClient, token: str
@@ -95,7 +111,9 @@ def test_a_request_without_a_token_is_a_validation_error(visitor: ApiClient, pat
     assert field_messages(visitor.request("POST", path, json={}))
     assert field_messages(visitor.request("POST", path, json={"refresh_token": 7}))
     unknown = {"refresh_token": "x", "refreshToken": "x"}
-    assert field_messages(visitor.request("POST", path, json=unknown)).keys() == {"refreshToken"}
+    for options in ({"json": unknown}, {"data": unknown}):
+        answer = visitor.request("POST", path, **options)
+        assert field_messages(answer).keys() == {"refreshToken"}
 
 
 def test_signing_out_ends_the_session_and_no_other(ada: ApiClient) -> None:

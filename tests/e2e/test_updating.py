@@ -213,6 +213,8 @@ def test_a_change_that_cannot_be_made_fails_and_leaves_the_image_as_it_was(
         ({}, "body"),
         ({"title": "x", "name": "x"}, "name"),
         ({"title": "line\nbreak"}, "title"),
+        ({"title": " "}, "title"),
+        ({"title": "photo\u202egpj.exe"}, "title"),
         ({"resolution": "10001x1"}, "resolution"),
         ({"resolution": "10x10", "fit": "squeeze"}, "fit"),
         ({"fit": "cover"}, "body"),

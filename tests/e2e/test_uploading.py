@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -62,9 +63,11 @@ def test_an_image_that_waits_for_processing_is_true_and_has_no_links(
     assert image["status"] == "processing"
     assert image["resolution"] == "640x427"
     assert image["size"] == len(ROCKET)
-    assert image["url"] is None
-    assert image["thumbnail_url"] is None
-    ada.settled(image_id)
+    of_its_picture = ("url", "thumbnail_url", "preview_url", "rendition_url", "placeholder")
+    assert {image[name] for name in of_its_picture} == {None}
+    image = ada.settled(image_id)
+    assert None not in {image[name] for name in of_its_picture}
+    assert 5 <= len(base64.b64decode(image["placeholder"], validate=True)) <= 32
 
 
 def test_a_link_opens_for_whoever_has_it_and_for_nothing_else(
@@ -162,6 +165,7 @@ def test_a_photo_of_twelve_megapixels_is_processed(ada: ApiClient) -> None:
     assert image["resolution"] == "4000x3000"
     assert image["size"] == len(data)
     assert samples.opened(ada.download(image["thumbnail_url"]).content).size == (320, 240)
+    assert samples.opened(ada.download(image["preview_url"]).content).size == (1600, 1200)
 
 
 def test_the_bytes_decide_the_format_and_not_the_name(ada: ApiClient) -> None:
@@ -186,6 +190,58 @@ def test_a_title_is_the_base_name_of_the_file(ada: ApiClient, filename: str, tit
     answer = ada.upload(samples.png(), filename)
 
     assert ada.image(answer.json()["id"]).json()["title"] == title
+
+
+@pytest.mark.parametrize(
+    ("filename", "title"),
+    [
+        ("photo\u202egpj.exe.png", "photogpj.exe.png"),
+        ("ro\u200bck\u00ad.png", "rock.png"),
+        ("\ufeff\u2060", "image.png"),
+        ("Zoe\u0301.png", "Zo\u00e9.png"),
+    ],
+    ids=["turned", "invisible", "nothing else", "composed"],
+)
+def test_what_nobody_sees_is_left_out_of_the_name_of_a_file(
+    ada: ApiClient, filename: str, title: str
+) -> None:
+    answer = ada.upload(samples.png(), filename)
+
+    assert ada.image(answer.json()["id"]).json()["title"] == title
+
+
+def test_fields_that_are_blank_are_not_given(ada: ApiClient) -> None:
+    blank = {"title": " ", "visibility": "", "description": "", "tags": ""}
+    image = ada.uploaded(samples.gif(), "rocket.gif", **blank)
+
+    assert (image["title"], image["visibility"]) == ("rocket.gif", "shared")
+    assert (image["description"], image["tags"]) == ("", [])
+
+
+def test_description_and_tags_may_be_as_long_and_as_many_as_the_rules_say(ada: ApiClient) -> None:
+    tags = [f"{number:02}".ljust(64, "\u00e9") for number in range(32)]
+
+    image = ada.uploaded(samples.gif(), description="\u00e9" * 2000, tags=tags)
+
+    assert image["description"] == "\u00e9" * 2000
+    assert image["tags"] == tags
+
+
+@pytest.mark.parametrize("field", ["title", "description", "tags"])
+def test_a_text_that_is_not_utf_8_is_refused_and_not_repaired(ada: ApiClient, field: str) -> None:
+    form = {field: b"Jos\xe9"}
+    answer = ada.request(
+        "POST", "/image/upload_image", files={"image": ("a.gif", samples.gif())}, data=form
+    )
+
+    assert field_messages(answer) == {field: "This text is not UTF-8"}
+    assert ada.images(owner="me").json() == []
+
+
+def test_a_form_may_say_in_which_charset_its_texts_are(ada: ApiClient) -> None:
+    """RFC 7578, 4.6."""
+    image = ada.uploaded(samples.gif(), title=b"Jos\xe9", _charset_="iso-8859-1")
+    assert image["title"] == "Jos\u00e9"
 
 
 def test_title_and_visibility_may_come_with_the_file(ada: ApiClient) -> None:

@@ -93,6 +93,18 @@ FROM_THE_GATEWAY: dict[str, tuple[Send, int, str | None]] = {
         ),
         *(413, "request_too_large"),
     ),
+    "headers too large": (
+        lambda user, _, headers: user.get(
+            "/image/get_all_images", headers={**headers, "X-Long": "x" * 10_240}
+        ),
+        *(431, "bad_request"),
+    ),
+    "a coding that is not known": (
+        lambda user, _, headers: user.request(
+            "PUT", "/image/update/1", data=b"{}", headers={**headers, "Content-Encoding": "br"}
+        ),
+        *(415, "bad_request"),
+    ),
 }
 
 
