@@ -16,7 +16,8 @@ export COVERED=yes
 # Leaves the exit status and the seconds in the stage's result, and pytest's counts beside them.
 run_stage() {
     local stage=$1 started=$SECONDS status=0
-    PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --junitxml=$RESULTS/$stage.xml" make "$stage" || status=$?
+    STAGE=$stage PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} --junitxml=$RESULTS/$stage.xml -p infra.tools.failures_at_once" \
+        make "$stage" || status=$?
     echo "$status $((SECONDS - started))" >"$RESULTS/$stage.result"
     return "$status"
 }
@@ -74,12 +75,16 @@ show_table() {
 
 rm -rf "$RESULTS"
 mkdir -p "$RESULTS"
+export FAILURES=$PWD/$RESULTS/failures
+: >"$FAILURES"
 # Job control gives each lane a process group of its own, which can be stopped as a whole.
 set -m
 run_shown_lane </dev/null &
 shown=$!
 run_quiet_lane </dev/null &
 quiet=$!
+tail --pid=$$ -f "$FAILURES" &
+failures=$!
 set +m
 # Where the quiet lane is: who waits for it, or gives up waiting, wants to know.
 show_quiet_lane() {
@@ -94,7 +99,7 @@ stop() {
     show_quiet_lane
     # Whoever asks once more need not wait for what is cleaning up.
     trap - INT TERM HUP
-    kill -INT -- "-$shown" "-$quiet" 2>/dev/null || true
+    kill -INT -- "-$shown" "-$quiet" "-$failures" 2>/dev/null || true
     wait
     exit 130
 }
@@ -106,6 +111,7 @@ if kill -0 "$quiet" 2>/dev/null; then
 fi
 wait "$quiet" || true
 rm -f "$RESULTS/quiet"
+kill "$failures"
 
 failed=()
 for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do

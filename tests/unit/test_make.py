@@ -101,7 +101,8 @@ def project(tmp_path: Path) -> Path:
     """In a folder with a space in its name."""
     folder = tmp_path / "my clone"
     (folder / "infra" / "tools").mkdir(parents=True)
-    shutil.copy(ROOT / "infra" / "tools" / "test.sh", folder / "infra" / "tools")
+    for name in ("test.sh", "failures_at_once.py"):
+        shutil.copy(ROOT / "infra" / "tools" / name, folder / "infra" / "tools")
     return folder
 
 
@@ -118,14 +119,18 @@ def start_all_stages(project: Path, recipes: Mapping[str, str]) -> subprocess.Po
     )
 
 
+PYTEST = f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q -p no:cacheprovider"
+
+
 def test_every_stage_runs_and_is_in_the_table(project: Path) -> None:
     (project / "test_both.py").write_text("def test_a(): pass\ndef test_b(): assert not 'b'\n")
-    pytest_run = (
-        f"PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 '{sys.executable}' -m pytest -q -p no:cacheprovider"
-        " test_both.py"
-    )
     with start_all_stages(
-        project, {"lint": "exit 1", "e2e": pytest_run, "faults": "echo ERROR it broke; exit 1"}
+        project,
+        {
+            "lint": "exit 1",
+            "e2e": f"{PYTEST} test_both.py",
+            "faults": "echo ERROR it broke; exit 1",
+        },
     ) as run:
         output, _ = run.communicate()
     assert run.returncode == 1
@@ -153,6 +158,31 @@ def test_a_failure_beside_the_shown_output_is_told_before_the_end(project: Path)
         (project / "go").touch()
         run.communicate()
     assert told == "ERROR it broke\n"
+
+
+@pytest.mark.parametrize("stage", ["local-cloud", "unit"])
+@pytest.mark.parametrize(
+    ("source", "failed"),
+    [("def test_it(): assert not 'it'\n", "test_1.py::test_it"), ("import nothing\n", "test_1.py")],
+)
+def test_a_test_that_fails_is_told_before_its_stage_ends(
+    project: Path, stage: str, source: str, failed: str
+) -> None:
+    (project / "test_1.py").write_text(source)
+    (project / "test_2.py").write_text(
+        "import pathlib, time\n"
+        "def test_that_takes_long():\n"
+        "    while not pathlib.Path('go').exists(): time.sleep(0.1)\n"
+    )
+    with start_all_stages(
+        project, {stage: f"{PYTEST} --continue-on-collection-errors test_1.py test_2.py"}
+    ) as run:
+        assert run.stdout is not None
+        told = next(line for line in run.stdout if line.startswith("== FAILED in"))
+        (project / "go").touch()
+        run.communicate()
+    assert told == f"== FAILED in {stage}: {failed}\n"
+    assert run.returncode == 1
 
 
 def test_ctrl_c_ends_both_lanes(project: Path) -> None:
