@@ -30,7 +30,11 @@ def test_the_signature_is_botocores(
     url = f"https://secretsmanager.{region}.amazonaws.com"
     body = json.dumps({"SecretId": "arn:aws:secretsmanager:us-east-1:0:secret:a"}).encode()
     ours = SecretsManager(
-        url, region, lambda: AwsCredentials("AKID", "secret", token), now_seconds=MOMENT.timestamp
+        url,
+        region,
+        lambda: AwsCredentials("AKID", "secret", token),
+        has_own_issuers=False,
+        now_seconds=MOMENT.timestamp,
     )._signed_headers(body)
 
     monkeypatch.setattr(auth, "get_current_datetime", lambda *_, **__: MOMENT.replace(tzinfo=None))
@@ -57,7 +61,9 @@ class Failing(SecretsServer):
 
 
 def read(url: str, arn: str) -> object:
-    manager = SecretsManager(url, "us-east-1", lambda: AwsCredentials("AKID", "secret", None))
+    manager = SecretsManager(
+        url, "us-east-1", lambda: AwsCredentials("AKID", "secret", None), has_own_issuers=False
+    )
     try:
         return manager.read(arn)
     finally:

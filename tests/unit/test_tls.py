@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from image_api import tls
+from image_api import settings, tls
 from image_api.aws.credentials import AwsCredentials
 from image_api.errors import ConfigurationError
 from image_api.secrets import SecretsManager
@@ -65,7 +65,12 @@ def server(certificate: tuple[Path, Path]) -> Iterator[SecretsServer]:
 
 def is_believed(server: SecretsServer, *, host: str = "localhost") -> bool:
     url = server.endpoint_url.replace("localhost", host)
-    manager = SecretsManager(url, "us-east-1", lambda: AwsCredentials("AKID", "secret", None))
+    manager = SecretsManager(
+        url,
+        "us-east-1",
+        lambda: AwsCredentials("AKID", "secret", None),
+        has_own_issuers=settings.has_own_issuers(),
+    )
     try:
         return manager.read(server.put('{"password": "p"}')) == {"password": "p"}
     except ConfigurationError as error:

@@ -33,11 +33,13 @@ class SecretsManager:
         region: str,
         credentials: Callable[[], AwsCredentials],
         *,
+        has_own_issuers: bool,
         now_seconds: Callable[[], float] = time.time,
     ) -> None:
         self._endpoint_url = endpoint_url
         self._region = region
         self._credentials = credentials
+        self._has_own_issuers = has_own_issuers
         self._now_seconds = now_seconds
         address = urlsplit(endpoint_url)
         self._host = address.netloc
@@ -85,7 +87,7 @@ class SecretsManager:
 
     def _connected(self) -> HTTPConnection:
         if self._is_encrypted:
-            return tls.connected(self._connected_by)
+            return tls.connected(self._connected_by, has_own_issuers=self._has_own_issuers)
         return HTTPConnection(self._host, timeout=_TIMEOUT_SECONDS)
 
     def _connected_by(self, context: ssl.SSLContext) -> HTTPConnection:

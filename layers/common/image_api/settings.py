@@ -588,7 +588,7 @@ def _secrets_manager() -> SecretsManager:
 
     region = _region()
     url = _optional("AWS_ENDPOINT_URL") or service_url("secretsmanager", region)
-    return SecretsManager(url, region, credential_source())
+    return SecretsManager(url, region, credential_source(), has_own_issuers=has_own_issuers())
 
 
 def _region() -> str:

@@ -12,21 +12,21 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from image_api import settings
-
 AMAZON_ROOTS = Path(__file__).with_name("amazon-roots.pem")
 
 Connection = TypeVar("Connection")
 
 
-def connected(connect: Callable[[ssl.SSLContext], Connection]) -> Connection:
+def connected(
+    connect: Callable[[ssl.SSLContext], Connection], *, has_own_issuers: bool
+) -> Connection:
     """What `connect` makes with a context that believes Amazon's issuers alone, or where none of
     them has vouched for the other end (an emulator, a proxy on the way, some of China's endpoints),
     with one that believes the system's. Whichever it is verifies all of it, the name included.
 
-    Where the environment names a store, that one alone is believed.
+    `has_own_issuers`: the environment names a store, and that one alone is believed.
     """
-    if not settings.has_own_issuers():
+    if not has_own_issuers:
         try:
             return connect(_amazons())
         except ssl.SSLCertVerificationError:

@@ -238,7 +238,7 @@ def _connect(url: str) -> Connection:
 
     try:
         if sslmode.startswith("verify-") and _is_proxy(host):
-            return tls.connected(connected)
+            return tls.connected(connected, has_own_issuers=settings.has_own_issuers())
         return connected(_ssl_context(sslmode, host))
     except DatabaseError as error:
         fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
