@@ -12,6 +12,7 @@ NEED := infra/tools/setup.sh
 DEV := .venvs/dev/bin
 LOCAL := .venvs/local/bin
 POLICY := .venvs/policy/bin
+WHEEL := .venvs/wheel/bin
 # What hangs is a failure too, and says where it hung: far beyond the slowest test beside a load of
 # 20 on two cores, and well before CI gives up a run. Nothing else bounds a test's time by the clock;
 # see tests/waiting.py.
@@ -265,9 +266,9 @@ audit: ## ask PyPI's advisories about every pinned package (needs the network)
 	@.venvs/audit/bin/python -m infra.tools.audit
 
 client: ## build the wheel of the Python client and its command line, into client/dist/
-	@$(NEED) dev
+	@$(NEED) wheel
 	@rm -rf client/build client/dist
-	@$(DEV)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir client/dist ./client
+	@$(WHEEL)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir client/dist ./client
 
 lock: ## pin the requirements again, with hashes; UPGRADE=--upgrade: take newer versions
 	@$(NEED) clients

@@ -14,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 # LocalStack's are left out: they are those of its release day, and only tests talk to it.
 LISTS = [
+    "client/build-requirements.txt",
     "functions/migrate/requirements.txt",
     "infra/local/lambda-requirements.txt",
     "infra/local/requirements.txt",

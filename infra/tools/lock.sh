@@ -13,6 +13,7 @@ readonly LISTS=(
     infra/local/lambda-requirements
     infra/local/requirements
     tests/requirements
+    client/build-requirements
     tests/localstack/requirements
     infra/policy/requirements
     infra/policy/audit-requirements

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Prepares this clone, all of it or only the parts that are named, and does nothing that is done:
 #   infra/tools/setup.sh [dev] [local] [lambda] [localstack] [clients] [gallery] [policy] [services] \
-#       [exiftool] [chromium] [pooler] [audit]
+#       [exiftool] [chromium] [pooler] [wheel] [audit]
 # There is one virtual environment each for the tests (dev), the local cloud (local), the functions
 # it runs (lambda), the LocalStack that the tests start (localstack), Node and what makes clients of
 # the API's documents (clients), Node and what builds the gallery (gallery), the template's policy
-# check (policy), and what asks for advisories (audit; only where it is named). `services` is what
-# Postgres, RabbitMQ and S3 need of the system, `exiftool` what tests look into pictures with, and
-# `chromium` the browser in which they use the gallery; `pooler` is PgBouncer, where the system's is new
-# enough for its test.
+# check (policy), what builds the client's wheel (wheel) and what asks for advisories (audit): these
+# two only where they are named. `services` is what Postgres, RabbitMQ and S3 need of the system,
+# `exiftool` what tests look into pictures with, and `chromium` the browser in which they use the
+# gallery; `pooler` is PgBouncer, where the system's is new enough for its test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -22,6 +22,7 @@ readonly ENVIRONMENTS=(
     "clients tests/clients/requirements.txt tests/clients"
     "gallery tests/clients/requirements.txt gallery"
     "policy infra/policy/requirements.txt"
+    "wheel client/build-requirements.txt"
     "audit infra/policy/audit-requirements.txt"
 )
 readonly WANTED=" ${*:-dev local lambda localstack clients gallery policy services exiftool chromium pooler} "

@@ -40,7 +40,7 @@ def test_every_target_is_listed_in_one_column() -> None:
 @pytest.mark.parametrize("target", RECIPES)
 def test_a_command_installs_what_it_calls_before_it_calls_it(target: str) -> None:
     recipe = RECIPES[target]
-    called = re.findall(r"(?<!wildcard )\$\((DEV|LOCAL|POLICY)\)/", recipe)
+    called = re.findall(r"(?<!wildcard )\$\((DEV|LOCAL|POLICY|WHEEL)\)/", recipe)
     installed = re.search(r"^\t@\$\(NEED\)(.*)$", recipe, re.MULTILINE)
     assert {part.lower() for part in called} <= set(installed[1].split() if installed else ())
 
@@ -57,8 +57,8 @@ def test_what_runs_no_tests_installs_no_environment_that_it_does_not_call(target
     # Tests, the bench and scripts start others' programs.
     if installed is None or re.search(r"\$\(PYTEST\)| bench |chaos|\$\(MAKE\)|tests/", recipe):
         return
-    called = re.findall(r"\$\((DEV|LOCAL|POLICY)\)/", recipe)
-    environments = {"dev", "local", "policy"} & set(installed[1].split())
+    called = re.findall(r"\$\((DEV|LOCAL|POLICY|WHEEL)\)/", recipe)
+    environments = {"dev", "local", "policy", "wheel"} & set(installed[1].split())
     assert environments <= {part.lower() for part in called}
 
 
