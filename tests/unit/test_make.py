@@ -160,10 +160,12 @@ def test_a_failure_beside_the_shown_output_is_told_before_the_end(project: Path)
     assert told == "ERROR it broke\n"
 
 
-@pytest.mark.parametrize("stage", ["local-cloud", "unit"])
 @pytest.mark.parametrize(
-    ("source", "failed"),
-    [("def test_it(): assert not 'it'\n", "test_1.py::test_it"), ("import nothing\n", "test_1.py")],
+    ("stage", "source", "failed"),
+    [
+        ("local-cloud", "def test_it(): assert not 'it'\n", "test_1.py::test_it"),
+        ("unit", "import nothing\n", "test_1.py"),
+    ],
 )
 def test_a_test_that_fails_is_told_before_its_stage_ends(
     project: Path, stage: str, source: str, failed: str
