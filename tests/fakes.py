@@ -166,6 +166,9 @@ class FakeStorage:
             raise ObjectMissing
         return self.objects[key][0]
 
+    def get_up_to(self, key: str, max_bytes: int) -> bytes:
+        return self.get(key)[: max_bytes + 1]
+
     def get_if_present(self, key: str) -> bytes | None:
         self._begin("get", key)
         return self.objects[key][0] if key in self.objects else None

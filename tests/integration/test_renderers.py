@@ -197,6 +197,20 @@ def test_a_folder_of_any_size_goes(objects: StoredObjects, s3_client: Any, bucke
     objects.delete_all_versions("storage/b")
 
 
+def test_no_more_of_an_object_is_read_than_it_may_have(
+    objects: StoredObjects, s3_client: Any, bucket: str
+) -> None:
+    for key, data in (("storage/a", b"0123456789"), ("storage/empty", b"")):
+        s3_client.put_object(Bucket=bucket, Key=key, Body=data)
+    assert [objects.get_up_to("storage/a", most) for most in (4, 9, 10, 99)] == [
+        b"01234",
+        *[b"0123456789"] * 3,
+    ]
+    assert objects.get_up_to("storage/empty", 4) == b""
+    with pytest.raises(ObjectMissing):
+        objects.get_up_to("storage/missing", 4)
+
+
 def test_objects_are_read_and_deleted_one_by_one_and_by_folder(
     objects: StoredObjects, s3_client: Any, bucket: str
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
 
+from image_api.core import rendering
 from image_api.core.changes import StoredRendition
 from image_api.core.rendering import Picture, RendererBusy, RendererFailed, Renderings
 from image_api.core.rerendering import OutdatedImage, rerender
@@ -17,6 +20,7 @@ from image_api.imaging.pixels.rendering import render
 from tests import samples
 from tests.fakes import FakeStorage
 from tests.unit.consumer_bench import FakeRenderer
+from tests.waiting import PATIENCE_SECONDS
 
 ORIGINAL = "storage/6f1c/original.png"
 PICTURE = Picture(ORIGINAL, "storage/6f1c/2-abcd", None, "cover")
@@ -73,10 +77,62 @@ def test_what_a_renderer_stored_is_described_as_it_was_measured(storage: FakeSto
 def test_a_rendition_that_is_no_picture_is_the_renderers_fault(storage: FakeStorage) -> None:
     """And not the owner's: InvalidImage would say that the upload was bad."""
     answer = answer_about(storage)
-    storage.put(f"{PICTURE.folder}/preview.webp", b"<script>", "image/webp")
+    key = f"{PICTURE.folder}/preview.webp"
+    data, content_type = storage.objects[key]
+    storage.put(key, b"<script>".ljust(len(data)), content_type)
 
     with pytest.raises(RendererFailed, match=r"^The preview that the renderer stored is not valid"):
         made_of(storage, answer)
+
+
+def test_of_a_rendition_no_more_is_read_than_the_renderer_has_spoken_of(
+    storage: FakeStorage,
+) -> None:
+    answer = answer_about(storage)
+    key = f"{PICTURE.folder}/preview.webp"
+    data, content_type = storage.objects[key]
+    storage.put(key, data + b"\0" * 1000, content_type)
+    read: dict[str, int] = {}
+
+    class Watched(FakeStorage):
+        def get_up_to(self, key: str, max_bytes: int) -> bytes:
+            found = super().get_up_to(key, max_bytes)
+            read[key] = len(found)
+            return found
+
+    with pytest.raises(RendererFailed, match=r"^The preview that .* is not what it says$"):
+        made_of(Watched(storage.objects), answer)
+    assert read[key] == len(data) + 1
+
+
+@pytest.mark.parametrize("size_bytes", [None, 0, -1, 1e3, "1000", 300_000_000])
+def test_a_size_that_no_rendition_has_is_refused_before_anything_is_read(
+    storage: FakeStorage, size_bytes: object
+) -> None:
+    report = json.loads(answer_about(storage))
+    report["renditions"][0]["size_bytes"] = size_bytes
+    del storage.objects[f"{PICTURE.folder}/image.png"]
+
+    with pytest.raises(RendererFailed, match=r"^The image that .* is not what it says$"):
+        made_of(storage, json.dumps(report).encode())
+
+
+@pytest.mark.parametrize(("large_bytes", "meet"), [(10, False), (10**6, True)])
+def test_of_large_results_one_is_in_memory_at_a_time(
+    storage: FakeStorage, monkeypatch: pytest.MonkeyPatch, large_bytes: int, meet: bool
+) -> None:
+    monkeypatch.setattr(rendering, "_LARGE_BYTES", large_bytes)
+    answer, all_three = answer_about(storage), Barrier(3)
+
+    class Meeting(FakeStorage):
+        def get_up_to(self, key: str, max_bytes: int) -> bytes:
+            with suppress(BrokenBarrierError):
+                # Who does not meet anybody is not to: then a moment is enough.
+                all_three.wait(PATIENCE_SECONDS if meet else 0.5)
+            return super().get_up_to(key, max_bytes)
+
+    made_of(Meeting(storage.objects), answer)
+    assert all_three.broken is not meet
 
 
 @pytest.mark.parametrize("version", [None, "1", -1, 1.0, [1]])

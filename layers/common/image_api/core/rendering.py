@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -28,6 +30,7 @@ from image_api.imaging.model import (
     THUMBNAIL_PIXELS,
     WEBP,
     Format,
+    StoredPicture,
     Wanted,
 )
 
@@ -45,6 +48,10 @@ _OVERHEAD_BYTES = 1 << 20
 _MAX_IMAGE_BYTES = 4 * MAX_PIXELS + _OVERHEAD_BYTES
 _MAX_PREVIEW_BYTES = 4 * PREVIEW_PIXELS**2 + _OVERHEAD_BYTES
 _MAX_THUMBNAIL_BYTES = 4 * THUMBNAIL_PIXELS**2 + _OVERHEAD_BYTES
+
+# Of what is larger one result is read at a time, however many pictures are in work: ten of the
+# largest at once are two gigabytes, which the consumer does not have.
+_LARGE_BYTES = 8_000_000
 
 # Base64 of the 25 bytes that a ThumbHash has at most.
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9+/]{8,35}={0,2}", re.ASCII)
@@ -135,8 +142,10 @@ class TransferSigner(Protocol):
 class ResultStore(Protocol):
     """Threads may share it."""
 
-    def get(self, key: str) -> bytes:
-        """Raises ObjectMissing or ServiceUnavailable."""
+    def get_up_to(self, key: str, max_bytes: int) -> bytes:
+        """All of it, or one byte more than `max_bytes`. Raises ObjectMissing or
+        ServiceUnavailable.
+        """
 
     def get_if_present(self, key: str) -> bytes | None: ...
 
@@ -187,6 +196,7 @@ class Renderings:
         self._readers = ThreadPoolExecutor(
             RESULTS_OF_A_PICTURE * at_once, thread_name_prefix="reading"
         )
+        self._large = threading.Lock()
 
     def render(
         self, picture: Picture, patience_seconds: float | None = None
@@ -235,9 +245,12 @@ class Renderings:
             key = picture.source_key
         elif extension not in [made.extension for made in kind.formats]:
             raise RendererFailed(f"The renderer names no format that a {name} may have")
+        size_bytes = claim.get("size_bytes")
+        if not isinstance(size_bytes, int) or not 0 < size_bytes <= kind.max_bytes:
+            raise _unlike_its_claim(name)
         try:
-            data = self._storage.get(key)
-            stored = formats.header(data)
+            with self._large if size_bytes > _LARGE_BYTES else nullcontext():
+                stored = self._header(name, key, size_bytes)
         except ObjectMissing as error:
             raise RendererFailed(f"The renderer stored no {name}") from error
         except InvalidImage as error:
@@ -246,7 +259,7 @@ class Renderings:
             name=name,
             object_key=key,
             content_type=stored.format.content_type,
-            size_bytes=len(data),
+            size_bytes=size_bytes,
             width=stored.upright_size[0],
             height=stored.upright_size[1],
             animated=stored.frames > 1,
@@ -255,6 +268,13 @@ class Renderings:
         )
         _check(measured, kind, claim, picture)
         return measured
+
+    def _header(self, name: str, key: str, size_bytes: int) -> StoredPicture:
+        """No more is read than the renderer has spoken of, and nothing is kept of the bytes."""
+        data = self._storage.get_up_to(key, size_bytes)
+        if len(data) != size_bytes:
+            raise _unlike_its_claim(name)
+        return formats.header(data)
 
 
 def _is_as_asked(made: tuple[int, int], kind: _Kind, picture: Picture) -> bool:
@@ -273,12 +293,14 @@ def _check(measured: StoredRendition, kind: _Kind, claim: dict[str, Any], pictur
     if (
         measured.content_type not in [allowed.content_type for allowed in kind.formats]
         or (claim.get("width"), claim.get("height")) != made
-        or claim.get("size_bytes") != measured.size_bytes
-        or measured.size_bytes > kind.max_bytes
         or max(made) > (kind.longest_side or MAX_PIXELS)
         or not _is_as_asked(made, kind, picture)
     ):
-        raise RendererFailed(f"The {measured.name} that the renderer stored is not what it says")
+        raise _unlike_its_claim(measured.name)
+
+
+def _unlike_its_claim(name: str) -> RendererFailed:
+    return RendererFailed(f"The {name} that the renderer stored is not what it says")
 
 
 def _wanted_in_json(wanted: Wanted | None) -> dict[str, Any] | None:
