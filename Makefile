@@ -35,7 +35,7 @@ SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migratio
 	$(filter-out tests/aws tests/local_cloud tests/conformance tests/deployment tests/photos tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/*.py)
 
 .PHONY: help setup run test check lint format types lint-template unit template local-cloud \
-	conformance compare deployment integration pooler coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults chaos trial \
+	conformance compare deployment integration pooler coverage coverage-floor clients gallery gallery-load gallery-screenshots gallery-page e2e security cases faults crashes chaos trial \
 	bench aws-preflight gradual admin invoke logs psql rerender poll deploy-local sam-local sam-local-env compose bare-machine dead-letters redrive replay listen openapi \
 	events expansion audit client lock reset clean
 
@@ -162,6 +162,9 @@ cases: ## inputs that once went wrong, sent to a running system
 faults: ## tests that break parts while they are in use
 	@$(NEED) dev local lambda services
 	@$(DEV)/python $(PYTEST) tests/faults $(ARGS)
+
+crashes: ## kill the API's functions at every line of theirs, one after the other
+	@KILLED_AT=lines $(MAKE) faults ARGS="-k test_killed_functions $(ARGS)"
 
 trial: ## upload a thousand pictures through interruptions and restarts, with the command line
 	@$(NEED) dev local lambda services
