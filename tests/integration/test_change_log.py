@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -27,6 +28,7 @@ from image_api.core.changes import (
 from image_api.core.events import Event
 from image_api.core.images import Caller
 from image_api.core.queues import dead_queue
+from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.owed_letters import PostgresLetterRecords
@@ -626,6 +628,50 @@ def test_what_does_not_agree_is_found(
     assert contradictions(sql) == []
     sql.run(planted)
     assert what in {each.partition(":")[0] for each in contradictions(sql)}
+
+
+MARKS: dict[str, Callable[[Database, list[Event]], object]] = {
+    "requests are marked": lambda database, accepted: PostgresRelayRecords(database).mark_published(
+        accepted
+    ),
+    "outcomes are marked": lambda database, accepted: PostgresRelayRecords(database).mark_published(
+        [replace(event, type=events.UPDATE_COMPLETED) for event in accepted]
+    ),
+    "changes are freed": lambda database, accepted: PostgresChangeLog(database, Recorder()).free(
+        [event.id for event in accepted]
+    ),
+    "an image is removed": lambda database, accepted: PostgresChangeLog(
+        database, Recorder()
+    ).remove(removal_of(accepted), events.DELETE_COMPLETED),
+}
+
+
+def removal_of(accepted: list[Event]) -> Work:
+    return Work(accepted[-1], 1, 0, 0, 0, False, None, 0.0, None)
+
+
+@pytest.mark.parametrize("what", MARKS)
+def test_two_that_change_the_same_rows_wait_for_each_other_in_no_circle(
+    what: str, make_database: Callable[[], Database], accept: Accepting, sql: Connection
+) -> None:
+    upload = accept.upload()
+    accepted = [accept.update(upload.image_id, title=title) for title in ("a", "b")]
+    accepted.append(accept.delete(upload.image_id))
+    # However they are found, the one with the lowest id comes last.
+    for sequence in (3, 2, 1):
+        sql.run("UPDATE changes SET id = DEFAULT WHERE sequence = :sequence", sequence=sequence)
+    sql.run("UPDATE changes SET change_id = lpad(sequence::text, 32, '0')::uuid")
+    sql.run("UPDATE changes SET attempts = 1, begun_for = change_id, outcome_id = change_id")
+    sql.run("CLUSTER changes USING changes_of_image_unique")
+    accepted = [replace(event, id=str(UUID(int=event.sequence))) for event in accepted]
+    holder, other = make_database(), make_database()
+    with ThreadPoolExecutor(1) as threads:
+        with holder.transaction():
+            holder.rows("UPDATE changes SET reason = 'held' WHERE sequence = 4")
+            changed = threads.submit(MARKS[what], other, accepted)
+            eventually(lambda: waiting_for_locks(sql) == 1, "the other waits for the first row")
+            holder.rows("UPDATE changes SET reason = 'held' WHERE sequence < 4")
+        changed.result()
 
 
 def test_a_stranger_is_not_in_the_log(log: PostgresChangeLog, accept: Accepting) -> None:

@@ -353,7 +353,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     },
     "look up": (processing._LOOK_UP, {"event_ids": [NOBODY, "{id}"]}, 2),
     # Perhaps all that are begun: these are few.
-    "free": (processing._FREE, {"message_ids": [NOBODY, "{id}"]}, 20),
+    "free": (processing._FREE, {"message_ids": [NOBODY, "{id}"]}, 21),
     "reopen": (processing._REOPEN, {"event_id": "{id}", "sequence": 2}, 3),
     "postpone": (
         processing._POSTPONE,
@@ -430,11 +430,12 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         100,
     ),
     "overdue": (changes._OVERDUE, {"overdue_seconds": 0, "batch_size": 100}, 120),
+    # What is locked is looked up again.
     "mark requests": (changes._MARK_REQUESTS, {"event_ids": [NOBODY, "{id}"]}, 2),
     "mark outcomes": (
         changes._MARK_OUTCOMES,
         {"event_ids": [NOBODY], "image_ids": [7], "sequences": [1]},
-        1,
+        2,
     ),
     # The rows to delete, found and then looked up.
     "forget": (changes._FORGET_OLD, {"kept_days": 0, "batch_size": 100}, 200),

@@ -23,6 +23,14 @@ INSERT_CHANGE = """
     RETURNING image_id, sequence, rfc3339(accepted_at) AS accepted_at
 """
 
+
+def locked_changes(which: str) -> str:
+    """A step of a WITH that locks rows `c` of the log before they are changed, whoever does it in
+    the order of their ids: two that lock the same ones wait for each other in no circle.
+    """
+    return f"SELECT c.id FROM {which} ORDER BY c.id FOR NO KEY UPDATE OF c"
+
+
 # What is not known to be published is published again, so these marks may be lost.
 _MARK_REQUEST = f"""
 UPDATE changes SET published_at = now() FROM {RELAXED} WHERE change_id = :event_id::uuid
@@ -66,18 +74,25 @@ ORDER BY id
 LIMIT :batch_size
 """
 
-_MARK_REQUESTS = """
-UPDATE changes SET published_at = now() WHERE change_id = ANY(:event_ids::text[]::uuid[])
+_MARK_REQUESTS = f"""
+WITH locked AS ({
+    locked_changes("changes AS c WHERE c.change_id = ANY(:event_ids::text[]::uuid[])")
+})
+UPDATE changes AS c SET published_at = now() FROM locked AS l WHERE c.id = l.id
 """
 
-_MARK_OUTCOMES = """
-UPDATE changes AS c SET outcome_published_at = now()
-FROM unnest(:image_ids::bigint[], :sequences::integer[], :event_ids::text[]) AS p (
-    image_id, sequence, event_id)
-WHERE c.image_id = p.image_id AND c.sequence = p.sequence AND c.outcome_id = p.event_id::uuid
+_MARK_OUTCOMES = f"""
+WITH locked AS ({
+    locked_changes(
+        "unnest(:image_ids::bigint[], :sequences::integer[], :event_ids::text[]) AS p ("
+        "image_id, sequence, event_id) JOIN changes AS c ON c.image_id = p.image_id "
+        "AND c.sequence = p.sequence AND c.outcome_id = p.event_id::uuid"
+    )
+})
+UPDATE changes AS c SET outcome_published_at = now() FROM locked AS l WHERE c.id = l.id
 """
 
-# What nobody waits for and everybody was told of.
+# What nobody waits for and everybody was told of. What somebody holds has its turn later.
 _FORGET_OLD = """
 WITH forgotten AS (
     DELETE FROM changes WHERE id = ANY(ARRAY(
@@ -85,7 +100,8 @@ WITH forgotten AS (
         WHERE c.settled_at < now() - make_interval(days => :kept_days::integer)
           AND c.published_at IS NOT NULL
           AND (c.outcome_id IS NULL OR c.outcome_published_at IS NOT NULL)
-        ORDER BY c.settled_at LIMIT :batch_size))
+        ORDER BY c.settled_at LIMIT :batch_size
+        FOR UPDATE SKIP LOCKED))
     RETURNING id
 )
 SELECT count(*) FROM forgotten

@@ -107,7 +107,8 @@ WITH keys AS (
         SELECT l.id FROM {_OF_ACCOUNT}
           AND l.settled_at IS NOT NULL AND l.published_at IS NOT NULL
           AND (l.outcome_id IS NULL OR l.outcome_published_at IS NOT NULL)
-        ORDER BY l.user_id, l.id LIMIT :batch_size))
+        ORDER BY l.user_id, l.id LIMIT :batch_size
+        FOR UPDATE SKIP LOCKED))
     RETURNING user_id
 )
 SELECT (SELECT count(*) FROM keys) + (SELECT count(*) FROM offers)

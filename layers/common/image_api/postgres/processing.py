@@ -22,7 +22,7 @@ from image_api.core.changes import (
 from image_api.core.events import Event
 from image_api.core.images import parse_resolution, tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
-from image_api.postgres.changes import EventPublisher, PostgresEventSink
+from image_api.postgres.changes import EventPublisher, PostgresEventSink, locked_changes
 from image_api.postgres.database import RELAXED, Database, Row, texts
 from image_api.postgres.images import (
     KEPT_VISIBILITY,
@@ -66,12 +66,17 @@ RETURNING c.change_id
 """
 
 _FREE = f"""
-UPDATE changes
+WITH locked AS ({
+    locked_changes(
+        "changes AS c WHERE c.outcome IS NULL AND c.attempts > c.failures "
+        "AND c.begun_for = ANY(:message_ids::text[]::uuid[])"
+    )
+})
+UPDATE changes AS c
 SET begun_for = NULL,
-    due_at = now() + CASE WHEN attempts - failures > 1
+    due_at = now() + CASE WHEN c.attempts - c.failures > 1
                           THEN interval '{CRASH_PAUSE_SECONDS} seconds' ELSE '0' END
-WHERE outcome IS NULL AND attempts > failures
-  AND begun_for = ANY(:message_ids::text[]::uuid[])
+FROM locked AS l WHERE c.id = l.id
 """
 
 # The next of an image's changes; a removal waits for none of them.
@@ -420,16 +425,27 @@ WITH removed AS (
 ), gone AS (
     SELECT WHERE EXISTS (SELECT FROM removed)
         OR NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id)
-), void AS (
+), locked AS ({
+    locked_changes(
+        "gone CROSS JOIN changes AS c WHERE c.image_id = :image_id "
+        "AND c.sequence <= :sequence AND c.outcome IS NULL"
+    )
+}), void AS (
     UPDATE changes AS c
     SET settled_at = now(), outcome = 'failed', reason = :void_reason,
         outcome_id = gen_random_uuid(), outcome_type = replace(c.type, 'requested', 'failed'),
         outcome_data = jsonb_build_object(
             'user_id', c.user_id, 'status', 'failed', 'error', :void_reason::text)
-    FROM gone
-    WHERE c.image_id = :image_id AND c.sequence < :sequence AND c.outcome IS NULL
+    FROM locked AS l
+    WHERE c.id = l.id AND c.sequence < :sequence
     RETURNING {_OUTCOME}
-), settled AS ({_settle("applied", "jsonb_build_object('user_id', c.user_id)", "FROM gone WHERE")})
+), settled AS ({
+    _settle(
+        "applied",
+        "jsonb_build_object('user_id', c.user_id)",
+        "FROM locked AS l WHERE c.id = l.id AND",
+    )
+})
 SELECT * FROM void UNION ALL SELECT * FROM settled
 """
 
