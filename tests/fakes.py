@@ -440,6 +440,7 @@ class ChangeRow:
     renderer_failures: int = 0
     left_folder: str | None = None
     left_until: float = 0.0
+    storing_until: float = 0.0
     begun_for: str | None = None
     outcome: str | None = None
     settled_at: float = 0.0
@@ -597,6 +598,10 @@ class FakeChangeLog:
                 row.begun_for = None
                 row.due_at = self.now + look_seconds
                 row.left_folder, row.left_until = folder, self.now + busy_seconds
+
+    def lose_renderer(self, work: Work, storing_seconds: float) -> None:
+        with self._answering():
+            self.changes[work.event.id].storing_until = self.now + storing_seconds
 
     def put_back(self, work: Work, delay_seconds: int) -> None:
         with self._answering():
@@ -766,6 +771,7 @@ class FakeChangeLog:
         for row in self.changes.values():
             if row.event.image_id != event.image_id or row.event.sequence >= event.sequence:
                 continue
+            ends.append(row.storing_until)
             if row.outcome is not None and row.attempts > row.failures + 1:
                 ends.append(row.settled_at + LATE_SECONDS)
             if row.outcome is None and row.left_folder is not None:

@@ -67,6 +67,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is given up because the machine is busy; a test of a time-out sets it."""
     monkeypatch.setattr(database_module, "SOCKET_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(broker_module, "_CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(broker_module, "_OPENING_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     # What was begun in time is confirmed, however late.
     monkeypatch.setattr(batch_publisher, "_GRACE_SECONDS", PATIENCE_SECONDS)

@@ -101,6 +101,35 @@ def listener(channel: BlockingChannel, queue: str) -> str:
     return str(name)
 
 
+def test_a_full_work_queue_is_noticed_before_all_is_offered_to_whoever_listens(
+    broker: Broker, queue: str, channel: BlockingChannel
+) -> None:
+    arguments = {"x-queue-type": "quorum", "x-max-length": 3, "x-overflow": "reject-publish"}
+    other = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(other, events.EXCHANGE, "#")
+    channel.queue_delete(queue)
+    try:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+        broker.bind_work_queue()
+        batch = [event() for _ in range(300)]
+        offered = broker.offer_events(batch, 60, until_refused=True)
+        # A queue may take a few more than its limit.
+        assert offered.confirmed
+        assert offered.refused
+        tried = [*offered.confirmed, *offered.refused]
+        assert sorted(tried, key=batch.index) == batch[: len(tried)]
+        assert len(tried) < 100
+        heard = {events.decode(received(channel, other)[2]).id for _ in tried}
+        assert heard == {each.id for each in tried}
+        assert broker.wake_consumer(batch, 60) == []
+        assert is_empty(channel, other)
+        channel.queue_purge(queue)
+        assert broker.wake_consumer(batch[:1], 60) == batch[:1]
+    finally:
+        channel.queue_delete(queue)
+        broker.declare_topology()
+
+
 def test_a_published_event_carries_what_the_contract_says(
     broker: Broker, queue: str, channel: BlockingChannel
 ) -> None:

@@ -200,7 +200,17 @@ def test_a_size_that_was_replaced_is_made_anew_if_the_change_that_replaces_it_fa
         assert rerenders.begin(1, 3) is None
 
 
-@pytest.mark.parametrize("how", ["goes on", "died", "died before another", "left its renderer"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "goes on",
+        "died",
+        "died before another",
+        "left its renderer",
+        "lost its renderer",
+        "lost its renderer before another",
+    ],
+)
 def test_a_removal_knows_how_long_attempts_before_it_may_store_something(
     log: PostgresChangeLog, accept: Accepting, sql: Connection, how: str
 ) -> None:
@@ -208,10 +218,13 @@ def test_a_removal_knows_how_long_attempts_before_it_may_store_something(
     work = begun(log)
     if how == "left its renderer":
         log.leave(work, "storage/0001/1-aa", 90.0, 1)
+    elif how.startswith("lost"):
+        log.lose_renderer(work, LATE_SECONDS)
+        log.postpone(work, 0, "away")
     elif how != "goes on":
         log.free([MESSAGE_ID])
-    if how == "died before another":
-        work = begun(log, crashed=True)
+    if how.endswith("before another"):
+        work = begun(log, crashed=how.startswith("died"))
         assert log.complete(work, events.UPLOAD_COMPLETED, renditions()) is not None
     accept.delete(upload.image_id)
     removal = begun(log)
@@ -219,7 +232,8 @@ def test_a_removal_knows_how_long_attempts_before_it_may_store_something(
     assert longest - 60 < removal.busy_seconds <= longest
     log.put_back(removal, 0)
     age(sql, LATE_SECONDS)
-    sql.run("UPDATE changes SET rendering_until = rendering_until - interval '95 seconds'")
+    for column in ("rendering_until", "storing_until"):
+        sql.run(f"UPDATE changes SET {column} = {column} - interval '95 seconds'")
     if how != "goes on":
         assert begun(log).busy_seconds == 0
 

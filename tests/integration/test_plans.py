@@ -372,6 +372,11 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         {"change_id": "{id}", "delay_seconds": 1, "folder": "f", "busy_seconds": 90},
         1,
     ),
+    "lose a renderer": (
+        processing._LOSE_RENDERER,
+        {"change_id": "{id}", "storing_seconds": 95},
+        1,
+    ),
     **{
         name: (
             statement,
@@ -421,12 +426,12 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     ),
     "unpublished requests": (
         changes._UNPUBLISHED_REQUESTS,
-        {"grace_seconds": 0, "batch_size": 100},
+        {"after_id": 0, "grace_seconds": 0, "batch_size": 100},
         100,
     ),
     "unpublished outcomes": (
         changes._UNPUBLISHED_OUTCOMES,
-        {"grace_seconds": 0, "batch_size": 100},
+        {"after_id": 0, "grace_seconds": 0, "batch_size": 100},
         100,
     ),
     "overdue": (changes._OVERDUE, {"overdue_seconds": 0, "batch_size": 100}, 120),
@@ -462,7 +467,11 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
             ("was applied", before_the_log._WAS_APPLIED),
         )
     },
-    "outbox": (before_the_log._OUTBOX, {"grace_seconds": 0}, 0),
+    "outbox": (
+        before_the_log._OUTBOX,
+        {"after_id": 0, "grace_seconds": 0, "batch_size": 100},
+        0,
+    ),
     "give up lost": (before_the_log._GIVE_UP_LOST, {}, 0),
     "forget inbox": (before_the_log._FORGET_INBOX, {"batch_size": 100}, 0),
 }
@@ -773,7 +782,7 @@ STATEMENTS |= {
 # The last is tried by those that write events.
 STATEMENT = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 PARTS_OF_OTHERS = (
-    *("INSERT_CHANGE", "ANSWER_CLAIMS", "HOLD_CLAIMS"),
+    *("INSERT_ACCEPTED", "INSERT_ALL_ACCEPTED", "ANSWER_CLAIMS", "HOLD_CLAIMS"),
     *("_EMPTY_OUTBOX", "_USAGE_OF_USER", "_OWN_IMAGE", "_USER_EXISTS"),
 )
 

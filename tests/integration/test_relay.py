@@ -15,7 +15,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core import events, relay
 from image_api.core.events import Event
-from image_api.core.messages import MessageCounts
+from image_api.core.messages import MessageCounts, OfferedEvents
+from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
 from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
 from image_api.postgres.database import Database, StatementFailed
@@ -32,25 +33,58 @@ TIMEOUT_MILLISECONDS = 50_000
 
 
 class MemoryBroker:
-    """Remembers what it was given, and takes no more than `room` at a time."""
+    """Remembers what its work queue takes, no more than `room` at a time, and what others hear.
+
+    Where `is_full`, somebody refuses what does not fit, or where `other_is_full` everything.
+    """
 
     def __init__(self, *, room: int = 1_000_000, soon: int = 0) -> None:
         self.published: list[str] = []
+        self.heard: Counter[str] = Counter()
         self.declared = 0
         self.room = room
         self.soon = soon
+        self.is_full = False
+        self.other_is_full = False
 
     def publish_event(self, event: Event) -> None:
         if not self.publish_events([event], 1):
             raise ServiceUnavailable("The broker did not take the message; try again")
 
-    def publish_events(self, batch: Sequence[Event], _seconds: float) -> list[Event]:
+    def publish_events(self, batch: Sequence[Event], seconds: float) -> list[Event]:
+        return self.offer_events(batch, seconds, until_refused=False).confirmed
+
+    def offer_events(
+        self, batch: Sequence[Event], _seconds: float, *, until_refused: bool
+    ) -> OfferedEvents:
+        offered = OfferedEvents([], [])
+        for event in batch:
+            has_room = event.type not in events.REQUESTS or len(offered.confirmed) < self.room
+            if not has_room and not self.is_full:
+                break
+            self.heard[event.id] += 1
+            if has_room:
+                self.published.append(event.id)
+            if has_room and not self.other_is_full:
+                offered.confirmed.append(event)
+                continue
+            offered.refused.append(event)
+            if until_refused:
+                break
+        if self.is_full:
+            self.room -= sum(event.type in events.REQUESTS for event in offered.confirmed)
+        return offered
+
+    def wake_consumer(self, batch: Sequence[Event], _seconds: float) -> list[Event]:
         taken = list(batch)[: self.room]
         self.published += [event.id for event in taken]
         return taken
 
     def message_counts(self) -> MessageCounts:
         return MessageCounts(self.soon, self.soon, 0)
+
+    def bind_work_queue(self) -> None:
+        """It is."""
 
     def declare_topology(self) -> None:
         self.declared += 1
@@ -155,6 +189,36 @@ def test_whatever_publishing_does_what_was_accepted_is_answered(
     assert run(records, broker) == {"published": 2, "repeated": 0}
 
 
+def test_a_request_that_has_no_time_left_leaves_what_it_accepted_to_the_relay(
+    database: Database, accept: Accepting, sql: Connection
+) -> None:
+    remaining = [11_900]
+
+    class SlowBroker(MemoryBroker):
+        def offer_events(self, *arguments: Any, **options: Any) -> OfferedEvents:
+            remaining[0] -= 4_000
+            return super().offer_events(*arguments, **options)
+
+    broker = SlowBroker()
+    sink = PostgresEventSink(database, broker)
+
+    def publish(accepted: Event) -> None:
+        with time_left.during(lambda: remaining[0]):
+            sink.publish(accepted)
+            sink.publish_requests([accepted])
+
+    publish(late := accept.upload())
+    assert broker.published == []
+    # Nor is it written down that it was published.
+    remaining[0] = 12_900
+    publish(slow := accept.upload())
+    assert broker.published == [slow.id]
+    assert changes(sql, "published_at IS NULL") == [[True]] * 2
+    # Where nobody waits for an answer there is time.
+    sink.publish(late)
+    assert changes(sql, "published_at IS NULL") == [[False], [True]]
+
+
 def test_the_relay_publishes_requests_and_outcomes_in_order_and_unchanged(
     database: Database,
     records: PostgresRelayRecords,
@@ -256,10 +320,85 @@ def test_a_run_publishes_batch_after_batch_until_its_time_is_up(
     for _ in range(7):
         accept.upload()
     age(sql, relay.GRACE_SECONDS + 1)
-    times = iter([50_000, 30_000, 14_000, 14_000])
+    # Two steps, and between them a look at each of the other kinds.
+    times = iter([*[50_000] * 4, *[14_000] * 2])
     broker = MemoryBroker(soon=1000)
     assert relay.relay_all(records, broker, lambda: next(times)) == {"published": 4, "repeated": 0}
     assert run(records, broker) == {"published": 3, "repeated": 0}
+
+
+def test_what_a_full_work_queue_refuses_is_offered_once_a_run_and_holds_up_no_outcome(
+    database: Database,
+    records: PostgresRelayRecords,
+    accept: Accepting,
+    monkeypatch: pytest.MonkeyPatch,
+    sql: Connection,
+) -> None:
+    monkeypatch.setattr(relay, "BATCH_SIZE", 4)
+    log = PostgresChangeLog(database, MemoryBroker())
+    accepted = [accept.upload().id for _ in range(20)]
+    sql.run("UPDATE changes SET published_at = now() WHERE id <= 3")
+    outcomes = {settle(log).id for _ in range(3)}
+    age(sql, relay.GRACE_SECONDS + 1)
+    broker = MemoryBroker(room=6, soon=1000)
+    broker.is_full = True
+    assert run(records, broker) == {"published": 6 + 3, "repeated": 0}
+    # One more told that there is no room, and nobody heard of one twice.
+    assert set(broker.heard) == {*accepted[3:10], *outcomes}
+    assert set(broker.heard.values()) == {1}
+    # As long as there is none.
+    assert run(records, broker) == {"published": 0, "repeated": 0}
+    assert broker.heard.total() == 6 + 3 + 2
+    broker.room = 1000
+    assert run(records, broker) == {"published": 11, "repeated": 0}
+    assert set(broker.published) == {*accepted[3:], *outcomes}
+
+
+def test_what_somebody_elses_full_queue_refuses_wakes_the_consumer_and_ends_some_time(
+    database: Database, records: PostgresRelayRecords, accept: Accepting, sql: Connection
+) -> None:
+    accepted = [accept.upload().id for _ in range(20)]
+    outcome = settle(PostgresChangeLog(database, MemoryBroker())).id
+    age(sql, relay.GRACE_SECONDS + 1)
+    broker = MemoryBroker(soon=1000)
+    broker.other_is_full = True
+    for runs in (1, 2):
+        assert run(records, broker) == {"published": 0, "repeated": 0}
+        assert broker.heard == dict.fromkeys([*accepted, outcome], runs)
+        assert set(accepted) < set(broker.published)
+    age(sql, relay.REFUSED_FOR_SECONDS)
+    for _ in range(2):
+        run(records, broker)
+        # All others have it, and nobody hears it for ever.
+        assert broker.heard == dict.fromkeys([*accepted, outcome], 3)
+    assert changes(sql, "published_at IS NULL") == [[False]] * 20
+
+
+def test_what_is_overdue_wakes_the_consumer_and_nobody_else(
+    records: PostgresRelayRecords, accept: Accepting, sql: Connection
+) -> None:
+    accepted = [accept.upload().id for _ in range(3)]
+    sql.run("UPDATE changes SET published_at = now()")
+    age(sql, relay.OVERDUE_SECONDS + 1)
+    broker = MemoryBroker()
+    assert run(records, broker) == {"published": 0, "repeated": 3}
+    assert (broker.published, broker.heard.total()) == (accepted, 0)
+
+
+def test_a_binding_that_is_gone_is_there_again_after_one_run(
+    records: PostgresRelayRecords,
+    broker: Broker,
+    accept: Accepting,
+    queue: str,
+    exchange: str,
+    listener: str,
+    channel: BlockingChannel,
+) -> None:
+    channel.queue_unbind(queue, exchange, events.REQUESTS_BINDING)
+    run(records, broker)
+    event = accept.upload()
+    broker.publish_event(event)
+    assert received(channel, queue, 1) == received(channel, listener, 1) == [event]
 
 
 def _delete_queue(channel: BlockingChannel, queue: str, exchange: str) -> None:

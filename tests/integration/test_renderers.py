@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +23,13 @@ from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers, TransferRefused
-from image_api.core.rendering import RendererBusy, RendererFailed, StillRendering, Upload
+from image_api.core.rendering import (
+    RendererBusy,
+    RendererFailed,
+    RendererLost,
+    StillRendering,
+    Upload,
+)
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 from tests.integration.real_services import RealServices
@@ -327,8 +335,8 @@ ERROR = {"X-Amz-Function-Error": "Unhandled"}
     [
         (0, b"", {}, StillRendering, ""),
         (429, b"{}", {}, RendererBusy, ""),
-        (500, b"{}", {}, ServiceUnavailable, "Lambda answered 500"),
-        (503, b"{}", {}, ServiceUnavailable, "Lambda answered 503"),
+        (500, b"{}", {}, RendererLost, "Lambda answered 500"),
+        (503, b"{}", {}, RendererLost, "Lambda answered 503"),
         (404, b"{}", {}, ServiceUnavailable, "Lambda answered 404"),
         (302, b"", {"Location": "http://127.0.0.1:1"}, ServiceUnavailable, "Lambda answered 302"),
         (200, b'{"errorType": "Runtime.ExitError"}', ERROR, RendererFailed, "Runtime.ExitError"),
@@ -360,5 +368,20 @@ def test_what_lambda_says_instead_of_an_answer(
 
 def test_nobody_there_is_no_failure_of_the_picture(credentials: AwsCredentials) -> None:
     own = SignedRequests("lambda", REGION, lambda: credentials, connections=1)
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable) as caught:
         LambdaRenderer(own, "renderer", "http://127.0.0.1:1").invoke(b"{}", 1)
+    # Nothing was begun.
+    assert not isinstance(caught.value, RendererLost)
+
+
+def test_a_renderer_whose_connection_breaks_may_go_on(credentials: AwsCredentials) -> None:
+    own = SignedRequests("lambda", REGION, lambda: credentials, connections=1)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        asked = threads.submit(LambdaRenderer(own, "a", url).invoke, b"{}", PATIENCE_SECONDS)
+        connection, _ = server.accept()
+        assert connection.recv(65_536)
+        connection.close()
+        with pytest.raises(RendererLost):
+            asked.result()
+    own.close()

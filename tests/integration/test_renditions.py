@@ -444,6 +444,20 @@ def test_when_all_renderers_are_busy_that_is_no_attempt(
     assert [row[3] for row in sql.run(TABLE)] == [0]
 
 
+def test_a_removal_waits_for_a_renderer_whose_connection_broke(
+    api: Api, ada: str, image: int, lambda_server: LambdaServer, sql: Connection
+) -> None:
+    lambda_server.invoke = lambda *_: (502, {}, b"{}")  # type: ignore[method-assign]
+    assert ask(api, image, ada, width="64")["statusCode"] == 503
+    assert api.delete(ada, image)["statusCode"] == 200
+    api.consume()
+    assert sql.run("SELECT count(*) FROM images") == [[1]]
+    sql.run("UPDATE requested_renditions SET making_until = now()")
+    # Its message is back as soon as it is looked again.
+    api.consume()
+    assert sql.run("SELECT count(*) FROM images") == [[0]]
+
+
 def test_one_that_takes_longer_goes_on_and_is_there_the_next_time(
     api: Api,
     ada: str,

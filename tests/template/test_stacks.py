@@ -179,7 +179,12 @@ def metrics_of(stacks: Stacks) -> set[str]:
         is_ours = line[0] == "ImageApi" or (line[0] in (".", "...") and is_ours)
         if is_ours and line[0] != "...":
             alarms.add(line[1])
-    return alarms | {"Outcomes"} if "{ImageApi,outcome,service}" in body else alarms
+    by_dimension = {"outcome": "Outcomes", "cause": "Failures"}
+    return alarms | {
+        name
+        for dimension, name in by_dimension.items()
+        if f"{{ImageApi,{dimension},service}}" in body
+    }
 
 
 def test_every_metric_that_is_written_is_read() -> None:

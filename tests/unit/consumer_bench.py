@@ -18,6 +18,7 @@ from image_api.core.processing import Processor
 from image_api.core.rendering import (
     RendererBusy,
     RendererFailed,
+    RendererLost,
     Renderings,
     StillRendering,
     Upload,
@@ -84,12 +85,14 @@ def use_fake_pixels(
 class FakeRenderer:
     """The renderer's function, its URLs and its forms, beside a storage.
 
-    `is_slow`: it is not waited for, and ends with `finish`; `is_busy`: it has no place.
+    `is_slow`: it is not waited for, and ends with `finish`; `is_lost`: nor heard of any more;
+    `is_busy`: it has no place.
     `answer` is what it says instead of the truth.
     """
 
     storage: Any
     is_slow: bool = False
+    is_lost: bool = False
     is_busy: bool = False
     answer: bytes | None = None
     tasks: list[dict[str, Any]] = field(default_factory=list)
@@ -100,6 +103,8 @@ class FakeRenderer:
         self.tasks.append(json.loads(payload))
         if self.is_slow:
             raise StillRendering
+        if self.is_lost:
+            raise RendererLost("The connection to the renderer broke")
         try:
             report = renderer.run(self.tasks[-1], self, lambda: 60, lambda: 0)
         except Exception as error:

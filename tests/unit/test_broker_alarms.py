@@ -119,6 +119,33 @@ def test_a_broker_that_takes_connections_and_says_nothing_is_away(
             client.publish_events([EVENT], 60)
 
 
+@pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Confirm.Select])
+def test_a_broker_that_freezes_just_after_the_handshake_costs_one_request_its_wait(
+    fake: FakeBroker, monkeypatch: pytest.MonkeyPatch, unanswered: type[Any]
+) -> None:
+    monkeypatch.setattr(broker, "_OPENING_TIMEOUT_SECONDS", 0.2)
+    del fake.says[unanswered]
+    client = fake.client
+
+    for reason in (r"^The broker cannot be reached", r"^The broker was away a moment ago"):
+        with pytest.raises(ServiceUnavailable, match=reason):
+            client.publish_event(EVENT)
+    assert fake.connections == 1
+
+
+@pytest.mark.parametrize("unanswered", [spec.Channel.Open, spec.Queue.Declare])
+def test_a_broker_that_freezes_ends_a_look_at_the_dead_letters(
+    fake: FakeBroker, monkeypatch: pytest.MonkeyPatch, unanswered: type[Any]
+) -> None:
+    monkeypatch.setattr(broker, "_OPENING_TIMEOUT_SECONDS", 0.2)
+    # pika waits for two of them, and five seconds for each.
+    monkeypatch.setattr(broker, "_HEARTBEAT_OF_MANY_SECONDS", 1)
+    fake.says.pop(unanswered, None)
+
+    with pytest.raises(ServiceUnavailable, match=r"^The broker did not take the message"):
+        fake.client.dead_letters(1)
+
+
 def test_a_broker_that_lets_in_and_confirms_nothing_costs_one_batch_its_wait(
     fake: FakeBroker,
 ) -> None:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_api import errors, settings, wiring
+from image_api.core.time_left import time_left
 from image_api.core.tokens import TokenSigner
 from image_api.web import http, problems, request_times
 from tests.application import ENVIRONMENT, Handler, LambdaContext
@@ -126,6 +127,28 @@ def private() -> Handler:
         return http.json_response({"user_id": http.caller(app).user_id, "thing_id": thing_id})
 
     return http.lambda_handler(app)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_answers_knows_how_much_time_the_function_has_left(fails: bool) -> None:
+    app = http.resolver()
+
+    @app.get("/thing")
+    def thing() -> Response[Any]:
+        found = [time_left.is_enough_for(seconds) for seconds in (4.9, 5.1)]
+        if fails:
+            raise ZeroDivisionError
+        return http.json_response(found)
+
+    handler = http.lambda_handler(app)
+    context: Any = LambdaContext(remaining_milliseconds=5_000)
+    if fails:
+        with pytest.raises(ZeroDivisionError):
+            handler(proxy_event("GET", "/thing"), context)
+    else:
+        assert handler(proxy_event("GET", "/thing"), context)["body"] == "[true,false]"
+    # And nobody is held to it afterwards.
+    assert time_left.is_enough_for(1e9)
 
 
 def test_what_a_field_is_is_found_out_with_the_first_request_alone(

@@ -86,13 +86,16 @@ def test_outcomes_are_counted_and_the_time_to_ready_is_measured(
         outcomes.count(event(events.UPLOAD_REQUESTED, age_seconds), "applied")
     outcomes.count(event(events.UPDATE_REQUESTED, 1000), "applied")
     for _ in range(2):
-        outcomes.count(event(events.UPLOAD_REQUESTED, 9), "dead")
+        outcomes.count(event(events.UPLOAD_REQUESTED, 9), "dead", "invalid_image")
+    outcomes.count(event(events.UPLOAD_REQUESTED, 9), "postponed", "unavailable")
     outcomes.write()
     records = all_written(capsys)
     (to_ready,) = (record["TimeToReady"] for record in records if "TimeToReady" in record)
     assert [round(seconds) for seconds in to_ready] == [3, 60]
     counted = {record["outcome"]: record["Outcomes"] for record in records if "Outcomes" in record}
-    assert counted == {"applied": [3], "dead": [2]}
+    assert counted == {"applied": [3], "dead": [2], "postponed": [1]}
+    causes = {record["cause"]: record["Failures"] for record in records if "Failures" in record}
+    assert causes == {"invalid_image": [2], "unavailable": [1]}
     outcomes.write()
     assert all_written(capsys) == []
 

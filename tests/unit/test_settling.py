@@ -17,6 +17,7 @@ from image_api.core.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
+    MAX_FAILURES,
     AppliedChange,
     LoggedChange,
     Work,
@@ -366,6 +367,28 @@ def test_what_is_rendered_while_its_image_is_removed_goes_as_well(
     bench.renderer.finish()
     bench.log.now += RENDERER_TIMEOUT_SECONDS
     assert bench.process(*removals) == {"applied": 1}
+    assert bench.storage.objects == {}
+
+
+@pytest.mark.parametrize("attempts", [1, 2, MAX_FAILURES])
+def test_what_a_renderer_stores_whose_connection_broke_goes_with_the_image(
+    bench: Bench, attempts: int
+) -> None:
+    upload = bench.accept_upload()
+    bench.renderer.is_lost = True
+    for number in range(attempts):
+        if number:
+            bench.log.now = bench.log.changes[upload.id].due_at
+        bench.process(upload)
+    assert len(bench.renderer.tasks) == attempts
+    original = dict(bench.storage.objects)
+    removal = bench.accept_delete(upload.image_id)
+    # An earlier one may have ended meanwhile, the last has not.
+    assert bench.process(removal) == {"postponed": 1, "waiting": 1}
+    bench.storage.objects |= original
+    bench.renderer.finish()
+    bench.log.now += LATE_SECONDS
+    assert bench.process(removal) == {"applied": 1}
     assert bench.storage.objects == {}
 
 
@@ -792,6 +815,18 @@ def test_near_its_end_a_batch_begins_nothing_that_might_not_end(bench: Bench) ->
     assert bench.process(*bench.returned()) == {"applied": 2}
 
 
+def test_near_its_end_a_batch_sends_nothing_that_might_not_be_taken(bench: Bench) -> None:
+    bench.remaining_milliseconds = 14_000
+    upload = bench.accept_upload()
+    assert bench.log.begin(events.new_id(), 0, crashed=False) is not None
+    # The relay knows of it.
+    assert bench.process(upload) == {"waiting": 1}
+    # Nobody else knows of this one: it has to come again.
+    with pytest.raises(ServiceUnavailable):
+        bench.process(replace(upload, id=events.new_id()))
+    assert bench.publisher.messages == []
+
+
 def test_a_dead_letter_that_is_sent_back_has_another_chance(bench: Bench) -> None:
     upload = bench.accept_upload()
     key = bench.image(upload.image_id).original_key
@@ -959,16 +994,3 @@ def test_what_cannot_be_applied_with_others_is_tried_by_itself(
     # Not at every batch.
     assert bench.process(updates[2]) == {"applied": 1}
     assert len(tried) == 1
-
-
-def test_outcomes_that_cannot_be_published_are_left_to_the_relay(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    update = bench.accept_update(bench.ready_image(), title="new")
-
-    def fail(_outcomes: object) -> None:
-        raise KeyError("a mistake")
-
-    monkeypatch.setattr(bench.log, "publish", fail)
-    assert bench.process(update) == {"applied": 1}
-    assert bench.process(update) == {"duplicate": 1}

@@ -105,7 +105,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         PROCESSING: """SELECT, INSERT, UPDATE (
             published_at, due_at, begun_for, attempts, failures, settled_at, outcome, reason,
             outcome_id, outcome_type, outcome_data, outcome_published_at, renderer_failures,
-            rendering_folder, rendering_until)""",
+            rendering_folder, rendering_until, storing_until)""",
         OPERATIONS: "SELECT, INSERT, UPDATE (published_at, outcome_published_at), DELETE",
         SUPPORT: "SELECT (id, accepted_at, settled_at)",
     },

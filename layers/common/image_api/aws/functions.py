@@ -6,10 +6,16 @@ import json
 from urllib.parse import quote
 
 from image_api.aws.requests import SignedRequests
-from image_api.core.rendering import RendererBusy, RendererFailed, StillRendering
+from image_api.core.rendering import (
+    RendererBusy,
+    RendererFailed,
+    RendererLost,
+    StillRendering,
+)
 from image_api.errors import ServiceUnavailable
 
 _MAX_NAMED_CHARACTERS = 100
+_FIRST_SERVER_ERROR = 500
 
 
 class LambdaRenderer:
@@ -22,7 +28,12 @@ class LambdaRenderer:
 
     def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
         """What it answers; raises as `core.rendering.RendererFunction` says."""
-        from urllib3.exceptions import HTTPError, ReadTimeoutError
+        from urllib3.exceptions import (
+            ConnectTimeoutError,
+            HTTPError,
+            NewConnectionError,
+            ReadTimeoutError,
+        )
 
         try:
             response = self._requests.send(
@@ -34,10 +45,15 @@ class LambdaRenderer:
             )
         except ReadTimeoutError as error:
             raise StillRendering from error
-        except HTTPError as error:
+        except (ConnectTimeoutError, NewConnectionError) as error:
             raise ServiceUnavailable("The renderer was not reached") from error
+        except HTTPError as error:
+            raise RendererLost("The connection to the renderer broke") from error
         if response.status == 429:
             raise RendererBusy
+        if response.status >= _FIRST_SERVER_ERROR:
+            # Somebody on the way gave up.
+            raise RendererLost(f"Lambda answered {response.status} for the renderer")
         if response.status != 200:
             raise ServiceUnavailable(f"Lambda answered {response.status} for the renderer")
         if "X-Amz-Function-Error" in response.headers:

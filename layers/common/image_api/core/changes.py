@@ -51,9 +51,9 @@ class Work:
     `failures` and `crashes` count the attempts before this one, `renderer_failures` those failures
     that a renderer caused; `is_replaced`: a later accepted change asks for another resolution.
     With `left` the attempt is one of before, whose renderer was not waited for. `busy_seconds`, of
-    a removal: how long attempts of earlier changes of the image, renderers that they have left or
-    may have left when their consumer died, and those of renditions that somebody asks for, may
-    still store something.
+    a removal: how long attempts of earlier changes of the image, renderers that they have left,
+    have lost or may have left when their consumer died, and those of renditions that somebody asks
+    for, may still store something.
     """
 
     event: Event
@@ -165,6 +165,11 @@ class ChangeLog(ImageMoves, Protocol):
         for its results after `look_seconds`.
         """
 
+    def lose_renderer(self, work: Work, storing_seconds: float) -> None:
+        """The attempt's renderer may store something for so long, whatever becomes of the change:
+        nobody hears of it any more.
+        """
+
     def put_back(self, work: Work, delay_seconds: int) -> None:
         """The attempt was none."""
 
@@ -187,7 +192,7 @@ class ChangeLog(ImageMoves, Protocol):
         """Whether the image is gone or about to go."""
 
     def publish(self, outcomes: list[Event]) -> None:
-        """Publishes outcomes, or leaves them to the relay."""
+        """Publishes outcomes, or leaves them to the relay; raises nothing."""
 
 
 class ChangeTotals(Protocol):
@@ -195,6 +200,19 @@ class ChangeTotals(Protocol):
         """How long the change that waits longest has waited; 0 for none."""
 
 
+# What kept an attempt from more than its outcome says.
+Cause = Literal[
+    "crashed",
+    "file_missing",
+    "impossible",
+    "invalid_image",
+    "renderer_failed",
+    "renderer_lost",
+    "renderers_busy",
+    "still_deleting",
+    "unavailable",
+    "unexpected",
+]
 Outcome = Literal[
     "applied", "failed", "duplicate", "postponed", "rendering", "dead", "rejected", "waiting"
 ]

@@ -108,6 +108,16 @@ class DeadLetter:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class OfferedEvents:
+    """Of a batch: what every queue has that it went to, and what one of them does not take, which
+    the others have. What no queue was there for, or was not sent, is in neither.
+    """
+
+    confirmed: list[Event]
+    refused: list[Event]
+
+
 class MessagePublisher(Protocol):
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
         """Raises ServiceUnavailable when the broker does not confirm it, and of these

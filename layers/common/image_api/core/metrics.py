@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Protocol
 
 from image_api.core import events
-from image_api.core.changes import ChangeTotals, Outcome
+from image_api.core.changes import Cause, ChangeTotals, Outcome
 from image_api.core.events import Event
 from image_api.core.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
@@ -70,24 +70,30 @@ class OutcomeMetrics:
     def __init__(self) -> None:
         self._lock = Lock()
         self._counts: Counter[Outcome] = Counter()
+        self._causes: Counter[Cause] = Counter()
         self._seconds_to_ready: list[float] = []
 
-    def count(self, event: Event, outcome: Outcome) -> None:
+    def count(self, event: Event, outcome: Outcome, cause: Cause | None = None) -> None:
         with self._lock:
             self._counts[outcome] += 1
+            if cause is not None:
+                self._causes[cause] += 1
             if outcome == "applied" and event.type == events.UPLOAD_REQUESTED:
                 accepted_at = datetime.fromisoformat(event.occurred_at)
                 waited = (datetime.now(UTC) - accepted_at).total_seconds()
                 self._seconds_to_ready.append(max(0.0, waited))
 
     def write(self) -> None:
-        """Outcomes by outcome, and TimeToReady. Reasons are in the log: as dimensions, each would
-        be a metric that is paid for.
+        """Outcomes by outcome, Failures by cause, and TimeToReady. The reason itself is in the
+        log: each is a text of its own.
         """
         with self._lock:
             counts, self._counts = self._counts, Counter()
+            causes, self._causes = self._causes, Counter()
             seconds, self._seconds_to_ready = self._seconds_to_ready, []
         if seconds:
             write_metrics({"TimeToReady": seconds}, {})
         for outcome, number in counts.items():
             write_metrics({}, {"Outcomes": number}, outcome=outcome)
+        for cause, number in causes.items():
+            write_metrics({}, {"Failures": number}, cause=cause)

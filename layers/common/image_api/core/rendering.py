@@ -70,6 +70,10 @@ class RendererBusy(Exception):
     """No renderer is free: there was no attempt."""
 
 
+class RendererLost(ServiceUnavailable):
+    """The connection to it broke: there was no attempt, or it goes on and nobody hears of it."""
+
+
 class StillRendering(Exception):
     """It has not ended within the time that somebody waits for it."""
 
@@ -124,8 +128,8 @@ class Upload:
 
 class RendererFunction(Protocol):
     def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
-        """Its answer. Raises StillRendering after `wait_seconds`, RendererBusy, RendererFailed, and
-        ServiceUnavailable when it was not reached.
+        """Its answer. Raises StillRendering after `wait_seconds`, RendererBusy, RendererFailed,
+        RendererLost, and ServiceUnavailable when it was not reached.
         """
 
 
@@ -201,8 +205,8 @@ class Renderings:
     def render(
         self, picture: Picture, patience_seconds: float | None = None
     ) -> list[StoredRendition]:
-        """Raises StillRendering, RendererBusy, RendererFailed, InvalidImage, ObjectMissing or
-        ServiceUnavailable.
+        """Raises StillRendering, RendererBusy, RendererFailed, RendererLost, InvalidImage,
+        ObjectMissing or ServiceUnavailable.
         """
         patience_seconds = patience_seconds or PATIENCE_SECONDS
         report_after = self._now_seconds() + patience_seconds - _REPORT_MARGIN_SECONDS

@@ -22,6 +22,7 @@ from image_api.core.rendering import (
     Picture,
     RendererBusy,
     RendererFailed,
+    RendererLost,
     Renderings,
     StillRendering,
 )
@@ -284,6 +285,9 @@ class RenditionsOnDemand:
         except RendererBusy as error:
             self._records.release(found.key, claim_id)
             raise RenditionUnderWay from error
+        except RendererLost:
+            # As long as it may go on, a removal of the image has to know of it.
+            raise
         except ServiceUnavailable:
             self._records.release(found.key, claim_id)
             raise

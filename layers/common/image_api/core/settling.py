@@ -16,9 +16,11 @@ from threading import Lock
 
 from image_api.core import burying, events
 from image_api.core.changes import (
+    LATE_SECONDS,
     MAX_CRASHES,
     MAX_FAILURES,
     AppliedChange,
+    Cause,
     ChangeLog,
     LoggedChange,
     Outcome,
@@ -35,7 +37,7 @@ from image_api.core.messages import (
 from image_api.core.metrics import OutcomeMetrics
 from image_api.core.processing import NeverPossible, Processor
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
-from image_api.core.rendering import RendererBusy, RendererFailed
+from image_api.core.rendering import RendererBusy, RendererFailed, RendererLost
 from image_api.core.tracing import trace_id_of
 from image_api.errors import (
     InvalidImage,
@@ -48,6 +50,8 @@ from image_api.observability import logger
 
 # What is begun must end before the function does: a slow picture is left to its renderer before.
 MIN_REMAINING_MILLISECONDS = 60_000
+# Messages are sent on one by one, and none is begun that may outlast the function.
+_MIN_SENDING_MILLISECONDS = 15_000
 # While renderers are waited for, it is looked so often whether something else came ...
 _LOOKOUT_SECONDS = 0.1
 # ... but a batch comes to its end: its messages wait to be acknowledged.
@@ -83,6 +87,15 @@ class _Rejected:
     message: ReceivedMessage
     reason: str
     event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How an attempt ended, and what kept it from more: its kind, and in words."""
+
+    outcome: Outcome
+    cause: Cause | None = None
+    reason: str | None = None
 
 
 class Consumer:
@@ -229,7 +242,7 @@ class Consumer:
                 step = self._log().apply_plain(self._last_user_id, _PLAIN_STEP)
                 for each in step:
                     batch.count("applied")
-                    self._note(each.event, "applied", started_at, None, each.attempts)
+                    self._note(each.event, _Ended("applied"), started_at, each.attempts)
                 applied += step
                 self._last_user_id = _last_in_turn(step, self._last_user_id)
                 if len(step) < _PLAIN_STEP:
@@ -239,15 +252,8 @@ class Consumer:
         except Exception as error:
             logger.exception("unexpected error while settling")
             self._pause_plain(type(error).__name__)
-        self._publish([each.outcome for each in applied])
-
-    def _publish(self, outcomes: list[Event]) -> None:
-        """What is settled must not be tried again for what happens here."""
-        try:
-            if outcomes:
-                self._log().publish(outcomes)
-        except Exception:
-            logger.exception("outcomes are left to the relay", count=len(outcomes))
+        if applied:
+            self._log().publish([each.outcome for each in applied])
 
     def _may_apply_plain(self, applied: int, batch: _Batch) -> bool:
         return (
@@ -303,29 +309,22 @@ class Consumer:
     def _settle(self, work: Work) -> Outcome:
         started_at = time.perf_counter()
         crashes = work.crashes - self._unwritten[work.event.id]
-        reason: str | None = None
         if crashes >= MAX_CRASHES and work.event.type != events.DELETE_REQUESTED:
             reason = f"{crashes} attempts ended the process that made them"
-            outcome = self._give_up(work, reason)
+            ended = _Ended(self._give_up(work, reason), "crashed", reason)
         else:
-            outcome, reason = self._attempt(work)
-        self._note(work.event, outcome, started_at, reason, work.attempt)
-        return outcome
+            ended = self._attempt(work)
+        self._note(work.event, ended, started_at, work.attempt)
+        return ended.outcome
 
-    def _note(
-        self,
-        event: Event,
-        outcome: Outcome,
-        started_at: float,
-        reason: str | None,
-        attempt: int,
-    ) -> None:
-        self._metrics.count(event, outcome)
-        write = logger.warning if outcome == "dead" else logger.info
+    def _note(self, event: Event, ended: _Ended, started_at: float, attempt: int) -> None:
+        self._metrics.count(event, ended.outcome, ended.cause)
+        write = logger.warning if ended.outcome == "dead" else logger.info
         write(
             "attempt ended",
-            outcome=outcome,
-            reason=reason,
+            outcome=ended.outcome,
+            cause=ended.cause,
+            reason=ended.reason,
             event_id=event.id,
             event_type=event.type,
             image_id=event.image_id,
@@ -336,24 +335,32 @@ class Consumer:
             duration_ms=round((time.perf_counter() - started_at) * 1000, 1),
         )
 
-    def _attempt(self, work: Work) -> tuple[Outcome, str | None]:
+    def _attempt(self, work: Work) -> _Ended:
+        cause: Cause
         try:
-            return self._processor.apply(work), None
-        except (NeverPossible, InvalidImage) as error:
-            reason = str(error)
+            return _Ended(self._processor.apply(work))
+        except NeverPossible as error:
+            cause, reason = "impossible", str(error)
+        except InvalidImage as error:
+            cause, reason = "invalid_image", str(error)
         except ObjectMissing:
-            reason = "The stored file is missing"
+            cause, reason = "file_missing", "The stored file is missing"
         except RendererBusy:
             self._log().put_back(work, _BUSY_SECONDS)
-            return "postponed", "All renderers are busy"
+            return _Ended("postponed", "renderers_busy", "All renderers are busy")
         except RendererFailed as error:
-            return self._renderer_failed(work, str(error)), str(error)
+            outcome = self._renderer_failed(work, str(error))
+            return _Ended(outcome, "renderer_failed", str(error))
         except StillDeleting as error:
             # Others have their turn, and nothing has failed.
             self._log().put_back(work, _DELETING_PAUSE_SECONDS)
-            return "postponed", error.detail
+            return _Ended("postponed", "still_deleting", error.detail)
+        except RendererLost as error:
+            # Before anything else is written: a removal begins as soon as this attempt has ended.
+            self._log().lose_renderer(work, LATE_SECONDS)
+            return _Ended(self._retry(work, error.detail), "renderer_lost", error.detail)
         except ServiceUnavailable as error:
-            return self._retry(work, error.detail), error.detail
+            return _Ended(self._retry(work, error.detail), "unavailable", error.detail)
         except Exception as error:
             # One image must not hold up the others, whatever it does to the code: it gets its
             # retries like a temporary fault, and the log and the metrics say what happened.
@@ -363,8 +370,9 @@ class Consumer:
                 image_id=work.event.image_id,
                 correlation_id=work.event.correlation_id,
             )
-            return self._retry(work, type(error).__name__), type(error).__name__
-        return self._give_up(work, reason), reason
+            reason = type(error).__name__
+            return _Ended(self._retry(work, reason), "unexpected", reason)
+        return _Ended(self._give_up(work, reason), cause, reason)
 
     def _retry(self, work: Work, reason: str) -> Outcome:
         failures = work.failures + 1
@@ -418,6 +426,9 @@ class Consumer:
                 before[identity] -= 1
             else:
                 try:
+                    if not batch.may_send:
+                        # As when the broker is away: nothing of it is acknowledged.
+                        raise ServiceUnavailable("The broker takes messages too slowly")
                     self._reject(each.message, each.reason)
                 except ServiceUnavailable:
                     self._aside = before + now
@@ -456,6 +467,9 @@ class Consumer:
         """A message stays about until its own change is settled; never raises."""
         for hint, known in waiting:
             batch.count("waiting")
+            if not batch.may_send:
+                logger.warning("a message was not sent on", reason="No time is left")
+                continue
             delay_seconds = _delay_seconds(hint.message, known)
             try:
                 self._publisher.publish(
@@ -498,6 +512,10 @@ class _Batch:
             and time.monotonic() - self._begun_at < _MAX_LOOKOUT_SECONDS
             and self._remaining_milliseconds() >= MIN_REMAINING_MILLISECONDS
         )
+
+    @property
+    def may_send(self) -> bool:
+        return self._remaining_milliseconds() >= _MIN_SENDING_MILLISECONDS
 
     def take(self, *, crashed: bool = False) -> str | None:
         """A message for which a change may be begun now; for one of them always."""

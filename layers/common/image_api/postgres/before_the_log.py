@@ -58,11 +58,11 @@ RETURNING change_id
 
 # Outcomes, and requests whose rows the log has as well: those of code that still runs.
 _OUTBOX = """
-SELECT event_id::text, type, image_id, sequence, data, correlation_id, rfc3339(created_at)
+SELECT id, event_id::text, type, image_id, sequence, data, correlation_id, rfc3339(created_at)
 FROM outbox
-WHERE created_at < now() - make_interval(secs => :grace_seconds::integer)
+WHERE created_at < now() - make_interval(secs => :grace_seconds::integer) AND id > :after_id
 ORDER BY id
-LIMIT 500
+LIMIT :batch_size
 """
 
 _EMPTY_OUTBOX = "DELETE FROM outbox WHERE event_id = ANY(:event_ids::text[]::uuid[])"
@@ -122,9 +122,13 @@ class BeforeTheLog:
         except StatementFailed:
             return False
 
-    def unpublished(self, grace_seconds: int) -> list[Event]:
-        rows = self._database.rows(_OUTBOX, grace_seconds=grace_seconds)
-        return [Event(*row) for row in rows]
+    def unpublished(
+        self, after_id: int, batch_size: int, grace_seconds: int
+    ) -> list[tuple[int, Event]]:
+        rows = self._database.rows(
+            _OUTBOX, after_id=after_id, batch_size=batch_size, grace_seconds=grace_seconds
+        )
+        return [(row[0], Event(*row[1:])) for row in rows]
 
     def mark_published(self, published: Sequence[Event]) -> None:
         self._database.rows(_EMPTY_OUTBOX, event_ids=[event.id for event in published])

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from image_api.core import events, metrics
 from image_api.core.events import Event
+from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.database import RELAXED, Database
 
-# The last step of every statement that accepts something, so that both are there or neither: what
-# its step `changed` yields (user_id, image_id, sequence, data) becomes the change.
-INSERT_CHANGE = """
-    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
-                         traceparent, client_correlation_id)
-    SELECT :event_id::uuid, c.user_id, c.image_id, c.sequence, :event_type::text, c.data,
-           :correlation_id::text, :traceparent::text, :client_correlation_id::text
-    FROM changed AS c
-    RETURNING image_id, sequence, rfc3339(accepted_at) AS accepted_at
-"""
+if TYPE_CHECKING:
+    from image_api.core.relay import Kind
 
 
 def locked_changes(which: str) -> str:
@@ -43,20 +36,20 @@ WHERE image_id = :image_id AND sequence = :sequence AND outcome_id = :event_id::
 
 # What is younger is left to the request that wrote it: it is about to publish it itself.
 _UNPUBLISHED_REQUESTS = """
-SELECT change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at),
+SELECT id, change_id::text, type, image_id, sequence, data, correlation_id, rfc3339(accepted_at),
        traceparent, client_correlation_id
 FROM changes
-WHERE published_at IS NULL
+WHERE published_at IS NULL AND id > :after_id
   AND accepted_at < now() - make_interval(secs => :grace_seconds::integer)
 ORDER BY id
 LIMIT :batch_size
 """
 
 _UNPUBLISHED_OUTCOMES = """
-SELECT outcome_id::text, outcome_type, image_id, sequence, outcome_data, correlation_id,
+SELECT id, outcome_id::text, outcome_type, image_id, sequence, outcome_data, correlation_id,
        rfc3339(settled_at), traceparent, client_correlation_id
 FROM changes
-WHERE outcome_id IS NOT NULL AND outcome_published_at IS NULL
+WHERE outcome_id IS NOT NULL AND outcome_published_at IS NULL AND id > :after_id
   AND settled_at < now() - make_interval(secs => :grace_seconds::integer)
 ORDER BY id
 LIMIT :batch_size
@@ -113,6 +106,10 @@ FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
 """
 
 
+# A broker that just does not time out takes so long, a connection to it and one before included;
+# and a database so long to write down what became of it. Who waits for an answer has it before.
+_PUBLISHING_SECONDS = 12.0
+_MARKING_SECONDS = 9.0
 # In which so many as may come of one batch are sent.
 _OUTCOMES_SECONDS = 5.0
 # What a request waits for the confirms of many messages.
@@ -143,7 +140,11 @@ class PostgresEventSink:
             "correlation_id": event.correlation_id,
         }
         try:
+            self._check_time_left()
             self._publisher.publish_event(event)
+            if not time_left.is_enough_for(_MARKING_SECONDS):
+                # It is published once more.
+                return
             if event.type in events.REQUESTS:
                 self._database.rows(_MARK_REQUEST, event_id=event.id)
             else:
@@ -176,8 +177,10 @@ class PostgresEventSink:
         if not published:
             return
         try:
+            self._check_time_left()
             confirmed = self._publisher.publish_events(published, seconds)
-            mark(self._database, confirmed)
+            if time_left.is_enough_for(_MARKING_SECONDS):
+                mark(self._database, confirmed)
         except ServiceUnavailable as error:
             logger.warning("events left to the relay", count=len(published), reason=error.detail)
             return
@@ -187,6 +190,10 @@ class PostgresEventSink:
             return
         if left := len(published) - len(confirmed):
             logger.warning("events left to the relay", count=left, reason="No confirm came")
+
+    def _check_time_left(self) -> None:
+        if not time_left.is_enough_for(_PUBLISHING_SECONDS):
+            raise ServiceUnavailable("The request has no time left for it")
 
 
 def _mark_outcomes(database: Database, outcomes: Sequence[Event]) -> None:
@@ -209,19 +216,18 @@ class PostgresRelayRecords:
         self._database = database
         self._before = BeforeTheLog(database)
 
-    def unpublished(self, batch_size: int, grace_seconds: int) -> list[Event]:
-        found: list[Event] = []
-        for statement in (_UNPUBLISHED_REQUESTS, _UNPUBLISHED_OUTCOMES):
-            if len(found) < batch_size:
-                rows = self._database.rows(
-                    statement, grace_seconds=grace_seconds, batch_size=batch_size - len(found)
-                )
-                found += [Event(*row) for row in rows]
-        if len(found) < batch_size:
-            present = {event.id for event in found}
-            before = self._before.unpublished(grace_seconds)
-            found += [event for event in before if event.id not in present]
-        return found
+    def unpublished(
+        self, kind: Kind, after_id: int, batch_size: int, grace_seconds: int
+    ) -> list[tuple[int, Event]]:
+        if kind == "before the log":
+            return self._before.unpublished(after_id, batch_size, grace_seconds)
+        rows = self._database.rows(
+            _UNPUBLISHED_REQUESTS if kind == "requests" else _UNPUBLISHED_OUTCOMES,
+            after_id=after_id,
+            batch_size=batch_size,
+            grace_seconds=grace_seconds,
+        )
+        return [(row[0], Event(*row[1:])) for row in rows]
 
     def overdue(self, batch_size: int, overdue_seconds: int) -> list[Event]:
         rows = self._database.rows(_OVERDUE, overdue_seconds=overdue_seconds, batch_size=batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from image_api.core import events
+from image_api.postgres.acceptance import insert_removals
 from image_api.postgres.database import Database
 
 
@@ -59,16 +60,13 @@ WITH chosen AS (
     UPDATE images AS i
     SET deleted_at = now(), updated_at = now(), accepted_sequence = i.accepted_sequence + 1
     FROM chosen AS c WHERE i.id = c.id
-    RETURNING i.id, i.user_id, i.accepted_sequence
-), accepted AS (
-    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id)
-    SELECT gen_random_uuid(), h.user_id, h.id, h.accepted_sequence, '{events.DELETE_REQUESTED}',
-           jsonb_build_object('user_id', h.user_id),
-           (SELECT c.correlation_id FROM closed_accounts AS c WHERE c.user_id = :user_id)
-    FROM hidden AS h
-    ORDER BY h.id
-    RETURNING image_id
-)
+    RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence
+), accepted AS ({
+    insert_removals(
+        "hidden AS c ORDER BY c.image_id",
+        "(SELECT a.correlation_id FROM closed_accounts AS a WHERE a.user_id = :user_id)",
+    )
+})
 SELECT count(*) FROM accepted
 """
 

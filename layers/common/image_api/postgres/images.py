@@ -25,7 +25,7 @@ from image_api.errors import (
     TooMuchUnderWay,
     Unauthenticated,
 )
-from image_api.postgres.changes import INSERT_CHANGE
+from image_api.postgres.acceptance import insert_changes, insert_removals
 from image_api.postgres.closed_accounts import owner_stays
 from image_api.postgres.database import Database, texts
 from image_api.postgres.idempotency import (
@@ -75,11 +75,16 @@ _REFUSES_VERSION = """
 """
 
 
+INSERT_ACCEPTED = insert_changes(
+    "changed AS c", change_id=":event_id::uuid", event_type=":event_type::text", data="c.data"
+)
+
+
 def _accept(steps: str, refusal: str, changed: str) -> str:
     """`changed` yields what it accepts, if every claim of the request still holds."""
     return f"""
 WITH claim AS ({HOLD_CLAIMS}), {steps}, changed AS ({changed}
-), answered AS ({ANSWER_CLAIMS}), event AS ({INSERT_CHANGE})
+), answered AS ({ANSWER_CLAIMS}), event AS ({INSERT_ACCEPTED})
 SELECT ({_USER_EXISTS}), {HOLDS_CLAIMS}, {refusal}, e.image_id, e.sequence, e.accepted_at
 FROM (SELECT 1) AS always LEFT JOIN event AS e ON true
 """
@@ -180,6 +185,15 @@ admission AS (SELECT {_REFUSES_VERSION} AS refusal)""",
 )
 
 
+INSERT_ALL_ACCEPTED = insert_changes(
+    "changed AS c JOIN unnest(:image_ids::bigint[], :event_ids::text[]) AS e (image_id, event_id) "
+    "ON e.image_id = c.image_id",
+    change_id="e.event_id::uuid",
+    event_type=":event_type::text",
+    data=":data::jsonb",
+)
+
+
 def _accept_all(usage: str, refusal: str, changed: str) -> str:
     """Of many images at once; yields what became of each, and their events. The images' locks come
     before the account's: all rows of `found` are read for its user.
@@ -197,14 +211,7 @@ WITH claim AS ({HOLD_CLAIMS}), found AS (
     WHERE i.id = a.id AND a.refusal IS NULL AND {HOLDS_CLAIMS}
     RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence
 ), event AS (
-    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id,
-                         traceparent, client_correlation_id)
-    SELECT e.event_id::uuid, c.user_id, c.image_id, c.sequence, :event_type::text, :data::jsonb,
-           :correlation_id::text, :traceparent::text, :client_correlation_id::text
-    FROM changed AS c
-    JOIN unnest(:image_ids::bigint[], :event_ids::text[]) AS e (image_id, event_id)
-      ON e.image_id = c.image_id
-    RETURNING change_id, image_id, sequence, rfc3339(accepted_at) AS accepted_at
+{INSERT_ALL_ACCEPTED}
 ), outcome AS (
     SELECT :refused::jsonb || coalesce(jsonb_object_agg(
                a.id::text, coalesce(to_jsonb(e.sequence), to_jsonb(a.refusal))), '{{}}') AS results
@@ -262,13 +269,7 @@ WITH found AS (
     FROM found AS f
     WHERE i.id = f.id
     RETURNING i.user_id, i.id AS image_id, i.accepted_sequence AS sequence
-), event AS (
-    INSERT INTO changes (change_id, user_id, image_id, sequence, type, data, correlation_id)
-    SELECT gen_random_uuid(), c.user_id, c.image_id, c.sequence, '{events.DELETE_REQUESTED}',
-           jsonb_build_object('user_id', c.user_id), ''
-    FROM changed AS c
-    RETURNING image_id
-)
+), event AS ({insert_removals("changed AS c", "''")})
 SELECT count(*) FROM event
 """
 

@@ -102,13 +102,15 @@ _TAKES_NO_RENDERER = """(c.type = 'image.delete.requested' OR c.rendering_until 
 # goes on, or whose consumer is gone, may have a renderer that nobody has written down.
 _LATE = f"interval '{LATE_SECONDS} seconds'"
 _BUSY_SECONDS = f"""(SELECT extract(epoch FROM greatest(
-               (SELECT max(greatest(o.rendering_until,
-                                    CASE WHEN o.attempts > o.failures THEN o.due_at + {_LATE} END))
+               (SELECT max(greatest(
+                    o.storing_until,
+                    CASE WHEN o.outcome IS NULL THEN o.rendering_until END,
+                    CASE WHEN o.outcome IS NULL AND o.attempts > o.failures
+                         THEN o.due_at + {_LATE} END,
+                    CASE WHEN o.outcome IS NOT NULL AND o.attempts > o.failures + 1
+                         THEN o.settled_at + {_LATE} END))
                 FROM changes AS o
-                WHERE o.image_id = b.image_id AND o.sequence < b.sequence AND o.outcome IS NULL),
-               (SELECT max(o.settled_at) + {_LATE} FROM changes AS o
-                WHERE o.image_id = b.image_id AND o.sequence < b.sequence
-                  AND o.outcome IS NOT NULL AND o.attempts > o.failures + 1),
+                WHERE o.image_id = b.image_id AND o.sequence < b.sequence),
                (SELECT max(d.making_until) FROM requested_renditions AS d
                 WHERE d.image_id = b.image_id AND d.claim_id IS NOT NULL)) - now())::float8)"""
 
@@ -224,6 +226,13 @@ SET attempts = attempts - 1, begun_for = NULL,
     rendering_folder = :folder,
     rendering_until = now() + make_interval(secs => :busy_seconds::float8)
 WHERE change_id = :change_id::uuid AND outcome IS NULL
+"""
+
+_LOSE_RENDERER = """
+UPDATE changes
+SET storing_until = greatest(
+        storing_until, now() + make_interval(secs => :storing_seconds::float8))
+WHERE change_id = :change_id::uuid
 """
 
 # What it returns is the outcome's event.
@@ -534,6 +543,11 @@ class PostgresChangeLog:
 
     def leave(self, work: Work, folder: str, busy_seconds: float, look_seconds: int) -> None:
         self._leave(work, folder, busy_seconds, look_seconds)
+
+    def lose_renderer(self, work: Work, storing_seconds: float) -> None:
+        self._database.rows(
+            _LOSE_RENDERER, change_id=work.event.id, storing_seconds=storing_seconds
+        )
 
     def put_back(self, work: Work, delay_seconds: int) -> None:
         self._leave(work, None, None, delay_seconds)

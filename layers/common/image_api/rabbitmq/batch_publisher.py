@@ -37,15 +37,24 @@ class BatchPublisher:
     """One batch over one connection of its own.
 
     Twice as many messages are under way after each round of confirms, but never more than will be
-    confirmed in the time that is left: what is begun and not confirmed comes twice.
+    confirmed in the time that is left: what is begun and not confirmed comes twice. So does what
+    one of its queues refuses: `until_refused` begins no more as soon as that is known of one.
     """
 
-    def __init__(self, parameters: pika.URLParameters, messages: Sequence[Outgoing]) -> None:
+    def __init__(
+        self,
+        parameters: pika.URLParameters,
+        messages: Sequence[Outgoing],
+        *,
+        until_refused: bool = False,
+    ) -> None:
         self._parameters = parameters
         self._messages = messages
+        self._until_refused = until_refused
         self._sent = 0
         self._settled: set[int] = set()
         self._confirmed: set[int] = set()
+        self._refused: set[int] = set()
         self._returned: set[str] = set()
         self._window = _FIRST_MESSAGES
         self._first_sent_at = 0.0
@@ -89,9 +98,17 @@ class BatchPublisher:
             self._loop.close()
         if self._failure is not None and not self._confirmed:
             raise self._failure
+        return self._positions(self._confirmed)
+
+    @property
+    def refused(self) -> list[int]:
+        """The positions of those that a queue did not take; others may have them."""
+        return self._positions(self._refused)
+
+    def _positions(self, numbers: set[int]) -> list[int]:
         return sorted(
             number - 1
-            for number in self._confirmed
+            for number in numbers
             if self._messages[number - 1].properties.message_id not in self._returned
         )
 
@@ -128,7 +145,7 @@ class BatchPublisher:
 
     def _has_room(self) -> bool:
         under_way = self._sent - len(self._settled)
-        if under_way >= self._window:
+        if under_way >= self._window or (self._until_refused and self._refused):
             return False
         now = time.monotonic()
         if not self._settled:
@@ -149,6 +166,8 @@ class BatchPublisher:
         self._window += len(numbers)
         if isinstance(frame.method, Basic.Ack):
             self._confirmed |= numbers
+        else:
+            self._refused |= numbers
         self._send()
         if len(self._settled) == self._sent:
             self._finish()

@@ -29,6 +29,7 @@ from image_api.core.messages import (
     DeadLetter,
     Message,
     MessageCounts,
+    OfferedEvents,
     message_of,
 )
 from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
@@ -41,9 +42,13 @@ from image_api.settings import BrokerSettings
 Result = TypeVar("Result")
 
 _CONNECT_TIMEOUT_SECONDS = 2.0
+# What a channel takes once there is a connection.
+_OPENING_TIMEOUT_SECONDS = 2.0
 _CONFIRM_TIMEOUT_SECONDS = 4.0
 _CLOSE_TIMEOUT_SECONDS = 1.0
 _HEARTBEAT_SECONDS = 60
+# Of a connection over which many steps are taken: one that says nothing is given up after two.
+_HEARTBEAT_OF_MANY_SECONDS = 15
 _NOT_FOUND = 404
 _OTHERWISE_DECLARED = 406
 _FIRST_VERSION_WITH_A_LIMIT = 4
@@ -105,6 +110,14 @@ class Broker:
 
         Raises ServiceUnavailable when there is no connection or no exchange.
         """
+        return self.offer_events(batch, seconds).confirmed
+
+    def offer_events(
+        self, batch: Sequence[Event], seconds: float, *, until_refused: bool = False
+    ) -> OfferedEvents:
+        """As `publish_events`; with `until_refused` no more are begun as soon as a queue is known
+        to take no more.
+        """
         outgoing = [
             Outgoing(
                 events.EXCHANGE,
@@ -117,47 +130,89 @@ class Broker:
             for event in batch
             for message in (message_of(event),)
         ]
-        return self._publish_batch(batch, outgoing, seconds)
+        return self._offered(batch, outgoing, seconds, until_refused=until_refused)
 
-    def _publish_batch(
-        self, batch: Sequence[Event], outgoing: Sequence[Outgoing], seconds: float
+    def publish_to_queue(self, queue: str, batch: Sequence[Event], seconds: float) -> list[Event]:
+        """As `publish_events`, past the exchange, to one queue that must be there."""
+        return self._offered_to(queue, batch, seconds, {REPLAYED_HEADER: 1})
+
+    def wake_consumer(self, batch: Sequence[Event], seconds: float) -> list[Event]:
+        """Past the exchange to the work queue, whose length may be limited: whoever else listens
+        has these events. Those that it has safely.
+        """
+        return self._offered_to(self._settings.queue, batch, seconds, {}, until_refused=True)
+
+    def _offered_to(
+        self,
+        queue: str,
+        batch: Sequence[Event],
+        seconds: float,
+        headers: Mapping[str, Any],
+        *,
+        until_refused: bool = False,
     ) -> list[Event]:
+        outgoing = [
+            Outgoing("", queue, message.body, _properties(message), mandatory=True)
+            for event in batch
+            for message in (message_of(event, headers),)
+        ]
+        return self._offered(batch, outgoing, seconds, until_refused=until_refused).confirmed
+
+    def _offered(
+        self,
+        batch: Sequence[Event],
+        outgoing: Sequence[Outgoing],
+        seconds: float,
+        *,
+        until_refused: bool,
+    ) -> OfferedEvents:
         if not batch:
-            return []
+            return OfferedEvents([], [])
         self._refuse_while_paused()
         try:
-            confirmed = self._confirmed(outgoing, seconds)
+            confirmed, refused = self._settled(outgoing, seconds, until_refused=until_refused)
         except _FAILURES as error:
             raise self._unavailable(error) from error
-        return [batch[position] for position in confirmed]
+        return OfferedEvents(
+            [batch[position] for position in confirmed], [batch[position] for position in refused]
+        )
 
-    def _confirmed(self, outgoing: Sequence[Outgoing], seconds: float) -> list[int]:
-        publisher = BatchPublisher(self._parameters(), outgoing)
+    def _settled(
+        self, outgoing: Sequence[Outgoing], seconds: float, *, until_refused: bool
+    ) -> tuple[list[int], list[int]]:
+        """The positions of those that were confirmed, and of those that were refused."""
+
+        def publisher() -> BatchPublisher:
+            return BatchPublisher(self._parameters(), outgoing, until_refused=until_refused)
+
+        sending = publisher()
         try:
-            return publisher.run(seconds)
+            confirmed = sending.run(seconds)
         except ProbableAuthenticationError:
             if self._settings_now is None:
                 raise
             self._settings = self._settings_now()
-            return BatchPublisher(self._parameters(), outgoing).run(seconds)
+            sending = publisher()
+            confirmed = sending.run(seconds)
         finally:
-            if publisher.is_silent or publisher.is_blocked:
+            if sending.is_silent or sending.is_blocked:
                 self._pause()
-
-    def publish_to_queue(self, queue: str, batch: Sequence[Event], seconds: float) -> list[Event]:
-        """As `publish_events`, past the exchange, to one queue that must be there."""
-        outgoing = [
-            Outgoing("", queue, message.body, _properties(message), mandatory=True)
-            for event in batch
-            for message in (message_of(event, {REPLAYED_HEADER: 1}),)
-        ]
-        return self._publish_batch(batch, outgoing, seconds)
+        return confirmed, sending.refused
 
     def ping(self) -> None:
         """Raises ServiceUnavailable when the broker does not answer, takes nothing, or has no work
         queue.
         """
         self._on_a_live_connection(lambda: self._ask_in_time(self._look))
+
+    def bind_work_queue(self) -> None:
+        """To what is requested, if it is not; no client can ask whether it is. Raises
+        ServiceUnavailable when the queue or the exchange is missing.
+        """
+        self._on_a_live_connection(lambda: self._ask_in_time(self._bind))
+
+    def _bind(self, channel: BlockingChannel) -> None:
+        channel.queue_bind(self._settings.queue, events.EXCHANGE, events.REQUESTS_BINDING)
 
     def declare_topology(self) -> None:
         """Exchange, work queue, delay queues and dead letters; safe to repeat.
@@ -182,9 +237,7 @@ class Broker:
         # RabbitMQ 4 gives a message up that came back 20 times, as after a consumer that crashes:
         # without a place to go it would be dropped.
         self._declare_queue(queue, _then_to(dead_queue(queue)))
-        self._ask_in_time(
-            lambda channel: channel.queue_bind(queue, events.EXCHANGE, events.REQUESTS_BINDING)
-        )
+        self._ask_in_time(self._bind)
         for delay_seconds in RETRY_DELAYS_SECONDS:
             self._declare_queue(
                 retry_queue(queue, delay_seconds),
@@ -238,8 +291,10 @@ class Broker:
     def _on_a_connection_of_its_own(self, act: Callable[[BlockingChannel], Result]) -> Result:
         """What it took and did not acknowledge is back in its queue afterwards."""
         try:
-            with self._connected() as connection:
-                return act(connection.channel())
+            with self._connected(_HEARTBEAT_OF_MANY_SECONDS) as connection:
+                with _deadline(connection, _OPENING_TIMEOUT_SECONDS):
+                    channel = connection.channel()
+                return act(channel)
         except _FAILURES as error:
             raise self._unavailable(error) from error
 
@@ -354,8 +409,9 @@ class Broker:
             self._connection = self._connected()
             self._connection.add_on_connection_blocked_callback(self._on_blocked)
             self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
-            self._channel = self._connection.channel()
-            self._channel.confirm_delivery()
+            with _deadline(self._connection, _OPENING_TIMEOUT_SECONDS):
+                self._channel = self._connection.channel()
+                self._channel.confirm_delivery()
         except _FAILURES as error:
             self._drop()
             self._pause()
@@ -364,14 +420,14 @@ class Broker:
             raise ServiceUnavailable(f"The broker cannot be reached ({reason})") from error
         return self._channel
 
-    def _connected(self) -> BlockingConnection:
+    def _connected(self, heartbeat_seconds: int = _HEARTBEAT_SECONDS) -> BlockingConnection:
         try:
-            return BlockingConnection(self._parameters())
+            return BlockingConnection(self._parameters(heartbeat_seconds))
         except ProbableAuthenticationError:
             if self._settings_now is None:
                 raise
             self._settings = self._settings_now()
-            return BlockingConnection(self._parameters())
+            return BlockingConnection(self._parameters(heartbeat_seconds))
 
     @property
     def _address(self) -> str:
@@ -385,9 +441,9 @@ class Broker:
         if time.monotonic() < self._retry_at_seconds:
             raise ServiceUnavailable("The broker was away a moment ago; try again")
 
-    def _parameters(self) -> pika.URLParameters:
+    def _parameters(self, heartbeat_seconds: int = _HEARTBEAT_SECONDS) -> pika.URLParameters:
         parameters = pika.URLParameters(self._settings.url)
-        parameters.heartbeat = _HEARTBEAT_SECONDS
+        parameters.heartbeat = heartbeat_seconds
         parameters.socket_timeout = _CONNECT_TIMEOUT_SECONDS
         parameters.stack_timeout = _CONNECT_TIMEOUT_SECONDS * 2
         parameters.connection_attempts = 1

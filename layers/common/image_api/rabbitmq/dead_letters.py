@@ -21,6 +21,9 @@ from image_api.core.messages import (
     property_text,
 )
 from image_api.core.queues import dead_queue
+from image_api.rabbitmq import field_values
+
+field_values.install()
 
 # What a quorum queue counts by itself.
 _RETURNS_HEADER = "x-delivery-count"

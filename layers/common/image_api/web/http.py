@@ -21,6 +21,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
+from image_api.core.time_left import time_left
 from image_api.core.tracing import Origin, trace_id_of, traceparent_of
 from image_api.observability import logger
 from image_api.web import pages, problems, validation
@@ -181,7 +182,8 @@ def lambda_handler(app: Resolver) -> Handler:
         )
         method, route = event.get("httpMethod"), event.get("resource")
         try:
-            response = _answer(app, event, context, headers)
+            with time_left.during(context.get_remaining_time_in_millis):
+                response = _answer(app, event, context, headers)
         except Exception:
             logger.exception(
                 "request failed", method=method, route=route, duration_ms=_since(started_at)
