@@ -46,7 +46,7 @@ def test_a_page_shows_an_image_in_any_size_without_signing_in(
 
     # As a browser opens it, by way of the redirect.
     browser = {"Accept": "image/avif,image/webp,*/*;q=0.8"}
-    shown = requests.get(f"{link}&width=600&ratio=16:9", headers=browser, timeout=60)
+    shown = requests.get(f"{link}&width=600&ratio=16:9", headers=browser)
     assert shown.headers["Content-Type"] == "image/avif"
     assert samples.opened(shown.content).size == (640, 360)
     assert samples.CAMERA.encode() not in shown.content
@@ -199,7 +199,7 @@ def test_many_who_ask_at_once_get_the_same_one(ada: ApiClient, bucket: Any) -> N
     link = image["rendition_url"]
 
     def location(_: int) -> str:
-        answer = requests.get(f"{link}&width=960", allow_redirects=False, timeout=60)
+        answer = requests.get(f"{link}&width=960", allow_redirects=False)
         return answer.headers.get("Location", answer.text)
 
     with ThreadPoolExecutor(20) as threads:
@@ -359,7 +359,7 @@ def test_a_public_link_is_the_same_until_it_is_withdrawn(
     assert ada.update(image["id"], visibility="shared").status_code == 200
     assert visitor.get(f"{link}&width=64").status_code == 404
     ada.settled(image["id"])
-    assert requests.get(answer.headers["Location"], timeout=60).status_code in (403, 404)
+    assert requests.get(answer.headers["Location"]).status_code in (403, 404)
     again = ada.updated(image["id"], visibility="public")
     assert again["rendition_url"] != link
     assert visitor.get(f"{link}&width=64").status_code == 404

@@ -190,7 +190,7 @@ def _urls(client: ApiClient, image: Image, mark: str) -> bool | None:
     urls = [shown[name] for name in ("url", "thumbnail_url", "preview_url", "rendition_url")]
     if urls == [None] * 4:
         return False
-    assert {requests.get(url, timeout=60).status_code for url in urls} == {200}
+    assert {requests.get(url).status_code for url in urls} == {200}
     return True
 
 
@@ -332,8 +332,7 @@ def test_links_that_were_handed_out_end_when_an_image_is_hidden(ada: ApiClient, 
     image = _brought_into(state, ada, "mark")
 
     statuses = {
-        requests.get(image[name], timeout=60).status_code
-        for name in ("url", "thumbnail_url", "preview_url")
+        requests.get(image[name]).status_code for name in ("url", "thumbnail_url", "preview_url")
     }
     assert statuses == {200} if state in FILES_STAY else statuses <= {403, 404}
     ada.download(ada.image(image["id"]).json()["url"])

@@ -329,7 +329,7 @@ async def test_stopping_waits_for_running_invocations_and_stops_everything(fakes
     pool = fakes.pool()
     task = invoke(pool)
     await until(fakes.busy)
-    stopping = asyncio.create_task(pool.stop(patience_seconds=5))
+    stopping = asyncio.create_task(pool.stop(patience_seconds=3600))
     await asyncio.sleep(0)
     assert not stopping.done()
     fakes.busy()[0].answer()
