@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import graphlib
 import json
+import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -302,13 +304,27 @@ NOT_LOADED = {
 }
 
 
-@pytest.mark.parametrize("function", NOT_LOADED)
-def test_a_function_loads_only_what_its_path_needs(function: str) -> None:
+def modules_of(function: str) -> set[str]:
+    """All that it loads, in an interpreter of its own."""
     program = (
         # On AWS all of them read secrets.
         "import json, sys; import app, image_api.secrets; print(json.dumps(sorted(sys.modules)))"
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": f"{COMMON}:{ROOT / 'infra' / 'migrations'}"}
     folder = FUNCTIONS / function
-    loaded = json.loads(output_of(sys.executable, "-c", program, cwd=folder, env=environment))
-    assert not set(loaded) & NOT_LOADED[function]
+    return set(json.loads(output_of(sys.executable, "-c", program, cwd=folder, env=environment)))
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[dict[str, Future[set[str]]]]:
+    """On all cores: they take longer than any other test here."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield {function: threads.submit(modules_of, function) for function in NOT_LOADED}
+        threads.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("function", NOT_LOADED)
+def test_a_function_loads_only_what_its_path_needs(
+    loaded: dict[str, Future[set[str]]], function: str
+) -> None:
+    assert not loaded[function].result() & NOT_LOADED[function]

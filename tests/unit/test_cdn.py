@@ -27,7 +27,9 @@ from image_api.errors import ConfigurationError
 from image_api.settings import CdnSettings
 from tests.application import forget
 
+# A quarter of an hour begins.
 NOW_SECONDS = 1_760_000_400.0
+KEY_ID = "K2JCJMDEHXQW5F"
 URL = "https://d111111abcdef8.cloudfront.net"
 KEYS = ["storage/6f1c0d/original.jpg", "a b+c.png", "ä/日本語/🖼.png", "50%25.png", 'q?x=1&y="2#z']
 
@@ -44,7 +46,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | N
 
 @pytest.fixture
 def signer_at(key: rsa.RSAPrivateKey) -> Callable[[float], CdnUrlSigner]:
-    settings = CdnSettings(URL, "K2JCJMDEHXQW5F", pem(key))
+    settings = CdnSettings(URL, KEY_ID, pem(key))
     return lambda now: CdnUrlSigner(settings, now_seconds=lambda: now)
 
 
@@ -99,12 +101,19 @@ def test_a_url_stays_the_same_for_a_quarter_of_an_hour_and_is_good_for_three(
     signer_at: Callable[[float], CdnUrlSigner], key: rsa.RSAPrivateKey
 ) -> None:
     """In all environments: browsers and CloudFront find again what they have."""
-    times = [NOW_SECONDS + minutes * 60 for minutes in range(120)]
-    urls = [signer_at(now).signed("storage/a") for now in times]
-
-    assert len(set(urls)) in (8, 9)
-    for now, url in zip(times, urls, strict=True):
-        assert 2700 <= as_cloudfront_reads_it(url, key) - now <= 3600
+    now = [0.0]
+    signer = CdnUrlSigner(CdnSettings(URL, KEY_ID, pem(key)), now_seconds=lambda: now[0])
+    urls = set()
+    for minutes in range(120):
+        now[0] = NOW_SECONDS + minutes * 60
+        url = signer.signed("storage/a")
+        urls.add(url)
+        assert 2700 <= as_cloudfront_reads_it(url, key) - now[0] <= 3600
+        # Another environment, which takes a while to read its key, in each quarter's first minute
+        # and in its last.
+        if minutes % 15 in (0, 14):
+            assert signer_at(now[0]).signed("storage/a") == url
+    assert len(urls) == 8
 
 
 def test_what_is_remembered_ends_with_its_time(key: rsa.RSAPrivateKey) -> None:
