@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -107,16 +107,12 @@ def statements() -> Iterator[tuple[str, str, str]]:
 STATEMENTS = {name: (purpose, text) for name, purpose, text in statements()}
 
 
-@pytest.fixture
-def as_purpose(database_url: str, purpose_url: str) -> Iterator[Callable[[str], Connection]]:
-    made: list[Connection] = []
-
-    def connected(purpose: str) -> Connection:
-        made.append(connect(purpose_url.format(purpose=purpose)))
-        return made[-1]
-
-    yield connected
-    for connection in made:
+@pytest.fixture(scope="module")
+def connections(migrated_database: tuple[str, str, str]) -> Iterator[dict[str, Connection]]:
+    """One of each purpose's role for all tests: none of them writes, nor needs any row."""
+    made = {each: connect(migrated_database[2].format(purpose=each)) for each in PURPOSES}
+    yield made
+    for connection in made.values():
         connection.close()
 
 
@@ -142,14 +138,14 @@ def test_every_module_with_statements_says_whose_they_are() -> None:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_purposes_role_may_run_its_statements(
-    as_purpose: Callable[[str], Connection], name: str
+    connections: dict[str, Connection], name: str
 ) -> None:
     purpose, text = STATEMENTS[name]
     numbers: dict[str, int] = {}
     numbered = _PARAMETER.sub(lambda match: _number_of(match[1], numbers), text)
     try:
         # Postgres checks rights when it begins to execute, as here, and plans for no values.
-        as_purpose(purpose).execute_simple(f"EXPLAIN (GENERIC_PLAN) {numbered}")
+        connections[purpose].execute_simple(f"EXPLAIN (GENERIC_PLAN) {numbered}")
     except DatabaseError as error:
         reason = error.args[0]
         if reason["C"] != "42501":
@@ -233,8 +229,12 @@ REFUSED = [
 
 @pytest.mark.parametrize(("purpose", "statement"), REFUSED)
 def test_a_purposes_role_may_not(
-    as_purpose: Callable[[str], Connection], purpose: str, statement: str
+    connections: dict[str, Connection], purpose: str, statement: str
 ) -> None:
-    with pytest.raises(DatabaseError) as refused:
-        as_purpose(purpose).run(statement)
+    connections[purpose].run("BEGIN")
+    try:
+        with pytest.raises(DatabaseError) as refused:
+            connections[purpose].run(statement)
+    finally:
+        connections[purpose].run("ROLLBACK")
     assert refused.value.args[0]["C"] == "42501", refused.value

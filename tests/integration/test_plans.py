@@ -55,20 +55,18 @@ SELECT n, n, 'h' FROM generate_series(1, 1001) AS n;
 
 INSERT INTO images (user_id, title, visibility, original_key, object_key, content_type, size_bytes,
                     width, height, status, applied_sequence, rendered_at, created_at, taken_at,
-                    tags, tag_keys)
+                    tags, tag_keys, exposed_key, frames)
 SELECT 1 + n % 1001,
        CASE n % 20000 WHEN 10 THEN 'Holiday photo' ELSE chr(97 + n % 26) || ' photo' END,
        CASE n % 10 WHEN 0 THEN 'shared' ELSE 'private' END, n, n,
        CASE n % 500 WHEN 30 THEN 'image/bmp' ELSE 'image/png' END, 1 + n % 1000, 1, 1,
        CASE n % 100 WHEN 90 THEN 'failed' ELSE 'ready' END, 1, now(), now() - n * interval '1 s',
        CASE WHEN n % 3 > 0 THEN '2020-01-01'::timestamp + n % 1000000 * interval '1 h' END,
-       g.tags, g.tags
+       g.tags, g.tags,
+       CASE n % 2000 WHEN 7 THEN n END, CASE WHEN n % 2000 <> 7 THEN 1 END
 FROM generate_series(1, {images}) AS n,
      LATERAL (SELECT CASE WHEN n % 20000 = 20 THEN ARRAY['rare']
                           WHEN n % 4 = 0 THEN ARRAY['common'] ELSE '{{}}' END AS tags) AS g;
-
-UPDATE images SET exposed_key = original_key WHERE id % 2000 = 7;
-UPDATE images SET frames = 1 WHERE id % 2000 <> 7;
 
 INSERT INTO inbox SELECT gen_random_uuid() FROM generate_series(1, 20000);
 
@@ -220,6 +218,7 @@ def fill_fast(sql: Connection, statements: str) -> None:
     sql.run("SET session_replication_role = replica")
     run_each(sql, statements)
     sql.run("RESET session_replication_role")
+    sql.run("SET maintenance_work_mem = '256MB'")
     for _, definition in indexes:
         sql.run(definition)
 
