@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from image_api.errors import ConfigurationError, StillInUse
+from image_api.errors import ConfigurationError, ServiceUnavailable, StillInUse
 from image_api.web import custom_resource
 from tests.application import LambdaContext, load_function
+from tests.logged import log_lines
 
 
 class ResponseServer(HTTPServer):
@@ -85,12 +86,30 @@ def test_an_update_keeps_the_resources_name(cloudformation: ResponseServer) -> N
 
 def test_a_failure_is_told_and_escapes(cloudformation: ResponseServer) -> None:
     def fail() -> dict[str, str]:
-        raise ConfigurationError("Set JWT_SECRET")
+        raise ServiceUnavailable("The database did not answer; try again")
 
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ServiceUnavailable):
         custom_resource.answer(request(cloudformation.url), fail)
     ((_, _, body),) = cloudformation.received
+    assert (body["Status"], body["Reason"]) == ("FAILED", "The database did not answer; try again")
+
+
+def test_a_wrong_setting_is_told_in_a_sentence_and_is_no_crash(
+    cloudformation: ResponseServer,
+) -> None:
+    def fail() -> dict[str, str]:
+        raise ConfigurationError("Set JWT_SECRET")
+
+    with log_lines() as lines:
+        answered = custom_resource.answer(request(cloudformation.url), fail, can_go_back=True)
+    ((_, _, body),) = cloudformation.received
+    assert answered == body
     assert (body["Status"], body["Reason"]) == ("FAILED", "Set JWT_SECRET")
+    (line,) = lines
+    assert (line["level"], line["reason"]) == ("ERROR", "Set JWT_SECRET")
+    assert "exception" not in line
+    with pytest.raises(ConfigurationError):
+        custom_resource.answer({}, fail)
 
 
 def test_the_reason_of_an_unknown_failure_holds_no_secret(cloudformation: ResponseServer) -> None:

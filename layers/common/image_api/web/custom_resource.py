@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from image_api.errors import ImageApiError, StillInUse
+from image_api.errors import ConfigurationError, ImageApiError, StillInUse
 from image_api.observability import logger
 
 _TIMEOUT_SECONDS = 10
@@ -31,7 +31,8 @@ def answer(
 ) -> dict[str, Any]:
     """Runs `action` and tells CloudFormation how it ended, which fails the deployment if it did.
 
-    Without a `ResponseURL` (invoked by hand) the result is returned and errors escape. Deleting
+    Without a `ResponseURL` (invoked by hand) the result is returned and errors escape; with one all
+    but wrong settings do, for which there is a sentence. Deleting
     the stack changes nothing, unless `on_delete` does: data outlives it. It is refused while
     `on_delete` says StillInUse, and never because that itself failed.
     With `can_go_back` neither is going back to properties that succeeded before: a deployment that
@@ -48,6 +49,10 @@ def answer(
         if can_go_back and _digest(event) in _succeeded(event):
             logger.exception("the action failed while the deployment was rolled back")
             return _respond(event, url, "SUCCESS", "", {}, _id_after(event))
+        if isinstance(error, ConfigurationError):
+            # Its sentence says all to whoever sets this up, who would lose it among tracebacks.
+            logger.error("the settings are wrong", reason=error.detail)
+            return _respond(event, url, "FAILED", error.detail, {})
         logger.exception("the deployment's action failed")
         _respond(event, url, "FAILED", _reason(error), {})
         raise
