@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from image_api.core import renderer
-from image_api.core.rendering import Picture, Renderings, render_request
+from image_api.core.rendering import Picture, Renderings, StillRendering, render_request
+from image_api.core.renditions import (
+    FoundRendition,
+    RenditionKey,
+    RenditionsOnDemand,
+    Viewer,
+    asked_for,
+)
 from image_api.core.tracing import Origin
-from image_api.errors import ServiceUnavailable
+from image_api.errors import RenditionUnderWay, ServiceUnavailable
 from image_api.observability import failures_logged
 from tests import samples
 from tests.application import LambdaContext
@@ -79,6 +87,19 @@ def test_a_renderers_crash_is_found_by_the_request_that_asked_for_the_picture() 
     assert (failed["message"], failed["correlation_id"]) == ("the function failed", "request-7")
     # By which the lines are found that the runtime writes.
     assert first["request_id"] == failed["request_id"] == context.aws_request_id
+
+
+def test_a_rendition_on_demand_is_found_by_the_request_for_it() -> None:
+    key = RenditionKey(7, 64, "", "webp")
+    records, renderings, nobody = Mock(), Mock(), Mock()
+    records.find.return_value = FoundRendition(key, "photo", "ready", True, False, ORIGINAL)
+    renderings.render.side_effect = StillRendering
+    viewer = Viewer("203.0.113.7", user_id=7, origin=ORIGIN)
+    on_demand = RenditionsOnDemand(records, nobody, renderings, nobody)
+    with pytest.raises(RenditionUnderWay):
+        on_demand.answer(viewer, 7, asked_for(64, None, "webp", None))
+    (picture, _) = renderings.render.call_args.args
+    assert picture.origin == ORIGIN
 
 
 def test_a_renderer_takes_what_the_version_before_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
