@@ -13,6 +13,7 @@ import requests
 from image_api.core import events
 from tests import samples
 from tests.e2e.api_client import ApiClient
+from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.workload import Workload
@@ -21,6 +22,8 @@ from tests.waiting import eventually
 
 # The upload's own time-out, in template.yaml.
 _FUNCTION_TIMEOUT_SECONDS = 20.0
+# Of a queue that is empty.
+_NOTHING = (None, None, None)
 
 
 def test_fifty_uploads_while_the_broker_is_stopped_are_ready_once_it_runs(
@@ -124,20 +127,30 @@ def test_a_broker_that_takes_long_for_each_answer_gets_everything_once(
 ) -> None:
     image_id = user.uploaded(samples.gif())["id"]
     system.ways["broker"].cut()
-    for number in range(100):
+    # One by one they would take more than all of the relay's time.
+    count = 200
+    for number in range(count):
         assert user.update(image_id, title=f"title {number}").status_code == 200
     system.ways["broker"].restore()
     system.ways["broker"].delay_answers(0.3)
 
-    with audit.database() as database:
+    with audit.database() as database, system.broker() as channel:
         age(database, 60)
-    assert system.relay() >= 100
+        requests = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(requests, events.EXCHANGE, events.REQUESTS_BINDING)
+        assert system.relay() >= count
+        published = Counter(
+            properties.message_id
+            for method, properties, _ in iter(lambda: channel.basic_get(requests, True), _NOTHING)
+        )
+        accepted = batches.logged_events(database, image_id)[1:]
+    assert published == dict.fromkeys((event.id for event in accepted), 1)
     audit.settle()
 
-    assert user.image(image_id).json()["title"] == "title 99"
+    assert user.image(image_id).json()["title"] == f"title {count - 1}"
     outcomes = audit.hear()
     assert outcomes.duplicated == []
-    assert len(outcomes.of_image(image_id)) == 101
+    assert len(outcomes.of_image(image_id)) == 1 + count
 
 
 def test_a_memory_alarm_is_as_any_other(

@@ -35,7 +35,6 @@ def test_forty_kinds_of_messages_change_nothing_and_delay_nobody(
     with audit.database() as database:
         (real,) = batches.logged_events(database, image_id)[-1:]
     bodies = bad_bodies(real, other_id)
-    # This one says what was accepted, and is a repetition.
     assert len(bodies) >= 40
     before = [user.image(each).json() for each in (other_id, image_id)]
     batches_before = system.cloud.log().count("messages return to")

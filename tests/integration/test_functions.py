@@ -10,12 +10,16 @@ import pytest
 import requests
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 
 from image_api import __version__
 from image_api.core import events
 from image_api.core.queues import dead_queue
+from image_api.errors import ServiceUnavailable
 from image_api.postgres.users import PostgresUserRecords
+from image_api.rabbitmq.broker import Broker
 from tests import samples
+from tests.amqp import open_channel
 from tests.application import forget
 from tests.integration.accepting import age, changes
 from tests.integration.functions import PASSWORD, Api
@@ -452,6 +456,28 @@ def test_a_message_whose_change_waits_comes_back_through_the_delay(
     assert api.deliver([first]) == {"duplicate": 1}
     assert api.consume() == {"applied": 1}
     assert api.get(ada, image_id)["title"] == "second"
+
+
+def test_health_says_that_the_work_queue_is_gone_and_does_not_make_another(
+    api: Api, broker: Broker, services: Any, queue: str, channel: BlockingChannel
+) -> None:
+    channel.queue_delete(queue)
+    try:
+        with pytest.raises(ServiceUnavailable, match="no queue"):
+            broker.ping()
+        response = api.call("health", proxy_event("GET", "/health"))
+        with (
+            open_channel(services.rabbitmq_url) as looking,
+            pytest.raises(ChannelClosedByBroker, match="NOT_FOUND"),
+        ):
+            looking.queue_declare(queue, passive=True)
+    finally:
+        broker.declare_topology()
+    assert response["statusCode"] == 503
+    body = body_of(response)
+    assert (body["detail"], body["code"]) == ("Down: broker", "service_unavailable")
+    assert (body["database"], body["broker"], body["storage"]) == ("up", "down", "up")
+    assert api.call("health", proxy_event("GET", "/health"))["statusCode"] == 200
 
 
 def test_health_says_what_is_up_and_names_what_is_down(

@@ -156,6 +156,24 @@ def test_a_broker_that_lets_in_and_confirms_nothing_costs_one_batch_its_wait(
         client.publish_events([EVENT], 60)
 
 
+@pytest.mark.parametrize(
+    "said", [[spec.Connection.Blocked("low on disk")], []], ids=["an alarm", "silence"]
+)
+def test_a_broker_that_does_not_confirm_an_event_costs_one_request_its_wait(
+    fake: FakeBroker, monkeypatch: pytest.MonkeyPatch, said: list[Any]
+) -> None:
+    monkeypatch.setattr(broker, "_CONFIRM_TIMEOUT_SECONDS", 0.1)
+    fake.says[spec.Basic.Publish] = said
+    client = fake.client
+
+    with pytest.raises(ServiceUnavailable, match=r"^The broker did not take the message"):
+        client.publish_event(EVENT)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable, match=r"^The broker was away a moment ago"):
+            client.publish_event(EVENT)
+    assert fake.connections == 1
+
+
 def test_a_broker_that_lacks_something_is_asked_again_at_once(fake: FakeBroker) -> None:
     fake.says[spec.Basic.Publish] = [spec.Channel.Close(404, "no exchange", 60, 40)]
     client = fake.client
