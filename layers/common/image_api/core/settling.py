@@ -426,10 +426,7 @@ class Consumer:
                 before[identity] -= 1
             else:
                 try:
-                    if not batch.may_send:
-                        # As when the broker is away: nothing of it is acknowledged.
-                        raise ServiceUnavailable("The broker takes messages too slowly")
-                    self._reject(each.message, each.reason)
+                    self._reject(each.message, each.reason, batch)
                 except ServiceUnavailable:
                     self._aside = before + now
                     raise
@@ -438,8 +435,11 @@ class Consumer:
         # What has not come yet comes with another batch.
         self._aside = +before
 
-    def _reject(self, message: ReceivedMessage, reason: str) -> None:
+    def _reject(self, message: ReceivedMessage, reason: str, batch: _Batch) -> None:
         """Sets a message aside that changes nothing; where it cannot be kept, this line is left."""
+        if not batch.may_send:
+            # As when the broker is away: nothing of the batch is acknowledged.
+            raise ServiceUnavailable("The broker takes messages too slowly")
         kept = True
         try:
             self._publisher.publish(
