@@ -137,7 +137,7 @@ def test_new_renditions_are_counted_by_account_and_by_address(
     for who, (client, path) in ways.items():
         assert client.get(f"{path}&width=64").status_code == 302
         database.run(
-            "UPDATE new_renditions SET begun = :limit WHERE key = :key",
+            "UPDATE new_renditions SET begun = :limit, window_started_at = now() WHERE key = :key",
             limit=profile["limits"]["new_renditions_per_minute"],
             key=hashlib.sha256(who.encode()).digest(),
         )
