@@ -5,6 +5,7 @@ import { inWords } from "./api/problem";
 import * as library from "./state/library";
 import { complain } from "./state/notices";
 import * as place from "./state/place";
+import * as selection from "./state/selection";
 import * as turns from "./state/turns";
 import * as uploads from "./state/uploads";
 import "./styles/gallery.css";
@@ -14,6 +15,7 @@ import * as viewer from "./views/viewer";
 
 place.start();
 library.start();
+selection.start();
 viewer.start();
 turns.start();
 uploads.start();

@@ -148,6 +148,7 @@ export const words = {
   details: {
     title: "Details",
     name: "Title",
+    noPath: "The title contains / or \\; a title is a name, not a path",
     description: "Description",
     tags: "Tags",
     tagsHint: "Separated by commas",
@@ -199,6 +200,7 @@ export const words = {
   selection: {
     label: "Selected pictures",
     count: (count: number) => `${plural(count, "picture", "pictures")} selected`,
+    gathering: "Selecting all…",
     clear: "Clear the selection",
     all: "Select all",
     tag: "Add tags",

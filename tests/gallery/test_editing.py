@@ -182,6 +182,25 @@ def test_what_was_refused_is_not_sent_again_by_leaving_the_field(ada: Visitor) -
     assert answers == [400, 200, 200]
 
 
+@pytest.mark.parametrize("title", ["Day 1/2", "Day 1\\2"])
+def test_a_title_is_never_cut_as_if_it_were_a_path(
+    ada: Visitor, device: Device, title: str
+) -> None:
+    field(ada, "Title").fill(title)
+    ada.page.keyboard.press("Enter")
+    expect(field(ada, "Title")).to_have_attribute("aria-invalid", "true")
+    expect(ada.dialog("Details")).to_contain_text("The title contains / or \\")
+    # Closing leaves the field, and says why it is lost.
+    ada.forgets_notices()
+    write(ada, "Title", title.replace("1", "2"))
+    ada.says("The title contains / or \\")
+    write(ada, "Title", "Day 1 of 2")
+    ada.says("Saved")
+    expect(field(ada, "Title")).to_have_attribute("aria-invalid", "false")
+    assert device.image["title"] == "Day 1 of 2"
+    assert device.image["version"] == 2
+
+
 @pytest.mark.usefixtures("device")
 def test_words_alone_leave_the_download_where_it_is(ada: Visitor, processing: Processing) -> None:
     download = ada.page.get_by_role("button", name="Download ")

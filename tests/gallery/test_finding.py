@@ -60,3 +60,20 @@ def test_a_list_that_could_not_be_loaded_is_there_when_the_network_is(ada: Visit
     ada.page.unroute("**/image/get_all_images*")
     expect(ada.picture("sea.png")).to_be_visible()
     expect(ada.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_was_found_before_is_there_without_a_network_too(ada: Visitor) -> None:
+    titles = ada.titles()
+    find = ada.page.get_by_label("Find pictures")
+    find.fill("sea")
+    ada.waits_until(lambda: ada.titles() == ["sea.png"])
+    ada.page.context.set_offline(True)
+    find.fill("")
+    ada.waits_until(lambda: ada.titles() == titles)
+    expect(ada.page.get_by_text("3 pictures", exact=True)).to_be_visible()
+    expect(ada.page.get_by_text("You are offline")).to_have_count(1)
+    find.fill("sky")
+    expect(ada.picture("sea.png")).to_have_count(0)
+    expect(ada.page.get_by_text("You are offline")).to_have_count(1)
+    ada.page.context.set_offline(False)
+    ada.waits_until(lambda: ada.titles() == ["sky.png"])

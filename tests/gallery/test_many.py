@@ -207,19 +207,61 @@ _SCROLL = """async ([seconds]) => {
 }"""
 
 
-def test_any_number_of_pictures_scrolls_and_few_of_them_are_in_the_page(
-    ada: Visitor, new_client: NewClient, database: Connection, says: Says
-) -> None:
+def has_pictures(ada: Visitor, device: ApiClient, database: Connection, count: int) -> None:
+    """So many, and all alike."""
     ada.add({"sea.jpg": samples.jpeg(samples.photo(420, 280))})
-    client = new_client()
-    client.token = client.sign_in(ada.username).json()["access_token"]
-    (image,) = client.images(owner="me").json()
-    database.run(_COPIES, count=SIZE.scrolled - 1, image_id=image["id"])
+    (image,) = device.images(owner="me").json()
+    database.run(_COPIES, count=count - 1, image_id=image["id"])
     database.run(_RENDITIONS_OF_COPIES, image_id=image["id"])
+
+
+def finds(ada: Visitor, count: int) -> None:
+    """So many, when the page is loaded again."""
+    ada.page.reload()
+    expect(ada.page.get_by_text(f"{count:,} pictures", exact=True)).to_be_visible()
+
+
+def test_all_are_selected_however_few_are_loaded(
+    ada: Visitor, device: ApiClient, database: Connection, says: Says
+) -> None:
+    has_pictures(ada, device, database, SIZE.scrolled)
+    finds(ada, SIZE.scrolled)
+    ada.page.evaluate(_WATCH)
+    ada.choose(["sea.jpg"])
+    ada.button("Select all").click()
+    bar = ada.page.get_by_role("region", name="Selected pictures")
+    expect(bar.get_by_role("status")).to_have_text(f"{SIZE.scrolled:,} pictures selected")
+    ada.choose(["Number 1"])
+    expect(bar.get_by_role("status")).to_have_text(f"{SIZE.scrolled - 1:,} pictures selected")
+    ada.page.keyboard.press("Escape")
+    expect(bar).to_have_count(0)
+    long_tasks = ada.page.evaluate("longTasks")
+    says(long_tasks_ms=worst(long_tasks))
+    if IS_TRIAL:
+        assert max(long_tasks, default=0) < LONG_TASK_MS
+
+
+def test_what_is_done_to_all_is_done_to_those_that_are_not_loaded_too(
+    ada: Visitor, device: ApiClient, database: Connection
+) -> None:
+    has_pictures(ada, device, database, 130)
+    finds(ada, 130)
+    ada.choose(["sea.jpg"])
+    ada.button("Select all").click()
+    expect(ada.page.get_by_text("130 pictures selected")).to_be_visible()
+    ada.button("Trash").last.click()
+    ada.says("130 pictures moved to the trash")
+    expect(ada.heading("No pictures yet")).to_be_visible()
+    assert device.images(trashed="true").headers["X-Total-Count"] == "130"
+
+
+def test_any_number_of_pictures_scrolls_and_few_of_them_are_in_the_page(
+    ada: Visitor, device: ApiClient, database: Connection, says: Says
+) -> None:
+    has_pictures(ada, device, database, SIZE.scrolled)
     held: list[Route] = []
     ada.page.route("**/storage/**", lambda route: held.append(route))
-    ada.page.reload()
-    expect(ada.page.get_by_text(f"{SIZE.scrolled:,} pictures", exact=True)).to_be_visible()
+    finds(ada, SIZE.scrolled)
     ada.waits_until(lambda: bool(held))
     # What is below the screen waits for what is on it.
     assert ada.page.evaluate(_LOWEST_TILE) < 1

@@ -164,23 +164,28 @@ def test_what_could_not_be_trashed_is_back_in_its_place(
     others_stay()
 
 
-def test_of_many_those_that_are_refused_come_back_and_the_others_do_not(
-    ada: Visitor, device: ApiClient, pictures: list[str]
-) -> None:
-    refused, *accepted = pictures
+def refuses(device: ApiClient, title: str, code: str) -> Callable[[Route], None]:
+    """The change of this one, and accepts all others."""
 
-    def take_some(route: Route) -> None:
+    def take_others(route: Route) -> None:
         wish = route.request.post_data_json
         assert wish is not None
         ids = {device.image(each).json()["title"]: each for each in wish["ids"]}
-        response = route.fetch(post_data={**wish, "ids": [ids[each] for each in accepted]})
-        refusal = {"id": ids[refused], "status_code": 429, "code": "busy", "detail": "Later"}
+        refusal = {"id": ids.pop(title), "status_code": 429, "code": code, "detail": "Later"}
+        response = route.fetch(post_data={**wish, "ids": list(ids.values())})
         results = [*response.json()["results"], refusal]
         route.fulfill(response=response, json={"results": results})
 
+    return take_others
+
+
+def test_of_many_those_that_are_refused_come_back_and_the_others_do_not(
+    ada: Visitor, device: ApiClient, pictures: list[str]
+) -> None:
+    refused = pictures[0]
     change = sends(ada, "Trash", *pictures)
     assert reads(ada, device) == []
-    change.answer_next(take_some)
+    change.answer_next(refuses(device, refused, "busy"))
     ada.says("1 picture was refused: Later")
     ada.says("2 pictures moved to the trash")
     assert titles(ada) == [refused]
@@ -188,6 +193,19 @@ def test_of_many_those_that_are_refused_come_back_and_the_others_do_not(
     change.end()
     ada.button("Undo").click()
     ada.waits_until(lambda: titles(ada) == pictures)
+
+
+def test_what_is_too_much_at_once_is_asked_for_again(
+    ada: Visitor, device: ApiClient, pictures: list[str]
+) -> None:
+    change = sends(ada, "Trash", *pictures)
+    stays_away = never_appears(ada, pictures[0])
+    change.answer_next(refuses(device, pictures[0], "too_much_under_way"))
+    ada.waits_until(lambda: bool(change))
+    change.end()
+    ada.says("3 pictures moved to the trash")
+    stays_away()
+    ada.waits_until(lambda: len(device.images(trashed="true").json()) == 3)
 
 
 def test_what_is_gone_elsewhere_does_not_come_back_when_its_change_is_refused(
@@ -340,6 +358,32 @@ def test_a_picture_that_has_just_come_stays_when_an_older_list_arrives(
     ada.waits_until(lambda: "Elsewhere" in ada.titles())
     assert ada.titles() == ["new.png", "Elsewhere", *pictures]
     expect(count(ada, 5)).to_be_visible()
+
+
+def test_whoever_comes_back_soon_after_the_last_look_sees_what_is_new_all_the_same(
+    ada: Visitor, device: ApiClient, pictures: list[str]
+) -> None:
+    reads(ada, device)
+    title = device.uploaded(PNG, title="A moment later")["title"]
+    ada.comes_back()
+    expect(ada.picture(title)).to_be_visible()
+
+
+def test_what_is_trashed_while_something_is_sought_is_gone_when_the_network_is(
+    ada: Visitor, pictures: list[str]
+) -> None:
+    find = ada.page.get_by_label("Find pictures")
+    find.fill(pictures[1])
+    ada.waits_until(lambda: ada.titles() == [pictures[1]])
+    ada.choose([pictures[1]])
+    ada.button("Trash").last.click()
+    ada.says("1 picture moved to the trash")
+    ada.page.context.set_offline(True)
+    stays_away = never_appears(ada, pictures[1])
+    find.fill("")
+    ada.waits_until(lambda: ada.titles() == without(pictures, pictures[1]))
+    expect(count(ada, 2)).to_be_visible()
+    stays_away()
 
 
 def test_a_picture_that_is_deleted_elsewhere_while_it_is_processed_goes(

@@ -95,6 +95,16 @@ export async function list(query: Query, cursor: string | null, byTitle = false)
   };
 }
 
+/** Page by page. */
+export async function* pages(query: Query, byTitle = false): AsyncGenerator<Page> {
+  let cursor: string | null = null;
+  do {
+    const page: Page = await list(query, cursor, byTitle);
+    yield page;
+    cursor = page.cursor;
+  } while (cursor !== null);
+}
+
 /** Those of these that are still there, in the trash or out of it, in no order; `ids` at most 100. */
 export async function byIds(ids: number[], trashed = false): Promise<Image[]> {
   const begun = moment();

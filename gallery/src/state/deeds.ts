@@ -84,29 +84,39 @@ interface Part {
 }
 
 const AT_ONCE = 100;
+// Of more than an account may have under way, the rest is accepted as the first are processed.
+const TOO_MUCH = "too_much_under_way";
+const STALLS = 60;
+const STALL_MS = 1000;
 
 /** The ids of those that were accepted; why others were refused is said, and they are as they were. */
 function change(parts: Part[]): Promise<number[]> {
   const begun = moment();
   const all = parts.flatMap(({ ids }) => ids);
-  const pending = parts.flatMap(({ ids, wish }) => {
-    const mine = library.begin(ids, wish);
-    return hundreds(ids).map((some) => ({ ids: some, mine }));
-  });
+  const changes = library.beginAll(parts);
+  const pending = parts.flatMap(({ ids }, number) => hundreds(ids).map((some) => ({ ids: some, mine: changes[number]! })));
   return inTurn(all, async () => {
     const done: number[] = [];
     const refused: api.BatchResult[] = [];
     let isLost = false;
+    let stalls = 0;
     for (let next = pending.shift(); next; next = pending.shift()) {
       const { ids, mine } = next;
       try {
         const results = await api.batch(ids, mine.wish);
-        const others = results.filter((result) => result.status_code !== 200);
         const accepted = idsOf(results.filter((result) => result.status_code === 200));
+        stalls = accepted.length ? 0 : stalls + 1;
+        const isLater = ({ code }: api.BatchResult) => code === TOO_MUCH && stalls < STALLS;
+        const later = idsOf(results.filter(isLater));
+        const others = results.filter((result) => result.status_code !== 200 && !isLater(result));
         library.accept(mine, accepted);
         library.withdraw(mine, idsOf(others));
         done.push(...accepted);
         refused.push(...others);
+        if (later.length) {
+          pending.unshift({ ids: later, mine });
+          await pause(STALL_MS);
+        }
       } catch (error) {
         for (const lost of [next, ...pending.splice(0)]) library.withdraw(lost.mine, lost.ids);
         complain(inWords(error));
@@ -115,7 +125,7 @@ function change(parts: Part[]): Promise<number[]> {
     }
     if (refused.length) complain(words.selection.refused(refused.length, refused[0]!.detail));
     // A list that came meanwhile may have counted them; and what nobody has answered may be done.
-    if (isLost || refused.length || library.isListedSince(begun)) void library.look(all);
+    if (isLost || refused.length || library.isListedSince(begun) || !library.hasFound(all)) void library.look(all);
     return done;
   });
 }

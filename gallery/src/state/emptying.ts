@@ -21,11 +21,6 @@ export async function emptyTrash(): Promise<void> {
 
 async function allOf(query: api.Query): Promise<Image[]> {
   const found: Image[] = [];
-  let cursor: string | null = null;
-  do {
-    const page: api.Page = await api.list(query, cursor);
-    found.push(...page.images);
-    cursor = page.cursor;
-  } while (cursor !== null);
+  for await (const page of api.pages(query)) found.push(...page.images);
   return found;
 }

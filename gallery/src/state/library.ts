@@ -63,8 +63,60 @@ export function goToTrash(): void {
   query.value = { ...everything, trashed: !query.value.trashed };
 }
 
+interface Remembered {
+  found: Image[];
+  /** With those of `found` that are not seen, as they go. */
+  total: { count: number; isExact: boolean };
+  isByTitle: boolean;
+  trashed: boolean;
+}
+
+/** What was found for other queries, for when nobody can be asked; the latest last. */
+const remembered = new Map<string, Remembered>();
+const REMEMBERED = 20;
+let listed = keyOf(everything);
+
+function keyOf(wanted: Query) {
+  return { key: JSON.stringify(wanted), trashed: wanted.trashed };
+}
+
+/** Before something else is asked for. */
+function remember(): void {
+  if (found.length) {
+    remembered.delete(listed.key);
+    const all = { ...total.value, count: total.value.count + found.length - images.value.length };
+    remembered.set(listed.key, { found, total: all, isByTitle: isByTitle.value, trashed: listed.trashed });
+  }
+  for (const key of [...remembered.keys()].slice(0, -REMEMBERED)) remembered.delete(key);
+  listed = keyOf(query.value);
+}
+
+function recall(): void {
+  const before = remembered.get(listed.key);
+  if (!before) return;
+  found = before.found;
+  show();
+  total.value = { ...before.total, count: before.total.count + images.value.length - found.length };
+  isByTitle.value = before.isByTitle;
+}
+
+/** Nobody has read since what became of these. */
+function bringUpToDate(ids: number[]): void {
+  const changed = new Set(ids);
+  for (const each of remembered.values()) {
+    const before = each.found.length;
+    each.found = each.found.flatMap((image) => {
+      if (!changed.has(image.id)) return [image];
+      const now = changes.over(image);
+      return now && (now.trashed_at !== null) === each.trashed ? [now] : [];
+    });
+    each.total = { ...each.total, count: each.total.count + each.found.length - before };
+  }
+}
+
 /** From the first page on. */
 function reload(): void {
+  remember();
   forget();
   batchSignals(() => {
     total.value = { count: 0, isExact: true };
@@ -116,7 +168,10 @@ export async function loadMore(): Promise<void> {
       trouble.value = null;
     });
   } catch (error) {
-    if (mine === generation) trouble.value = inWords(error);
+    if (mine === generation) {
+      trouble.value = inWords(error);
+      if (isFirst && !found.length) recall();
+    }
   } finally {
     if (mine === generation) {
       isLoading.value = false;
@@ -186,6 +241,12 @@ function take(page: Page, all: Image[], lacking: ReadonlySet<number>, uncounted:
     else if (shown.has(id) && !isCounted && changes.isComing(id)) count++;
   }
   total.value = { count: Math.max(0, count), isExact: page.isTotalExact };
+}
+
+/** Whether each of these is loaded. */
+export function hasFound(ids: number[]): boolean {
+  const known = idsIn(found);
+  return ids.every((id) => known.has(id));
 }
 
 const idsIn = (some: readonly Image[]) => new Set(some.map((image) => image.id));
@@ -259,9 +320,15 @@ function lookAgain(ids: number[]): void {
   isToLook = true;
 }
 
+let lookingSoon: ReturnType<typeof setTimeout> | undefined;
+
+/** At once where the last look was long ago, and else as soon as it was. */
 function lookSeldom(): void {
-  const isDue = told.size > 0 || Date.now() - listedAtMs > LOOK_AT_MOST_EVERY_MS;
-  if (!document.hidden && isDue) void look();
+  clearTimeout(lookingSoon);
+  if (document.hidden) return;
+  const left = listedAtMs + LOOK_AT_MOST_EVERY_MS - Date.now();
+  if (told.size > 0 || left <= 0) void look();
+  else lookingSoon = setTimeout(() => !document.hidden && void look(), left);
 }
 
 function hear(ids: number[]): void {
@@ -281,14 +348,20 @@ export function lookAt(id: number | null): void {
 
 /** From here on these are shown as they are going to be. */
 export function begin(ids: number[], wish: Wish): Change {
-  const change = changes.begin(ids, wish);
+  return beginAll([{ ids, wish }])[0]!;
+}
+
+/** Several at once, each of its own pictures. */
+export function beginAll(parts: readonly { ids: number[]; wish: Wish }[]): Change[] {
+  const begun = parts.map(({ ids, wish }) => changes.begin(ids, wish));
   showCounted();
-  return change;
+  return begun;
 }
 
 /** Of those that a change was accepted for, and as which version if it is one. */
 export function accept(change: Change, ids: number[], version = 0): void {
   changes.accept(change, ids, version);
+  bringUpToDate(ids);
   showCounted();
 }
 
@@ -301,7 +374,7 @@ export function withdraw(change: Change, ids: number[]): void {
 const isHere = (image: Image) => (image.trashed_at !== null) === query.peek().trashed;
 
 /** Null where it is not seen, or not any more. */
-function asShown(image: Image): Image | null {
+export function asShown(image: Image): Image | null {
   const shown = changes.over(image);
   return shown && isHere(shown) ? shown : null;
 }
@@ -397,8 +470,9 @@ export function start(): void {
     const isIn = presence.value === "in";
     // What loading looks at is no reason to load again.
     untracked(() => {
-      if (isIn) reload();
-      else forget();
+      if (isIn) return reload();
+      forget();
+      remembered.clear();
     });
   });
   effect(() => {

@@ -129,6 +129,8 @@ function WhoSeesNew() {
 function End() {
   const isEmpty = library.images.value.length === 0;
   if (library.trouble.value !== null) {
+    // It is said above, and tried again as soon as it can be.
+    if (isOffline.value) return null;
     return (
       <div class="end" role="alert">
         <p>{library.trouble.value}</p>

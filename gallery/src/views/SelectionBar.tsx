@@ -5,7 +5,7 @@ import { addTags, destroy, restore, setVisibility, trash } from "../state/deeds"
 import * as library from "../state/library";
 import { viewed } from "../state/place";
 import { ask } from "../state/questions";
-import { clear, isSelecting, selectAll, selected } from "../state/selection";
+import { clear, gathered, isSelecting, selectAll, selected } from "../state/selection";
 import { words } from "../words";
 import { Dialog, openDialogs } from "./Dialog";
 import { goOnAfter } from "./focus";
@@ -16,6 +16,8 @@ export function SelectionBar() {
   const [asksForTags, setAsksForTags] = useState(false);
   const [asksWho, setAsksWho] = useState(false);
   const targets = selected.value;
+  // What is done is done to all of them.
+  const isGathering = gathered.value !== null;
   /** And whoever does it goes on behind them. */
   const lose = (them: (targets: Image[]) => Promise<void>) => {
     goOnAfter(targets);
@@ -38,27 +40,28 @@ export function SelectionBar() {
       <button type="button" class="icon" aria-label={words.selection.clear} onClick={clear}>
         <Icon name="close" />
       </button>
-      <strong role="status">{words.selection.count(targets.length)}</strong>
-      <button type="button" onClick={selectAll}>
+      <strong role="status">{isGathering ? words.selection.gathering : words.selection.count(targets.length)}</strong>
+      {gathered.value !== null && <span class="quiet">{gathered.value.toLocaleString("en")}</span>}
+      <button type="button" onClick={() => void selectAll()}>
         {words.selection.all}
       </button>
       <span class="spring" />
       {isTrash ? (
-        <button type="button" onClick={() => lose(restore)}>
+        <button type="button" disabled={isGathering} onClick={() => lose(restore)}>
           <Icon name="restore" />
           {words.selection.restore}
         </button>
       ) : (
         <>
-          <button type="button" onClick={() => setAsksForTags(true)}>
+          <button type="button" disabled={isGathering} onClick={() => setAsksForTags(true)}>
             <Icon name="tag" />
             {words.selection.tag}
           </button>
-          <button type="button" onClick={() => setAsksWho(true)}>
+          <button type="button" disabled={isGathering} onClick={() => setAsksWho(true)}>
             <Icon name="share" />
             {words.selection.visibility}
           </button>
-          <button type="button" onClick={() => lose(trash)}>
+          <button type="button" disabled={isGathering} onClick={() => lose(trash)}>
             <Icon name="trash" />
             {words.selection.trash}
           </button>
@@ -67,6 +70,7 @@ export function SelectionBar() {
       <button
         type="button"
         class="danger"
+        disabled={isGathering}
         onClick={async () => {
           const isWanted = await ask(words.selection.confirmDelete(targets.length), words.selection.forGood, words.details.delete);
           if (isWanted) lose(destroy);

@@ -12,7 +12,7 @@ const PAUSE_OF_CHOOSING_MS = 700;
 
 /** Each field is saved when it is left, or with Enter. */
 export function Texts({ image }: { image: Image }) {
-  const title = useEdit(image, image.title, (text) => ({ title: text.trim() }));
+  const title = useEdit(image, image.title, (text) => ({ title: text.trim() }), whyNoTitle);
   const description = useEdit(image, image.description, (text) => ({ description: text }));
   const tags = useEdit<readonly string[]>(image, image.tags, (all) => ({ tags: [...all] }));
   const visibility = useEdit(image, image.visibility, (chosen) => ({ visibility: chosen }));
@@ -50,6 +50,9 @@ export function Texts({ image }: { image: Image }) {
     </div>
   );
 }
+
+/** The API would take what is behind the last one, as of the name of a file. */
+const whyNoTitle = (text: string) => (/[/\\]/.test(text) ? words.details.noPath : null);
 
 function Field({ label, problem, children }: { label: string; problem: string | null; children: ComponentChildren }) {
   return (
@@ -96,7 +99,12 @@ interface Draft<T> {
 const OF_THE_TEXT = [400, 422];
 const isSame = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
 
-function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Edit<T> {
+function useEdit<T>(
+  image: Image,
+  there: T,
+  changesTo: (text: T) => Changes,
+  whyNot: (text: T) => string | null = () => null,
+): Edit<T> {
   const [draft, setDraft] = useState<Draft<T> | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const seen = draft?.seen ?? image;
@@ -105,6 +113,15 @@ function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Ed
     if (draft && (draft.isSent || draft.isRefused) && isSame(draft.text, text)) return;
     setProblem(null);
     if (isSame(text, there) && !draft?.isSent) return setDraft(null);
+    const refuse = (why: string) => {
+      setProblem(why);
+      complain(why);
+    };
+    const why = whyNot(text);
+    if (why !== null) {
+      setDraft({ text, seen, isSent: false, isRefused: true });
+      return refuse(why);
+    }
     const sent = { text, seen, isSent: true, isRefused: false };
     setDraft(sent);
     // Whoever writes on meanwhile keeps that.
@@ -117,8 +134,7 @@ function useEdit<T>(image: Image, there: T, changesTo: (text: T) => Changes): Ed
       (error: unknown) => {
         const isRefused = error instanceof Problem && OF_THE_TEXT.includes(error.status);
         settle({ ...sent, isSent: false, isRefused });
-        setProblem(inWords(error));
-        complain(inWords(error));
+        refuse(inWords(error));
       },
     );
   };
