@@ -24,6 +24,8 @@ class ImagesCommand:
             "IMAGES_TOKEN_STORE": "file",
             "IMAGES_SERVER": server,
             "PYTHONPATH": str(ROOT / "client" / "src"),
+            # Completion is for the shell that is named, whichever the tests are run from.
+            "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
         }
         self.home = home
 

@@ -205,7 +205,10 @@ def test_tokens_are_kept_where_nobody_else_reads_them(
     assert images.run("list")[0] == 3
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_offered_for_shells(images: ImagesCommand, shell: str) -> None:
+@pytest.mark.parametrize(
+    ("shell", "command"),
+    [("bash", "complete -o"), ("zsh", "#compdef"), ("fish", "complete --command")],
+)
+def test_completion_is_offered_for_shells(images: ImagesCommand, shell: str, command: str) -> None:
     status, output, _ = images.run("--show-completion", shell)
-    assert (status, "_COMPLETE" in output) == (0, True)
+    assert (status, command in output) == (0, True), output
