@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import NackError
 
 from image_api.core import events
 from image_api.core.changes import LEASE_SECONDS
+from image_api.core.queues import RETRY_DELAYS_SECONDS, retry_queue
 from tests import samples
 from tests.e2e.api_client import ApiClient
+from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.faults.losing import delete_everything, delete_queue, purge_queue
@@ -94,6 +98,47 @@ def test_a_queue_that_is_full_costs_no_accepted_change(
         assert {answer.status_code for answer in answers} == {200}
         audit.settle()
     assert len(user.images(owner="me", status="ready", limit=100).json()) == 60
+    assert audit.hear().duplicated == []
+
+
+def _fill(channel: BlockingChannel, queue: str, body: bytes) -> None:
+    """With what the consumer cannot settle, until the queue takes no more."""
+    with suppress(NackError):
+        while True:
+            channel.basic_publish("", queue, body, mandatory=True)
+
+
+def test_what_waits_in_a_delay_comes_back_to_a_queue_that_was_full(
+    system: BreakableCloud, audit: Audit, user: ApiClient
+) -> None:
+    system.ways["broker"].cut()
+    uploaded = {user.upload(samples.png()).json()["id"] for _ in range(10)}
+    delay = retry_queue(system.queue, RETRY_DELAYS_SECONDS[0])
+    with audit.database() as database:
+        accepted = batches.accepted_events(database)
+        database.run("UPDATE changes SET published_at = now() WHERE published_at IS NULL")
+    system.ways["broker"].restore()
+    with system.broker_policy(f"^{system.queue}$", {"max-length": 3}):
+        with consumer_held(audit), system.broker() as channel:
+            channel.confirm_delivery()
+            _fill(channel, system.queue, events.encode(accepted[0]))
+            for event in accepted:
+                channel.basic_publish("", delay, events.encode(event), mandatory=True)
+            delayed_at = time.monotonic()
+            eventually(lambda: time.monotonic() > delayed_at + 3, "the delay is long over")
+            _fill(channel, system.queue, events.encode(accepted[0]))
+        for _ in range(2):
+            with audit.database() as database:
+                age(database, 60)
+            system.relay()
+        eventually(
+            lambda: (
+                {image["id"] for image in user.images(owner="me", status="ready").json()}
+                == uploaded
+            ),
+            "all are ready",
+        )
+    audit.settle()
     assert audit.hear().duplicated == []
 
 
