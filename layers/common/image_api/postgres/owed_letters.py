@@ -21,16 +21,14 @@ OWE_LETTER = f"""
 # Whoever gets them has some minutes for it. One whose row is held waits, and holds up no other: a
 # letter that is sent and not written down would be sent again.
 _DUE = f"""
-WITH due AS (
-    SELECT o.change_id FROM owed_letters AS o
-    WHERE o.due_at <= now()
-    ORDER BY o.due_at LIMIT :most
-    FOR UPDATE SKIP LOCKED
-)
 UPDATE owed_letters AS o
 SET due_at = now() + interval '{LETTER_PAUSE_SECONDS} seconds'
-FROM due AS d JOIN changes AS c ON c.change_id = d.change_id
-WHERE o.change_id = d.change_id
+FROM changes AS c
+WHERE o.change_id = ANY(ARRAY(
+    SELECT d.change_id FROM owed_letters AS d
+    WHERE d.due_at <= now()
+    ORDER BY d.due_at LIMIT :most FOR UPDATE SKIP LOCKED))
+  AND c.change_id = o.change_id
 RETURNING c.change_id::text, c.type, c.image_id, c.sequence, c.data, c.correlation_id,
           rfc3339(c.accepted_at), c.traceparent, c.client_correlation_id, o.reason, o.attempts
 """
