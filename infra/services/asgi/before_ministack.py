@@ -12,6 +12,7 @@ And what it cannot write to its disk it keeps in memory, until it ends, and answ
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,8 +54,19 @@ _persist = s3._persist_object
 
 def _persist_or_note(bucket: str, key: str, stored: dict[str, Any]) -> None:
     _persist(bucket, key, stored)
-    if stored["body"] is not None and (unkept := _unkept.get(None)) is not None:
+    if stored["body"] is None or (unkept := _unkept.get(None)) is None:
+        return
+    if not _is_above_or_below_another(bucket, key):
         unkept.append(key)
+
+
+def _is_above_or_below_another(bucket: str, key: str) -> bool:
+    """Keys like `a` and `a/b` may both be objects, and not both files: one is in memory alone."""
+    path = s3._object_disk_path(bucket, key)
+    return path is not None and (
+        Path(path).is_dir()
+        or any(above.with_name(f"{above.name}.meta.json").is_file() for above in Path(path).parents)
+    )
 
 
 s3._persist_object = _persist_or_note
