@@ -63,9 +63,11 @@ def _persist_or_note(bucket: str, key: str, stored: dict[str, Any]) -> None:
 def _is_above_or_below_another(bucket: str, key: str) -> bool:
     """Keys like `a` and `a/b` may both be objects, and not both files: one is in memory alone."""
     path = s3._object_disk_path(bucket, key)
-    return path is not None and (
-        Path(path).is_dir()
-        or any(above.with_name(f"{above.name}.meta.json").is_file() for above in Path(path).parents)
+    if path is None:
+        return False
+    above = list(Path(path).parents)[: key.count("/")]
+    return Path(path).is_dir() or any(
+        each.with_name(f"{each.name}.meta.json").is_file() for each in above
     )
 
 
