@@ -132,6 +132,8 @@ class Workload:
         self.images: list[ExpectedImage] = []
         self.answers: Counter[int] = Counter()
         self.unexpected: list[str] = []
+        # Whether somebody was bound to the exchange all the while.
+        self.is_heard_whole = True
         # Changes, not answers: one that is sent again is accepted once.
         self.accepted = 0
 
@@ -216,6 +218,7 @@ class Workload:
         return [
             f"image {image.image_id}: {told[image.image_id]} outcomes of {image.accepted} changes"
             for image in self.images
+            if self.is_heard_whole
             if told[image.image_id] < image.accepted - image.unheard
         ]
 
