@@ -233,20 +233,23 @@ def _hanging_up(system: BreakableCloud, random: Random) -> Repeatedly:
     return Repeatedly(system.ways["broker"].drop, random, (0.1, 0.8))
 
 
-def _kill(
-    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
-) -> int:
-    with _killing(system, random) as kills:
-        _until(kills, enough)
-    return kills.count
+def _killing_functions(system: BreakableCloud, random: Random) -> Repeatedly:
+    """As the gateway says of a process that ended: 503, and nobody knows what came of it."""
+    return Repeatedly(lambda: system.kill(random.choice(_API_FUNCTIONS)), random, (0.1, 0.6))
 
 
-def _hang_up(
-    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
-) -> int:
-    with _hanging_up(system, random) as drops:
-        _until(drops, enough)
-    return drops.count
+def _again_and_again(begin: Callable[[BreakableCloud, Random], Repeatedly]) -> Fault:
+    def break_repeatedly(
+        system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
+    ) -> int:
+        with begin(system, random) as faults:
+            _until(faults, enough)
+        return faults.count
+
+    return break_repeatedly
+
+
+_kill_functions = _again_and_again(_killing_functions)
 
 
 def _lose_confirms(
@@ -389,19 +392,6 @@ def _killing_until(
     return kills.total()
 
 
-def _killing_functions(system: BreakableCloud, random: Random) -> Repeatedly:
-    return Repeatedly(lambda: system.kill(random.choice(_API_FUNCTIONS)), random, (0.1, 0.6))
-
-
-def _kill_functions(
-    system: BreakableCloud, _workload: Workload, random: Random, enough: threading.Event
-) -> int:
-    """As the gateway says of a process that ended: 503, and nobody knows what came of it."""
-    with _killing_functions(system, random) as kills:
-        _until(kills, enough)
-    return kills.count
-
-
 def _send_again(
     system: BreakableCloud, workload: Workload, random: Random, enough: threading.Event
 ) -> int:
@@ -478,7 +468,7 @@ def _wait_for(workload: Workload, requests: int) -> None:
 FAULTS: dict[str, Fault] = {
     "broker stopped": _restart("broker", in_order=True),
     "broker killed": _restart("broker", in_order=False),
-    "broker hangs up": _hang_up,
+    "broker hangs up": _again_and_again(_hanging_up),
     "confirms lost": _lose_confirms,
     "database stopped": _restart("database", in_order=True),
     "database killed": _restart("database", in_order=False),
@@ -493,7 +483,7 @@ FAULTS: dict[str, Fault] = {
     "killers": _end_processes,
     "broker gives up": _give_up,
     "storage fails": _break_storage,
-    "consumer killed": _kill,
+    "consumer killed": _again_and_again(_killing),
     "functions killed": _kill_functions,
     "sent again": _send_again,
     "database restored": _restore_database,

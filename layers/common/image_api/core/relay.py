@@ -22,8 +22,6 @@ BATCH_SIZE = 500
 # What a step may take, and what is left for the statements that write it down.
 _MAX_STEP_SECONDS = 10.0
 _MIN_REMAINING_MILLISECONDS = 15_000
-
-
 # What one of its queues refuses is offered again in each run for so long, and then counts as
 # published: all others have it, and that queue can have it by `replay`.
 REFUSED_FOR_SECONDS = 600

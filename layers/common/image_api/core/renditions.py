@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple, NoReturn, Protocol
 from uuid import uuid4
 
@@ -276,7 +276,7 @@ class RenditionsOnDemand:
         claim_id = str(uuid4())
         if not self._records.claim(viewer, found, claim_id):
             return
-        picture = replace(_picture(found, claim_id, asked), origin=viewer.origin)
+        picture = _picture(found, claim_id, asked, viewer.origin)
         try:
             (made,) = self._renderings.render(picture, patience_seconds)
         except StillRendering as error:
@@ -328,10 +328,15 @@ class RenditionsOnDemand:
         raise RenditionUnderWay from error
 
 
-def _picture(found: FoundRendition, claim_id: str, asked: Asked) -> Picture:
+def _picture(
+    found: FoundRendition, claim_id: str, asked: Asked, origin: Origin = NOBODYS
+) -> Picture:
     """Its folder follows from the claim, so that whoever comes later finds it."""
     folder = found.source_key.split("/")
     wanted = Wanted(found.key.width, asked.proportions, _FORMATS[found.key.format])
     return Picture(
-        found.source_key, f"{'/'.join(folder[:2])}/{ON_DEMAND_FOLDER}/{claim_id}", wanted=wanted
+        found.source_key,
+        f"{'/'.join(folder[:2])}/{ON_DEMAND_FOLDER}/{claim_id}",
+        wanted=wanted,
+        origin=origin,
     )
