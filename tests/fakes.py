@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from image_api.core import events
-from image_api.core.accounts import SignInAttempt
-from image_api.core.burying import Letter
-from image_api.core.changes import (
+from image_api.core.accounts.sessions import REPEAT_SECONDS, Rotation
+from image_api.core.accounts.users import SignInAttempt
+from image_api.core.consumer.burying import Letter
+from image_api.core.library.idempotency import Answer
+from image_api.core.library.images import Caller
+from image_api.core.library.listing import FoundPage, ListQuery, Position
+from image_api.core.library.uploads import NewImage
+from image_api.core.log import events
+from image_api.core.log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -23,15 +28,10 @@ from image_api.core.changes import (
     StoredRendition,
     Work,
 )
-from image_api.core.downloads import Original
-from image_api.core.events import Event
-from image_api.core.idempotency import Answer
-from image_api.core.images import Caller
-from image_api.core.links import LinkFacts
-from image_api.core.listing import FoundPage, ListQuery, Position
-from image_api.core.messages import Message
-from image_api.core.sessions import REPEAT_SECONDS, Rotation
-from image_api.core.uploads import NewImage
+from image_api.core.log.events import Event
+from image_api.core.log.messages import Message
+from image_api.core.renditions.downloads import Original
+from image_api.core.renditions.links import LinkFacts
 from image_api.errors import (
     ImageApiError,
     KeyReused,

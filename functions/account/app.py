@@ -8,8 +8,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import settings, wiring
-from image_api.core import accounts, profile
-from image_api.core.sessions import Tokens
+from image_api.core.accounts import profile, users
+from image_api.core.accounts.sessions import Tokens
 from image_api.web import cookies, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
@@ -36,8 +36,8 @@ def me() -> Response[Any]:
     tags=["Accounts"],
     responses=problems.documented(Tokens, 400, 401, 413, 429, 503, headers=cookies.HEADERS),
 )
-def change_password(change: Annotated[accounts.PasswordChange, Body()]) -> Response[Any]:
-    tokens = accounts.change_password(
+def change_password(change: Annotated[users.PasswordChange, Body()]) -> Response[Any]:
+    tokens = users.change_password(
         records, wiring.sessions(), http.user_id(app), change, http.client_address(app)
     )
     return cookies.tokens_response(app, tokens, as_cookie=change.cookie)
@@ -49,10 +49,10 @@ def change_password(change: Annotated[accounts.PasswordChange, Body()]) -> Respo
     operation_id="deleteAccount",
     description="At once you are signed out and your images are in no list. Their files follow.",
     tags=["Accounts"],
-    responses=problems.documented(accounts.AccountDeleted, 400, 401, 413, 429, 503),
+    responses=problems.documented(users.AccountDeleted, 400, 401, 413, 429, 503),
 )
-def delete_account(sent: Annotated[accounts.AccountDeletion, Body()]) -> accounts.AccountDeleted:
-    return accounts.delete_account(
+def delete_account(sent: Annotated[users.AccountDeletion, Body()]) -> users.AccountDeleted:
+    return users.delete_account(
         records, http.user_id(app), sent, http.client_address(app), http.correlation_id(app)
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
-from image_api.core import batch
+from image_api.core.library import batch
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())

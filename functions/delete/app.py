@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from image_api import wiring
-from image_api.core import editing, images
+from image_api.core.library import editing, images
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())

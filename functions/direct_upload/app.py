@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import settings, wiring
-from image_api.core import uploads
+from image_api.core.library import uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens())

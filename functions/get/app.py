@@ -7,12 +7,13 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import settings, wiring
-from image_api.core import downloads, history, images, waiting
+from image_api.core.library import history, images, waiting
+from image_api.core.renditions import downloads
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())
 records, past, places = wiring.image_records(), wiring.history(), wiring.waiting_places()
-links, original_signer = wiring.image_links(), wiring.original_signer()
+links, originals = wiring.image_links(), wiring.original_signer()
 
 
 @app.get(
@@ -40,8 +41,8 @@ def get(
     responses=problems.documented(list[history.ChangeView], 401, 404, 503),
 )
 def get_history(image_id: http.ImageId) -> Response[Any]:
-    user_id, kept_days = http.caller(app).user_id, settings.changes_kept_days()
-    return http.json_response(history.of_image(past, user_id, image_id, kept_days))
+    kept_days = settings.changes_kept_days()
+    return http.json_response(history.of_image(past, http.user_id(app), image_id, kept_days))
 
 
 @app.get(
@@ -53,8 +54,7 @@ def get_history(image_id: http.ImageId) -> Response[Any]:
     responses=problems.redirected("Where the file is", 401, 404, 503),
 )
 def get_original(image_id: http.ImageId) -> Response[Any]:
-    user_id = http.caller(app).user_id
-    return http.redirect(downloads.original_url(records, original_signer, user_id, image_id))
+    return http.redirect(downloads.original_url(records, originals, http.user_id(app), image_id))
 
 
 lambda_handler = http.lambda_handler(app)

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import wiring
-from image_api.core import health
+from image_api.core.upkeep import health
 from image_api.web import http, problems
 
 app = http.resolver()

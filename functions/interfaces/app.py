@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core import teardown
+from image_api.core.upkeep import teardown
 from image_api.observability import failures_logged
 from image_api.web import custom_resource
 

@@ -7,7 +7,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
-from image_api.core import janitor, trash
+from image_api.core.library import trash
+from image_api.core.upkeep import janitor
 from image_api.observability import failures_logged
 
 records, storage, images = wiring.janitor_records(), wiring.storage(), wiring.image_records()

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import wiring
-from image_api.core import images, listing
+from image_api.core.library import images, listing
 from image_api.web import conditional, http, problems
 from image_api.web import list_parameters as given
 

@@ -8,8 +8,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
-from image_api.core import accounts
-from image_api.core.sessions import Tokens
+from image_api.core.accounts import users
+from image_api.core.accounts.sessions import Tokens
 from image_api.web import cookies, http, problems
 
 app = http.resolver(form_fields=("username", "password"))
@@ -25,8 +25,8 @@ records, sessions = wiring.user_records(), wiring.sessions()
     tags=["Accounts"],
     responses=problems.documented(Tokens, 400, 401, 403, 413, 429, 503, headers=cookies.HEADERS),
 )
-def login(credentials: Annotated[accounts.Credentials, Body()]) -> Response[Any]:
-    tokens = accounts.sign_in(records, sessions, credentials, http.client_address(app))
+def login(credentials: Annotated[users.Credentials, Body()]) -> Response[Any]:
+    tokens = users.sign_in(records, sessions, credentials, http.client_address(app))
     return cookies.tokens_response(app, tokens, as_cookie=credentials.cookie)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core import operating
+from image_api.core.upkeep import operating
 from image_api.observability import failures_logged
 
 records, broker = wiring.operator_records(), wiring.broker()

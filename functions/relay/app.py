@@ -11,7 +11,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
-from image_api.core import burying, closing, forgetting, metrics, relay
+from image_api.core.accounts import closing
+from image_api.core.consumer import burying
+from image_api.core.log import metrics, relay
+from image_api.core.upkeep import forgetting
 from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()

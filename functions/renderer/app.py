@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core import renderer
+from image_api.core.renditions import renderer
 from image_api.observability import failures_logged
 
 transfers = wiring.transfers()

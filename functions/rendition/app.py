@@ -7,11 +7,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import wiring
-from image_api.core import renditions
+from image_api.core.renditions import on_demand
 from image_api.web import http, problems, rendition_query
 
 app = http.resolver(tokens=wiring.tokens(), takes_links=True)
-on_demand, link_signer = wiring.renditions_on_demand(), wiring.link_signer()
+renditions, link_signer = wiring.renditions_on_demand(), wiring.link_signer()
 
 
 @app.get(
@@ -25,13 +25,13 @@ on_demand, link_signer = wiring.renditions_on_demand(), wiring.link_signer()
     responses=problems.redirected(
         "Where the rendition is",
         *(400, 401, 404, 409, 429, 503),
-        or_json=renditions.RenditionUrl,
+        or_json=on_demand.RenditionUrl,
         headers=rendition_query.HEADERS,
     ),
 )
 def get_rendition(
     image_id: http.ImageId,
-    width: rendition_query.Width = renditions.DEFAULT_WIDTH,
+    width: rendition_query.Width = on_demand.DEFAULT_WIDTH,
     ratio: rendition_query.Ratio = None,
     choice: rendition_query.Choice = "auto",
     download: rendition_query.Download = False,
@@ -40,18 +40,18 @@ def get_rendition(
     # For what is not made yet.
     app.waits = True
     link = link_signer.verify(image_id, token) if token else None
-    viewer = renditions.Viewer(
+    viewer = on_demand.Viewer(
         http.client_address(app), http.signed_in_user(app), link, http.origin(app)
     )
     accept = http.accepted_types(app)
-    asked = renditions.asked_for(width, ratio, choice, accept, download=download)
-    answer = on_demand.answer(viewer, image_id, asked)
+    asked = on_demand.asked_for(width, ratio, choice, accept, download=download)
+    answer = renditions.answer(viewer, image_id, asked)
     headers = {
         "Cache-Control": answer.cache_control,
         # The answer allows the origin that has asked, and no other one.
         "Vary": "Accept, Origin" if token else "Accept, Origin, Authorization",
     }
-    if renditions.wants_json(accept):
+    if on_demand.wants_json(accept):
         return http.json_response({"url": answer.url}, headers)
     return http.redirect(answer.url, headers)
 

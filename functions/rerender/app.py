@@ -7,7 +7,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core import measuring, rerendering, withdrawing
+from image_api.core.renditions import withdrawing
+from image_api.core.upkeep import measuring, rerendering
 from image_api.observability import failures_logged
 
 records, renderings = wiring.rerender_records(), wiring.renderings()

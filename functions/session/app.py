@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
-from image_api.core.sessions import SentRefreshToken, SignedOut, Tokens
+from image_api.core.accounts.sessions import SentRefreshToken, SignedOut, Tokens
 from image_api.web import cookies, http, problems
 
 app = http.resolver()

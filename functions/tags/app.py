@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import wiring
-from image_api.core import listing, tagging
+from image_api.core.library import listing, tagging
 from image_api.web import conditional, http, problems
 from image_api.web import list_parameters as given
 

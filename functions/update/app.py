@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from image_api import wiring
-from image_api.core import editing, images
+from image_api.core.library import editing, images
 from image_api.web import conditional, http, problems
 
 app = http.resolver(tokens=wiring.tokens())

@@ -12,9 +12,9 @@ from typing import Any
 import boto3
 from pg8000.native import Connection
 
-from image_api.core import events
-from image_api.core.events import Event
-from image_api.core.queues import dead_queue
+from image_api.core.log import events
+from image_api.core.log.events import Event
+from image_api.core.log.queues import dead_queue
 from tests.contradictions import contradictions
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud

@@ -20,8 +20,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 import image_migrations
 from image_api.aws.requests import SignedRequests
 from image_api.aws.s3 import S3Storage
-from image_api.core import events, rendering, renditions, settling
-from image_api.core.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.consumer import settling
+from image_api.core.log import events
+from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.renditions import on_demand, rendering
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
@@ -72,7 +74,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     # What was begun in time is confirmed, however late.
     monkeypatch.setattr(batch_publisher, "_GRACE_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(rendering, "PATIENCE_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(renditions, "PATIENCE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", PATIENCE_SECONDS)
     # Nor does a batch do more than its messages ask for while a renderer takes its time.
     monkeypatch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)
 

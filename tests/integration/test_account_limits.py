@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.images import Caller
+from image_api.core.library.images import Caller
 from image_api.errors import ImageApiError, QuotaExceeded, TooMuchUnderWay, Unauthenticated
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords

@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core import events
-from image_api.core.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
-from image_api.core.changes import (
+from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
+from image_api.core.library.images import Caller
+from image_api.core.log import events
+from image_api.core.log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
     StoredRendition,
     Work,
 )
-from image_api.core.events import Event
-from image_api.core.images import Caller
-from image_api.core.queues import dead_queue
+from image_api.core.log.events import Event
+from image_api.core.log.queues import dead_queue
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords

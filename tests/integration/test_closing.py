@@ -11,12 +11,12 @@ from itertools import count
 import pytest
 from pg8000.native import Connection
 
-from image_api.core import accounts, closing
-from image_api.core.accounts import AccountDeletion, Credentials, Registration
-from image_api.core.images import Caller
-from image_api.core.listing import Filters, ListQuery
-from image_api.core.sessions import Sessions
-from image_api.core.tokens import TokenSigner
+from image_api.core.accounts import closing, users
+from image_api.core.accounts.sessions import Sessions
+from image_api.core.accounts.tokens import TokenSigner
+from image_api.core.accounts.users import AccountDeletion, Credentials, Registration
+from image_api.core.library.images import Caller
+from image_api.core.library.listing import Filters, ListQuery
 from image_api.errors import Unauthenticated, WrongCredentials
 from image_api.postgres.closed_accounts import PostgresClosedAccounts
 from image_api.postgres.database import Database
@@ -46,7 +46,7 @@ class Account:
         self.images = PostgresImageRecords(database)
         self.tags = PostgresTagRecords(database)
         registration = Registration(username=name, password=PASSWORD)
-        self.tokens = accounts.register(self.users, self.sessions, registration, HOME)
+        self.tokens = users.register(self.users, self.sessions, registration, HOME)
         self.user_id = SIGNER.verify(f"Bearer {self.tokens.access_token}").user_id
         self.caller = Caller(self.user_id, "request-1", client_correlation_id=f"{name}'s")
 
@@ -56,7 +56,7 @@ class Account:
 
     def delete(self) -> None:
         deletion = AccountDeletion(password=PASSWORD)
-        accounts.delete_account(self.users, self.user_id, deletion, HOME, "request-2")
+        users.delete_account(self.users, self.user_id, deletion, HOME, "request-2")
 
 
 @pytest.fixture
@@ -137,9 +137,7 @@ def test_whoever_was_signed_in_is_so_no_longer_and_the_name_is_free(
         with pytest.raises(Unauthenticated):
             ask()
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(
-            ada.users, ada.sessions, Credentials(username=NAME, password=PASSWORD), HOME
-        )
+        users.sign_in(ada.users, ada.sessions, Credentials(username=NAME, password=PASSWORD), HOME)
     another = Account(make_database())
     assert another.user_id != ada.user_id
     assert seen_by(another) == ([], 0)
@@ -148,7 +146,7 @@ def test_whoever_was_signed_in_is_so_no_longer_and_the_name_is_free(
 def test_a_wrong_password_deletes_nothing_and_counts(ada: Account, sql: Connection) -> None:
     deletion = AccountDeletion(password="not this one!")
     with pytest.raises(WrongCredentials):
-        accounts.delete_account(ada.users, ada.user_id, deletion, HOME, "request-2")
+        users.delete_account(ada.users, ada.user_id, deletion, HOME, "request-2")
     assert closed(sql) == []
     # Of the network, and of the name from there; one is the registration's.
     assert sql.run("SELECT sum(failures) FROM sign_in_failures") == [[3]]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api.core import editing, uploads
-from image_api.core.images import Caller, Changes
-from image_api.core.uploads import UploadDetails
+from image_api.core.library import editing, uploads
+from image_api.core.library.images import Caller, Changes
+from image_api.core.library.uploads import UploadDetails
 from image_api.errors import (
     DamagedImage,
     ImageNotFound,

@@ -11,9 +11,9 @@ import pytest
 from pg8000.native import Connection
 
 from image_api.aws.s3 import S3Storage
-from image_api.core import janitor
-from image_api.core.images import Caller
-from image_api.core.uploads import NewImage
+from image_api.core.library.images import Caller
+from image_api.core.library.uploads import NewImage
+from image_api.core.upkeep import janitor
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.janitor import PostgresJanitorRecords

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api.core import closing, forgetting
+from image_api.core.accounts import closing
+from image_api.core.upkeep import forgetting
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.closed_accounts import PostgresClosedAccounts
 from image_api.postgres.database import Database

@@ -10,8 +10,8 @@ import pytest
 import requests
 from pg8000.native import Connection
 
-from image_api.core import measuring, rerendering
-from image_api.core.changes import MAX_FAILURES
+from image_api.core.log.changes import MAX_FAILURES
+from image_api.core.upkeep import measuring, rerendering
 from image_api.postgres.withdrawing import PostgresImageMoves
 from tests import samples
 from tests.faults.storage_proxy import StorageProxy

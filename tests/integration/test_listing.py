@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.listing import Filters, ListQuery, Sort
+from image_api.core.library.listing import Filters, ListQuery, Sort
 from image_api.postgres import database as database_module
 from image_api.postgres import listing
 from image_api.postgres.database import Database

@@ -16,7 +16,7 @@ from pg8000.native import Connection
 from sqlalchemy import create_engine, pool
 
 import image_migrations
-from image_api.core import accounts
+from image_api.core.accounts import users
 from image_api.core.characters import IGNORED_IN_KEYS
 from image_api.postgres.database import Database, StatementFailed
 from image_migrations import grants
@@ -349,19 +349,19 @@ def test_keys_of_names_lose_what_nobody_sees_unless_somebody_has_that_key(
         sql.run(
             "INSERT INTO users (username, username_key, password_hash) VALUES (:name, :key, 'h')",
             name=name,
-            key=accounts._key_as_typed(name),
+            key=users._key_as_typed(name),
         )
 
     image_migrations.upgrade(empty_database_url)
 
     keys = dict(sql.run("SELECT username, username_key FROM users"))
     assert {name: keys[name] for name in alone} == {
-        name: accounts._username_key(name) for name in alone
+        name: users._username_key(name) for name in alone
     }
     assert [keys[name] for name in taken] == [
         *("ada", "a\u200bda", "bob", "bo\u00adb"),
         # Nothing would be left of these.
-        *(accounts._key_as_typed("\u3164"), "\u200b", "plain name"),
+        *(users._key_as_typed("\u3164"), "\u200b", "plain name"),
     ]
     sql.close()
 

@@ -9,10 +9,10 @@ from typing import Any, get_args
 import pytest
 
 import image_migrations
-from image_api.core import images
-from image_api.core.images import ImageView
-from image_api.core.listing import Filters, ListQuery, Sort
-from image_api.core.renditions import Asked, Viewer
+from image_api.core.library import images
+from image_api.core.library.images import ImageView
+from image_api.core.library.listing import Filters, ListQuery, Sort
+from image_api.core.renditions.on_demand import Asked, Viewer
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.renditions import PostgresRenditionRecords

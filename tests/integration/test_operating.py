@@ -13,11 +13,11 @@ import pytest
 from pg8000.native import Connection
 from pika import BasicProperties, data
 
-from image_api.core.messages import ATTEMPT_HEADER, REASON_HEADER, REDRIVEN_HEADER
-from image_api.core.operating import OperationRefused
-from image_api.core.queues import dead_queue
-from image_api.core.sessions import Sessions
-from image_api.core.tokens import TokenSigner
+from image_api.core.accounts.sessions import Sessions
+from image_api.core.accounts.tokens import TokenSigner
+from image_api.core.log.messages import ATTEMPT_HEADER, REASON_HEADER, REDRIVEN_HEADER
+from image_api.core.log.queues import dead_queue
+from image_api.core.upkeep.operating import OperationRefused
 from image_api.errors import RefreshTokenRefused, ServiceUnavailable
 from image_api.postgres.database import Database
 from image_api.postgres.sessions import PostgresSessionRecords

@@ -23,8 +23,8 @@ from pg8000.native import Connection, literal
 
 import image_migrations
 from image_api import postgres
-from image_api.core.changes import StoredRendition
-from image_api.core.listing import Filters, ListQuery, Position, Sort
+from image_api.core.library.listing import Filters, ListQuery, Position, Sort
+from image_api.core.log.changes import StoredRendition
 from image_api.postgres import (
     before_the_log,
     changes,

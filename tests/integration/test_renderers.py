@@ -23,7 +23,7 @@ from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers, TransferRefused
-from image_api.core.rendering import (
+from image_api.core.renditions.rendering import (
     RendererBusy,
     RendererFailed,
     RendererLost,

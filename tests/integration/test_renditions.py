@@ -12,8 +12,8 @@ import pytest
 import requests
 from pg8000.native import Connection
 
-from image_api.core import renditions
-from image_api.core.renditions import Asked, RenditionsOnDemand, Viewer
+from image_api.core.renditions import on_demand
+from image_api.core.renditions.on_demand import Asked, RenditionsOnDemand, Viewer
 from image_api.errors import ImageNotFound, RenditionUnderWay
 from image_api.imaging.headers import formats
 from image_api.postgres.database import Database
@@ -466,7 +466,7 @@ def test_one_that_takes_longer_goes_on_and_is_there_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
     sql: Connection,
 ) -> None:
-    monkeypatch.setattr(renditions, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", 0.3)
     invoke, may_end, ended = lambda_server.invoke, threading.Event(), threading.Event()
 
     def slow(path: str, payload: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -490,7 +490,9 @@ def test_one_that_takes_longer_goes_on_and_is_there_the_next_time(
 
 
 @pytest.fixture
-def on_demand(api: Api, make_database: Callable[[], Database]) -> Callable[[], RenditionsOnDemand]:
+def make_renditions(
+    api: Api, make_database: Callable[[], Database]
+) -> Callable[[], RenditionsOnDemand]:
     """As many as one likes, each with a connection of its own, and the role of the function."""
     from image_api import wiring
 
@@ -506,7 +508,7 @@ def on_demand(api: Api, make_database: Callable[[], Database]) -> Callable[[], R
 
 
 def test_twenty_at_once_make_one(
-    on_demand: Callable[[], RenditionsOnDemand],
+    make_renditions: Callable[[], RenditionsOnDemand],
     api: Api,
     image: int,
     lambda_server: LambdaServer,
@@ -521,7 +523,7 @@ def test_twenty_at_once_make_one(
 
     monkeypatch.setattr(lambda_server, "invoke", counted)
     ((user_id,),) = sql.run("SELECT id FROM users")
-    makers = [on_demand() for _ in range(20)]
+    makers = [make_renditions() for _ in range(20)]
     asked = Asked(64, None, ("webp", "webp"))
     with ThreadPoolExecutor(20) as threads:
         answers = list(
@@ -538,7 +540,7 @@ def test_twenty_at_once_make_one(
 
 @pytest.mark.parametrize("change", ["hidden", "deleted"])
 def test_what_vanishes_while_it_is_made_is_not_shown(
-    on_demand: Callable[[], RenditionsOnDemand],
+    make_renditions: Callable[[], RenditionsOnDemand],
     api: Api,
     ada: str,
     bob: str,
@@ -550,7 +552,7 @@ def test_what_vanishes_while_it_is_made_is_not_shown(
     change: str,
 ) -> None:
     invoke, asked = lambda_server.invoke, Asked(64, None, ("webp", "webp"))
-    maker = on_demand()
+    maker = make_renditions()
 
     def meanwhile(path: str, payload: bytes) -> tuple[int, dict[str, str], bytes]:
         monkeypatch.setattr(lambda_server, "invoke", invoke)

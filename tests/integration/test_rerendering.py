@@ -8,7 +8,7 @@ import pytest
 import requests
 from pg8000.native import Connection
 
-from image_api.core import rerendering
+from image_api.core.upkeep import rerendering
 from image_api.imaging import RENDERER_VERSION
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from tests import samples

@@ -12,7 +12,7 @@ import requests
 from pg8000.native import Connection
 
 from image_api import wiring
-from image_api.core import rerendering
+from image_api.core.upkeep import rerendering
 from image_api.postgres.images import PostgresImageRecords
 from image_api.postgres.renditions import PostgresRenditionRecords
 from image_api.postgres.rerendering import PostgresRerenderRecords

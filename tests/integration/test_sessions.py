@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.sessions import RefreshToken, Sessions
-from image_api.core.tokens import AccessClaims, TokenSigner
+from image_api.core.accounts.sessions import RefreshToken, Sessions
+from image_api.core.accounts.tokens import AccessClaims, TokenSigner
 from image_api.errors import RefreshTokenRefused
 from image_api.postgres.database import Database
 from image_api.postgres.sessions import PostgresSessionRecords

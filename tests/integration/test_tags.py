@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.tagging import Position
+from image_api.core.library.tagging import Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.database import Database
 from image_api.postgres.tags import PostgresTagRecords

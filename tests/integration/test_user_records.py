@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 
-from image_api.core import accounts
-from image_api.core.accounts import Credentials, Registration
-from image_api.core.sessions import Sessions
-from image_api.core.tokens import TokenSigner
+from image_api.core.accounts import users
+from image_api.core.accounts.sessions import Sessions
+from image_api.core.accounts.tokens import TokenSigner
+from image_api.core.accounts.users import Credentials, Registration
 from image_api.errors import TooManyAttempts, UsernameTaken, WrongCredentials
 from image_api.postgres.database import Database
 from image_api.postgres.users import PostgresUserRecords
@@ -49,7 +49,7 @@ def records(database: Database) -> PostgresUserRecords:
 def fail(records: PostgresUserRecords, name: str = "ada", address: str = HOME) -> int:
     """One wrong guess; the seconds to wait, or 0 when the password was looked at."""
     try:
-        accounts.sign_in(records, SESSIONS, Credentials(username=name, password="wrong"), address)
+        users.sign_in(records, SESSIONS, Credentials(username=name, password="wrong"), address)
     except WrongCredentials:
         return 0
     except TooManyAttempts as refused:
@@ -68,12 +68,12 @@ def let_time_pass(sql: Connection, minutes: int) -> None:
 
 
 def test_a_registered_user_signs_in(records: PostgresUserRecords) -> None:
-    accounts.register(records, SESSIONS, Registration(username="Ada", password=PASSWORD), HOME)
-    assert accounts.sign_in(records, SESSIONS, Credentials(username="ADA", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="Ada", password=PASSWORD), HOME)
+    assert users.sign_in(records, SESSIONS, Credentials(username="ADA", password=PASSWORD), HOME)
 
 
 def test_a_name_is_kept_as_it_was_given(records: PostgresUserRecords, sql: Connection) -> None:
-    accounts.register(records, SESSIONS, Registration(username=" Zoë ", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username=" Zoë ", password=PASSWORD), HOME)
     assert sql.run("SELECT username, username_key FROM users") == [["Zoë", "zoë"]]
 
 
@@ -97,7 +97,7 @@ def test_a_name_is_taken_once_however_many_ask_at_once(
 def test_five_failures_are_looked_at_and_then_each_wait_is_longer(
     records: PostgresUserRecords, sql: Connection, name: str
 ) -> None:
-    records.add("Ada", "ada", accounts._hasher.hash(PASSWORD))
+    records.add("Ada", "ada", users._hasher.hash(PASSWORD))
     assert [fail(records, name) for _ in range(5)] == [0] * 5
     waits = []
     for _ in range(9):
@@ -120,20 +120,20 @@ def test_while_it_lasts_a_wait_is_neither_counted_nor_prolonged(
 
 
 def test_even_the_right_password_waits(records: PostgresUserRecords) -> None:
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(5):
         fail(records)
     with pytest.raises(TooManyAttempts):
-        accounts.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
+        users.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
 
 
 def test_the_last_allowed_attempt_may_be_the_right_one(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for _ in range(4):
         fail(records)
-    assert accounts.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
+    assert users.sign_in(records, SESSIONS, Credentials(username="ada", password=PASSWORD), HOME)
     # And clears what was counted, except for the registration.
     assert sql.run("SELECT sum(failures) FROM sign_in_failures") == [[1]]
     assert [fail(records) for _ in range(5)] == [0] * 5
@@ -167,7 +167,7 @@ def test_another_name_and_another_address_are_not_blocked(records: PostgresUserR
 def sign_in(records: PostgresUserRecords, address: str, name: str = "ada") -> int:
     """With the right password; the seconds to wait, or 0."""
     try:
-        accounts.sign_in(records, SESSIONS, Credentials(username=name, password=PASSWORD), address)
+        users.sign_in(records, SESSIONS, Credentials(username=name, password=PASSWORD), address)
     except TooManyAttempts as refused:
         return refused.retry_after_seconds
     return 0
@@ -181,7 +181,7 @@ def end_waits(sql: Connection) -> None:
 def test_whoever_guesses_from_elsewhere_keeps_nobody_out(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     # As often as its waits allow within the window, and many times while they last.
     looked_at = 0
     for wait_minutes in (0, 1, 2, 4, 8):
@@ -195,7 +195,7 @@ def test_whoever_guesses_from_elsewhere_keeps_nobody_out(
 def test_guesses_from_many_networks_are_slowed_down_where_the_user_has_never_been(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     networks = (f"192.0.2.{number}" for number in range(200))
 
     assert [fail(records, address=next(networks)) for _ in range(25)].count(0) == 20
@@ -226,7 +226,7 @@ def test_signing_in_with_an_account_of_ones_own_wipes_out_no_guesses_at_others(
     database: Database, sql: Connection
 ) -> None:
     records = records_on(database, failures_per_address=5)
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     looked_at = 0
     for number in range(12):
         looked_at += fail(records, f"user{number}") == 0
@@ -242,7 +242,7 @@ def test_signing_in_with_an_account_of_ones_own_wipes_out_no_guesses_at_others(
 def test_networks_from_which_nobody_has_signed_in_for_long_are_forgotten(
     records: PostgresUserRecords, sql: Connection
 ) -> None:
-    accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+    users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
     for address in (HOME, OFFICE, OFFICE):
         sign_in(records, address)
     assert sql.run("SELECT count(*) FROM sign_in_networks") == [[2]]
@@ -300,7 +300,7 @@ def test_an_address_registers_only_so_often(database: Database, sql: Connection)
 
     assert 890 < records.begin_registration(HOME) <= 900
     with pytest.raises(TooManyAttempts, match="registrations from this address"):
-        accounts.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
+        users.register(records, SESSIONS, Registration(username="ada", password=PASSWORD), HOME)
 
     assert sql.run("SELECT count(*) FROM users") == [[0]]
     assert records.begin_registration(OFFICE) == 0

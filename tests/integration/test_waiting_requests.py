@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api.core import waiting
+from image_api.core.library import waiting
 from image_api.postgres.database import Database
 from image_api.postgres.waiting import PostgresWaitingPlaces
 from image_api.settings import WaiterLimits

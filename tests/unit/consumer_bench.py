@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from image_api.core import burying, events, renderer, rendering, settling
-from image_api.core.events import Event
-from image_api.core.messages import Message, ReceivedMessage
-from image_api.core.processing import Processor
-from image_api.core.rendering import (
+from image_api.core.consumer import burying, settling
+from image_api.core.consumer.processing import Processor
+from image_api.core.consumer.settling import Consumer
+from image_api.core.log import events
+from image_api.core.log.events import Event
+from image_api.core.log.messages import Message, ReceivedMessage
+from image_api.core.renditions import renderer, rendering
+from image_api.core.renditions.rendering import (
     RendererBusy,
     RendererFailed,
     RendererLost,
@@ -23,7 +26,6 @@ from image_api.core.rendering import (
     StillRendering,
     Upload,
 )
-from image_api.core.settling import Consumer
 from image_api.errors import DamagedImage, ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.imaging.model import PNG, WEBP, StoredPicture

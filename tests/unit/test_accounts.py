@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api.core import accounts
-from image_api.core.accounts import Credentials, PasswordChange, Registration, SignInAttempt
-from image_api.core.sessions import Sessions, Tokens
-from image_api.core.tokens import AccessClaims, TokenSigner
+from image_api.core.accounts import users
+from image_api.core.accounts.sessions import Sessions, Tokens
+from image_api.core.accounts.tokens import AccessClaims, TokenSigner
+from image_api.core.accounts.users import (
+    Credentials,
+    PasswordChange,
+    Registration,
+    SignInAttempt,
+)
 from image_api.errors import (
     AccountLocked,
     TooManyAttempts,
@@ -31,11 +36,11 @@ SESSIONS = Sessions(FakeSessionRecords(), SIGNER)
 
 def register(records: FakeUserRecords, username: str, password: str = PASSWORD) -> Tokens:
     registration = Registration(username=username, password=password)
-    return accounts.register(records, SESSIONS, registration, ADDRESS)
+    return users.register(records, SESSIONS, registration, ADDRESS)
 
 
 def sign_in(records: FakeUserRecords, username: str, password: str = PASSWORD) -> Tokens:
-    return accounts.sign_in(
+    return users.sign_in(
         records, SESSIONS, Credentials(username=username, password=password), ADDRESS
     )
 
@@ -55,7 +60,7 @@ class CountingHasher(argon2.PasswordHasher):
 @pytest.fixture
 def hasher(environment: pytest.MonkeyPatch) -> CountingHasher:
     counting = CountingHasher()
-    environment.setattr(accounts, "_hasher", counting)
+    environment.setattr(users, "_hasher", counting)
     return counting
 
 
@@ -133,7 +138,7 @@ def test_a_password_is_the_same_however_its_letters_are_composed() -> None:
 def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_then() -> None:
     records = FakeUserRecords()
     decomposed = "pa\u0308ss!"
-    records.add("Ada", "ada", accounts._hasher.hash(decomposed))
+    records.add("Ada", "ada", users._hasher.hash(decomposed))
 
     assert sign_in(records, "Ada", decomposed)
 
@@ -147,8 +152,8 @@ def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_th
         ("", "The password is too short; it needs 4 to 50 characters"),
         ("a!b", "The password is too short; it needs 4 to 50 characters"),
         ("!" + "a" * 50, "The password is too long; it may have at most 50 characters"),
-        ("abcd", f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
-        ('abc-d=e~"`\\', f"The password needs at least one of {accounts.SPECIAL_CHARACTERS}"),
+        ("abcd", f"The password needs at least one of {users.SPECIAL_CHARACTERS}"),
+        ('abc-d=e~"`\\', f"The password needs at least one of {users.SPECIAL_CHARACTERS}"),
     ],
 )
 def test_each_rule_of_passwords_has_its_own_message(password: str, message: str) -> None:
@@ -163,13 +168,13 @@ def test_a_lone_surrogate_is_refused_in_both_fields() -> None:
     assert len(messages("ada\ud800", "secret!\ud800")) == 2
 
 
-@pytest.mark.parametrize("special", accounts.SPECIAL_CHARACTERS)
+@pytest.mark.parametrize("special", users.SPECIAL_CHARACTERS)
 def test_every_special_character_of_the_contract_counts(special: str) -> None:
     assert Registration(username="ada", password=f"abc{special}").password == f"abc{special}"
 
 
 def test_the_special_characters_are_those_of_the_contract() -> None:
-    assert set(accounts.SPECIAL_CHARACTERS) == set("!@#$%^&*()_+[]{}|;:',.<>/?")
+    assert set(users.SPECIAL_CHARACTERS) == set("!@#$%^&*()_+[]{}|;:',.<>/?")
 
 
 @pytest.mark.parametrize("password", ["abc!", "!" + "a" * 49, "!" + "🔑" * 49])
@@ -231,19 +236,19 @@ def test_names_that_differ_in_case_alone_are_one_name(one: str, other: str) -> N
         register(records, other)
 
 
-@given(st.text(min_size=1, max_size=20).filter(lambda name: bool(accounts._username_key(name))))
+@given(st.text(min_size=1, max_size=20).filter(lambda name: bool(users._username_key(name))))
 def test_the_key_of_a_name_is_its_own_key(name: str) -> None:
-    key = accounts._username_key(name)
-    assert accounts._username_key(key) == key
+    key = users._username_key(name)
+    assert users._username_key(key) == key
 
 
 @pytest.mark.parametrize("what", [name for name in INVISIBLE if name != "unassigned"])
 def test_what_nobody_sees_does_not_count_in_a_name(what: str) -> None:
     records = FakeUserRecords()
     for name in (f"a{INVISIBLE[what]}da", f"{INVISIBLE[what]} Ada", f"ADA{INVISIBLE[what]}"):
-        assert accounts._username_key(name) == "ada"
+        assert users._username_key(name) == "ada"
     # A name from before, whose key the migration has made.
-    records.add(f"A{INVISIBLE[what]}da", "ada", accounts._hasher.hash(PASSWORD))
+    records.add(f"A{INVISIBLE[what]}da", "ada", users._hasher.hash(PASSWORD))
     for name in (f"A{INVISIBLE[what]}da", "Ada"):
         assert sign_in(records, name)
     with pytest.raises(UsernameTaken):
@@ -252,8 +257,8 @@ def test_what_nobody_sees_does_not_count_in_a_name(what: str) -> None:
 
 def test_of_two_names_from_before_that_look_alike_each_signs_in() -> None:
     records = FakeUserRecords()
-    records.add("Ada", "ada", accounts._hasher.hash("the first!"))
-    records.add("A\u200bda", "a\u200bda", accounts._hasher.hash("the second!"))
+    records.add("Ada", "ada", users._hasher.hash("the first!"))
+    records.add("A\u200bda", "a\u200bda", users._hasher.hash("the second!"))
 
     assert sign_in(records, "Ada", "the first!")
     assert sign_in(records, "A\u200bda", "the second!")
@@ -294,7 +299,7 @@ def test_a_wrong_pair_is_refused_in_the_same_words_whatever_is_wrong(
 ) -> None:
     credentials = Credentials.model_construct(username=username, password=password)
     with pytest.raises(WrongCredentials) as refused:
-        accounts.sign_in(records, SESSIONS, credentials, ADDRESS)
+        users.sign_in(records, SESSIONS, credentials, ADDRESS)
     assert refused.value.detail == "The username or the password is wrong"
     assert records.successes == []
 
@@ -325,7 +330,7 @@ def test_an_attempt_is_counted_with_its_address_before_the_password_is_looked_at
 def test_an_address_that_registered_too_often_costs_no_hash_and_adds_nobody(
     records: FakeUserRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "_hasher", None)
+    monkeypatch.setattr(users, "_hasher", None)
     records.retry_after_seconds = 77
 
     with pytest.raises(TooManyAttempts, match=r"registrations from this address.* 77 seconds"):
@@ -393,7 +398,7 @@ def test_a_hash_that_is_no_hash_lets_nobody_in() -> None:
 def test_attempts_are_counted_for_a_network(address: str, network: str) -> None:
     records = FakeUserRecords()
     with pytest.raises(WrongCredentials):
-        accounts.sign_in(records, SESSIONS, Credentials(username="ada", password="wrong"), address)
+        users.sign_in(records, SESSIONS, Credentials(username="ada", password="wrong"), address)
     assert records.attempts == [("ada", network)]
 
 
@@ -410,19 +415,19 @@ def test_that_an_account_is_locked_is_told_to_who_knows_its_password(
 def test_a_password_that_is_made_for_somebody_keeps_the_rules_and_signs_in(
     records: FakeUserRecords,
 ) -> None:
-    password, password_hash = accounts.new_password()
+    password, password_hash = users.new_password()
     records.replace_hash(1, records.users["ada"][2], password_hash)
 
-    assert accounts.checked_password(password) == password
+    assert users.checked_password(password) == password
     assert sign_in(records, "Ada", password)
-    assert accounts.new_password()[0] != password
+    assert users.new_password()[0] != password
 
 
 def change_password(
     records: FakeUserRecords, new: str, current: str = PASSWORD, user_id: int = 1
 ) -> Tokens:
     change = PasswordChange(current_password=current, new_password=new)
-    return accounts.change_password(records, SESSIONS, user_id, change, ADDRESS)
+    return users.change_password(records, SESSIONS, user_id, change, ADDRESS)
 
 
 def test_a_changed_password_signs_in_and_the_one_before_does_not(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from image_api.core import closing
+from image_api.core.accounts import closing
 from image_api.errors import ServiceUnavailable
 
 
@@ -59,7 +59,7 @@ def test_a_run_ends_in_time_and_has_looked_at_somebody(monkeypatch: pytest.Monke
     monkeypatch.setattr(closing, "SECONDS_FOR_ALL", 0.0)
     accounts = Accounts({7: [10_000, 0], 8: [10_000, 0]})
     moments = iter([0.0, -1.0, *[1.0] * 20])
-    monkeypatch.setattr("image_api.core.closing.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("image_api.core.accounts.closing.time.monotonic", lambda: next(moments))
     closing.remove_closed(accounts)
     assert accounts.left == {7: [9_800, 0], 8: [10_000, 0]}
 

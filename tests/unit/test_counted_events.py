@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from image_api.core import accounts, events, forgetting, uploads
-from image_api.core.accounts import Credentials, Registration
-from image_api.core.events import Event
-from image_api.core.images import Caller
-from image_api.core.sessions import Sessions
-from image_api.core.tokens import TokenSigner
-from image_api.core.uploads import UploadDetails
+from image_api.core.accounts import users
+from image_api.core.accounts.sessions import Sessions
+from image_api.core.accounts.tokens import TokenSigner
+from image_api.core.accounts.users import Credentials, Registration
+from image_api.core.library import uploads
+from image_api.core.library.images import Caller
+from image_api.core.library.uploads import UploadDetails
+from image_api.core.log import events
+from image_api.core.log.events import Event
+from image_api.core.upkeep import forgetting
 from image_api.errors import ImageApiError
 from image_api.imaging import Header
 from image_api.postgres.changes import PostgresEventSink
@@ -44,11 +47,9 @@ def upload() -> None:
 def sign_in(password: str, retry_after_seconds: int = 0) -> None:
     records = FakeUserRecords()
     registration = Registration(username="Ada", password="analytical!engine")
-    accounts.register(records, SESSIONS, registration, "203.0.113.7")
+    users.register(records, SESSIONS, registration, "203.0.113.7")
     records.retry_after_seconds = retry_after_seconds
-    accounts.sign_in(
-        records, SESSIONS, Credentials(username="Ada", password=password), "203.0.113.7"
-    )
+    users.sign_in(records, SESSIONS, Credentials(username="Ada", password=password), "203.0.113.7")
 
 
 class Odd:

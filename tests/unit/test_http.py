@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_api import errors, settings, wiring
+from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.time_left import time_left
-from image_api.core.tokens import TokenSigner
 from image_api.web import http, problems, request_times
 from tests.application import ENVIRONMENT, Handler, LambdaContext
 from tests.logged import log_lines

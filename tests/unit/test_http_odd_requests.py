@@ -11,8 +11,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, File, Uploa
 from pydantic import BaseModel, ConfigDict
 
 from image_api import wiring
-from image_api.core.listing import FoundPage, ListQuery
-from image_api.core.tokens import TokenSigner
+from image_api.core.accounts.tokens import TokenSigner
+from image_api.core.library.listing import FoundPage, ListQuery
 from image_api.web import forms, http
 from tests.application import ENVIRONMENT, FUNCTIONS, Handler, LambdaContext, load_function
 from tests.fakes import FakeImageRecords

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from image_api.core import editing, events, images
-from image_api.core.images import Caller, Changes, Visibility
-from image_api.core.uploads import NewImage
+from image_api.core.library import editing, images
+from image_api.core.library.images import Caller, Changes, Visibility
+from image_api.core.library.uploads import NewImage
+from image_api.core.log import events
 from image_api.errors import ImageNotFound, InvalidRequest
 from tests.fakes import FakeImageRecords, FakeUrlSigner, RecordingSink
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_api.core import janitor
-from image_api.core.janitor import StoredObject
+from image_api.core.upkeep import janitor
+from image_api.core.upkeep.janitor import StoredObject
 from tests.logged import log_lines
 
 DAY_SECONDS = 24 * 3600

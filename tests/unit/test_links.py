@@ -6,7 +6,13 @@ import base64
 
 import pytest
 
-from image_api.core.links import TTL_SECONDS, ImageLinks, LinkFacts, LinkSigner, LinkToken
+from image_api.core.renditions.links import (
+    TTL_SECONDS,
+    ImageLinks,
+    LinkFacts,
+    LinkSigner,
+    LinkToken,
+)
 from image_api.errors import Unauthenticated
 from tests.fakes import FakeUrlSigner
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from image_api.core import cursors, listing
-from image_api.core.listing import Filters, ListQuery, Position, SentFilters
+from image_api.core.library import cursors, listing
+from image_api.core.library.listing import Filters, ListQuery, Position, SentFilters
 from image_api.errors import InvalidRequest
 from tests.fakes import FakeImageRecords, FakeUrlSigner
 from tests.unit.test_images import ADA, BOB, accepted_image

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from image_api.core import events, metrics
-from image_api.core.events import Event
-from image_api.core.messages import MessageCounts
+from image_api.core.log import events, metrics
+from image_api.core.log.events import Event
+from image_api.core.log.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 
 

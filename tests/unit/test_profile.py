@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from image_api import settings
-from image_api.core import profile
-from image_api.core.profile import Limits, Usage
+from image_api.core.accounts import profile
+from image_api.core.accounts.profile import Limits, Usage
 from tests import application
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from image_api.core import rendering
-from image_api.core.changes import StoredRendition
-from image_api.core.rendering import Picture, RendererBusy, RendererFailed, Renderings
-from image_api.core.rerendering import OutdatedImage, rerender
+from image_api.core.log.changes import StoredRendition
+from image_api.core.renditions import rendering
+from image_api.core.renditions.rendering import Picture, RendererBusy, RendererFailed, Renderings
+from image_api.core.upkeep.rerendering import OutdatedImage, rerender
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import RENDERER_VERSION
 from image_api.imaging.pixels.rendering import render

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from image_api.core.downloads import filename
-from image_api.core.renditions import WIDTHS, asked_for, wants_json
+from image_api.core.renditions.downloads import filename
+from image_api.core.renditions.on_demand import WIDTHS, asked_for, wants_json
 from image_api.imaging.headers import formats
 from image_api.imaging.model import AVIF, JPEG, PNG, WEBP, Format, Wanted
 from image_api.imaging.pixels.on_demand import render_wanted

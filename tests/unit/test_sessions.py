@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api.core.sessions import RefreshToken, SentRefreshToken, Sessions
-from image_api.core.tokens import AccessClaims, TokenSigner
+from image_api.core.accounts.sessions import RefreshToken, SentRefreshToken, Sessions
+from image_api.core.accounts.tokens import AccessClaims, TokenSigner
 from image_api.errors import RefreshTokenRefused
 from tests.fakes import FakeSessionRecords
 from tests.logged import log_lines

@@ -12,8 +12,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from image_api.core import events, renderer, settling
-from image_api.core.changes import (
+from image_api.core.consumer import settling
+from image_api.core.log import events
+from image_api.core.log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -22,9 +23,10 @@ from image_api.core.changes import (
     LoggedChange,
     Work,
 )
-from image_api.core.events import Event
-from image_api.core.messages import Message, ReceivedMessage
-from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS, REPORT
+from image_api.core.log.events import Event
+from image_api.core.log.messages import Message, ReceivedMessage
+from image_api.core.renditions import renderer
+from image_api.core.renditions.rendering import RENDERER_TIMEOUT_SECONDS, REPORT
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event

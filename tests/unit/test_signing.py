@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from image_api.aws.credentials import AwsCredentials
 from image_api.aws.signing import UrlSigner, attachment
-from image_api.core.rendering import Upload
+from image_api.core.renditions.rendering import Upload
 
 NOW_SECONDS = 1_760_000_400.0
 PERMANENT = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)

@@ -18,7 +18,7 @@ import jwt
 import pytest
 
 from image_api.aws.credentials import LentCredentials
-from image_api.core.links import LinkSigner
+from image_api.core.renditions.links import LinkSigner
 from image_api.errors import ServiceUnavailable
 from tests.application import FUNCTIONS, ROOT
 from tests.integration.local_server import LocalServer

@@ -11,7 +11,7 @@ import pytest
 from image_api.aws.credentials import AwsCredentials
 from image_api.aws.networks import Ec2Networks
 from image_api.aws.requests import SignedRequests
-from image_api.core.teardown import wait_for_interfaces
+from image_api.core.upkeep.teardown import wait_for_interfaces
 from image_api.errors import ServiceUnavailable, StillInUse
 from tests.integration.local_server import LocalServer
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_api import settings, wiring
-from image_api.core import tokens
-from image_api.core.tokens import AccessClaims, TokenSigner
+from image_api.core.accounts import tokens
+from image_api.core.accounts.tokens import AccessClaims, TokenSigner
 from image_api.errors import ConfigurationError, Unauthenticated
 from tests import application
 

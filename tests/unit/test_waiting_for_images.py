@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from image_api.core import waiting
-from image_api.core.images import Caller
-from image_api.core.uploads import NewImage
+from image_api.core.library import waiting
+from image_api.core.library.images import Caller
+from image_api.core.library.uploads import NewImage
 from image_api.errors import ImageNotFound, ServiceUnavailable
 from tests.fakes import FakeImageRecords, FakeUrlSigner
 

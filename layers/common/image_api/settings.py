@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from image_api.core.changes import RENDERERS_PER_ACCOUNT
+from image_api.core.log.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from image_api.aws.credentials import AwsCredentials
-    from image_api.core.images import Visibility
+    from image_api.core.library.images import Visibility
     from image_api.secrets import SecretsManager
 
 MIN_JWT_SECRET_BYTES = 32

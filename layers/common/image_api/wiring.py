@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import UrlSigner
     from image_api.aws.transfers import SignedTransfers
-    from image_api.core.links import ImageLinks, LinkSigner
-    from image_api.core.rendering import Renderings
-    from image_api.core.renditions import RenditionsOnDemand
-    from image_api.core.sessions import Sessions
-    from image_api.core.settling import Consumer
-    from image_api.core.tokens import TokenSigner
+    from image_api.core.accounts.sessions import Sessions
+    from image_api.core.accounts.tokens import TokenSigner
+    from image_api.core.consumer.settling import Consumer
+    from image_api.core.renditions.links import ImageLinks, LinkSigner
+    from image_api.core.renditions.on_demand import RenditionsOnDemand
+    from image_api.core.renditions.rendering import Renderings
     from image_api.postgres.changes import (
         PostgresEventSink,
         PostgresRelayRecords,
@@ -97,7 +97,7 @@ def tokens() -> BoundTokens:
 
 @cache
 def sessions() -> Sessions:
-    from image_api.core.sessions import Sessions
+    from image_api.core.accounts.sessions import Sessions
 
     return Sessions(session_records(), token_signer())
 
@@ -111,7 +111,7 @@ def session_records() -> PostgresSessionRecords:
 
 @cache
 def token_signer() -> TokenSigner:
-    from image_api.core.tokens import TokenSigner
+    from image_api.core.accounts.tokens import TokenSigner
 
     made = TokenSigner(*_token_secrets(), settings.tokens().ttl_seconds)
     after_restore(lambda: made.renew(*_token_secrets()))
@@ -262,7 +262,7 @@ def storage_origins() -> tuple[str, ...]:
 
 @cache
 def link_signer() -> LinkSigner:
-    from image_api.core.links import LinkSigner
+    from image_api.core.renditions.links import LinkSigner
 
     made = LinkSigner(*_token_secrets())
     after_restore(lambda: made.renew(*_token_secrets()))
@@ -272,7 +272,7 @@ def link_signer() -> LinkSigner:
 @cache
 def image_links() -> Callable[[str], ImageLinks]:
     """By the address at which the client that asks knows this API."""
-    from image_api.core.links import ImageLinks
+    from image_api.core.renditions.links import ImageLinks
 
     return partial(ImageLinks, url_signer(), link_signer())
 
@@ -286,7 +286,7 @@ def rendition_records() -> PostgresRenditionRecords:
 
 @cache
 def renditions_on_demand() -> RenditionsOnDemand:
-    from image_api.core.renditions import RenditionsOnDemand
+    from image_api.core.renditions.on_demand import RenditionsOnDemand
 
     return RenditionsOnDemand(rendition_records(), url_signer(), renderings(), stored_objects())
 
@@ -294,7 +294,7 @@ def renditions_on_demand() -> RenditionsOnDemand:
 @cache
 def original_signer() -> UrlSigner:
     from image_api.aws.signing import UrlSigner
-    from image_api.core.downloads import ORIGINAL_TTL_SECONDS
+    from image_api.core.renditions.downloads import ORIGINAL_TTL_SECONDS
 
     target = settings.storage()
     return UrlSigner(
@@ -331,7 +331,7 @@ def upload_store() -> StoredObjects:
 
 @cache
 def stored_objects() -> StoredObjects:
-    from image_api.core.rendering import RESULTS_OF_A_PICTURE
+    from image_api.core.renditions.rendering import RESULTS_OF_A_PICTURE
 
     return _objects(connections=RESULTS_OF_A_PICTURE * settings.renderers().at_once)
 
@@ -350,7 +350,7 @@ def renderings() -> Renderings:
     from image_api.aws.functions import LambdaRenderer
     from image_api.aws.requests import SignedRequests
     from image_api.aws.signing import UrlSigner
-    from image_api.core.rendering import RENDERER_TIMEOUT_SECONDS, Renderings
+    from image_api.core.renditions.rendering import RENDERER_TIMEOUT_SECONDS, Renderings
 
     target, renderer = settings.storage(), settings.renderers()
     requests = SignedRequests(
@@ -376,8 +376,8 @@ def renderings() -> Renderings:
 def consumer() -> Consumer:
     import threading
 
-    from image_api.core.processing import Processor
-    from image_api.core.settling import Consumer
+    from image_api.core.consumer.processing import Processor
+    from image_api.core.consumer.settling import Consumer
     from image_api.postgres.database import Database
     from image_api.postgres.processing import PostgresChangeLog
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from image_api.core import renderer
+from image_api.core.renditions import renderer
 
 _PRODUCT = Path(__file__).parents[3] / "functions" / "renderer" / "app.py"
 _spec = importlib.util.spec_from_file_location("product_renderer", _PRODUCT)

@@ -9,7 +9,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from image_api.core import processing, rendering
+from image_api.core.consumer import processing
+from image_api.core.renditions import rendering
 
 SECONDS = 8
 for _module in (processing, rendering):

@@ -16,7 +16,7 @@ import app  # type: ignore[import-not-found]
 import snapshot_restore_py as hooks
 
 from image_api import settings, wiring
-from image_api.core.links import LinkFacts
+from image_api.core.renditions.links import LinkFacts
 
 
 def state() -> dict[str, Any]:

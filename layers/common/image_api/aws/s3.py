@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from image_api.aws.signing import CACHE_CONTROL, content_disposition
-from image_api.core.janitor import StoredObject
+from image_api.core.upkeep.janitor import StoredObject
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.settings import StorageSettings
 

@@ -19,7 +19,7 @@ from image_api.settings import dns_suffix
 
 if TYPE_CHECKING:
     # It measures pictures, and most who sign have none.
-    from image_api.core.rendering import Upload
+    from image_api.core.renditions.rendering import Upload
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # Keys are never used again for other bytes.

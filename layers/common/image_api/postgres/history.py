@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from image_api.core.events import Event
-from image_api.core.replay import Position
+from image_api.core.log.events import Event
+from image_api.core.log.replay import Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.database import Database
 from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN

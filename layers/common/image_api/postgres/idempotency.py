@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from image_api.core.idempotency import KEPT_SECONDS, Answer
+from image_api.core.library.idempotency import KEPT_SECONDS, Answer
 from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
 from image_api.postgres.database import Database
 from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN

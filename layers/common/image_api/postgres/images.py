@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from image_api.core import events
-from image_api.core.downloads import Original
-from image_api.core.events import Event
-from image_api.core.idempotency import Answer
-from image_api.core.images import Caller, tag_key
-from image_api.core.listing import FoundPage, ListQuery, Position
+from image_api.core.library.idempotency import Answer
+from image_api.core.library.images import Caller, tag_key
+from image_api.core.library.listing import FoundPage, ListQuery, Position
+from image_api.core.log import events
+from image_api.core.log.events import Event
 from image_api.core.remembered import Remembered
+from image_api.core.renditions.downloads import Original
 from image_api.errors import (
     ImageApiError,
     PreconditionFailed,
@@ -40,7 +40,7 @@ from image_api.settings import AccountLimits
 
 if TYPE_CHECKING:
     # It reads headers, and most who ask for images do not.
-    from image_api.core.uploads import NewImage
+    from image_api.core.library.uploads import NewImage
 
 _USER_EXISTS = f"SELECT {IS_SIGNED_IN}"
 

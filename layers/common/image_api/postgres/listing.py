@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from image_api.core.listing import ListQuery
+from image_api.core.library.listing import ListQuery
 from image_api.postgres.closed_accounts import owner_stays
 
 # Counting further would cost more than the page.

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from image_api.core import events
-from image_api.core.changes import (
+from image_api.core.library.images import parse_resolution, tag_key
+from image_api.core.log import events
+from image_api.core.log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -19,8 +20,7 @@ from image_api.core.changes import (
     StoredRendition,
     Work,
 )
-from image_api.core.events import Event
-from image_api.core.images import parse_resolution, tag_key
+from image_api.core.log.events import Event
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink, locked_changes
 from image_api.postgres.database import RELAXED, Database, Row, texts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from image_api.core.changes import StoredRendition
-from image_api.core.renditions import (
+from image_api.core.log.changes import StoredRendition
+from image_api.core.renditions.on_demand import (
     FAILED_FOR_SECONDS,
     LEASE_SECONDS,
     MAX_FAILURES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from image_api.core.changes import StoredRendition
-from image_api.core.rerendering import OutdatedImage
+from image_api.core.log.changes import StoredRendition
+from image_api.core.upkeep.rerendering import OutdatedImage
 from image_api.postgres.database import Database
 
 # Written before it begins: the last attempt that may be is the end of it, unless it succeeds.

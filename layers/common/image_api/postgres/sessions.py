@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_api.core.sessions import REFRESH_TOKEN_TTL_SECONDS, REPEAT_SECONDS, Rotation
+from image_api.core.accounts.sessions import REFRESH_TOKEN_TTL_SECONDS, REPEAT_SECONDS, Rotation
 from image_api.postgres.database import RELAXED, Database
 
 _BEGIN = """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from image_api.postgres.database import Database
 
 if TYPE_CHECKING:
-    from image_api.core.tokens import AccessClaims
+    from image_api.core.accounts.tokens import AccessClaims
 
 # Part of every statement that serves somebody who is signed in, so that whoever changes their
 # password or leaves has signed out everywhere, and nobody pays a round trip for it. The generation

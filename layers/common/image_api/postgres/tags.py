@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_api.core.tagging import FoundTags, Position
+from image_api.core.library.tagging import FoundTags, Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.closed_accounts import owner_stays
 from image_api.postgres.database import Database

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from image_api.core.accounts import SignInAttempt
-from image_api.core.profile import Usage
+from image_api.core.accounts.profile import Usage
+from image_api.core.accounts.users import SignInAttempt
 from image_api.errors import Unauthenticated, UsernameTaken
 from image_api.postgres.closed_accounts import CLOSE
 from image_api.postgres.database import Database, Row, UniqueViolation

@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 
 from aws_lambda_powertools.event_handler import Response
 
-from image_api.core.sessions import REFRESH_TOKEN_TTL_SECONDS, SentRefreshToken, SignedOut, Tokens
+from image_api.core.accounts.sessions import (
+    REFRESH_TOKEN_TTL_SECONDS,
+    SentRefreshToken,
+    SignedOut,
+    Tokens,
+)
 from image_api.web import http
 
 _NAME = "refresh_token"

@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from image_api.web.content_security import own_scripts
 
 if TYPE_CHECKING:
-    from image_api.core.images import Visibility
+    from image_api.core.library.images import Visibility
 
 _CONTENT_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 # Their names say what they hold.

@@ -21,17 +21,17 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
+from image_api.core.log.tracing import Origin, trace_id_of, traceparent_of
 from image_api.core.time_left import time_left
-from image_api.core.tracing import Origin, trace_id_of, traceparent_of
 from image_api.observability import logger
 from image_api.web import pages, problems, validation
 from image_api.web.request_times import RequestTimes
 from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
 if TYPE_CHECKING:
-    from image_api.core.images import Caller
-    from image_api.core.listing import Page
-    from image_api.core.tokens import AccessClaims
+    from image_api.core.accounts.tokens import AccessClaims
+    from image_api.core.library.images import Caller
+    from image_api.core.library.listing import Page
 
 _COMMON_HEADERS = {
     "X-Content-Type-Options": ["nosniff"],
@@ -270,7 +270,7 @@ IdempotencyKey = Annotated[
 def caller(app: Resolver, idempotency_key: str | None = None) -> Caller:
     """Who sent the request under way."""
     # Imported here: whoever has no signed-in users has no images either.
-    from image_api.core.images import Caller
+    from image_api.core.library.images import Caller
 
     context = app.context
     return Caller(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from image_api.core import images, listing
+from image_api.core.library import images, listing
 
 Limit = Annotated[int, Query(ge=1, le=listing.PAGE_MAX, description="How many at a time")]
 Cursor = Annotated[

@@ -19,7 +19,7 @@ from image_api.web import validation
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
-    from image_api.core.batch import BatchResult
+    from image_api.core.library.batch import BatchResult
 
 
 class Answer(NamedTuple):
@@ -208,7 +208,7 @@ def of_error(error: errors.ImageApiError) -> Response[dict[str, Any]]:
 def result(image_id: int, refusal: errors.ImageApiError | None) -> BatchResult:
     """Of one image among many."""
     # Imported here: one function alone has batches.
-    from image_api.core.batch import BatchResult
+    from image_api.core.library.batch import BatchResult
 
     if refusal is None:
         return BatchResult(id=image_id, status_code=200, code="accepted", detail=_ACCEPTED)

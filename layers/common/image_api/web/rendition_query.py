@@ -6,20 +6,20 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from image_api.core import renditions
+from image_api.core.renditions import on_demand
 
 Width = Annotated[
     int,
     Query(
         ge=1,
-        le=renditions.WIDTHS[-1],
-        description=f"In pixels, rounded up to {', '.join(map(str, renditions.WIDTHS))}; "
+        le=on_demand.WIDTHS[-1],
+        description=f"In pixels, rounded up to {', '.join(map(str, on_demand.WIDTHS))}; "
         "never larger than the picture",
     ),
 ]
-Ratio = Annotated[renditions.Ratio | None, Query(description="Cut to it, from the middle")]
+Ratio = Annotated[on_demand.Ratio | None, Query(description="Cut to it, from the middle")]
 Choice = Annotated[
-    renditions.Choice,
+    on_demand.Choice,
     Query(alias="format", description="`auto`: the best that the Accept header names"),
 ]
 Download = Annotated[bool, Query(description="To be saved under the image's title, and not shown")]

@@ -1,0 +1,1 @@
+"""Users: names, passwords, tokens, sessions, and how an account ends."""

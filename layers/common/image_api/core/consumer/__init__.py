@@ -1,0 +1,1 @@
+"""What the consumer does: each change takes effect once, whatever becomes of its message."""

@@ -1,0 +1,1 @@
+"""Images as people see and change them: uploads, edits, lists, the trash."""

@@ -1,0 +1,1 @@
+"""Accepted changes: what is said of them, in which messages, until they are settled."""

@@ -1,0 +1,1 @@
+"""What operators and schedules run: cleaning, measuring, bringing old data up to date, health."""
