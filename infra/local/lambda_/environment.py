@@ -311,7 +311,7 @@ class Environment(asyncio.SubprocessProtocol):
             return _crashed(event.request_id, reason)
         if status != 200:
             self._die()
-            return Result(payload, is_error=True)
+            return emulator_failure(payload, event.request_id)
         if payload.startswith(b"Task timed out after "):
             self._die()
             return self._timed_out(event)
@@ -365,6 +365,15 @@ class Environment(asyncio.SubprocessProtocol):
 
 def _crashed(request_id: str, reason: str) -> Result:
     return failure("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
+
+
+def emulator_failure(payload: bytes, request_id: str) -> Result:
+    """What went wrong in its words, where they have the form of Lambda's."""
+    with contextlib.suppress(ValueError):
+        error = json.loads(payload)
+        if isinstance(error, dict) and {"errorType", "errorMessage"} <= error.keys():
+            return Result(payload, is_error=True)
+    return _crashed(request_id, payload.decode(errors="replace") or _NO_REASON)
 
 
 def _is_function_error(payload: bytes, request_id: str) -> bool:

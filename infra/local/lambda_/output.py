@@ -72,7 +72,8 @@ class EnvironmentOutput:
         self._unreported = result
         self._duration_ms = duration_ms
         self._memory_mb = max(self._memory_mb, held_memory_mb)
-        if not is_alive:
+        # What ends just behind its answer has answered.
+        if not is_alive and result.is_error:
             self._last_lines = list(self._words_of_death(result))
         if self._report is not None or not is_alive:
             self._log_invocation()

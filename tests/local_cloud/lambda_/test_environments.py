@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from infra.local.invocation import json_event
+from infra.local.invocation import Result, json_event
+from infra.local.lambda_.environment import emulator_failure
 from infra.local.lambda_.functions import FunctionService
+from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.turns import turn_nanoseconds
+from infra.local.logs import LogStream
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.services.process_identity import ProcessIdentity
@@ -216,6 +219,37 @@ async def test_what_is_killed_in_the_midst_of_an_invocation_fails_it(
         "errorMessage": f"RequestId: {event.request_id} Error: Runtime exited with error: "
         "signal: killed",
     }
+
+
+async def test_what_ends_just_behind_its_answer_has_answered(template: Template) -> None:
+    shown = io.StringIO()
+    output = EnvironmentOutput(template.functions["ProbeFunction"], LogStream(shown))
+    for payload in (b'{"statusCode": 200}', b"[1]", b"null"):
+        output.begin("request-1")
+        output.end(Result(payload), 12.0, 57, is_alive=False)
+    output.close(1)
+    assert await output.log() == b""
+    assert shown.getvalue().count("probe") == 3
+    assert "rror" not in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("payload", "error_type", "message"),
+    [
+        (b'{"errorType": "Of.Its.Own", "errorMessage": "words"}', "Of.Its.Own", "words"),
+        (b"not JSON", "Runtime.ExitError", "RequestId: request-1 Error: not JSON"),
+        (b"[]", "Runtime.ExitError", "RequestId: request-1 Error: []"),
+        (b"", "Runtime.ExitError", "RequestId: request-1 Error: Runtime exited without"),
+    ],
+)
+def test_whatever_the_emulator_says_when_it_fails_is_said_as_lambda_would(
+    payload: bytes, error_type: str, message: str
+) -> None:
+    failure = emulator_failure(payload, "request-1")
+    error = json.loads(failure.payload)
+    assert failure.is_error
+    assert error["errorType"] == error_type
+    assert error["errorMessage"].startswith(message)
 
 
 async def answer_of_hasty_probe(functions: FunctionService) -> Any:
