@@ -33,9 +33,6 @@ from tests.faults.storage_proxy import Fault as StorageFault
 from tests.faults.workload import Workload
 from tests.waiting import eventually
 
-# Every hour the cloud's clock invokes the janitor, which takes everything here as old enough, also
-# what is under way. Before that the cloud begins anew, and its hour with it.
-_LONGEST_RUN_SECONDS = 30 * 60.0
 _CONFIRMS_LOST = 3
 _LOSSES = 3
 _SLOWNESS_SECONDS = 0.3
@@ -108,8 +105,6 @@ def main() -> int:
         # Users have as much under way as the faults hold back.
         breakable_cloud(
             Path(folder),
-            JANITOR_MIN_AGE_SECONDS="0",
-            JANITOR_MAX_PERCENT="100",
             LIMIT_UNFINISHED_CHANGES="0",
             LIMIT_OPEN_DIRECT_UPLOADS="0",
         ) as system,
@@ -128,12 +123,8 @@ def _run(
 ) -> None:
     """Every kind in turn, in an order of the seed's own."""
     kinds: list[str] = []
-    begun_at = time.monotonic()
     for number in range(1, options.rounds + 1):
-        if time.monotonic() - begun_at > _LONGEST_RUN_SECONDS:
-            system.cloud.stop()
-            system.cloud.start()
-            begun_at = time.monotonic()
+        system.keep_the_janitor_waiting()
         chosen = options.fault or list(FAULTS)
         kinds = kinds or random.sample(chosen, len(chosen))
         kind = kinds.pop()

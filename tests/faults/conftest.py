@@ -16,15 +16,13 @@ SEED = 20_261_123
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BreakableCloud]:
-    # The janitor takes everything as old enough, so that no test waits for a day.
-    with breakable_cloud(
-        tmp_path_factory.mktemp("breakable"), JANITOR_MIN_AGE_SECONDS="0", JANITOR_MAX_PERCENT="100"
-    ) as system:
+    with breakable_cloud(tmp_path_factory.mktemp("breakable")) as system:
         yield system
 
 
 @pytest.fixture
 def system(running_system: BreakableCloud) -> Iterator[BreakableCloud]:
+    running_system.keep_the_janitor_waiting()
     yield running_system
     running_system.heal()
 
