@@ -22,12 +22,17 @@ from typing import Any
 from bench import samples
 from bench.cloud import LocalCloud
 from image_api.aws.credentials import AwsCredentials
-from image_api.aws.functions import LambdaRenderer
+from image_api.aws.lambda_functions import LambdaRenderer
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers
-from image_api.core.renditions.rendering import RESULTS_OF_A_PICTURE, Picture, Renderings, Upload
+from image_api.core.renditions.render_requests import (
+    RESULTS_OF_A_PICTURE,
+    Picture,
+    Renderings,
+    Upload,
+)
 from image_api.imaging.pixels.rendering import render
 from image_api.settings import StorageSettings
 from tests import worst_files

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from tests.fakes import OCCURRED_AT
 
 

@@ -11,13 +11,8 @@ from typing import Any
 
 from image_api.core.accounts.sessions import REPEAT_SECONDS, Rotation
 from image_api.core.accounts.users import SignInAttempt
-from image_api.core.consumer.burying import Letter
-from image_api.core.library.idempotency import Answer
-from image_api.core.library.images import Caller
-from image_api.core.library.listing import FoundPage, ListQuery, Position
-from image_api.core.library.uploads import NewImage
-from image_api.core.log import events
-from image_api.core.log.changes import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -28,8 +23,13 @@ from image_api.core.log.changes import (
     StoredRendition,
     Work,
 )
-from image_api.core.log.events import Event
-from image_api.core.log.messages import Message
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import Message
+from image_api.core.consumer.burying import Letter
+from image_api.core.library.idempotency import Answer
+from image_api.core.library.images import Caller
+from image_api.core.library.listing import FoundPage, ListQuery, Position
+from image_api.core.library.uploads import NewImage
 from image_api.core.renditions.downloads import Original
 from image_api.core.renditions.links import LinkFacts
 from image_api.errors import (

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 
 from image_api import settings, wiring
 from image_api.web import http, problems
-from image_api.web.gallery import Gallery
+from image_api.web.gallery_files import Gallery
 
 app = http.resolver(serves_pages=True)
 page = pathlib.Path(__file__).with_name("page")

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from image_api import settings, wiring
-from image_api.core.library import history, images, waiting
+from image_api.core.library import history, images, long_polling
 from image_api.core.renditions import downloads
 from image_api.web import conditional, http, problems
 
@@ -28,7 +28,7 @@ def get(
     image_id: http.ImageId, wait: http.Wait = None, known: conditional.IfNoneMatch = None
 ) -> Response[Any]:
     app.waits, signer = wait is not None, links(http.base_url(app))
-    image = waiting.get_image(records, places, signer, http.user_id(app), image_id, wait)
+    image = long_polling.get_image(records, places, signer, http.user_id(app), image_id, wait)
     return conditional.answer(image, if_none_match=known, version=image["version"])
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
+from image_api.core import metrics
 from image_api.core.accounts import closing
+from image_api.core.change_log import relay
 from image_api.core.consumer import burying
-from image_api.core.log import metrics, relay
-from image_api.core.upkeep import forgetting
+from image_api.core.upkeep import expiry
 from image_api.observability import failures_logged
 
 records, users = wiring.relay_records(), wiring.user_records()
@@ -39,7 +40,7 @@ def _send_owed_letters(context: LambdaContext) -> None:
 
 
 def _keep_house(context: LambdaContext) -> None:
-    forgetting.forget_old(
+    expiry.forget_old(
         {
             "sign_in_failures": users.forget_old_failures,
             "sign_in_networks": users.forget_old_networks,

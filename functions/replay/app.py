@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import settings, wiring
-from image_api.core.log import replay
+from image_api.core.change_log import replay
 from image_api.observability import failures_logged
 
 records, broker = wiring.history(), wiring.broker()

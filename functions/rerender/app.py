@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
 from image_api.core.renditions import withdrawing
-from image_api.core.upkeep import measuring, rerendering
+from image_api.core.upkeep import backfill, rerendering
 from image_api.observability import failures_logged
 
 records, renderings = wiring.rerender_records(), wiring.renderings()
@@ -20,7 +20,7 @@ storage = wiring.stored_objects()
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int | bool]:
     remaining_milliseconds = context.get_remaining_time_in_millis
     withdrawing.withdraw_what_stayed(moves, storage, remaining_milliseconds)
-    measuring.measure_originals(unmeasured, storage, remaining_milliseconds)
+    backfill.measure_originals(unmeasured, storage, remaining_milliseconds)
     return rerendering.rerender(
         records, renderings, storage, remaining_milliseconds=remaining_milliseconds
     )

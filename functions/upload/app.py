@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import File, Form, UploadFile
 
 from image_api import settings, wiring
-from image_api.core.library import images, uploads
+from image_api.core.library import fields, images, uploads
 from image_api.web import http, problems
 
 app = http.resolver(tokens=wiring.tokens(), check_size=uploads.check_upload_request_size)
@@ -27,15 +27,15 @@ records, storage, sink = wiring.image_records(), wiring.upload_store(), wiring.e
 )
 def upload(
     image: Annotated[UploadFile, File(description="The picture")],
-    title: Annotated[images.Title | None, Form(description="The file's name unless given")] = None,
+    title: Annotated[fields.Title | None, Form(description="The file's name unless given")] = None,
     visibility: Annotated[images.Visibility | None, Form()] = None,
     description: Annotated[
-        images.Description | None, Form(description="At most 2,000 characters")
+        fields.Description | None, Form(description="At most 2,000 characters")
     ] = None,
     tags: Annotated[
-        list[images.Tag] | None,
+        list[fields.Tag] | None,
         Form(
-            max_length=images.MAX_TAGS,
+            max_length=fields.MAX_TAGS,
             description="The field again for each tag: at most 32, each of 1 to 64 characters",
         ),
     ] = None,

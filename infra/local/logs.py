@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from infra.local.log_archive import LogArchive
-from infra.local.readable import cut, readable
+from infra.local.log_formatting import cut, readable
 
 # Of the 256 that terminals have: all to be read on black and on white.
 _COLOURS = (

@@ -22,12 +22,7 @@ import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from infra.services.ports import port_of
-from infra.services.processes import (
-    STOP_PATIENCE_SECONDS,
-    Service,
-    ServiceFailed,
-    ServiceProcess,
-)
+from infra.services.processes import STOP_PATIENCE_SECONDS, Service, ServiceFailed, ServiceProcess
 from infra.services.records import credentials, read_record, write_record
 
 _INSTALLATIONS = Path("/usr/lib/rabbitmq/lib")

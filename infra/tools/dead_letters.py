@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.queues import dead_queue
 from image_api.rabbitmq import dead_letters
 from infra import program
 from infra.tools.broker_in_use import channel_in_use, parser_of

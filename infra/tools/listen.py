@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log.events import EXCHANGE
+from image_api.core.change_log.events import EXCHANGE
 from infra import program
 from infra.tools.broker_in_use import channel_in_use, parser_of
 

@@ -163,7 +163,7 @@ def _messages(image_id: int) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT / "layers" / "common"))
     from pika import BasicProperties
 
-    from image_api.core.log import events, messages
+    from image_api.core.change_log import events, messages
 
     message = messages.message_of(
         events.Event(
@@ -205,7 +205,7 @@ def _picture() -> dict[str, Any]:
     sys.path.insert(0, str(ROOT / "layers" / "common"))
     from image_api.aws.credentials import AwsCredentials
     from image_api.aws.signing import UrlSigner
-    from image_api.core.renditions.rendering import Picture, render_request
+    from image_api.core.renditions.render_requests import Picture, render_request
 
     signer = UrlSigner(
         "images",

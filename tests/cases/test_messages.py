@@ -10,7 +10,7 @@ from typing import Any
 
 import pika
 
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.queues import dead_queue
 from tests import samples
 from tests.amqp import open_channel
 from tests.cases.inputs import made

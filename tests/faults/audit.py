@@ -12,10 +12,10 @@ from typing import Any
 import boto3
 from pg8000.native import Connection
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.queues import dead_queue
-from tests.contradictions import contradictions
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.queues import dead_queue
+from tests.consistency import contradictions
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
 from tests.waiting import eventually

@@ -7,8 +7,8 @@ from typing import Any
 from pg8000.native import Connection
 from pika import BasicProperties
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from infra.local.triggers.rabbitmq_event import batch_event, message_record
 
 _LOGGED = """

@@ -22,7 +22,7 @@ from random import Random, SystemRandom
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log import events
+from image_api.core.change_log import events
 from tests.bad_messages import bad_bodies
 from tests.faults import batches
 from tests.faults.audit import Audit

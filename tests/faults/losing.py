@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log import events
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 
 
 def delete_queue(channel: BlockingChannel, queue: str) -> None:

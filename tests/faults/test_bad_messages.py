@@ -11,8 +11,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from image_api.core.log import events
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.queues import dead_queue
 from tests import samples
 from tests.application import ROOT
 from tests.e2e.api_client import ApiClient

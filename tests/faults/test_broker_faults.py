@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import requests
 
-from image_api.core.log import events
+from image_api.core.change_log import events
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.faults import batches

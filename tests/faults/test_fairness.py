@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from image_api.core.change_log.changes import LEASE_SECONDS
 from image_api.core.consumer import settling
-from image_api.core.log.changes import LEASE_SECONDS
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.faults.audit import Audit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pika
 
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.queues import dead_queue
 from tests import samples
 from tests.bad_messages import HEADERS, bad_bodies
 from tests.e2e.api_client import ApiClient

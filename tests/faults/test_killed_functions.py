@@ -22,14 +22,7 @@ from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
-from tests.faults.dying_functions import (
-    CUTS,
-    PARTS,
-    Death,
-    DyingFunctions,
-    Steps,
-    dying_functions,
-)
+from tests.faults.dying_functions import CUTS, PARTS, Death, DyingFunctions, Steps, dying_functions
 from tests.integration.accepting import age
 from tests.proxy_events import body_of, proxy_event, upload_event
 

@@ -11,9 +11,9 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError
 
-from image_api.core.log import events
-from image_api.core.log.changes import LEASE_SECONDS
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, retry_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import LEASE_SECONDS
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, retry_queue
 from tests import samples
 from tests.e2e.api_client import ApiClient
 from tests.faults import batches

@@ -8,9 +8,9 @@ from typing import Any
 
 from pg8000.native import Connection
 
+from image_api.core.change_log.events import Event
 from image_api.core.library.images import Caller
 from image_api.core.library.uploads import NewImage
-from image_api.core.log.events import Event
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 

@@ -20,10 +20,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 import image_migrations
 from image_api.aws.requests import SignedRequests
 from image_api.aws.s3 import S3Storage
+from image_api.core.change_log import events
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.core.consumer import settling
-from image_api.core.log import events
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
-from image_api.core.renditions import on_demand, rendering
+from image_api.core.renditions import on_demand, render_requests
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
@@ -31,12 +31,7 @@ from image_api.postgres.users import PostgresUserRecords
 from image_api.rabbitmq import batch_publisher
 from image_api.rabbitmq import broker as broker_module
 from image_api.rabbitmq.broker import Broker
-from image_api.settings import (
-    BrokerSettings,
-    RegistrationThrottle,
-    SignInThrottle,
-    StorageSettings,
-)
+from image_api.settings import BrokerSettings, RegistrationThrottle, SignInThrottle, StorageSettings
 from image_migrations import grants
 from tests import application
 from tests.amqp import open_channel
@@ -73,7 +68,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_module, "_CONFIRM_TIMEOUT_SECONDS", PATIENCE_SECONDS)
     # What was begun in time is confirmed, however late.
     monkeypatch.setattr(batch_publisher, "_GRACE_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(rendering, "PATIENCE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(render_requests, "PATIENCE_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", PATIENCE_SECONDS)
     # Nor does a batch do more than its messages ask for while a renderer takes its time.
     monkeypatch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)

@@ -9,8 +9,8 @@ import json
 from itertools import count
 from typing import Any
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from image_api.postgres.database import Database
 
 _ACCEPT_UPLOAD = """

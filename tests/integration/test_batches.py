@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
+from image_api.core.change_log.events import Event
 from image_api.core.library import batch, trash
 from image_api.core.library.batch import BatchRequest
 from image_api.core.library.images import Caller
-from image_api.core.log.events import Event
 from image_api.errors import ImageNotFound, QuotaExceeded, TooMuchUnderWay, Unauthenticated
 from image_api.postgres.changes import PostgresEventSink
 from image_api.postgres.database import Database

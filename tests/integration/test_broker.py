@@ -15,10 +15,10 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.messages import Message, MessageCounts
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import Message, MessageCounts
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq import broker as broker_module
 from image_api.rabbitmq.broker import Broker

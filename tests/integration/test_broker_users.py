@@ -14,10 +14,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
 from image_api import wiring
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.messages import message_of
-from image_api.core.log.queues import dead_queue, retry_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import message_of
+from image_api.core.change_log.queues import dead_queue, retry_queue
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq.broker import Broker
 from image_api.rabbitmq.users import ManagementApi

@@ -10,10 +10,10 @@ import pytest
 from pg8000.native import Connection
 
 import image_migrations
+from image_api.core.change_log import events, relay
+from image_api.core.change_log.changes import Work
+from image_api.core.change_log.events import Event
 from image_api.core.consumer.settling import Consumer
-from image_api.core.log import events, relay
-from image_api.core.log.changes import Work
-from image_api.core.log.events import Event
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
 from image_api.postgres.processing import PostgresChangeLog

@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
-from image_api.core.library.images import Caller
-from image_api.core.log import events
-from image_api.core.log.changes import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
     StoredRendition,
     Work,
 )
-from image_api.core.log.events import Event
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.queues import dead_queue
+from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
+from image_api.core.library.images import Caller
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
@@ -35,7 +35,7 @@ from image_api.postgres.owed_letters import PostgresLetterRecords
 from image_api.postgres.processing import PostgresChangeLog
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from image_api.settings import AccountLimits
-from tests.contradictions import contradictions
+from tests.consistency import contradictions
 from tests.fakes import FakeChangeLog
 from tests.integration.accepting import Accepting, age, another_image, changes
 from tests.integration.functions import Api

@@ -13,8 +13,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from image_api import __version__
-from image_api.core.log import events
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log import events
+from image_api.core.change_log.queues import dead_queue
 from image_api.errors import ServiceUnavailable
 from image_api.postgres.users import PostgresUserRecords
 from image_api.rabbitmq.broker import Broker

@@ -12,6 +12,7 @@ from pg8000.native import Connection
 
 from image_api import postgres
 from image_api.postgres import (
+    backfill,
     before_the_log,
     changes,
     closed_accounts,
@@ -19,7 +20,6 @@ from image_api.postgres import (
     idempotency,
     images,
     janitor,
-    measuring,
     operations,
     owed_letters,
     processing,
@@ -28,7 +28,7 @@ from image_api.postgres import (
     sessions,
     tags,
     users,
-    waiting,
+    waiting_requests,
     withdrawing,
 )
 from image_migrations.grants import (
@@ -63,8 +63,8 @@ MODULES: dict[ModuleType, str] = {
     owed_letters: OPERATIONS,
     rerendering: PROCESSING,
     withdrawing: PROCESSING,
-    measuring: PROCESSING,
-    waiting: IMAGES,
+    backfill: PROCESSING,
+    waiting_requests: IMAGES,
     tags: IMAGES,
 }
 OTHERS = {

@@ -12,9 +12,9 @@ import pytest
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log import events, replay
-from image_api.core.log.queues import dead_queue, retry_queue
-from image_api.core.log.replay import ReplayRefused
+from image_api.core.change_log import events, replay
+from image_api.core.change_log.queues import dead_queue, retry_queue
+from image_api.core.change_log.replay import ReplayRefused
 from image_api.errors import ServiceUnavailable
 from image_api.postgres.database import Database
 from image_api.postgres.history import PostgresHistory

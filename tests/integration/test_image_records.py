@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from image_api.core.library import images
 from image_api.core.library.images import Caller, Visibility
 from image_api.core.library.listing import Filters, ListQuery
 from image_api.core.library.uploads import NewImage
-from image_api.core.log import events
-from image_api.core.log.events import Event
 from image_api.errors import Unauthenticated
 from image_api.postgres.database import Database, UniqueViolation
 from image_api.postgres.images import PostgresImageRecords

@@ -11,7 +11,7 @@ import pytest
 from pg8000.native import Connection
 
 from image_api.core.accounts import closing
-from image_api.core.upkeep import forgetting
+from image_api.core.upkeep import expiry
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.closed_accounts import PostgresClosedAccounts
 from image_api.postgres.database import Database
@@ -104,6 +104,6 @@ def test_a_run_forgets_more_changes_than_a_hundred_a_second_make_in_a_minute(
 ) -> None:
     sql, database = large
     records = PostgresRelayRecords(database)
-    forgetting.forget_old({"changes": partial(records.forget_old, 90)}, lambda: 50_000)
+    expiry.forget_old({"changes": partial(records.forget_old, 90)}, lambda: 50_000)
     ((left,),) = sql.run("SELECT count(*) FROM changes")
     assert IMAGES - left >= A_MINUTES_CHANGES

@@ -10,8 +10,8 @@ import pytest
 import requests
 from pg8000.native import Connection
 
-from image_api.core.log.changes import MAX_FAILURES
-from image_api.core.upkeep import measuring, rerendering
+from image_api.core.change_log.changes import MAX_FAILURES
+from image_api.core.upkeep import backfill, rerendering
 from image_api.postgres.withdrawing import PostgresImageMoves
 from tests import samples
 from tests.faults.storage_proxy import StorageProxy
@@ -183,9 +183,9 @@ def test_measuring_ends_in_time_and_goes_on_with_the_next_run(
     api.call("rerender", {})
     assert sql.run(unmeasured) == [[2]]
     failing.heal()
-    environment.setattr(measuring, "_MIN_REMAINING_MILLISECONDS", 300_001)
+    environment.setattr(backfill, "_MIN_REMAINING_MILLISECONDS", 300_001)
     api.call("rerender", {})
     assert sql.run(unmeasured) == [[2]]
-    environment.setattr(measuring, "_MIN_REMAINING_MILLISECONDS", 0)
+    environment.setattr(backfill, "_MIN_REMAINING_MILLISECONDS", 0)
     api.call("rerender", {})
     assert sql.run(unmeasured) == [[0]]

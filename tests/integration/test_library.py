@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import StoredRendition
 from image_api.core.library import images
 from image_api.core.library.images import Caller
 from image_api.core.library.listing import Filters, ListQuery
-from image_api.core.log import events
-from image_api.core.log.changes import StoredRendition
 from image_api.errors import PreconditionFailed
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords

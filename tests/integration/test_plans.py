@@ -23,9 +23,10 @@ from pg8000.native import Connection, literal
 
 import image_migrations
 from image_api import postgres
+from image_api.core.change_log.changes import StoredRendition
 from image_api.core.library.listing import Filters, ListQuery, Position, Sort
-from image_api.core.log.changes import StoredRendition
 from image_api.postgres import (
+    backfill,
     before_the_log,
     changes,
     closed_accounts,
@@ -35,7 +36,6 @@ from image_api.postgres import (
     images,
     janitor,
     listing,
-    measuring,
     operations,
     owed_letters,
     processing,
@@ -44,7 +44,7 @@ from image_api.postgres import (
     sessions,
     tags,
     users,
-    waiting,
+    waiting_requests,
     withdrawing,
 )
 from tests.integration.real_services import RealServices, connect
@@ -758,8 +758,8 @@ STATEMENTS |= {
     # Those are passed over that something is about to change.
     "begin rendering anew": (rerendering._BEGIN, {"version": 1, "max_attempts": 3}, 40),
     "next exposed": (withdrawing._NEXT_EXPOSED, {"after_image_id": 0}, 4),
-    "next unmeasured": (measuring._NEXT, {}, 1),
-    "measured": (measuring._MEASURED, {"image_id": 7, "frames": 1, "size_bytes": 1}, 1),
+    "next unmeasured": (backfill._NEXT, {}, 1),
+    "measured": (backfill._MEASURED, {"image_id": 7, "frames": 1, "size_bytes": 1}, 1),
     **{
         name: (
             statement,
@@ -768,13 +768,13 @@ STATEMENTS |= {
         )
         for name, statement in (("replace", rerendering._REPLACE), ("add", rerendering._ADD))
     },
-    "lock who waits": (waiting._LOCK_USER, {"user_id": USER}, 0),
+    "lock who waits": (waiting_requests._LOCK_USER, {"user_id": USER}, 0),
     "wait": (
-        waiting._TAKE,
+        waiting_requests._TAKE,
         {"user_id": USER, "lease_id": NOBODY, "at_once": 500, "per_account": 3},
         1_100,
     ),
-    "wait no more": (waiting._GIVE_BACK, {"lease_id": NOBODY}, 500),
+    "wait no more": (waiting_requests._GIVE_BACK, {"lease_id": NOBODY}, 500),
 }
 
 

@@ -13,7 +13,7 @@ from pg8000.native import Connection
 from image_api.errors import ServiceUnavailable
 from image_api.postgres import database as database_module
 from image_api.postgres.database import Database, PasswordRefused
-from image_api.postgres.waiting import PostgresWaitingPlaces
+from image_api.postgres.waiting_requests import PostgresWaitingPlaces
 from image_api.settings import WaiterLimits
 from tests.integration.pooler import CONNECTIONS
 from tests.waiting import eventually

@@ -13,9 +13,9 @@ import pytest
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log import events, relay
-from image_api.core.log.events import Event
-from image_api.core.log.messages import MessageCounts, OfferedEvents
+from image_api.core.change_log import events, relay
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import MessageCounts, OfferedEvents
 from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
 from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords

@@ -18,12 +18,12 @@ import localstack_client.session
 import pytest
 
 from image_api.aws.credentials import AwsCredentials
-from image_api.aws.functions import LambdaRenderer
+from image_api.aws.lambda_functions import LambdaRenderer
 from image_api.aws.objects import StoredObjects
 from image_api.aws.requests import SignedRequests
 from image_api.aws.signing import UrlSigner
 from image_api.aws.transfers import SignedTransfers, TransferRefused
-from image_api.core.renditions.rendering import (
+from image_api.core.renditions.render_requests import (
     RendererBusy,
     RendererFailed,
     RendererLost,

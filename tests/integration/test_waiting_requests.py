@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.library import waiting
+from image_api.core.library import long_polling
 from image_api.postgres.database import Database
-from image_api.postgres.waiting import PostgresWaitingPlaces
+from image_api.postgres.waiting_requests import PostgresWaitingPlaces
 from image_api.settings import WaiterLimits
 from tests.integration.functions import Api
 from tests.proxy_events import body_of, proxy_event
@@ -103,7 +103,7 @@ def test_the_answer_comes_when_the_image_is_ready_and_no_connection_is_held_mean
         "WHERE application_name = 'image-api' AND datname = current_database()"
     )
     before = sql.run(connections)
-    environment.setattr(waiting, "_PAUSES_SECONDS", (0.5,))
+    environment.setattr(long_polling, "_PAUSES_SECONDS", (0.5,))
     answers: list[dict[str, Any]] = []
     waiter = Thread(target=lambda: answers.append(wait(api, ada, image_id)))
     waiter.start()

@@ -16,7 +16,7 @@ from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from image_api.core.log.events import EXCHANGE
+from image_api.core.change_log.events import EXCHANGE
 from image_api.rabbitmq.users import by_purpose
 from image_migrations.grants import GRANTS, PURPOSES
 from tests.amqp import open_channel

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from image_api.core.log.changes import LEASE_SECONDS
-from image_api.core.renditions.rendering import RENDERER_TIMEOUT_SECONDS
+from image_api.core.change_log.changes import LEASE_SECONDS
+from image_api.core.renditions.render_requests import RENDERER_TIMEOUT_SECONDS
 from tests.template import checks, expansion
 from tests.template.document import ROOT, Deployment, nodes, read
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import Message, ReceivedMessage
 from image_api.core.consumer import burying, settling
 from image_api.core.consumer.processing import Processor
 from image_api.core.consumer.settling import Consumer
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.messages import Message, ReceivedMessage
-from image_api.core.renditions import renderer, rendering
-from image_api.core.renditions.rendering import (
+from image_api.core.renditions import render_requests, renderer
+from image_api.core.renditions.render_requests import (
     RendererBusy,
     RendererFailed,
     RendererLost,
@@ -78,7 +78,7 @@ def use_fake_pixels(
     patch: pytest.MonkeyPatch, render: Callable[..., Iterable[Rendition]] = rendered
 ) -> None:
     patch.setattr(renderer, "one_by_one", render)
-    patch.setattr(rendering, "formats", SimpleNamespace(header=_header))
+    patch.setattr(render_requests, "formats", SimpleNamespace(header=_header))
     # However busy the machine is, a batch does no more than its messages ask for.
     patch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)
 

@@ -13,12 +13,7 @@ from pydantic import ValidationError
 from image_api.core.accounts import users
 from image_api.core.accounts.sessions import Sessions, Tokens
 from image_api.core.accounts.tokens import AccessClaims, TokenSigner
-from image_api.core.accounts.users import (
-    Credentials,
-    PasswordChange,
-    Registration,
-    SignInAttempt,
-)
+from image_api.core.accounts.users import Credentials, PasswordChange, Registration, SignInAttempt
 from image_api.errors import (
     AccountLocked,
     TooManyAttempts,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pika import frame, spec
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from image_api.errors import ServiceUnavailable
 from image_api.rabbitmq import batch_publisher, broker
 from image_api.rabbitmq.broker import Broker

@@ -13,12 +13,12 @@ from image_api.core.accounts import users
 from image_api.core.accounts.sessions import Sessions
 from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.accounts.users import Credentials, Registration
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from image_api.core.library import uploads
 from image_api.core.library.images import Caller
 from image_api.core.library.uploads import UploadDetails
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.upkeep import forgetting
+from image_api.core.upkeep import expiry
 from image_api.errors import ImageApiError
 from image_api.imaging import Header
 from image_api.postgres.changes import PostgresEventSink
@@ -94,7 +94,7 @@ COUNTED: dict[str, tuple[Callable[[], object], dict[str, float]]] = {
     "outcomes": (lambda: sink().publish_outcomes([EVENT] * 9), {"PublishingFailed": 1}),
     "requests": (lambda: sink().publish_requests([EVENT] * 9), {"PublishingFailed": 1}),
     "old rows": (
-        lambda: forgetting.forget_old({"odd": Odd().forget}, lambda: 50_000),
+        lambda: expiry.forget_old({"odd": Odd().forget}, lambda: 50_000),
         {"ForgettingFailed": 1},
     ),
     "few files without row": (lambda: clean_up(10), {"JanitorStopped": 0}),

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_api import __version__
-from image_api.core.log import events, messages
-from image_api.core.log.events import Event, MalformedEvent
+from image_api.core.change_log import events, messages
+from image_api.core.change_log.events import Event, MalformedEvent
 from tests import asyncapi
 
 EVENT = Event(

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from image_api.core.library import editing, images
+from image_api.core.change_log import events
+from image_api.core.library import editing, fields, images
 from image_api.core.library.images import Caller, Changes, Visibility
 from image_api.core.library.uploads import NewImage
-from image_api.core.log import events
 from image_api.errors import ImageNotFound, InvalidRequest
 from tests.fakes import FakeImageRecords, FakeUrlSigner, RecordingSink
 
@@ -63,7 +63,7 @@ def accepted_image(records: FakeImageRecords, visibility: Visibility = "shared")
     ],
 )
 def test_a_title_is_kept_without_folders_and_in_composed_form(title: str, kept: str) -> None:
-    assert images.checked_title(title) == kept
+    assert fields.checked_title(title) == kept
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_a_title_is_kept_without_folders_and_in_composed_form(title: str, kept: 
 )
 def test_each_rule_of_titles_has_its_own_message(title: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        images.checked_title(title)
+        fields.checked_title(title)
 
 
 @given(st.text(max_size=300))
 def test_a_title_that_is_accepted_is_never_a_path(title: str) -> None:
     try:
-        kept = images.checked_title(title)
+        kept = fields.checked_title(title)
     except ValueError:
         return
     assert 1 <= len(kept) <= 255
     assert not set(kept) & set("/\\\0\r\n")
     assert kept not in (".", "..")
-    assert images.checked_title(kept) == kept
+    assert fields.checked_title(kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_a_title_that_is_accepted_is_never_a_path(title: str) -> None:
     ],
 )
 def test_any_filename_gives_a_title(filename: str | None, title: str) -> None:
-    assert images.title_from_filename(filename, "png") == title
+    assert fields.title_from_filename(filename, "png") == title
 
 
 @given(st.one_of(st.none(), st.text(max_size=400)))
 def test_a_title_from_a_filename_keeps_the_rules_of_titles(filename: str | None) -> None:
-    title = images.title_from_filename(filename, "png")
-    assert images.checked_title(title) == title
+    title = fields.title_from_filename(filename, "png")
+    assert fields.checked_title(title) == title
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_title_from_a_filename_keeps_the_rules_of_titles(filename: str | None)
     ],
 )
 def test_a_resolution_is_width_and_height(resolution: str, size: tuple[int, int]) -> None:
-    assert images.parse_resolution(resolution) == size
+    assert fields.parse_resolution(resolution) == size
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_a_resolution_is_width_and_height(resolution: str, size: tuple[int, int]
 )
 def test_what_is_not_a_resolution_is_refused_with_an_example(resolution: str) -> None:
     with pytest.raises(ValueError, match="must look like 1920x1080"):
-        images.parse_resolution(resolution)
+        fields.parse_resolution(resolution)
 
 
 @pytest.mark.parametrize("resolution", ["10001x1", "1x10001", "10000x5001", "99999x99999"])
 def test_a_resolution_beyond_what_can_be_rendered_is_refused(resolution: str) -> None:
     with pytest.raises(ValueError, match="too large"):
-        images.parse_resolution(resolution)
+        fields.parse_resolution(resolution)
 
 
 def test_a_resolution_is_kept_in_one_form() -> None:
@@ -272,7 +272,7 @@ def test_control_characters_are_those_of_unicode() -> None:
     for code in [*range(0x20), *range(0x7F, 0xA0)]:
         assert unicodedata.category(chr(code)) == "Cc"
         with pytest.raises(ValueError, match=r"control character|empty"):
-            images.checked_title(f"a{chr(code)}b")
+            fields.checked_title(f"a{chr(code)}b")
 
 
 @pytest.mark.parametrize("resolution", ["5000x4000", "1000x1000"])
@@ -299,6 +299,6 @@ def test_a_size_that_can_be_made_is_accepted(
 
 
 def test_a_part_of_a_title_is_looked_for_as_titles_are_kept() -> None:
-    part = TypeAdapter(images.TitlePart).validate_python(" re\u0301sume\u0301 ")
+    part = TypeAdapter(fields.TitlePart).validate_python(" re\u0301sume\u0301 ")
 
-    assert part == images.checked_title("r\u00e9sum\u00e9")
+    assert part == fields.checked_title("r\u00e9sum\u00e9")

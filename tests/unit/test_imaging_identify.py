@@ -13,13 +13,7 @@ from typing import Literal
 import pytest
 from PIL import TiffImagePlugin
 
-from image_api.errors import (
-    DamagedImage,
-    EmptyFile,
-    NotAnImage,
-    TooManyPixels,
-    UnsupportedFormat,
-)
+from image_api.errors import DamagedImage, EmptyFile, NotAnImage, TooManyPixels, UnsupportedFormat
 from image_api.imaging import MAX_PIXELS
 from image_api.imaging.headers import tiff
 from image_api.imaging.headers.formats import identify

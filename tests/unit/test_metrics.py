@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from image_api.core.log import events, metrics
-from image_api.core.log.events import Event
-from image_api.core.log.messages import MessageCounts
+from image_api.core import metrics
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 
 

@@ -8,7 +8,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from image_api.core.log.tracing import Origin
 from image_api.core.renditions import renderer
 from image_api.core.renditions.on_demand import (
     FoundRendition,
@@ -17,7 +16,13 @@ from image_api.core.renditions.on_demand import (
     Viewer,
     asked_for,
 )
-from image_api.core.renditions.rendering import Picture, Renderings, StillRendering, render_request
+from image_api.core.renditions.render_requests import (
+    Picture,
+    Renderings,
+    StillRendering,
+    render_request,
+)
+from image_api.core.tracing import Origin
 from image_api.errors import RenditionUnderWay, ServiceUnavailable
 from image_api.observability import failures_logged
 from tests import samples

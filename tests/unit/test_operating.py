@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from image_api.core.accounts import users
-from image_api.core.log.messages import DeadLetter, MessageCounts
+from image_api.core.change_log.messages import DeadLetter, MessageCounts
 from image_api.core.upkeep.operating import Backlog, OperationRefused, operate
 from tests.logged import log_lines
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from image_api.core.log import events
-from image_api.core.log.changes import Work
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import Work
 from image_api.errors import DamagedImage, ServiceUnavailable, StillDeleting
 from image_api.imaging import Rendition
 from tests.unit.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels

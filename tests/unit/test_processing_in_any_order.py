@@ -12,12 +12,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import LEASE_SECONDS, MAX_FAILURES
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import ReceivedMessage
 from image_api.core.consumer.burying import bury_due
 from image_api.core.consumer.settling import Consumer
-from image_api.core.log import events
-from image_api.core.log.changes import LEASE_SECONDS, MAX_FAILURES
-from image_api.core.log.events import Event
-from image_api.core.log.messages import ReceivedMessage
 from image_api.errors import ServiceUnavailable
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
 from tests.unit.consumer_bench import (

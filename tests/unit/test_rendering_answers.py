@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from image_api.core.log.changes import StoredRendition
-from image_api.core.renditions import rendering
-from image_api.core.renditions.rendering import Picture, RendererBusy, RendererFailed, Renderings
+from image_api.core.change_log.changes import StoredRendition
+from image_api.core.renditions import render_requests
+from image_api.core.renditions.render_requests import (
+    Picture,
+    RendererBusy,
+    RendererFailed,
+    Renderings,
+)
 from image_api.core.upkeep.rerendering import OutdatedImage, rerender
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import RENDERER_VERSION
@@ -121,7 +126,7 @@ def test_a_size_that_no_rendition_has_is_refused_before_anything_is_read(
 def test_of_large_results_one_is_in_memory_at_a_time(
     storage: FakeStorage, monkeypatch: pytest.MonkeyPatch, large_bytes: int, meet: bool
 ) -> None:
-    monkeypatch.setattr(rendering, "_LARGE_BYTES", large_bytes)
+    monkeypatch.setattr(render_requests, "_LARGE_BYTES", large_bytes)
     answer, all_three = answer_about(storage), Barrier(3)
 
     class Meeting(FakeStorage):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from image_api.core.log import events
+from image_api.core.change_log import events
 from image_api.rabbitmq import lambda_event
 from infra.tools import sample_events
 from tests.proxy_events import KEYS, keys_of

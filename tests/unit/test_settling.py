@@ -12,9 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from image_api.core.consumer import settling
-from image_api.core.log import events
-from image_api.core.log.changes import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -23,10 +22,11 @@ from image_api.core.log.changes import (
     LoggedChange,
     Work,
 )
-from image_api.core.log.events import Event
-from image_api.core.log.messages import Message, ReceivedMessage
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import Message, ReceivedMessage
+from image_api.core.consumer import settling
 from image_api.core.renditions import renderer
-from image_api.core.renditions.rendering import RENDERER_TIMEOUT_SECONDS, REPORT
+from image_api.core.renditions.render_requests import RENDERER_TIMEOUT_SECONDS, REPORT
 from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event

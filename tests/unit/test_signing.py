@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from image_api.aws.credentials import AwsCredentials
 from image_api.aws.signing import UrlSigner, attachment
-from image_api.core.renditions.rendering import Upload
+from image_api.core.renditions.render_requests import Upload
 
 NOW_SECONDS = 1_760_000_400.0
 PERMANENT = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
@@ -187,7 +187,7 @@ def test_a_url_is_always_valid_for_at_least_three_quarters_of_its_life(now_secon
 
 
 def test_remembering_urls_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("image_api.core.remembered._MOST", 3)
+    monkeypatch.setattr("image_api.core.caching._MOST", 3)
     signer, other = signer_at(NOW_SECONDS), signer_at(NOW_SECONDS)
     for number in range(10):
         assert signer.signed(f"{number}.png") == other.signed(f"{number}.png")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from image_api.core.log.tracing import trace_id_of, traceparent_of
+from image_api.core.tracing import trace_id_of, traceparent_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "0012345678901234"
 SENT = f"00-{TRACE}-{SPAN}-01"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from image_api.core.change_log import events
 from image_api.core.library import uploads
 from image_api.core.library.images import Caller
 from image_api.core.library.uploads import UploadDetails
-from image_api.core.log import events
 from image_api.errors import (
     FileTooLarge,
     ImageApiError,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from image_api.core.library import waiting
+from image_api.core.library import long_polling
 from image_api.core.library.images import Caller
 from image_api.core.library.uploads import NewImage
 from image_api.errors import ImageNotFound, ServiceUnavailable
@@ -46,7 +46,7 @@ class Places:
             self.at.pop(moment)()
 
     def wait(self, image_id: int, seconds: int = 15) -> dict[str, Any]:
-        return waiting.get_image(
+        return long_polling.get_image(
             self.records,
             self,
             FakeUrlSigner(),

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from infra.local.access import is_own_host, unknown_host
 from infra.local.connection import Server, unknown_version
 from infra.local.gateway.http_api.server import HttpGateway
 from infra.local.gateway.server import Gateway
 from infra.local.invocation import Invoke
 from infra.local.logs import LogStream
 from infra.local.template.model import Api, HttpApi
-from infra.local.visitors import is_own_host, unknown_host
 
 
 def gateway_for(api: Api | HttpApi, invoke: Invoke, logs: LogStream) -> Gateway | HttpGateway:

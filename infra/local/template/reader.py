@@ -19,11 +19,7 @@ from infra.local.template.model import (
 from infra.local.template.resources import Resources
 from infra.local.template.rest_api import read_rest_apis
 from infra.local.template.translation import translate
-from infra.local.template.triggers import (
-    read_custom_resources,
-    read_queue_mappings,
-    read_schedules,
-)
+from infra.local.template.triggers import read_custom_resources, read_queue_mappings, read_schedules
 from infra.program import Explained
 
 _NOT_RUN = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from image_api.core.log.changes import RENDERERS_PER_ACCOUNT
+from image_api.core.change_log.changes import RENDERERS_PER_ACCOUNT
 from image_api.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -28,26 +28,23 @@ if TYPE_CHECKING:
     from image_api.core.consumer.settling import Consumer
     from image_api.core.renditions.links import ImageLinks, LinkSigner
     from image_api.core.renditions.on_demand import RenditionsOnDemand
-    from image_api.core.renditions.rendering import Renderings
-    from image_api.postgres.changes import (
-        PostgresEventSink,
-        PostgresRelayRecords,
-    )
+    from image_api.core.renditions.render_requests import Renderings
+    from image_api.postgres.backfill import PostgresUnmeasuredImages
+    from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.closed_accounts import PostgresClosedAccounts
     from image_api.postgres.database import Database
     from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
-    from image_api.postgres.measuring import PostgresUnmeasuredImages
     from image_api.postgres.operations import PostgresOperatorRecords
     from image_api.postgres.owed_letters import PostgresLetterRecords
     from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
     from image_api.postgres.sessions import PostgresSessionRecords
-    from image_api.postgres.signed_in import BoundTokens
     from image_api.postgres.tags import PostgresTagRecords
+    from image_api.postgres.token_checks import BoundTokens
     from image_api.postgres.users import PostgresUserRecords
-    from image_api.postgres.waiting import PostgresWaitingPlaces
+    from image_api.postgres.waiting_requests import PostgresWaitingPlaces
     from image_api.postgres.withdrawing import PostgresImageMoves
     from image_api.rabbitmq.broker import Broker
 
@@ -90,7 +87,7 @@ def storage() -> S3Storage:
 @cache
 def tokens() -> BoundTokens:
     """For who is to be signed in: what their token says holds for the statements that follow."""
-    from image_api.postgres.signed_in import BoundTokens
+    from image_api.postgres.token_checks import BoundTokens
 
     return BoundTokens(token_signer(), database())
 
@@ -147,7 +144,7 @@ def image_records() -> PostgresImageRecords:
 
 @cache
 def waiting_places() -> PostgresWaitingPlaces:
-    from image_api.postgres.waiting import PostgresWaitingPlaces
+    from image_api.postgres.waiting_requests import PostgresWaitingPlaces
 
     return PostgresWaitingPlaces(database(), settings.waiters())
 
@@ -175,7 +172,7 @@ def image_moves() -> PostgresImageMoves:
 
 @cache
 def unmeasured_images() -> PostgresUnmeasuredImages:
-    from image_api.postgres.measuring import PostgresUnmeasuredImages
+    from image_api.postgres.backfill import PostgresUnmeasuredImages
 
     return PostgresUnmeasuredImages(database())
 
@@ -331,7 +328,7 @@ def upload_store() -> StoredObjects:
 
 @cache
 def stored_objects() -> StoredObjects:
-    from image_api.core.renditions.rendering import RESULTS_OF_A_PICTURE
+    from image_api.core.renditions.render_requests import RESULTS_OF_A_PICTURE
 
     return _objects(connections=RESULTS_OF_A_PICTURE * settings.renderers().at_once)
 
@@ -347,10 +344,10 @@ def _objects(*, connections: int) -> StoredObjects:
 
 @cache
 def renderings() -> Renderings:
-    from image_api.aws.functions import LambdaRenderer
+    from image_api.aws.lambda_functions import LambdaRenderer
     from image_api.aws.requests import SignedRequests
     from image_api.aws.signing import UrlSigner
-    from image_api.core.renditions.rendering import RENDERER_TIMEOUT_SECONDS, Renderings
+    from image_api.core.renditions.render_requests import RENDERER_TIMEOUT_SECONDS, Renderings
 
     target, renderer = settings.storage(), settings.renderers()
     requests = SignedRequests(

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from image_api.core.consumer import processing
-from image_api.core.renditions import rendering
+from image_api.core.renditions import render_requests
 
 SECONDS = 8
-for _module in (processing, rendering):
+for _module in (processing, render_requests):
     setattr(_module, "RENDERER_TIMEOUT_SECONDS", SECONDS)  # noqa: B010 - a constant to mypy
 
 _PRODUCT = Path(__file__).parents[3] / "functions" / "consumer" / "app.py"

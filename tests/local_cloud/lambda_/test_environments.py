@@ -21,7 +21,7 @@ from infra.local.invocation import Result, json_event
 from infra.local.lambda_.environment import emulator_failure
 from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.output import EnvironmentOutput
-from infra.local.lambda_.turns import turn_nanoseconds
+from infra.local.lambda_.time_slices import turn_nanoseconds
 from infra.local.logs import LogStream
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
@@ -230,7 +230,7 @@ async def test_what_ends_just_behind_its_answer_has_answered(template: Template)
     output.close(1)
     assert await output.log() == b""
     assert shown.getvalue().count("probe") == 3
-    assert "rror" not in shown.getvalue()
+    assert "error" not in shown.getvalue().lower()
 
 
 @pytest.mark.parametrize(

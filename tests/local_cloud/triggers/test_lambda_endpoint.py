@@ -19,12 +19,7 @@ from infra.local.invocation import Invoke
 from infra.local.settings import ROOT
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
 from infra.services.ports import hold_free_port, port_of
-from tests.local_cloud.triggers.polled_queue import (
-    PolledQueue,
-    bodies_of,
-    messages_of,
-    queue_at,
-)
+from tests.local_cloud.triggers.polled_queue import PolledQueue, bodies_of, messages_of, queue_at
 from tests.waiting import until
 
 QUEUE = "events for elsewhere"

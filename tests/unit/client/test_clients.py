@@ -34,14 +34,7 @@ from image_api_client import (
     UploadDetails,
 )
 from image_api_client.images import LARGEST_THROUGH_API_BYTES
-from tests.unit.client.api import (
-    PreparedApi,
-    image,
-    problem,
-    shown,
-    signed_in,
-    tokens,
-)
+from tests.unit.client.api import PreparedApi, image, problem, shown, signed_in, tokens
 
 BROKEN = httpx.ConnectError("refused")
 BUSY = problem(503, "service_unavailable")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from image_api.aws.signing import attachment
-from image_api.core.remembered import Remembered
+from image_api.core.caching import WindowedCache
 from image_api.errors import ConfigurationError
 from image_api.settings import CdnSettings
 
@@ -46,7 +46,7 @@ class CdnUrlSigner:
         self._base_url = settings.url.rstrip("/")
         self._key_id = settings.key_id
         self._key = _private_key(settings.private_key)
-        self._urls = Remembered[str]()
+        self._urls = WindowedCache[str]()
 
     def signed(self, key: str) -> str:
         return self._remembered(key, None)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from image_api.aws.credentials import AwsCredentials, signing_key
-from image_api.core.remembered import Remembered
+from image_api.core.caching import WindowedCache
 from image_api.settings import dns_suffix
 
 if TYPE_CHECKING:
     # It measures pictures, and most who sign have none.
-    from image_api.core.renditions.rendering import Upload
+    from image_api.core.renditions.render_requests import Upload
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 # Keys are never used again for other bytes.
@@ -65,7 +65,7 @@ class UrlSigner:
         self._now_seconds = now_seconds
         self._signed_at = -1
         self._envelope: _Envelope | None = None
-        self._urls = Remembered[str]()
+        self._urls = WindowedCache[str]()
         address = urlsplit(bucket_url(bucket, region, public_url))
         self._host = address.netloc
         self._origin, self._prefix = f"{address.scheme}://{address.netloc}", address.path

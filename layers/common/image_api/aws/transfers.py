@@ -8,7 +8,7 @@ from uuid import uuid4
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from image_api.core.renditions.rendering import RESULTS_OF_A_PICTURE
+from image_api.core.renditions.render_requests import RESULTS_OF_A_PICTURE
 from image_api.errors import ObjectMissing, ServiceUnavailable
 
 # A storage that is silent on the way there and back leaves the renderer time to say so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_api.core.log import events
+from image_api.core.change_log import events
 
 # Of a request: its three names for it.
 OF_REQUEST = ":correlation_id::text, :traceparent::text, :client_correlation_id::text"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from image_api.core.log.events import Event
+from image_api.core.change_log.events import Event
 from image_api.postgres.database import Database, StatementFailed
 
 # Of what was accepted before and not applied, only the broker knows what it says: a message is

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from image_api.core.log import events, metrics
-from image_api.core.log.events import Event
+from image_api.core import metrics
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
@@ -14,7 +15,7 @@ from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.database import RELAXED, Database
 
 if TYPE_CHECKING:
-    from image_api.core.log.relay import Kind
+    from image_api.core.change_log.relay import Kind
 
 
 def locked_changes(which: str) -> str:

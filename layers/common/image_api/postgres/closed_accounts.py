@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_api.core.log import events
+from image_api.core.change_log import events
 from image_api.postgres.acceptance import insert_removals
 from image_api.postgres.database import Database
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from image_api.core.log.events import Event
-from image_api.core.log.replay import Position
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.replay import Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.database import Database
-from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 
 _HISTORY = f"""
 SELECT {IS_SIGNED_IN},

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from image_api.core.library.idempotency import KEPT_SECONDS, Answer
 from image_api.errors import KeyReused, RequestInProgress, Unauthenticated
 from image_api.postgres.database import Database
-from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 
 # Longer than a function may run: a claim whose process died is taken over after that.
 LEASE_SECONDS = 60

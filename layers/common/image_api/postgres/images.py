@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from image_api.core.caching import WindowedCache
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.library.fields import tag_key
 from image_api.core.library.idempotency import Answer
-from image_api.core.library.images import Caller, tag_key
+from image_api.core.library.images import Caller
 from image_api.core.library.listing import FoundPage, ListQuery, Position
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.remembered import Remembered
 from image_api.core.renditions.downloads import Original
 from image_api.errors import (
     ImageApiError,
@@ -35,7 +36,7 @@ from image_api.postgres.idempotency import (
     PostgresKeyRecords,
 )
 from image_api.postgres.listing import page_statement, parameters_of, shape_of
-from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 from image_api.settings import AccountLimits
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ class PostgresImageRecords(PostgresKeyRecords):
         super().__init__(database)
         self._limits = limits or AccountLimits()
         self._now_seconds = now_seconds
-        self._many = Remembered[frozenset[int]]()
+        self._many = WindowedCache[frozenset[int]]()
 
     def require_user(self, user_id: int) -> None:
         row = self._database.row(_USER_EXISTS, user_id=user_id)

@@ -6,9 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from image_api.core.library.images import parse_resolution, tag_key
-from image_api.core.log import events
-from image_api.core.log.changes import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import (
     CRASH_PAUSE_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
@@ -20,7 +19,8 @@ from image_api.core.log.changes import (
     StoredRendition,
     Work,
 )
-from image_api.core.log.events import Event
+from image_api.core.change_log.events import Event
+from image_api.core.library.fields import parse_resolution, tag_key
 from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink, locked_changes
 from image_api.postgres.database import RELAXED, Database, Row, texts

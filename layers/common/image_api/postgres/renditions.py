@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from image_api.core.log.changes import StoredRendition
+from image_api.core.change_log.changes import StoredRendition
 from image_api.core.renditions.on_demand import (
     FAILED_FOR_SECONDS,
     LEASE_SECONDS,
@@ -19,7 +19,7 @@ from image_api.core.renditions.on_demand import (
 from image_api.errors import TooManyRenditions, Unauthenticated
 from image_api.postgres.closed_accounts import owner_stays
 from image_api.postgres.database import RELAXED, Database
-from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 from image_api.settings import RenditionLimits
 
 _WINDOW_SECONDS = 60

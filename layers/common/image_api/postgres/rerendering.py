@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from image_api.core.log.changes import StoredRendition
+from image_api.core.change_log.changes import StoredRendition
 from image_api.core.upkeep.rerendering import OutdatedImage
 from image_api.postgres.database import Database
 

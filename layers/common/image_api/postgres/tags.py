@@ -6,7 +6,7 @@ from image_api.core.library.tagging import FoundTags, Position
 from image_api.errors import Unauthenticated
 from image_api.postgres.closed_accounts import owner_stays
 from image_api.postgres.database import Database
-from image_api.postgres.signed_in import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import IS_SIGNED_IN, NO_LONGER_SIGNED_IN
 
 _USER_EXISTS = f"SELECT {IS_SIGNED_IN}"
 # What is left of accounts that were deleted is on its way out, and nobody's to see.

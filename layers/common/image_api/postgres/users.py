@@ -9,7 +9,7 @@ from image_api.core.accounts.users import SignInAttempt
 from image_api.errors import Unauthenticated, UsernameTaken
 from image_api.postgres.closed_accounts import CLOSE
 from image_api.postgres.database import Database, Row, UniqueViolation
-from image_api.postgres.signed_in import NO_LONGER_SIGNED_IN
+from image_api.postgres.token_checks import NO_LONGER_SIGNED_IN
 from image_api.settings import RegistrationThrottle, SignInThrottle
 
 _INSERT = """

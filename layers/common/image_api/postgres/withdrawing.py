@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from image_api.core.log.changes import ImageState
+from image_api.core.change_log.changes import ImageState
 from image_api.core.renditions.withdrawing import ExposedImage
 from image_api.postgres.database import Database, Row
 

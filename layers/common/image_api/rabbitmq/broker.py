@@ -21,9 +21,9 @@ from pika.exceptions import (
     UnroutableError,
 )
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.messages import (
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import (
     APP_ID,
     REPLAYED_HEADER,
     DeadLetter,
@@ -32,7 +32,7 @@ from image_api.core.log.messages import (
     OfferedEvents,
     message_of,
 )
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
 from image_api.errors import MessageRefused, ServiceUnavailable
 from image_api.observability import logger
 from image_api.rabbitmq import dead_letters

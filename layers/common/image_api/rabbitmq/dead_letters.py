@@ -9,7 +9,7 @@ from typing import Any
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
-from image_api.core.log.messages import (
+from image_api.core.change_log.messages import (
     ATTEMPT_HEADER,
     REASON_HEADER,
     REDRIVEN_HEADER,
@@ -20,7 +20,7 @@ from image_api.core.log.messages import (
     kept_headers,
     property_text,
 )
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.queues import dead_queue
 from image_api.rabbitmq import field_values
 
 field_values.install()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from image_api.core.log.messages import ReceivedMessage
+from image_api.core.change_log.messages import ReceivedMessage
 
 
 def messages_of(event: dict[str, Any]) -> list[ReceivedMessage]:

@@ -21,10 +21,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import errors, settings
-from image_api.core.log.tracing import Origin, trace_id_of, traceparent_of
 from image_api.core.time_left import time_left
+from image_api.core.tracing import Origin, trace_id_of, traceparent_of
 from image_api.observability import logger
-from image_api.web import pages, problems, validation
+from image_api.web import problem_pages, problems, validation
 from image_api.web.request_times import RequestTimes
 from image_api.web.validation import REPLACED, RequestValidation, invalid, refuse_open_models
 
@@ -190,8 +190,9 @@ def lambda_handler(app: Resolver) -> Handler:
             )
             raise
         status, duration_ms = response["statusCode"], _since(started_at)
-        if app.takes_links and status >= _FIRST_ERROR and pages.is_preferred(headers.get("accept")):
-            response = pages.of_problem(response)
+        is_of_a_link = app.takes_links and status >= _FIRST_ERROR
+        if is_of_a_link and problem_pages.is_preferred(headers.get("accept")):
+            response = problem_pages.of_problem(response)
         write = logger.info if status < _FIRST_SERVER_ERROR else logger.warning
         write(
             "request answered", method=method, route=route, status=status, duration_ms=duration_ms

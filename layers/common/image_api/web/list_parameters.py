@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from image_api.core.library import images, listing
+from image_api.core.library import fields, images, listing
 
 Limit = Annotated[int, Query(ge=1, le=listing.PAGE_MAX, description="How many at a time")]
 Cursor = Annotated[
@@ -24,7 +24,7 @@ Owner = Annotated[listing.Owner | None, Query(description="`me`, or the id of a 
 Ids = Annotated[listing.Ids | None, Query(description="Up to 100, with commas between them")]
 Status = Annotated[images.Status | None, Query(description="Only these")]
 Title = Annotated[
-    images.TitlePart | None, Query(description="Part of the title, regardless of case")
+    fields.TitlePart | None, Query(description="Part of the title, regardless of case")
 ]
 Words = Annotated[
     listing.Words | None,
@@ -33,7 +33,7 @@ Words = Annotated[
 Tag = Annotated[
     list[str] | None,
     Query(
-        max_length=images.MAX_TAGS,
+        max_length=fields.MAX_TAGS,
         description="A tag, regardless of case; again for each further one: all must be there",
     ),
 ]

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from image_api.core.log import metrics
+from image_api.core import metrics
 from image_api.errors import RefreshTokenRefused
 from image_api.observability import logger
 

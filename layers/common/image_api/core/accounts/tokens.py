@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jwt
 
-from image_api.core.remembered import Remembered
+from image_api.core.caching import WindowedCache
 from image_api.errors import Unauthenticated
 
 ISSUER = "image-management-api"
@@ -45,7 +45,7 @@ class TokenSigner:
     def renew(self, secret: str, previous_secret: str | None) -> None:
         self._secret = secret
         self._previous_secret = previous_secret
-        self._verified = Remembered[_Verified]()
+        self._verified = WindowedCache[_Verified]()
 
     def issue(self, user_id: int, generation: int = 0) -> str:
         now = int(time.time())

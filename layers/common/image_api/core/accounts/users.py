@@ -13,9 +13,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from image_api.core import metrics
 from image_api.core.accounts.sessions import AsCookie, Tokens
 from image_api.core.characters import has_nothing_to_see, is_invisible, without_ignored
-from image_api.core.log import metrics
 from image_api.errors import AccountLocked, TooManyAttempts, Unauthenticated, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64

@@ -10,9 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from image_api.core.log.events import Event
-from image_api.core.log.messages import ATTEMPT_HEADER, REASON_HEADER, MessagePublisher, message_of
-from image_api.core.log.queues import dead_queue
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import (
+    ATTEMPT_HEADER,
+    REASON_HEADER,
+    MessagePublisher,
+    message_of,
+)
+from image_api.core.change_log.queues import dead_queue
 from image_api.errors import MessageRefused
 from image_api.observability import logger
 

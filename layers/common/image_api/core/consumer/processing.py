@@ -7,12 +7,11 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from image_api.core.library import images
-from image_api.core.log import events
-from image_api.core.log.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
-from image_api.core.log.events import Event
-from image_api.core.log.tracing import Origin
-from image_api.core.renditions.rendering import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
+from image_api.core.change_log.events import Event
+from image_api.core.library import fields
+from image_api.core.renditions.render_requests import (
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererFailed,
@@ -25,6 +24,7 @@ from image_api.core.renditions.withdrawing import (
     folder_of_change,
     withdraw,
 )
+from image_api.core.tracing import Origin
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.imaging import Fit
 from image_api.observability import logger
@@ -226,7 +226,7 @@ def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:
     if resolution is None:
         return None, "cover"
     try:
-        size = images.parse_resolution(resolution)
+        size = fields.parse_resolution(resolution)
     except (ValueError, AttributeError) as error:
         raise NeverPossible("The requested resolution cannot be understood") from error
     fit = changes.get("fit") or "cover"

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 
-from image_api.core.consumer import burying
-from image_api.core.consumer.processing import NeverPossible, Processor
-from image_api.core.log import events
-from image_api.core.log.changes import (
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import (
     LATE_SECONDS,
     MAX_CRASHES,
     MAX_FAILURES,
@@ -28,18 +26,20 @@ from image_api.core.log.changes import (
     Outcome,
     Work,
 )
-from image_api.core.log.events import Event, MalformedEvent
-from image_api.core.log.messages import (
+from image_api.core.change_log.events import Event, MalformedEvent
+from image_api.core.change_log.messages import (
     REASON_HEADER,
     WAITS_HEADER,
     MessagePublisher,
     ReceivedMessage,
     message_of,
 )
-from image_api.core.log.metrics import OutcomeMetrics
-from image_api.core.log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
-from image_api.core.log.tracing import trace_id_of
-from image_api.core.renditions.rendering import RendererBusy, RendererFailed, RendererLost
+from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
+from image_api.core.consumer import burying
+from image_api.core.consumer.processing import NeverPossible, Processor
+from image_api.core.metrics import OutcomeMetrics
+from image_api.core.renditions.render_requests import RendererBusy, RendererFailed, RendererLost
+from image_api.core.tracing import trace_id_of
 from image_api.errors import (
     InvalidImage,
     MessageRefused,

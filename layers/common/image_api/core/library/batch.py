@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from image_api.core.change_log.events import Event
 from image_api.core.library.editing import check_movement
 from image_api.core.library.idempotency import Answer, KeyRecords, fingerprint, once
 from image_api.core.library.images import Caller, Changes
-from image_api.core.log.events import Event
 from image_api.errors import ImageApiError, ImageNotFound, InvalidRequest
 
 MAX_IMAGES = 100

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from image_api.core.change_log.events import Event
+from image_api.core.library.fields import parse_resolution
 from image_api.core.library.idempotency import Answer, KeyRecords, fingerprint, once
-from image_api.core.library.images import (
-    Accepted,
-    Caller,
-    Changes,
-    EventSink,
-    UpdateAccepted,
-    parse_resolution,
-)
-from image_api.core.log.events import Event
+from image_api.core.library.images import Accepted, Caller, Changes, EventSink, UpdateAccepted
 from image_api.errors import ImageNotFound, InvalidRequest, TooManyPixels
 from image_api.imaging import check_rendered_size
 

@@ -11,15 +11,8 @@ from pydantic import AfterValidator, Field
 
 from image_api.core.characters import is_control
 from image_api.core.library import cursors
-from image_api.core.library.images import (
-    TITLE_MAX_CHARACTERS,
-    Links,
-    Status,
-    Visibility,
-    normalised,
-    tag_key,
-    with_links,
-)
+from image_api.core.library.fields import TITLE_MAX_CHARACTERS, normalised, tag_key
+from image_api.core.library.images import Links, Status, Visibility, with_links
 from image_api.errors import InvalidRequest
 
 Sort = Literal["-created_at", "created_at", "title", "-title", "size", "-size", "-taken_at"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_api.core.library import cursors
-from image_api.core.library.images import TAG_MAX_CHARACTERS
+from image_api.core.library.fields import TAG_MAX_CHARACTERS
 from image_api.errors import InvalidRequest
 
 # What one tag is compared by is longer than the tag where letters are, without case, several.

@@ -10,20 +10,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from image_api.core import metrics
+from image_api.core.change_log.events import Event
+from image_api.core.library.fields import Description, Tags, Title, each_once, title_from_filename
 from image_api.core.library.idempotency import Answer, KeyRecords, fingerprint, once
-from image_api.core.library.images import (
-    Accepted,
-    Caller,
-    Description,
-    EventSink,
-    Tags,
-    Title,
-    Visibility,
-    each_once,
-    title_from_filename,
-)
-from image_api.core.log import metrics
-from image_api.core.log.events import Event
+from image_api.core.library.images import Accepted, Caller, EventSink, Visibility
 from image_api.errors import (
     FileTooLarge,
     InvalidImage,

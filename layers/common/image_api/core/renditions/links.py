@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from image_api.core.remembered import Remembered
+from image_api.core.caching import WindowedCache
 from image_api.errors import Unauthenticated
 
 TTL_SECONDS = 3600
@@ -67,7 +67,7 @@ class LinkSigner:
             for each in (secret, previous_secret)
             if each
         ]
-        self._tokens = Remembered[str]()
+        self._tokens = WindowedCache[str]()
 
     def token(self, image_id: int, facts: LinkFacts) -> str:
         """As it stands in a URL: nothing of it needs quoting."""

@@ -13,11 +13,10 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
-from image_api.core.log.changes import StoredRendition
-from image_api.core.log.tracing import NOBODYS, Origin
+from image_api.core.change_log.changes import StoredRendition
 from image_api.core.renditions.downloads import filename
 from image_api.core.renditions.links import LinkToken
-from image_api.core.renditions.rendering import (
+from image_api.core.renditions.render_requests import (
     ON_DEMAND_FOLDER,
     RENDERER_TIMEOUT_SECONDS,
     Picture,
@@ -27,6 +26,7 @@ from image_api.core.renditions.rendering import (
     Renderings,
     StillRendering,
 )
+from image_api.core.tracing import NOBODYS, Origin
 from image_api.errors import (
     ImageFailed,
     ImageNotFound,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from image_api.core.log.tracing import trace_id_of
-from image_api.core.renditions.rendering import REPORT, RESULTS_OF_A_PICTURE, wanted_of_json
+from image_api.core.renditions.render_requests import REPORT, RESULTS_OF_A_PICTURE, wanted_of_json
+from image_api.core.tracing import trace_id_of
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging.model import RENDERER_VERSION, Rendition
 from image_api.imaging.pixels.on_demand import render_wanted

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from image_api.core.log.changes import ImageMoves, ImageState
+from image_api.core.change_log.changes import ImageMoves, ImageState
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
-from image_api.core.renditions.rendering import ON_DEMAND_FOLDER
+from image_api.core.renditions.render_requests import ON_DEMAND_FOLDER
 from image_api.observability import logger, write_metrics
 
 PREFIX = "storage/"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from image_api.core.accounts import users
-from image_api.core.log.messages import DeadLetter, MessageCounts
+from image_api.core.change_log.messages import DeadLetter, MessageCounts
 from image_api.errors import ImageApiError
 from image_api.observability import logger
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from image_api.core.log.changes import StoredRendition
-from image_api.core.renditions.rendering import (
+from image_api.core.change_log.changes import StoredRendition
+from image_api.core.renditions.render_requests import (
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererBusy,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
 
 APP_ID: Final = "image-api"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from image_api.core.log import events
-from image_api.core.log.events import Event
-from image_api.core.log.messages import MessageCounts, OfferedEvents
+from image_api.core.change_log import events
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import MessageCounts, OfferedEvents
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 

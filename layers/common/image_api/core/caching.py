@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 _MOST = 10_000
 
 
-class Remembered(Generic[Value]):
+class WindowedCache(Generic[Value]):
     """Values by what they are made of. Nothing outlives its window of time, and whoever asks for
     ever other ones makes no more be kept than `_MOST`.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from image_api.core.log.events import Event
+from image_api.core.change_log.events import Event
 from image_api.errors import ImageApiError, ServiceUnavailable
 from image_api.observability import logger
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 
-from image_api.core.log import metrics
+from image_api.core import metrics
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
 

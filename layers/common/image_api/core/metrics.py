@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Protocol
 
-from image_api.core.log import events
-from image_api.core.log.changes import Cause, ChangeTotals, Outcome
-from image_api.core.log.events import Event
-from image_api.core.log.messages import MessageCounts
+from image_api.core.change_log import events
+from image_api.core.change_log.changes import Cause, ChangeTotals, Outcome
+from image_api.core.change_log.events import Event
+from image_api.core.change_log.messages import MessageCounts
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger, write_metrics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from image_api.core.upkeep.forgetting import SECONDS_FOR_EACH, STEP_ROWS, forget_old
+from image_api.core.upkeep.expiry import SECONDS_FOR_EACH, STEP_ROWS, forget_old
 from image_api.errors import ServiceUnavailable
 
 
@@ -33,7 +33,7 @@ def test_steps_go_on_until_nothing_old_is_left() -> None:
 
 def test_a_table_has_its_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(1000))
-    monkeypatch.setattr("image_api.core.upkeep.forgetting.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("image_api.core.upkeep.expiry.time.monotonic", lambda: next(clock))
     endless, next_one = Table(10**9), Table(3)
     forget_old({"endless": endless.forget, "next": next_one.forget}, enough)
     assert endless.steps == SECONDS_FOR_EACH + 1

@@ -15,8 +15,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
-from image_api.core.log.changes import StoredRendition
-from image_api.core.log.tracing import NOBODYS, Origin
+from image_api.core.change_log.changes import StoredRendition
+from image_api.core.tracing import NOBODYS, Origin
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging import MAX_PIXELS, Fit
 from image_api.imaging.headers import formats

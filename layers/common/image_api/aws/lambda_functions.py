@@ -6,7 +6,7 @@ import json
 from urllib.parse import quote
 
 from image_api.aws.requests import SignedRequests
-from image_api.core.renditions.rendering import (
+from image_api.core.renditions.render_requests import (
     RendererBusy,
     RendererFailed,
     RendererLost,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from image_api.core.library.waiting import MAX_WAIT_SECONDS
+from image_api.core.library.long_polling import MAX_WAIT_SECONDS
 from image_api.postgres.database import RELAXED, Database
 from image_api.settings import WaiterLimits
 

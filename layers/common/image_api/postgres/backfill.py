@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from image_api.core.upkeep.measuring import UnmeasuredImage
+from image_api.core.upkeep.backfill import UnmeasuredImage
 from image_api.postgres.database import Database
 
 _NEXT = """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from image_api.web import pages
+from image_api.web import problem_pages
 
 _CHROMIUM_OPENS_A_PAGE = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -26,7 +26,7 @@ _CHROMIUM_OPENS_A_PAGE = (
     ],
 )
 def test_a_page_is_for_whoever_names_it_first(accept: str | None, *, is_preferred: bool) -> None:
-    assert pages.is_preferred(accept) is is_preferred
+    assert problem_pages.is_preferred(accept) is is_preferred
 
 
 def test_a_page_says_what_the_answer_says_and_nothing_in_it_is_markup() -> None:
@@ -35,7 +35,7 @@ def test_a_page_says_what_the_answer_says_and_nothing_in_it_is_markup() -> None:
         "body": json.dumps({"detail": "There is no <image>", "code": "image_not_found"}),
         "multiValueHeaders": {"Content-Type": ["application/json"], "Vary": ["Accept"]},
     }
-    page = pages.of_problem(answer)
+    page = problem_pages.of_problem(answer)
     assert page["statusCode"] == 404
     assert "<h1>There is no &lt;image&gt;</h1>" in page["body"]
     assert page["multiValueHeaders"] == {

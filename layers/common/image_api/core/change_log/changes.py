@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from image_api.core.log.events import Event
+from image_api.core.change_log.events import Event
 
 # Longer than a batch may take on Lambda: a change that is begun is nobody else's until then.
 LEASE_SECONDS = 330
