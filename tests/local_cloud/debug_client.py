@@ -13,14 +13,27 @@ from tests.waiting import eventually
 
 
 class DebugClient:
-    """Attached to the adapter at the port; what it does is in the order of the protocol."""
+    """Speaks with the adapter at the port; what it does is in the order of the protocol."""
 
     def __init__(self, port: int) -> None:
-        self._socket = eventually(lambda: _connection(port), "a debugger can attach")
-        self._file = self._socket.makefile("rb")
         self._sent = 0
         self._events: list[dict[str, Any]] = []
         self._answers: dict[int, dict[str, Any]] = {}
+        eventually(lambda: self._meets(port), "a debugger answers")
+
+    def _meets(self, port: int) -> bool:
+        """Whether one is there: an environment that is just ending still takes a connection."""
+        try:
+            self._socket = socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            return False
+        self._file = self._socket.makefile("rb")
+        try:
+            self.ask("initialize", {"adapterID": "debugpy", "clientID": "test"})
+        except (ConnectionError, EOFError):
+            self._close()
+            return False
+        return True
 
     def __enter__(self) -> DebugClient:
         return self
@@ -31,12 +44,14 @@ class DebugClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._file.close()
         self._socket.close()
 
     def attach(self, source: Path, line: int) -> None:
         """With one breakpoint."""
-        self.ask("initialize", {"adapterID": "debugpy", "clientID": "test"})
         attached = self._send("attach", {"justMyCode": True, "subProcess": False})
         self.event("initialized")
         self.ask(
@@ -92,17 +107,11 @@ class DebugClient:
         """One message, which is kept until it is asked for."""
         length = 0
         while (line := self._file.readline().strip()) or not length:
-            assert line, "the debugger has gone"
+            if not line:
+                raise EOFError("the debugger has gone")
             length = int(line.partition(b":")[2])
         message: dict[str, Any] = json.loads(self._file.read(length))
         if message["type"] == "event":
             self._events.append(message)
         elif message["type"] == "response":
             self._answers[message["request_seq"]] = message
-
-
-def _connection(port: int) -> socket.socket | None:
-    try:
-        return socket.create_connection(("127.0.0.1", port))
-    except ConnectionRefusedError:
-        return None
