@@ -304,6 +304,51 @@ def test_what_was_many_is_not_counted_again_for_a_while_and_pages_are_right_what
     assert late > 20
 
 
+def test_a_page_that_is_full_leads_on_only_if_there_is_more(
+    image_records: PostgresImageRecords, sql: Connection
+) -> None:
+    fill(sql, users=2, images=60)
+    for filters, sort in product((Filters(), Filters(title="img"), Filters(q="img")), SORTS):
+        wanted = Oracle(sql).ids(ADA, asked(filters, sort, limit=1))
+        last = image_records.page(ADA, asked(filters, sort, limit=len(wanted)))
+        assert (len(last.images), last.next_after) == (len(wanted), None)
+        before = image_records.page(ADA, asked(filters, sort, limit=len(wanted) - 1))
+        assert before.next_after is not None
+        assert before.next_after.image_id == wanted[-2]
+
+
+@pytest.mark.usefixtures("low_limits")
+def test_only_what_turns_out_to_be_many_takes_a_statement_more(
+    database: Database, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = PostgresImageRecords(database, now_seconds=lambda: 0.0)
+    fill(sql, users=2, images=240)
+    asked_for: list[str] = []
+    rows = database.rows
+
+    def counted(statement: str, **parameters: Any) -> list[Any]:
+        asked_for.append(statement)
+        return rows(statement, **parameters)
+
+    monkeypatch.setattr(database, "rows", counted)
+
+    def statements(query: ListQuery) -> int:
+        asked_for.clear()
+        page = records.page(ADA, query)
+        assert [image["id"] for image in page.images] == wanted[: query.limit]
+        return len(asked_for)
+
+    common = ListQuery(Filters(status="failed"), limit=5)
+    wanted = Oracle(sql).ids(ADA, common)
+    # One more for each visibility at most, and each time it is another one.
+    assert 2 <= statements(common) <= 4
+    assert statements(common) == 1
+    few = ListQuery(Filters(q="0001", tag_keys=("beach", "night")), limit=5)
+    wanted = Oracle(sql).ids(ADA, few)
+    assert wanted
+    assert statements(few) == 1
+
+
 @pytest.mark.usefixtures("low_limits")
 def test_pages_stay_the_same_while_images_come_and_go(
     image_records: PostgresImageRecords, sql: Connection

@@ -3,7 +3,10 @@
 A page is read in one of three ways. Where an index has the order and the filters, by that. Where
 one finds what the filters select, that is found, up to MOST_COUNTED, and sorted; what is common is
 read in its order instead, like whatever no index knows: up to READ_AT_MOST, and the page is the
-shorter for it, and leads to where reading ended.
+shorter for it, and leads to where reading ended. Which of these it is is known only once it is
+counted: a statement that finds more gives no page, but says of which scopes, and the next one reads
+those in their order. (Both ways in one statement cost more than a second one, as the server sets up
+each step whether it comes to it or not.)
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ _SAMPLE, _COMMON = 200, 100
 _SPREAD_OVER = 10
 # So few that have the parts of a title are looked at one by one, whoever may see them.
 _MOST_RARE = 500
+# What finds, counts by it: what is too many for that has no page.
+_COUNTED_AS_FOUND = ("title", "terms", "status", "created")
+_NEW_MANY = "array_agg(c.number) FILTER (WHERE c.images > {} AND c.is_new)"
 # Whoever asks in ever other ways makes no others forget theirs.
 _REMEMBERED = 500
 
@@ -65,6 +71,7 @@ _TITLE = """title AS MATERIALIZED (
          ) AS n
 )"""
 _IS_RARE = "(SELECT r.is_rare FROM rarity AS r)"
+_HAS_TITLE = "strpos(c.folded, (SELECT n.folded FROM title AS n)) > 0"
 # One by one, and only as long as more are wanted; the planner would read the whole table.
 _LISTED = """CROSS JOIN LATERAL (
         SELECT l.* FROM listed_images AS l WHERE l.image_id = c.image_id OFFSET 0) AS l"""
@@ -83,7 +90,7 @@ class Shape:
     filters: frozenset[str]
     sort: str
     continues: bool
-    # Of the scopes, by their numbers: what has more than is counted.
+    # Of the scopes, by their numbers: what is known to have more than is counted.
     many: frozenset[int] = frozenset()
 
 
@@ -150,19 +157,21 @@ def parameters_of(user_id: int, query: ListQuery) -> dict[str, Any]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def page_statement(shape: Shape, user_exists: str, image_json: str) -> str:
-    """Whether the user exists, how many match, whether that is all, which scopes have more than is
-    counted, the images, and of each what it is sorted by; and where reading ended, if that was
+    """Whether the user exists, how many match, whether that is all, which scopes have turned out to
+    have more than is counted; the images, unless these have to be read in their order, and one more
+    if there is; by what the last of a full page is sorted; and where reading ended, if that was
     before the page was full.
     """
     page = _Page(shape)
     return f"""
 WITH {", ".join(page.steps())}
 SELECT ({user_exists}), t.images, t.is_exact, t.many,
-       (SELECT coalesce(json_agg({image_json} ORDER BY {page.order("p")}), '[]')::text
-        FROM page AS p JOIN images AS i ON i.id = p.image_id),
-       (SELECT coalesce(json_agg({page.key("p.key")} ORDER BY {page.order("p")}), '[]')::text
-        FROM page AS p),
-       (SELECT {page.key("s.key")} FROM stop AS s), (SELECT s.image_id FROM stop AS s)
+       CASE WHEN {page.is_read} THEN (
+           SELECT coalesce(json_agg({image_json} ORDER BY {page.order("p")}), '[]')::text
+           FROM page AS p JOIN images AS i ON i.id = p.image_id) END,
+       (SELECT {page.key("p.key")} FROM page AS p
+        ORDER BY {page.order("p")} OFFSET :row_limit - 2 LIMIT 1),
+       {page.stopped_at}
 FROM total AS t
 """
 
@@ -206,6 +215,9 @@ def _rare_titles() -> str:
 ), rarity AS MATERIALIZED (
     SELECT (SELECT s.is_seldom FROM seldom AS s) AND count(*) <= {_MOST_RARE} AS is_rare
     FROM rare_titles
+), rare_listed AS MATERIALIZED (
+    SELECT l.* FROM rare_titles AS c {_LISTED}
+    WHERE {_IS_RARE} AND {_HAS_TITLE}
 )"""
 
 
@@ -228,6 +240,18 @@ class _Page:
         direction = " DESC" if self._is_descending else ""
         return f"{alias}.{column}{direction}, {alias}.image_id{direction}"
 
+    @property
+    def is_read(self) -> str:
+        """Whether the page is there: what is found is not, where there is too much of it."""
+        return "t.many IS NULL" if self._source in _COUNTED_AS_FOUND else "true"
+
+    @property
+    def stopped_at(self) -> str:
+        """By what it is sorted, and the image."""
+        if not self._stops():
+            return "NULL::text, NULL::bigint"
+        return f"(SELECT {self.key('s.key')} FROM stop AS s), (SELECT s.image_id FROM stop AS s)"
+
     def steps(self) -> list[str]:
         unknown = [
             number
@@ -239,39 +263,53 @@ class _Page:
             steps.append(_NEEDLE)
         if "title" in self._shape.filters:
             steps += [_other_titles(unknown), _TITLE, _rare_titles()]
-        pages, stops = [], []
+        pages = []
         for number, scope in enumerate(self._scopes):
-            if number in self._shape.many:
-                steps.append(_many(number))
-            elif self._source is None:
-                steps += self._counted_in_order(number, scope)
-            else:
+            if self._is_found(number):
                 steps += self._found(number, scope)
+                after = self._after("f", "key")
                 pages.append(
-                    f"(SELECT f.image_id, f.key FROM found_{number} AS f "
-                    f"WHERE {_few(number)}{self._after('f', 'key')} "
-                    f"ORDER BY {self.order('f')} LIMIT :row_limit)"
+                    f"(SELECT f.image_id, f.key FROM found_{number} AS f WHERE true{after})"
                 )
-            if self._source != "ids":
+            else:
+                steps += self._counted_in_order(number, scope)
                 steps.append(self._walked(number, scope))
                 pages.append(f"(SELECT w.image_id, w.key FROM walked_{number} AS w)")
-                if not self._is_direct(scope):
-                    stops.append(self._stop(number, scope))
+        return [*steps, f"total AS ({self._total()})", *self._whole_page(pages)]
+
+    def _is_found(self, number: int) -> bool:
+        return self._source is not None and number not in self._shape.many
+
+    def _whole_page(self, pages: list[str]) -> list[str]:
+        """Of all scopes, as far as each of them was read."""
         nothing = f"(SELECT NULL::bigint AS image_id, NULL::{self._type} AS key WHERE false)"
         backwards = ">=" if self._is_descending else "<="
+        steps, conditions = [], []
+        if self._source in _COUNTED_AS_FOUND:
+            conditions.append("(SELECT t.many IS NULL FROM total AS t)")
+        if stops := self._stops():
+            steps.append(f"""stop AS MATERIALIZED (
+    SELECT s.image_id, s.key FROM ({_all(stops)}) AS s
+    ORDER BY {self.order("s")} LIMIT 1
+)""")
+            conditions.append(
+                f"((SELECT count(*) FROM stop) = 0 OR (m.key, m.image_id) {backwards} "
+                "(SELECT s.key, s.image_id FROM stop AS s))"
+            )
+        where = f"\n    WHERE {' AND '.join(conditions)}" if conditions else ""
         return [
             *steps,
-            f"total AS ({self._total()})",
-            f"""stop AS MATERIALIZED (
-    SELECT s.image_id, s.key FROM ({" UNION ALL ".join(stops or [nothing])}) AS s
-    ORDER BY {self.order("s")} LIMIT 1
-)""",
             f"""page AS MATERIALIZED (
-    SELECT m.image_id, m.key FROM ({" UNION ALL ".join(pages or [nothing])}) AS m
-    WHERE (SELECT count(*) FROM stop) = 0
-       OR (m.key, m.image_id) {backwards} (SELECT s.key, s.image_id FROM stop AS s)
+    SELECT m.image_id, m.key FROM ({_all(pages or [nothing])}) AS m{where}
     ORDER BY {self.order("m")} LIMIT :row_limit
 )""",
+        ]
+
+    def _stops(self) -> list[str]:
+        return [
+            self._stop(number, scope)
+            for number, scope in enumerate(self._scopes)
+            if not self._is_found(number) and not self._is_direct(scope)
         ]
 
     def _chosen_source(self) -> str | None:
@@ -336,7 +374,7 @@ class _Page:
 
     def _walked(self, number: int, scope: _Scope) -> str:
         """A page's worth of those that match, read in their order."""
-        after = self._after("l", self._column) + self._unless_few(number)
+        after = self._after("l", self._column)
         outside = self._outside(scope)
         bound, where = "", ""
         if outside:
@@ -349,20 +387,17 @@ class _Page:
     def _stop(self, number: int, scope: _Scope) -> str:
         """The last that was read, if the page did not get full."""
         more = (
-            f"{self._after('l', self._column)}{self._unless_few(number)} "
+            f"{self._after('l', self._column)} "
             f"AND (SELECT count(*) FROM walked_{number}) < :row_limit"
         )
         return f"""(SELECT l.image_id, l.{self._column} AS key
      FROM ({self._in_order(scope, more)} OFFSET {READ_AT_MOST - 1} LIMIT 1) AS l)"""
 
-    def _unless_few(self, number: int) -> str:
-        """What is few was found, and sorted."""
-        is_found = self._source is not None and number not in self._shape.many
-        return f" AND NOT {_few(number)}" if is_found else ""
-
     def _counted_in_order(self, number: int, scope: _Scope) -> list[str]:
         if self._is_kept:
             return []
+        if number in self._shape.many:
+            return [_many(number)]
         outside = self._outside(scope)
         counted = f"SELECT FROM ({self._in_order(scope)}) AS l"
         if outside:
@@ -381,60 +416,71 @@ class _Page:
         ]
 
     def _found(self, number: int, scope: _Scope) -> list[str]:
-        matches = " AND ".join([*self._conditions(self._shape.filters), *self._of_status()])
-        newest, is_any = "SELECT 0::bigint AS images", "true"
-        steps = []
+        filters = self._conditions(self._shape.filters)
+        matches = " AND ".join([*filters, *self._of_status()]) or "true"
+        steps, newest = [], ""
         if self._source in ("title", "terms"):
-            # By what some say, and not by what the planner believes.
-            by_age = f"WHERE {scope.condition} ORDER BY l.created_at DESC, l.image_id DESC LIMIT"
-            steps.append(f"""sampled_{number} AS MATERIALIZED (
+            steps = self._newest(number, scope, matches)
+            newest = f"newest_{number}"
+        found = [
+            f"""SELECT l.image_id, l.{self._column} AS key FROM {candidates}
+      AND {scope.condition} AND {matches}"""
+            for candidates in self._candidates(number, scope)
+        ]
+        images = f"(SELECT count(*) FROM found_{number})"
+        if newest:
+            images = f"greatest((SELECT w.images FROM {newest} AS w), {images})"
+        return [
+            *steps,
+            f"""found_{number} AS MATERIALIZED (
+    {_all(found)}
+    {"ORDER BY l.created_at " if self._source == "created" else ""}LIMIT {MOST_COUNTED + 1}
+)""",
+            f"counted_{number} AS MATERIALIZED (SELECT {images} AS images, true AS is_all)",
+        ]
+
+    def _newest(self, number: int, scope: _Scope, matches: str) -> list[str]:
+        """How many of the newest match, of what is common: by what some say, and not by what the
+        planner believes.
+        """
+        by_age = f"WHERE {scope.condition} ORDER BY l.created_at DESC, l.image_id DESC LIMIT"
+        common = f"(SELECT s.is_common FROM sampled_{number} AS s)"
+        return [
+            f"""sampled_{number} AS MATERIALIZED (
     SELECT count(*) FILTER (WHERE {matches}) >= {_COMMON}
            OR (SELECT 2 * count(*) FILTER (WHERE {matches}) > count(*)
                FROM spread_{number} AS l) AS is_common,
            count(*) > 0 AS is_any
     FROM (SELECT l.* FROM listed_images AS l {by_age} {_SAMPLE}) AS l
-)""")
-            common = f"(SELECT s.is_common FROM sampled_{number} AS s)"
-            is_any = f"(SELECT s.is_any FROM sampled_{number} AS s)"
-            newest = f"""SELECT count(*) AS images
+)""",
+            f"""newest_{number} AS MATERIALIZED (
+    SELECT count(*) AS images
     FROM (SELECT FROM (SELECT l.* FROM listed_images AS l
                        {by_age.replace("ORDER", f"AND {common} ORDER")} {READ_AT_MOST}) AS l
-          WHERE {matches} LIMIT {MOST_COUNTED + 1}) AS m"""
-        found = [
-            f"""SELECT l.image_id, l.{self._column} AS key FROM {candidates}
-      AND {is_any} AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}
-      AND {scope.condition} AND {matches}"""
-            for candidates in self._candidates(scope)
-        ]
-        return [
-            *steps,
-            f"newest_{number} AS MATERIALIZED (\n    {newest}\n)",
-            f"""found_{number} AS MATERIALIZED (
-    {" UNION ALL ".join(found)}
-    {"ORDER BY l.created_at " if self._source == "created" else ""}LIMIT {MOST_COUNTED + 1}
-)""",
-            f"""counted_{number} AS MATERIALIZED (
-    SELECT greatest(w.images, (SELECT count(*) FROM found_{number})) AS images, true AS is_all
-    FROM newest_{number} AS w
+          WHERE {matches} LIMIT {MOST_COUNTED + 1}) AS m
 )""",
         ]
 
     def _of_status(self) -> list[str]:
+        """Also of what is found by it: without this the planner takes it for more than it is."""
         status = self._shape.status
         if status is None:
             return []
         return [f"(SELECT i.status FROM images AS i WHERE i.id = l.image_id) = '{status}'"]
 
-    def _candidates(self, scope: _Scope) -> list[str]:
+    def _candidates(self, number: int, scope: _Scope) -> list[str]:
         """Each with the beginning of a WHERE; of several, one finds something."""
+        sampled = (
+            f"(SELECT s.is_any FROM sampled_{number} AS s) "
+            f"AND (SELECT w.images FROM newest_{number} AS w) <= {MOST_COUNTED}"
+        )
         if self._source == "title":
-            has_title = "strpos(c.folded, (SELECT n.folded FROM title AS n)) > 0"
             return [
-                f"rare_titles AS c {_LISTED}\n    WHERE {_IS_RARE} AND {has_title}",
+                "rare_listed AS l\n    WHERE true",
                 f"""searchable_titles AS c {_LISTED}
-    WHERE NOT {_IS_RARE} AND title_terms(c.folded, c.user_id, c.visibility)
+    WHERE NOT {_IS_RARE} AND {sampled} AND title_terms(c.folded, c.user_id, c.visibility)
           @> ((SELECT n.parts FROM title AS n) || {scope.title_terms})
-      AND {has_title}""",
+      AND {_HAS_TITLE}""",
             ]
         if self._source == "terms":
             terms = scope.terms
@@ -442,7 +488,7 @@ class _Page:
                 terms += " || ('t' || :content_type::text)"
             if "terms" in self._shape.filters:
                 terms += " || (SELECT n.terms FROM needle AS n)"
-            return [f"listed_images AS l\n    WHERE l.terms @> ({terms})"]
+            return [f"listed_images AS l\n    WHERE {sampled} AND l.terms @> ({terms})"]
         if self._source == "status":
             return [
                 f"""images AS c JOIN listed_images AS l ON l.image_id = c.id
@@ -453,31 +499,42 @@ class _Page:
     def _total(self) -> str:
         if not self._scopes:
             return "SELECT 0::bigint AS images, true AS is_exact, NULL::integer[] AS many"
+        counts = [
+            f"SELECT {number} AS number, c.images, c.is_all, {is_new} AS is_new "
+            f"FROM counted_{number} AS c"
+            for number, is_new in self._counts().items()
+        ]
         if self._is_kept:
             counted = " OR ".join(f"({scope.counted})" for scope in self._scopes)
             by = f" AND n.status = '{self._shape.status}'" if self._shape.status else ""
             gone = " OR ".join(f"({scope.gone})" for scope in self._scopes)
+            many = "NULL::integer[]"
+            if counts:
+                many = f"(SELECT {_NEW_MANY.format(MOST_COUNTED)} FROM ({_all(counts)}) AS c)"
             return f"""
     SELECT ((SELECT coalesce(sum(n.images), 0) FROM image_totals AS n WHERE ({counted}){by})
             - (SELECT coalesce(sum((SELECT sum(n.images) FROM image_totals AS n
                                     WHERE n.user_id = c.user_id AND ({gone}){by})), 0)
-               FROM closed_accounts AS c))::bigint AS images, true AS is_exact,
-           NULL::integer[] AS many
+               FROM closed_accounts AS c))::bigint AS images, true AS is_exact, {many} AS many
 """
-        counts = " UNION ALL ".join(
-            f"SELECT {number} AS number, c.images, c.is_all FROM counted_{number} AS c"
-            for number in range(len(self._scopes))
-        )
         return (
             f"SELECT least(sum(c.images), {MOST_COUNTED})::bigint AS images, "
             f"bool_and(c.is_all) AND sum(c.images) <= {MOST_COUNTED} AS is_exact, "
-            f"array_agg(c.number) FILTER (WHERE c.images > {MOST_COUNTED}) AS many "
-            f"FROM ({counts}) AS c"
+            f"{_NEW_MANY.format(MOST_COUNTED)} AS many "
+            f"FROM ({_all(counts)}) AS c"
         )
 
+    def _counts(self) -> dict[int, str]:
+        """Of what is counted here: whether it was not known before to be many."""
+        return {
+            number: "false" if number in self._shape.many else "true"
+            for number in range(len(self._scopes))
+            if not self._is_kept or self._is_found(number)
+        }
 
-def _few(number: int) -> str:
-    return f"(SELECT c.images <= {MOST_COUNTED} FROM counted_{number} AS c)"
+
+def _all(selects: list[str]) -> str:
+    return " UNION ALL ".join(selects)
 
 
 def _many(number: int) -> str:
