@@ -79,11 +79,11 @@ class UrlSigner:
 
     def _remembered(self, key: str, disposition: str | None) -> str:
         envelope = self._current_envelope()
-        return self._urls.get(
-            self._signed_at,
-            (key, disposition, envelope.key),
-            lambda: self._signed_url(key, envelope, disposition),
-        )
+        url = self._urls.find(self._signed_at, (key, disposition, envelope.key))
+        if url is not None:
+            return url
+        url = self._signed_url(key, envelope, disposition)
+        return self._urls.keep(self._signed_at, (key, disposition, envelope.key), url)
 
     def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
         """Where to send forms, the fields that all of them share, and those of each.

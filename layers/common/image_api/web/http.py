@@ -103,6 +103,8 @@ class Resolver(APIGatewayRestResolver):
         self.serves_pages = serves_pages
         # Whether the request under way takes its time on purpose.
         self.waits = False
+        # Its headers, by their names in lower case. Powertools makes that of them each time anew.
+        self.headers: dict[str, str] = {}
         # Powertools takes no middleware of ours in the place of its own but by this attribute.
         self._request_validation_middleware = RequestValidation(serves_pages=serves_pages)
         self.exception_handler(errors.ImageApiError)(problems.of_error)
@@ -171,7 +173,7 @@ def lambda_handler(app: Resolver) -> Handler:
         origin = _origin(event, headers)
         app.context.clear()
         app.context.update(origin)
-        app.waits = False
+        app.waits, app.headers = False, headers
         # Nothing of the request before stays.
         logger.append_keys(
             function_name=context.function_name,
@@ -305,7 +307,7 @@ def signed_in_user(app: Resolver) -> int | None:
 
 def accepted_types(app: Resolver) -> str | None:
     """The Accept header."""
-    return app.current_event.headers.get("accept")
+    return app.headers.get("accept")
 
 
 def client_address(app: Resolver) -> str:
@@ -346,17 +348,15 @@ def page_headers(app: Resolver, page: Page) -> dict[str, str]:
 
 def base_url(app: Resolver) -> str:
     """Where this API is for the client that asks, without a slash at the end."""
-    headers = app.current_event.headers
-    scheme = headers.get("x-forwarded-proto", "https")
-    return f"{scheme}://{headers.get('host', 'localhost')}{base_path(app)}"
+    scheme = app.headers.get("x-forwarded-proto", "https")
+    return f"{scheme}://{app.headers.get('host', 'localhost')}{base_path(app)}"
 
 
 def base_path(app: Resolver) -> str:
     """What stands before the path of each route for the client that asks."""
-    event = app.current_event
     # Only API Gateway's own domain shows the stage to clients.
-    is_its_own = ".execute-api." in event.headers.get("host", "")
-    return f"/{event.request_context.stage}" if is_its_own else ""
+    is_its_own = ".execute-api." in app.headers.get("host", "")
+    return f"/{app.current_event.request_context.stage}" if is_its_own else ""
 
 
 def _origin(event: dict[str, Any], headers: dict[str, str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler import Response
+    from aws_lambda_powertools.event_handler.api_gateway import Route
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
     from aws_lambda_powertools.event_handler.openapi.compat import ModelField
     from aws_lambda_powertools.event_handler.types import EventHandlerInstance
@@ -127,7 +128,7 @@ def _check_path(app: EventHandlerInstance) -> None:
 
 
 def _check_query(app: EventHandlerInstance) -> None:
-    known = {field.alias: field for field in app.context["_route"].dependant.query_params}
+    known = _query_fields(app.context["_route"])
     event = app.current_event.raw_event
     single = event.get("queryStringParameters") or {}
     several = event.get("multiValueQueryStringParameters") or {}
@@ -143,6 +144,11 @@ def _check_query(app: EventHandlerInstance) -> None:
         if all(_is_blank(value, known[name]) for value in values):
             single.pop(name, None)
             several.pop(name, None)
+
+
+@cache
+def _query_fields(route: Route) -> dict[str, ModelField]:
+    return {field.alias: field for field in route.dependant.query_params}
 
 
 def _check_that_body_is_expected(app: EventHandlerInstance) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
@@ -212,7 +212,8 @@ def decode_cursor(cursor: str, filters: Filters, sort: Sort) -> Position:
 
 
 def _of(filters: Filters, sort: Sort) -> object:
-    return [sort, asdict(filters)]
+    # As asdict has it, which copies each value as well.
+    return [sort, {field.name: getattr(filters, field.name) for field in fields(filters)}]
 
 
 def _is_moment(key: str) -> bool:

@@ -74,13 +74,13 @@ class LinkSigner:
         if facts.public_secret is not None:
             return facts.public_secret
         window = int(self._now_seconds()) // _WINDOW_SECONDS * _WINDOW_SECONDS
-
-        def make() -> str:
-            signed = _SIGNED.pack(facts.generation, window + TTL_SECONDS)
-            mac = _mac(self._keys[0], image_id, signed)
-            return base64.urlsafe_b64encode(signed + mac).decode()
-
-        return self._tokens.get(window, (image_id, facts.generation), make)
+        found = self._tokens.find(window, (image_id, facts.generation))
+        if found is not None:
+            return found
+        signed = _SIGNED.pack(facts.generation, window + TTL_SECONDS)
+        mac = _mac(self._keys[0], image_id, signed)
+        made = base64.urlsafe_b64encode(signed + mac).decode()
+        return self._tokens.keep(window, (image_id, facts.generation), made)
 
     def verify(self, image_id: int, token: str) -> LinkToken:
         """Raises Unauthenticated."""
