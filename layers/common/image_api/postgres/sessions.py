@@ -5,14 +5,16 @@ from __future__ import annotations
 from image_api.core.accounts.sessions import REFRESH_TOKEN_TTL_SECONDS, REPEAT_SECONDS, Rotation
 from image_api.postgres.database import RELAXED, Database
 
-_BEGIN = """
+# What a crash of the server takes with it, here and below, signs somebody out.
+_BEGIN = f"""
 INSERT INTO refresh_families (family_id, user_id, token_generation, current_hash, expires_at)
-VALUES (:family_id::uuid, :user_id, :generation, :token_hash::bytea,
-        now() + make_interval(secs => :ttl_seconds::integer))
+SELECT :family_id::uuid, :user_id::bigint, :generation::integer, :token_hash::bytea,
+       now() + make_interval(secs => :ttl_seconds::integer)
+FROM {RELAXED}
 """
 
 # A family's row is locked, so that of many who present its token at once one gets the successor
-# made, and the others find it. What a crash of the server takes with it signs somebody out.
+# made, and the others find it.
 _ROTATE = f"""
 WITH family AS (
     SELECT f.family_id, f.user_id, f.token_generation

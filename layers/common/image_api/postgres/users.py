@@ -8,7 +8,7 @@ from image_api.core.accounts.profile import Usage
 from image_api.core.accounts.users import SignInAttempt
 from image_api.errors import Unauthenticated, UsernameTaken
 from image_api.postgres.closed_accounts import CLOSE
-from image_api.postgres.database import Database, Row, UniqueViolation
+from image_api.postgres.database import RELAXED, Database, Row, UniqueViolation
 from image_api.postgres.token_checks import NO_LONGER_SIGNED_IN
 from image_api.settings import RegistrationThrottle, SignInThrottle
 
@@ -116,8 +116,9 @@ LEFT JOIN account AS u ON true
 """
 
 # Takes off what this name's own attempts from here have added, and nobody else's: otherwise
-# whoever has an account would wipe out their guesses at others by signing in now and then.
-_SUCCEED = """
+# whoever has an account would wipe out their guesses at others by signing in now and then. What a
+# crash of the server takes with it counts against who has signed in, and is no attempt forgotten.
+_SUCCEED = f"""
 WITH own AS (
     DELETE FROM sign_in_failures AS f WHERE f.key = :pair_key::bytea RETURNING f.failures
 ), of_network AS (
@@ -131,7 +132,7 @@ WITH own AS (
     FROM own AS o WHERE f.key = :name_key::bytea AND (SELECT count(*) FROM of_network) >= 0
 )
 INSERT INTO sign_in_networks AS n (user_id, network)
-SELECT u.id, :network::bytea FROM users AS u WHERE u.id = :user_id
+SELECT u.id, :network::bytea FROM users AS u, {RELAXED} WHERE u.id = :user_id
 ON CONFLICT (user_id, network) DO UPDATE SET signed_in_at = now()
 WHERE n.signed_in_at < now() - interval '1 day'
 """
