@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# `service` is the deployment (POWERTOOLS_SERVICE_NAME).
-logger = Logger()
+# `service` is the deployment (POWERTOOLS_SERVICE_NAME). Messages are words: Powertools would try to
+# read each of them as JSON.
+logger = Logger(json_deserializer=str)
 
 # A deployment is distinguished by the dimension `service` (POWERTOOLS_SERVICE_NAME).
 METRICS_NAMESPACE = "ImageApi"

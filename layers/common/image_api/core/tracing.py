@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import NamedTuple
-from uuid import uuid4
 
 # A later version says at least as much.
 _TRACEPARENT = re.compile(
@@ -30,9 +30,9 @@ def traceparent_of(sent: str | None, xray_header: str | None) -> str:
         # A version that is not known is passed on as the one that is.
         return sent if sent.startswith("00-") and not found[2] else f"00-{sent[3:55]}"
     root = _ROOT.search(xray_header or "")
-    trace_id = root[1] + root[2] if root else uuid4().hex
+    trace_id = root[1] + root[2] if root else secrets.token_hex(16)
     is_sampled = "Sampled=0" not in (xray_header or "")
-    return f"00-{trace_id}-{uuid4().hex[:16]}-{'01' if is_sampled else '00'}"
+    return f"00-{trace_id}-{secrets.token_hex(8)}-{'01' if is_sampled else '00'}"
 
 
 def trace_id_of(traceparent: str) -> str | None:
