@@ -64,8 +64,11 @@ def test_one_bad_message_among_a_hundred_delays_none_of_the_others(
 
         counts = system.cloud.invoke("consumer", batches.batch(system.queue, records))
 
-    # At once: nothing but the bad one is left for later.
-    assert counts == {"applied": 99, "rejected": 1}
+    # At once: what a busy machine has not rendered yet is in the renderers' hands.
+    assert counts.pop("rejected") == 1
+    assert counts.pop("applied") + counts.pop("waiting", 0) == 99
+    assert not counts
+    audit.settle()
     ready = user.images(owner="me", status="ready", limit=100).json()
     assert {image["id"] for image in ready} == set(uploaded)
     properties, body = _only_dead_letter(system)
@@ -79,7 +82,6 @@ def test_one_bad_message_among_a_hundred_delays_none_of_the_others(
     listed = dead_letters("list")
     assert bad.id in listed
     assert "attempts 1: The message is not JSON" in listed
-    audit.settle()
 
 
 @dataclass(frozen=True)
