@@ -3,7 +3,7 @@ import "photoswipe/style.css";
 import { mayReturn, presence, renew } from "./api/http";
 import { inWords } from "./api/problem";
 import * as library from "./state/library";
-import { complain } from "./state/notices";
+import * as notices from "./state/notices";
 import * as place from "./state/place";
 import * as selection from "./state/selection";
 import * as turns from "./state/turns";
@@ -18,12 +18,13 @@ library.start();
 selection.start();
 viewer.start();
 turns.start();
+notices.start();
 uploads.start();
 focus.start();
 render(<App />, document.getElementById("gallery")!);
 if (mayReturn()) {
   renew().catch((error: unknown) => {
-    complain(inWords(error));
+    notices.complain(inWords(error));
     presence.value = "out";
   });
 } else {

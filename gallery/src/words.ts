@@ -10,6 +10,7 @@ export const words = {
   cancel: "Cancel",
   save: "Save",
   undo: "Undo",
+  undoKeys: "Ctrl+Z",
   retry: "Try again",
   pictures: (count: number) => plural(count, "picture", "pictures"),
   atLeast: (count: number) => `${count.toLocaleString("en")} pictures and more`,
@@ -118,7 +119,7 @@ export const words = {
   upload: {
     add: "Add pictures",
     drop: "Drop the pictures anywhere",
-    seenBy: "New pictures",
+    seenBy: "New pictures are",
     look: "Show them",
     title: "Uploads",
     progress: (done: number, all: number) => `${done} of ${all} uploaded`,
@@ -216,6 +217,7 @@ export const words = {
     deleted: (count: number) => `${plural(count, "picture", "pictures")} deleted`,
     tagged: (count: number) => `${plural(count, "picture", "pictures")} tagged`,
     shared: (count: number) => `${plural(count, "picture", "pictures")} changed`,
+    undone: (count: number) => `${plural(count, "picture is", "pictures are")} as before`,
     refused: (count: number, why: string) => `${plural(count, "picture was", "pictures were")} refused: ${why}`,
   },
 
@@ -223,6 +225,7 @@ export const words = {
     offline: "You are offline. Uploads go on by themselves when the network is back; for anything else, wait until then.",
     unreachable: "The server cannot be reached. Is the network there?",
     busy: (seconds: number) => `The server asks for a pause: try again in ${plural(seconds, "second", "seconds")}.`,
+    signedOut: "Your session has ended. Sign in to go on.",
     unknown: "Something went wrong. Try again.",
     againIn: (seconds: number) => `again in ${plural(seconds, "second", "seconds")}`,
     againNow: "You can try again now.",

@@ -71,8 +71,15 @@ class Finger(Mouse):
         touch.detach()
 
 
+_GRID_OF = "(element) => element.closest('[role=list][aria-label=Pictures]') !== null"
+_ARROW_TO = """(element) => {
+  const placeOf = (part) => Number(part?.closest("[aria-posinset]")?.ariaPosInSet);
+  return placeOf(element) < placeOf(document.activeElement) ? "ArrowLeft" : "ArrowRight";
+}"""
+
+
 class Keys:
-    """Nothing but the keyboard: what Tab does not reach cannot be used."""
+    """Nothing but the keyboard: what Tab does not reach, nor an arrow key, cannot be used."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -104,11 +111,23 @@ class Keys:
 
     def _reach(self, target: Locator) -> None:
         expect(target).to_be_attached()
+        is_picture = target.evaluate(_GRID_OF)
         for _ in range(_TABS_AT_MOST):
             if target.evaluate(_HAS_FOCUS):
                 return
-            self.page.keyboard.press("Tab")
+            if is_picture and self._is_among_such(target):
+                self.page.keyboard.press(target.evaluate(_ARROW_TO))
+            else:
+                self.page.keyboard.press("Tab")
         raise AssertionError(f"Tab does not reach {target}")
+
+    def _is_among_such(self, target: Locator) -> bool:
+        """At another picture, or at another picture's box."""
+        is_such: bool = target.evaluate(
+            f"""(element) => ({_GRID_OF})(document.activeElement)
+            && element.tagName === document.activeElement.tagName"""
+        )
+        return is_such
 
 
 HANDS: dict[str, Callable[[Page], Hand]] = {"desktop": Mouse, "phone": Finger, "keyboard": Keys}

@@ -212,3 +212,19 @@ def test_words_alone_leave_the_download_where_it_is(ada: Visitor, processing: Pr
         expect(download).to_be_enabled()
         assert download.bounding_box() == place
         expect(ada.page.get_by_text("Being processed")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("device")
+def test_what_was_written_offline_is_saved_when_the_network_is_back(ada: Visitor) -> None:
+    ada.page.context.set_offline(True)
+    write(ada, "Title", "The sea")
+    ada.says("You are offline")
+    # Which hides nothing of the details beside it.
+    notices = ada.page.get_by_role("log").bounding_box()
+    details = ada.dialog("Details").bounding_box()
+    assert notices and details and notices["x"] + notices["width"] <= details["x"]
+    ada.page.context.set_offline(False)
+    ada.says("Saved")
+    expect(ada.page.get_by_text("You are offline")).to_have_count(1)
+    ada.page.reload()
+    expect(field(ada, "Title")).to_have_value("The sea")

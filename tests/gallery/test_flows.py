@@ -172,7 +172,7 @@ class Walk:
             expect(self.page.get_by_label(f"Select {title}", exact=True)).to_be_checked()
         self.press("Trash", bar)
         self.ada.says("2 pictures moved to the trash")
-        self.press("Undo")
+        self.hand.press(self.button("Undo").last)
         self.ada.waits_until(lambda: len(self.ada.titles()) == 3)
 
     def empties_the_trash(self) -> None:

@@ -7,13 +7,15 @@ import gzip
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Route, expect
 
 from tests import samples
-from tests.e2e.api_client import PASSWORD
+from tests.e2e.api_client import PASSWORD, ApiClient
+from tests.e2e.holding import Processing
 from tests.gallery.conftest import NODE, NewVisitor
 from tests.gallery.visitor import Visitor
 from tests.variables import ROOT
@@ -46,6 +48,13 @@ class TestSigningIn:
     def test_whoever_comes_back_is_still_signed_in(self, ada: Visitor) -> None:
         ada.page.reload()
         expect(ada.heading("No pictures yet")).to_be_visible()
+
+    def test_whose_session_has_ended_is_told_what_to_do(self, ada: Visitor) -> None:
+        for asked in ("**/image/get_all_images*", "**/auth/refresh"):
+            ada.page.route(asked, lambda route: route.fulfill(status=401, json={}))
+        ada.comes_back()
+        expect(ada.page.get_by_role("main")).to_contain_text("Your session has ended. Sign in")
+        expect(ada.button("Sign in")).to_be_visible()
 
     def test_whoever_signs_out_in_one_tab_has_left_the_others(self, ada: Visitor) -> None:
         other = ada.page.context.new_page()
@@ -122,6 +131,17 @@ class TestUploading:
         expect(uploads.get_by_role("listitem").filter(has_text="notes.jpg")).to_contain_text(
             "not an image"
         )
+
+    def test_what_was_refused_is_not_counted_as_uploaded(
+        self, ada: Visitor, processing: Processing
+    ) -> None:
+        uploads = ada.page.get_by_role("region", name="Uploads")
+        ada.add(THREE)
+        with processing.held():
+            ada.drop({"notes.jpg": b"not a picture", **ROCKET})
+            expect(uploads.get_by_role("status")).to_have_text(
+                "1 of 2 uploaded, 1 picture was refused"
+            )
 
     def test_a_large_file_goes_straight_to_the_storage(self, ada: Visitor) -> None:
         large = samples.bmp(samples.photo(1600, 1200))
@@ -281,6 +301,9 @@ class TestMany:
         expect(ada.picture("sea.png")).to_be_hidden()
         ada.button("Trash").first.click()
         expect(ada.heading("Trash")).to_be_visible()
+        ada.page.get_by_role("main").get_by_role("button", name="Back to the pictures").click()
+        expect(ada.picture("sky.png")).to_be_visible()
+        ada.button("Trash").first.click()
         ada.choose(["sea.png"])
         ada.button("Bring back").click()
         expect(ada.heading("The trash is empty")).to_be_visible()
@@ -320,6 +343,52 @@ class TestMany:
         expect(ada.page.get_by_text("2 pictures", exact=True)).to_be_visible()
         held.pop().continue_()
         expect(ada.picture("sea.png")).to_be_visible()
+
+    def test_what_was_done_to_many_is_taken_back_with_a_button_or_with_keys(
+        self, ada: Visitor, device: ApiClient
+    ) -> None:
+        def fields(name: str) -> list[Any]:
+            ada.settles()
+            return [image[name] for image in device.images(owner="me", sort="title").json()]
+
+        (dune, *_) = device.images(owner="me", sort="title").json()
+        device.updated(dune["id"], tags=["Sand"], visibility="private")
+        ada.page.reload()
+        ada.choose(THREE)
+        ada.button("Add tags").click()
+        ada.page.get_by_label("Tags", exact=True).fill("sand, sea")
+        ada.page.keyboard.press("Enter")
+        ada.says("3 pictures tagged")
+        ada.page.keyboard.press("Control+z")
+        ada.says("3 pictures are as before")
+        ada.waits_until(lambda: fields("tags") == [["Sand"], [], []])
+        ada.button("Who sees them").click()
+        ada.page.get_by_role("button", name=re.compile("^Public")).click()
+        ada.says("3 pictures changed")
+        ada.waits_until(lambda: fields("visibility") == ["public"] * 3)
+        ada.button("Undo").click()
+        ada.waits_until(lambda: fields("visibility") == ["private", "shared", "shared"])
+        ada.button("Trash").last.click()
+        ada.says("3 pictures moved to the trash")
+        ada.page.keyboard.press("Control+z")
+        ada.waits_until(lambda: len(ada.titles()) == 3)
+
+    def test_a_way_back_is_offered_as_long_as_somebody_is_at_it(self, ada: Visitor) -> None:
+        ada.page.clock.install()
+        ada.page.reload()
+        ada.choose(["sea.png"])
+        ada.button("Trash").last.click()
+        undo = ada.button("Undo")
+        undo.hover()
+        ada.page.clock.fast_forward(60_000)
+        expect(undo).to_be_visible()
+        ada.page.mouse.move(0, 0)
+        undo.focus()
+        ada.page.clock.fast_forward(60_000)
+        expect(undo).to_be_visible()
+        undo.blur()
+        ada.page.clock.fast_forward(60_000)
+        expect(undo).to_have_count(0)
 
     def test_selected_pictures_get_a_tag_and_are_found_by_it(self, ada: Visitor) -> None:
         ada.choose(["sea.png", "dune.png"])

@@ -67,6 +67,30 @@ def test_what_is_transparent_shows_black_and_white_alike(ada: Visitor) -> None:
     assert all(80 < value < 180 for value in luminances(shown))
 
 
+def test_a_single_pixel_is_large_enough_to_be_seen(ada: Visitor) -> None:
+    ada.add({"pixel.png": samples.png(samples.photo(1, 1))})
+    opens(ada, "pixel.png")
+    shown = viewer(ada).get_by_alt_text("pixel.png").last
+    ada.waits_until(lambda: width(shown) >= 48)
+
+
+def test_words_over_a_picture_can_be_read_whatever_it_shows(ada: Visitor) -> None:
+    ada.add({"snow.png": samples.png(Image.new("RGB", (1600, 1000), "white"))})
+    opens(ada, "snow.png")
+    ada.page.keyboard.press("z")
+    shown = viewer(ada).get_by_alt_text("snow.png").last
+    ada.waits_until(lambda: width(shown) >= 1600)
+    title = viewer(ada).get_by_text("snow.png", exact=True)
+    ada.waits_until(lambda: dark_share(title) > 0.5)
+
+
+def dark_share(shown: Locator) -> float:
+    """Of which white words stand out."""
+    with Image.open(BytesIO(shown.screenshot())) as opened:
+        counts = opened.convert("L").histogram()
+    return sum(counts[:119]) / sum(counts)
+
+
 class TestWithdrawn:
     @pytest.fixture
     def bob(self, new_user: NewClient) -> ApiClient:

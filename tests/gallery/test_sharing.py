@@ -16,7 +16,7 @@ SEA = {"sea.png": samples.png(samples.photo(96, 64))}
 
 
 def test_new_pictures_are_seen_by_whom_the_page_says(ada: Visitor, device: ApiClient) -> None:
-    choice = ada.page.get_by_role("combobox", name="New pictures", exact=True)
+    choice = ada.page.get_by_role("combobox", name="New pictures are", exact=True)
     expect(choice).to_have_value("shared")
     expect(choice.locator("option:checked")).to_have_text("Shared: Everyone signed in")
     ada.add(SEA)
@@ -26,6 +26,12 @@ def test_new_pictures_are_seen_by_whom_the_page_says(ada: Visitor, device: ApiCl
     assert seen == {"sea.png": "shared", "dune.png": "private", "large.bmp": "private"}
     ada.page.reload()
     expect(choice).to_have_value("private")
+    ada.hold(SEA)
+    ada.page.evaluate(
+        """document.body.dispatchEvent(
+            new DragEvent("dragover", { dataTransfer: window.held, bubbles: true }))"""
+    )
+    expect(ada.page.get_by_text("Who sees them: Only you")).to_be_visible()
 
 
 def test_a_public_link_is_shown_once_it_is_the_one_that_stays(

@@ -3,11 +3,14 @@
 import { signal } from "@preact/signals";
 import { RENEWAL, RETURNS, takeEarly } from "./opening";
 import { Problem } from "./problem";
+import { words } from "../words";
 
 export const apiUrl = new URL(".", document.baseURI);
 
 /** Whether somebody is signed in; `unknown` until the cookie was tried. */
 export const presence = signal<"unknown" | "in" | "out">("unknown");
+/** Whoever was signed in is so no longer, without having asked for it. */
+export const hasEnded = signal(false);
 
 // In memory alone: what scripts can read later holds no token.
 let accessToken: string | null = null;
@@ -40,6 +43,7 @@ export function keepToken(answer: TokenAnswer): void {
   session++;
   accessToken = answer.access_token;
   endsAt = Date.now() + answer.expires_in * 1000;
+  hasEnded.value = false;
   presence.value = "in";
 }
 
@@ -79,6 +83,7 @@ async function renewOnce(): Promise<boolean> {
   const response = await patiently(() => send("POST", RENEWAL, { json: { cookie: true }, isAnonymous: true }, null));
   if (mine !== session) return accessToken !== null;
   if (response.status === 401 || response.status === 400) {
+    hasEnded.value = accessToken !== null;
     dropToken();
     return false;
   }
@@ -97,9 +102,13 @@ export async function request(method: string, path: string, options: Options = {
   };
   const isSafe = method === "GET" || options.headers?.["Idempotency-Key"] !== undefined;
   const response = isSafe ? await patiently(once) : await once();
-  if (!response.ok) throw await problemOf(response);
+  if (!response.ok) throw options.isAnonymous ? await problemOf(response) : ended(await problemOf(response));
   return response;
 }
+
+/** Of tokens, as the API says it, nobody has heard who signed in with a password. */
+const ended = (problem: Problem) =>
+  problem.status === 401 && hasEnded.value ? new Problem(401, problem.code, words.trouble.signedOut) : problem;
 
 export async function fetchJson<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const response = await request(method, path, options);

@@ -58,29 +58,58 @@ export async function destroy(targets: Image[]): Promise<void> {
 }
 
 export async function setVisibility(targets: Image[], visibility: Visibility): Promise<void> {
-  const done = await change([{ ids: idsOf(targets), wish: { changes: { visibility } } }]);
-  if (done.length) say(words.selection.shared(done.length));
+  const done = new Set(await change([{ ids: idsOf(targets), wish: { changes: { visibility } } }]));
+  if (!done.size) return;
+  const back = () => {
+    const before = targets.filter((each) => done.has(each.id) && now(each).visibility === visibility);
+    void takeBack(alike(before, (each) => ({ visibility: each.visibility })));
+  };
+  say(words.selection.shared(done.size), { label: words.undo, run: back });
 }
 
-/** Tags are added to each picture's own: those with the same ones are changed together. */
+/** Each picture keeps its own. */
 export async function addTags(targets: Image[], tags: string[]): Promise<void> {
-  const parts = new Map<string, Part>();
-  let count = 0;
-  for (const { id, tags: there } of targets) {
-    const known = new Set(there.map((each) => each.toLowerCase()));
-    const lacking = tags.filter((each) => !known.has(each.toLowerCase()));
-    const key = JSON.stringify(there);
-    if (!lacking.length) count++;
-    else if (parts.has(key)) parts.get(key)!.ids.push(id);
-    else parts.set(key, { ids: [id], wish: { changes: { tags: [...there, ...lacking] } } });
-  }
-  count += (await change([...parts.values()])).length;
-  if (count) say(words.selection.tagged(count));
+  const lacking = (image: Image) => without(tags, image.tags);
+  const changed = targets.filter((each) => lacking(each).length);
+  const done = new Set(await change(alike(changed, (each) => ({ tags: [...each.tags, ...lacking(each)] }))));
+  const count = done.size + targets.length - changed.length;
+  if (!count) return;
+  const back = () => {
+    const tagged = changed.filter((each) => done.has(each.id));
+    void takeBack(alike(tagged, (each) => ({ tags: without(now(each).tags, lacking(each)) })));
+  };
+  say(words.selection.tagged(count), done.size ? { label: words.undo, run: back } : undefined);
 }
+
+/** Those of `tags` that are not among these, whatever their case. */
+function without(tags: readonly string[], these: readonly string[]): string[] {
+  const known = new Set(these.map((each) => each.toLowerCase()));
+  return tags.filter((each) => !known.has(each.toLowerCase()));
+}
+
+async function takeBack(parts: Part[]): Promise<void> {
+  const done = await change(parts);
+  if (done.length) say(words.selection.undone(done.length));
+}
+
+/** As it stands by now, where that is known. */
+const now = (image: Image) => library.images.value.find(({ id }) => id === image.id) ?? image;
 
 interface Part {
   ids: number[];
   wish: Wish;
+}
+
+/** Those that are changed in the same way are changed together. */
+function alike(targets: Image[], changesOf: (image: Image) => api.Changes): Part[] {
+  const parts = new Map<string, Part>();
+  for (const each of targets) {
+    const changes = changesOf(each);
+    const key = JSON.stringify(changes);
+    if (parts.has(key)) parts.get(key)!.ids.push(each.id);
+    else parts.set(key, { ids: [each.id], wish: { changes } });
+  }
+  return [...parts.values()];
 }
 
 const AT_ONCE = 100;

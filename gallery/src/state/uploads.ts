@@ -55,7 +55,7 @@ export const summary = computed(() => {
   return {
     ...counts,
     all,
-    uploaded: counts.processing + counts.ready + counts.refused,
+    uploaded: counts.processing + counts.ready,
     share: bytes ? sentBytes / bytes : all ? 1 : 0,
     isDone: counts.waiting + counts.sending + counts.processing === 0,
   };

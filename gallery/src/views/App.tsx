@@ -79,9 +79,14 @@ function Library() {
             </p>
             {library.query.value.trashed && <p class="quiet">{trashDays ? words.grid.keptFor(trashDays) : words.grid.kept}</p>}
             {library.query.value.trashed && library.images.value.length > 0 && (
-              <button type="button" class="link" onClick={() => void emptyTrash()}>
-                {words.grid.empties}
-              </button>
+              <>
+                <button type="button" class="link" onClick={library.goToTrash}>
+                  {words.find.leaveTrash}
+                </button>
+                <button type="button" class="link" onClick={() => void emptyTrash()}>
+                  {words.grid.empties}
+                </button>
+              </>
             )}
             {!library.query.value.trashed && <WhoSeesNew />}
           </div>
@@ -96,7 +101,9 @@ function Library() {
       {isDropping && (
         <div class="drop">
           <p>{words.upload.drop}</p>
-          <p>{words.visibility.explained[newVisibility.value]}</p>
+          <p>
+            {words.selection.visibility}: {words.visibility.explained[newVisibility.value]}
+          </p>
         </div>
       )}
     </>

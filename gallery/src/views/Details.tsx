@@ -48,8 +48,8 @@ function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
 function ReadTexts({ image }: { image: Image }) {
   return (
     <>
-      <h3>{image.title}</h3>
-      {image.description && <p>{image.description}</p>}
+      <h3 dir="auto">{image.title}</h3>
+      {image.description && <p dir="auto">{image.description}</p>}
       {image.tags.length > 0 && <p class="quiet">{image.tags.join(", ")}</p>}
     </>
   );

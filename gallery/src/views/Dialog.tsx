@@ -8,6 +8,9 @@ import { Notices } from "./Notices";
 /** By their headings; the last one is on top. */
 export const openDialogs = signal<readonly string[]>([]);
 
+/** One that closes is open no longer, though what it showed is still to be taken away: the next key is not its own. */
+export const isDialogOpen = () => document.querySelector("dialog[open]") !== null;
+
 interface Props {
   title: string;
   onClose: () => void;

@@ -8,6 +8,7 @@ import { words } from "../words";
 import { focusOnTile } from "./focus";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
+import type { Row } from "./layout";
 import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
 import { fetchViewer } from "./viewer";
 
@@ -27,6 +28,7 @@ export function Grid() {
   const frame = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
   const [view, setView] = useState<View>({ from: 0, to: innerHeight, margin: 0 });
+  const [current, setCurrent] = useState<number | null>(null);
   const images = library.images.value;
   const rows = useMemo(
     () => (width ? rowsOf(images, width, width < 600 ? 130 : 220) : []),
@@ -80,9 +82,15 @@ export function Grid() {
   }, [view, height, width, images]);
 
   const [first, end] = between(rows, view.from, view.to);
+  const drawn = rows.slice(first, end);
+  // Among thousands one is a stop of the Tab key, as from there the arrow keys lead to the others.
+  const idsOf = (row: Row | undefined) => (row ? images.slice(row.start, row.start + row.boxes.length).map(({ id }) => id) : []);
+  const isDrawn = drawn.some((row) => current !== null && idsOf(row).includes(current));
+  const topmost = drawn.find((row) => row.top + row.height > view.from + view.margin);
+  const stop = isDrawn ? current : idsOf(topmost)[0];
   return (
     <div class="grid" ref={frame} style={{ height: `${height}px` }} role="list" aria-label={words.grid.label}>
-      {rows.slice(first, end).flatMap((row) =>
+      {drawn.flatMap((row) =>
         row.boxes.map((box, number) => {
           const index = row.start + number;
           const image = images[index];
@@ -99,6 +107,8 @@ export function Grid() {
                   height: `${row.height}px`,
                 }}
                 width={box.width}
+                isStop={image.id === stop}
+                onReach={setCurrent}
                 isSeen={row.top <= view.to - view.margin && row.top + row.height >= view.from + view.margin}
               />
             )
@@ -115,10 +125,13 @@ interface TileProps {
   count: number;
   width: number;
   isSeen: boolean;
+  /** Of the Tab key. */
+  isStop: boolean;
+  onReach: (id: number) => void;
   style: Record<string, string>;
 }
 
-function Tile({ image, index, count, width, isSeen, style }: TileProps) {
+function Tile({ image, index, count, width, isSeen, isStop, onReach, style }: TileProps) {
   const isChosen = isSelected(image.id);
   const color = useMemo(() => image.placeholder && placeholderColor(image.placeholder), [image.placeholder]);
   const open = (event: MouseEvent) => {
@@ -136,17 +149,19 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
       aria-posinset={index + 1}
       aria-setsize={library.hasMore.value ? -1 : count}
       style={color && !isChosen ? { ...style, background: color } : style}
+      onFocusIn={() => onReach(image.id)}
+      onKeyDown={(event) => move(event, image.id)}
     >
       <button
         type="button"
         class="picture"
         data-id={image.id}
+        tabIndex={isStop ? 0 : -1}
         aria-label={words.grid.open(image.title)}
         onClick={open}
-        onKeyDown={(event) => move(event, image.id)}
       >
         <Picture image={image} width={width} isSeen={isSeen} />
-        <span class="caption" aria-hidden="true">
+        <span class="caption" dir="auto" aria-hidden="true">
           {image.title}
         </span>
       </button>
@@ -156,6 +171,7 @@ function Tile({ image, index, count, width, isSeen, style }: TileProps) {
           <input
             type="checkbox"
             checked={isChosen}
+            tabIndex={isStop ? 0 : -1}
             aria-label={words.grid.select(image.title)}
             onClick={(event) => toggle(image.id, event.shiftKey)}
           />
@@ -217,7 +233,7 @@ function State({ image }: { image: Image }) {
   );
 }
 
-/** Arrow keys go from picture to picture; up and down to the one that is nearest. */
+/** Arrow keys go from picture to picture, or from box to box; up and down to the one that is nearest. */
 function move(event: KeyboardEvent, id: number): void {
   const steps: Record<string, [number, number]> = {
     ArrowLeft: [-1, 0],
@@ -226,13 +242,13 @@ function move(event: KeyboardEvent, id: number): void {
     ArrowDown: [0, 1],
   };
   const step = steps[event.key];
-  if (!step) return;
+  if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const [across, down] = step;
   const images = library.images.value;
   const index = images.findIndex((image) => image.id === id);
   const target = down ? nearest(event.currentTarget as HTMLElement, down) : images[index + across]?.id;
-  if (target !== undefined) focusOnTile(target);
+  if (target !== undefined) focusOnTile(target, event.target instanceof HTMLInputElement);
 }
 
 function nearest(element: HTMLElement, down: number): number | undefined {

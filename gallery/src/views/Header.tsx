@@ -79,6 +79,7 @@ function Search() {
       <Icon name="search" />
       <input
         type="search"
+        dir="auto"
         aria-label={words.find.label}
         placeholder={words.find.placeholder}
         value={text}

@@ -1,4 +1,4 @@
-import { dismiss, notices } from "../state/notices";
+import { act, dismiss, hold, letGo, notices } from "../state/notices";
 import { words } from "../words";
 import { CountingDown } from "./CountingDown";
 
@@ -7,18 +7,19 @@ export function Notices() {
   return (
     <div class="notices" role="log" aria-live="polite">
       {notices.value.map((notice) => (
-        <div key={notice.id} class={notice.isTrouble ? "notice trouble" : "notice"}>
+        <div
+          key={notice.id}
+          class={notice.isTrouble ? "notice trouble" : "notice"}
+          onPointerEnter={() => hold(notice)}
+          onPointerLeave={(event) => event.currentTarget.matches(":focus-within") || letGo(notice)}
+          onFocusIn={() => hold(notice)}
+          onFocusOut={() => letGo(notice)}
+        >
           <span>
             <CountingDown text={notice.text} />
           </span>
           {notice.action && (
-            <button
-              type="button"
-              onClick={() => {
-                dismiss(notice.id);
-                notice.action?.run();
-              }}
-            >
+            <button type="button" title={words.undoKeys} aria-keyshortcuts="Control+Z" onClick={() => act(notice)}>
               {notice.action.label}
             </button>
           )}

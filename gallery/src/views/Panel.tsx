@@ -6,7 +6,7 @@ import { openDialogs } from "./Dialog";
 import { Icon } from "./Icon";
 import { Notices } from "./Notices";
 
-const wide = matchMedia("(min-width: 900px)");
+const wide = matchMedia("(min-width: 56.25em)");
 
 /** Whether there is room for a panel beside what it is about; otherwise it covers that. */
 export const isBeside = signal(wide.matches);

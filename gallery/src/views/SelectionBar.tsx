@@ -7,7 +7,7 @@ import { viewed } from "../state/place";
 import { ask } from "../state/questions";
 import { clear, gathered, isSelecting, selectAll, selected } from "../state/selection";
 import { words } from "../words";
-import { Dialog, openDialogs } from "./Dialog";
+import { Dialog, isDialogOpen } from "./Dialog";
 import { goOnAfter } from "./focus";
 import { Icon } from "./Icon";
 import { VISIBILITIES } from "./VisibilityOptions";
@@ -28,7 +28,7 @@ export function SelectionBar() {
       if (event.key !== "Escape" || !isSelecting.value) return;
       // Escape closes what is open, and clears what is written, first.
       const isWriting = event.target instanceof HTMLInputElement && event.target.type !== "checkbox";
-      if (!isWriting && !openDialogs.value.length && viewed.value === null) clear();
+      if (!isWriting && !isDialogOpen() && viewed.value === null) clear();
     };
     addEventListener("keydown", leave);
     return () => removeEventListener("keydown", leave);

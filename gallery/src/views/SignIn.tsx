@@ -1,4 +1,5 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
+import { hasEnded } from "../api/http";
 import { enter } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
@@ -9,6 +10,7 @@ export function SignIn() {
   const [isNew, setNew] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
   const [isBusy, setBusy] = useState(false);
+  const first = useRef<HTMLInputElement>(null);
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     const element = event.currentTarget as HTMLFormElement;
@@ -30,11 +32,20 @@ export function SignIn() {
         <Logo />
         {words.gallery}
       </h1>
-      <p class="quiet">{words.signIn.welcome}</p>
+      {hasEnded.value ? <p role="status">{words.trouble.signedOut}</p> : <p class="quiet">{words.signIn.welcome}</p>}
       <form onSubmit={submit} aria-label={isNew ? words.signIn.register : words.signIn.title}>
         <label>
           {words.signIn.username}
-          <input name="username" autocomplete="username" required maxLength={64} autofocus autocapitalize="none" spellcheck={false} />
+          <input
+            ref={first}
+            name="username"
+            autocomplete="username"
+            required
+            maxLength={64}
+            autofocus
+            autocapitalize="none"
+            spellcheck={false}
+          />
         </label>
         <label>
           {words.signIn.password}
@@ -65,6 +76,7 @@ export function SignIn() {
         onClick={() => {
           setNew(!isNew);
           setProblem(null);
+          first.current?.focus();
         }}
       >
         {isNew ? words.signIn.toSignIn : words.signIn.toRegister}

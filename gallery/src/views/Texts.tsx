@@ -1,9 +1,10 @@
 import type { ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Changes, Image, Visibility } from "../api/images";
 import { Problem, inWords } from "../api/problem";
 import { edit } from "../state/edits";
 import { complain, say } from "../state/notices";
+import { isOffline } from "../state/uploads";
 import { words } from "../words";
 import { Tags } from "./Tags";
 import { VisibilityOptions } from "./VisibilityOptions";
@@ -71,6 +72,7 @@ const Why = ({ problem }: { problem: string | null }) => problem && <p class="pr
 function written(edit: Edit<string>, savingKey?: string) {
   return {
     value: edit.shown,
+    dir: "auto" as const,
     "aria-invalid": edit.problem !== null,
     onInput: (event: Event) => edit.write((event.currentTarget as HTMLInputElement | HTMLTextAreaElement).value),
     onBlur: () => edit.save(edit.shown),
@@ -93,8 +95,11 @@ interface Draft<T> {
   isSent: boolean;
   /** For what it is: sent again, it would be so again. */
   isRefused: boolean;
+  /** Nobody was there to take it. */
+  isLost: boolean;
 }
 
+const unsent = { isSent: false, isRefused: false, isLost: false };
 // What the API says of a text that it will not take.
 const OF_THE_TEXT = [400, 422];
 const isSame = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
@@ -119,10 +124,10 @@ function useEdit<T>(
     };
     const why = whyNot(text);
     if (why !== null) {
-      setDraft({ text, seen, isSent: false, isRefused: true });
+      setDraft({ ...unsent, text, seen, isRefused: true });
       return refuse(why);
     }
-    const sent = { text, seen, isSent: true, isRefused: false };
+    const sent = { ...unsent, text, seen, isSent: true };
     setDraft(sent);
     // Whoever writes on meanwhile keeps that.
     const settle = (to: Draft<T> | null) => setDraft((now) => (now === sent ? to : now));
@@ -133,10 +138,15 @@ function useEdit<T>(
       },
       (error: unknown) => {
         const isRefused = error instanceof Problem && OF_THE_TEXT.includes(error.status);
-        settle({ ...sent, isSent: false, isRefused });
+        const isLost = error instanceof Problem && error.status === 0;
+        settle({ ...sent, isSent: false, isRefused, isLost });
         refuse(inWords(error));
       },
     );
   };
-  return { shown, problem, write: (text) => setDraft({ text, seen, isSent: false, isRefused: false }), save };
+  const isAway = isOffline.value;
+  useEffect(() => {
+    if (!isAway && draft?.isLost) save(draft.text);
+  }, [isAway]);
+  return { shown, problem, write: (text) => setDraft({ ...unsent, text, seen }), save };
 }

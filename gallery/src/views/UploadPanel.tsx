@@ -10,7 +10,7 @@ const SHOWN = 50;
 
 export function UploadPanel() {
   // On a phone it would cover half of what is added.
-  const [isOpen, setOpen] = useState(() => matchMedia("(min-width: 601px)").matches);
+  const [isOpen, setOpen] = useState(() => !matchMedia("(max-width: 37.5em)").matches);
   const now = summary.value;
   if (!now.all) return null;
   return (

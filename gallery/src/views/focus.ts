@@ -15,11 +15,13 @@ export function goOnAfter(targets: { id: number }[]): void {
   if (first) place = placeOf(first.id);
 }
 
-export function focusOnTile(id: number): boolean {
-  const tile = document.querySelector<HTMLElement>(`.picture[data-id="${id}"]`);
-  tile?.focus();
-  tile?.scrollIntoView({ block: "nearest" });
-  return tile !== null;
+/** `onBox`: on the box that selects it, if it has one. */
+export function focusOnTile(id: number, onBox = false): boolean {
+  const picture = document.querySelector<HTMLElement>(`.picture[data-id="${id}"]`);
+  const box = onBox ? picture?.closest(".tile")?.querySelector<HTMLElement>("input") : null;
+  (box ?? picture)?.focus();
+  picture?.scrollIntoView({ block: "nearest" });
+  return picture !== null;
 }
 
 /** On a picture, the one that has its place now, or else the page's main part. */

@@ -2,6 +2,7 @@
 
 import { effect, untracked } from "@preact/signals";
 import type PhotoSwipe from "photoswipe";
+import type { Point } from "photoswipe";
 import type { Image } from "../api/images";
 import { presence } from "../api/http";
 import { Problem, inWords } from "../api/problem";
@@ -9,14 +10,16 @@ import * as library from "../state/library";
 import { complain, say } from "../state/notices";
 import { isDetailed, view, viewed } from "../state/place";
 import { words } from "../words";
-import { openDialogs } from "./Dialog";
+import { isDialogOpen } from "./Dialog";
 import { focusOnTile, goOn } from "./focus";
 import { isBeside } from "./Panel";
 import { asMarkup } from "./readable";
 import { sourceSet } from "./sources";
 
-// As wide as the style sheet has them.
-const DETAILS_PIXELS = 416;
+// As wide as the style sheet has them, in letters of whatever size somebody reads.
+const DETAILS_REM = 26;
+// The longer side of a picture that has fewer: a single pixel would not be seen.
+const LEAST_PIXELS = 64;
 // Within it, a second click is one half of a double click.
 const DOUBLE_CLICK_MS = 400;
 
@@ -121,6 +124,8 @@ async function openViewer(): Promise<void> {
     showHideAnimationType: "none",
     returnFocus: false,
     wheelToZoom: true,
+    initialZoomLevel: (level) => enlarged(level) || level.fit,
+    secondaryZoomLevel: enlarged,
     closeTitle: words.close,
     zoomTitle: words.viewer.zoom,
     arrowPrevTitle: words.viewer.previous,
@@ -139,7 +144,7 @@ async function openViewer(): Promise<void> {
     },
     // It stays beside its details where there is room for both.
     getViewportSizeFn: () => ({
-      x: document.documentElement.clientWidth - (isDetailed.peek() && isBeside.peek() ? DETAILS_PIXELS : 0),
+      x: document.documentElement.clientWidth - (isDetailed.peek() && isBeside.peek() ? DETAILS_REM * remPixels() : 0),
       y: innerHeight,
     }),
   });
@@ -169,6 +174,7 @@ async function openViewer(): Promise<void> {
       name: "caption",
       order: 6,
       onInit: (element) => {
+        element.dir = "auto";
         showTitle = () => (element.textContent = current()?.title ?? "");
         viewer.on("change", showTitle);
         showTitle();
@@ -188,7 +194,7 @@ async function openViewer(): Promise<void> {
     const { key, target, ctrlKey, metaKey, altKey } = event.originalEvent;
     const isInside = target instanceof Element && target.closest(".panel, .notices") !== null;
     const isWriting = target instanceof Element && target.matches("input, textarea, select");
-    const isOurs = !openDialogs.value.length && !ctrlKey && !metaKey && !altKey;
+    const isOurs = !isDialogOpen() && !ctrlKey && !metaKey && !altKey;
     if (isOurs && key === "Escape" && isDetailed.value) isDetailed.value = false;
     else if (isOurs && key === "i" && !isWriting) isDetailed.value = !isDetailed.value;
     else if (isOurs && key !== "Tab" && (!isInside || (ALWAYS.includes(key) && !isWriting))) return;
@@ -250,6 +256,8 @@ async function openViewer(): Promise<void> {
   );
 }
 
+const remPixels = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+
 /** Whatever is not the viewer, nor above it, is out of reach. */
 function setBehind(isBehind: boolean): void {
   const behind = document.getElementById("behind");
@@ -303,6 +311,12 @@ function isAnother(before: Image, now: Image): boolean {
 
 function source(image: Image): string {
   return image.preview_url ?? image.url ?? image.thumbnail_url ?? "";
+}
+
+/** By how much, or 0 where it is large enough: then PhotoSwipe decides. */
+function enlarged({ elementSize }: { elementSize: Point | null }): number {
+  const longest = Math.max(elementSize?.x ?? 0, elementSize?.y ?? 0);
+  return longest > 0 && longest < LEAST_PIXELS ? LEAST_PIXELS / longest : 0;
 }
 
 function slide(image: Image) {
