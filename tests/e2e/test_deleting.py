@@ -43,7 +43,10 @@ def test_in_the_end_nothing_of_a_deleted_image_is_left(
     image = ada.uploaded(samples.jpeg(exif=samples.exif(6)))
     image = ada.updated(image["id"], resolution="50x50")
     folder = "/".join(image["file_path"].split("/")[:2])
-    assert len(list(bucket.objects.filter(Prefix=folder))) == 4
+    eventually(
+        lambda: len(list(bucket.objects.filter(Prefix=folder))) == 4,
+        "the renditions of before are removed",
+    )
     asked = "SELECT FROM requested_renditions WHERE image_id = :id"
     assert ada.get(f"/image/{image['id']}/rendition?width=64").status_code == 302
     assert len(list(bucket.objects.filter(Prefix=folder))) == 5
