@@ -78,7 +78,7 @@ OTHERS = {
     "before_the_log._WAS_APPLIED": PROCESSING,
     "before_the_log._REOPEN": PROCESSING,
 }
-WITHOUT_STATEMENTS = {"acceptance", "database", "listing", "signed_in"}
+WITHOUT_STATEMENTS = {"acceptance", "database", "listing", "token_checks"}
 # Of which there is one for each combination of filters.
 PAGES = {name: text for name, (text, _, _) in test_plans._pages()}
 

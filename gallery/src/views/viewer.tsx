@@ -32,8 +32,8 @@ interface Open {
 let open: Open | null = null;
 let isOpening = false;
 
-/** Half of the page's script, and not needed to see the grid. */
-export const fetchViewer = () => import("photoswipe");
+/** Half of the page's script, and not needed to see the grid. Whoever joins a request that is failing has their own. */
+export const fetchViewer = () => import("photoswipe").catch(() => import("photoswipe"));
 
 /** Opens and closes it as `viewed` says. */
 export function start(): void {
