@@ -43,5 +43,6 @@ await writeFile(
   page
     .replace("{{early}}", () => early.outputFiles[0].text.trim())
     .replace("{{script}}", named(/^gallery-.*\.js$/))
+    .replace("{{viewer}}", named(/^photoswipe.*\.js$/))
     .replace("{{style}}", named(/\.css$/)),
 );

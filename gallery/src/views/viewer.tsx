@@ -32,8 +32,19 @@ interface Open {
 let open: Open | null = null;
 let isOpening = false;
 
-/** Half of the page's script, and not needed to see the grid. Whoever joins a request that is failing has their own. */
-export const fetchViewer = () => import("photoswipe").catch(() => import("photoswipe"));
+let misses = 0;
+
+/** Half of the page's script, and not needed to see the grid. */
+export async function fetchViewer(): Promise<typeof import("photoswipe")> {
+  try {
+    return await import("photoswipe");
+  } catch {
+    // Many browsers keep that an import has failed: under another address it is asked for anew.
+    const address = new URL(document.documentElement.dataset.viewer!, document.baseURI);
+    address.hash = String(++misses);
+    return (await import(address.href)) as typeof import("photoswipe");
+  }
+}
 
 /** Opens and closes it as `viewed` says. */
 export function start(): void {
