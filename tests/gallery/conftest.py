@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, expect,
 from tests.e2e.api_client import ApiClient
 from tests.e2e.conftest import (
     NewClient,
-    cloud,
     database,
     new_client,
     new_user,
@@ -26,7 +25,7 @@ from tests.gallery.visitor import PATIENCE_MS, Visitor
 from tests.node import Node
 from tests.samples import photo, png
 
-__all__ = ["cloud", "database", "new_client", "new_user", "processing"]
+__all__ = ["database", "new_client", "new_user", "processing"]
 
 NODE = Node("gallery")
 NewVisitor = Callable[..., Visitor]
@@ -42,6 +41,19 @@ def pytest_report_header() -> str | None:
         "there is no Chromium: nothing of the gallery is tried in a browser "
         "(apt-get install chromium; Ubuntu has it as a snap only)"
     )
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
+    running = RunningCloud(
+        tmp_path_factory.mktemp("cloud") / "data",
+        "--no-watch",
+        # All browsers are at one address, and more than a hundred register in a quarter of an hour.
+        variables={"REGISTRATIONS_PER_ADDRESS": "1000"},
+    )
+    running.start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")
