@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,12 @@ NewClient = Callable[[], ApiClient]
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    running = RunningCloud(tmp_path_factory.mktemp("cloud") / "data", "--no-watch")
+    yield from running_cloud(tmp_path_factory.mktemp("cloud"))
+
+
+def running_cloud(folder: Path, **variables: str) -> Iterator[RunningCloud]:
+    """As a fixture has it; `variables` are settings of the functions."""
+    running = RunningCloud(folder / "data", "--no-watch", variables=variables)
     running.start()
     yield running
     running.stop()

@@ -18,6 +18,7 @@ from tests.e2e.conftest import (
     new_client,
     new_user,
     processing,
+    running_cloud,
 )
 from tests.e2e.running_cloud import RunningCloud
 from tests.gallery.appearance import font_settings
@@ -45,15 +46,8 @@ def pytest_report_header() -> str | None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    running = RunningCloud(
-        tmp_path_factory.mktemp("cloud") / "data",
-        "--no-watch",
-        # All browsers are at one address, and more than a hundred register in a quarter of an hour.
-        variables={"REGISTRATIONS_PER_ADDRESS": "1000"},
-    )
-    running.start()
-    yield running
-    running.stop()
+    # All browsers are at one address, and more than a hundred register in a quarter of an hour.
+    yield from running_cloud(tmp_path_factory.mktemp("cloud"), REGISTRATIONS_PER_ADDRESS="1000")
 
 
 @pytest.fixture(scope="session")

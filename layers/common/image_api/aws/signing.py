@@ -79,11 +79,13 @@ class UrlSigner:
 
     def _remembered(self, key: str, disposition: str | None) -> str:
         envelope = self._current_envelope()
-        url = self._urls.find(self._signed_at, (key, disposition, envelope.key))
+        made_of = (key, disposition, envelope.key)
+        url = self._urls.find(self._signed_at, made_of)
         if url is not None:
             return url
-        url = self._signed_url(key, envelope, disposition)
-        return self._urls.keep(self._signed_at, (key, disposition, envelope.key), url)
+        return self._urls.keep(
+            self._signed_at, made_of, self._signed_url(key, envelope, disposition)
+        )
 
     def forms(self, uploads: Iterable[Upload]) -> tuple[str, dict[str, str], list[dict[str, str]]]:
         """Where to send forms, the fields that all of them share, and those of each.

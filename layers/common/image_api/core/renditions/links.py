@@ -74,13 +74,14 @@ class LinkSigner:
         if facts.public_secret is not None:
             return facts.public_secret
         window = int(self._now_seconds()) // _WINDOW_SECONDS * _WINDOW_SECONDS
-        found = self._tokens.find(window, (image_id, facts.generation))
+        made_of = (image_id, facts.generation)
+        found = self._tokens.find(window, made_of)
         if found is not None:
             return found
         signed = _SIGNED.pack(facts.generation, window + TTL_SECONDS)
         mac = _mac(self._keys[0], image_id, signed)
         made = base64.urlsafe_b64encode(signed + mac).decode()
-        return self._tokens.keep(window, (image_id, facts.generation), made)
+        return self._tokens.keep(window, made_of, made)
 
     def verify(self, image_id: int, token: str) -> LinkToken:
         """Raises Unauthenticated."""
