@@ -27,7 +27,7 @@ DATA := .local
 
 # The sources that the local cloud's environment can import, and all others.
 LOCAL_TOOLS := $(addprefix infra/tools/,broker_in_use.py dead_letters.py listen.py replay.py)
-LOCAL_SOURCES := infra/program.py infra/local infra/services infra/deploy_local $(LOCAL_TOOLS) \
+LOCAL_SOURCES := infra/entry_point.py infra/local infra/services infra/deploy_local $(LOCAL_TOOLS) \
 	bench/cold_starts.py tests/local_cloud tests/conformance tests/deployment
 SOURCES := $(wildcard functions/*/app.py) layers/common/image_api infra/migrations client/src/image_api_client \
 	$(filter-out $(LOCAL_TOOLS),$(wildcard infra/tools/*.py)) infra/localstack/*.py \

@@ -26,7 +26,7 @@ from image_api import tls
 from infra.local.lambda_.environment import Environment
 from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
 from infra.local.lambda_.launch import Launch, emulator_path
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.settings import read_settings
 from infra.local.template.model import Function, Template
 from infra.local.template.reader import read_template

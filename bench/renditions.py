@@ -17,7 +17,7 @@ _CHILD = """\
 import sys, time
 from pathlib import Path
 from image_api.imaging.model import WEBP, Wanted
-from image_api.imaging.pixels.on_demand import render_wanted
+from image_api.imaging.pixels.requested_renditions import render_wanted
 served, wanted = Path(sys.argv[1]).read_bytes(), Wanted(640, None, (WEBP,))
 for _ in range(int(sys.argv[2])):
     wall, cpu = time.perf_counter(), time.process_time()

@@ -20,7 +20,7 @@ from argon2 import PasswordHasher
 from PIL import Image
 
 from bench.load import Figures
-from image_api.core.accounts import users
+from image_api.core.accounts import passwords
 
 HASH = "argon2id of one password (floor)"
 PHOTOS = Path(__file__).parent.parent / "tests" / "photos"
@@ -232,7 +232,7 @@ def floors(
     """A password's hash, a bare query over pg8000 and bare puts over boto3: no gateway, no
     function.
     """
-    password, stored = users.new_password()
+    password, stored = passwords.new_password()
     verify = partial(PasswordHasher().verify, stored, password)
     yield HASH, _timed(verify, 100)
     connection = _connect(environment["DATABASE_URL"].replace("{purpose}", "images"))

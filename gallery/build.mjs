@@ -29,7 +29,7 @@ const { outputFiles } = await build({
   chunkNames: "[name]-[hash]",
   preserveSymlinks: true,
 });
-const early = await build({ ...options, entryPoints: ["src/early.ts"], format: "iife" });
+const early = await build({ ...options, entryPoints: ["src/head.ts"], format: "iife" });
 
 await mkdir(target, { recursive: true });
 for (const name of await readdir(target)) await rm(join(target, name), { recursive: true });

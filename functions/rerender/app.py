@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from image_api import wiring
-from image_api.core.renditions import withdrawing
+from image_api.core.renditions import revocation
 from image_api.core.upkeep import backfill, rerendering
 from image_api.observability import failures_logged
 
@@ -19,7 +19,7 @@ storage = wiring.stored_objects()
 @failures_logged
 def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int | bool]:
     remaining_milliseconds = context.get_remaining_time_in_millis
-    withdrawing.withdraw_what_stayed(moves, storage, remaining_milliseconds)
+    revocation.revoke_overdue(moves, storage, remaining_milliseconds)
     backfill.measure_originals(unmeasured, storage, remaining_milliseconds)
     return rerendering.rerender(
         records, renderings, storage, remaining_milliseconds=remaining_milliseconds

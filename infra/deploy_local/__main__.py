@@ -9,12 +9,12 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from infra import program
+from infra import entry_point
 from infra.deploy_local.deployment import WORK_FOLDER, Deployment, deployed
-from infra.local.logs import LogStream
+from infra.entry_point import Explained
+from infra.local.logs.stream import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import ROOT
-from infra.program import Explained
 
 
 class WalkFailed(Explained):
@@ -24,7 +24,7 @@ class WalkFailed(Explained):
 def main() -> int:
     """The exit status: 0, or 1 with the reason on standard error."""
     arguments = _parser().parse_args()
-    return program.run(lambda: uvloop.run(_run(arguments)))
+    return entry_point.run(lambda: uvloop.run(_run(arguments)))
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         print("\nstopping", flush=True)
         running.cancel()
 
-    program.on_stop_signal(stop)
+    entry_point.on_stop_signal(stop)
     try:
         await running
     except asyncio.CancelledError:

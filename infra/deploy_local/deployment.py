@@ -16,14 +16,14 @@ from typing import Any
 from infra.deploy_local import gateway, sam
 from infra.deploy_local.stack import Stack
 from infra.deploy_local.target import REGION, Target, running_target
-from infra.local.logs import LogStream
+from infra.entry_point import Explained
+from infra.local.logs.stream import LogStream
 from infra.local.progress import Progress
 from infra.local.settings import ROOT
 from infra.local.template.model import Function, Template
 from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
-from infra.program import Explained
 from infra.services.records import write_record
 from infra.services.reset import stop_cloud
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from infra.deploy_local.target import Target
-from infra.program import Explained
+from infra.entry_point import Explained
 
 STACK_NAME = "image-api"
 

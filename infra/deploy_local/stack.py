@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from infra.deploy_local.target import Target
-from infra.program import Explained
+from infra.entry_point import Explained
 
 
 class FunctionFailed(Explained):

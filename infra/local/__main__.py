@@ -10,14 +10,14 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from infra import program
+from infra import entry_point
 from infra.local.cloud import Cloud
-from infra.local.invoke_command import invoke
-from infra.local.log_archive import LogArchive
-from infra.local.logs import LogStream
-from infra.local.logs_command import show_logs
-from infra.local.poll_command import poll
-from infra.local.psql_command import psql
+from infra.local.commands.invoke import invoke
+from infra.local.commands.logs import show_logs
+from infra.local.commands.poll import poll
+from infra.local.commands.psql import psql
+from infra.local.logs.archive import LogArchive
+from infra.local.logs.stream import LogStream
 from infra.local.settings import Settings, read_settings
 
 
@@ -27,12 +27,12 @@ def main() -> int:
     if arguments.verbose:
         logging.getLogger("infra").setLevel(logging.DEBUG)
     if arguments.command == "psql":
-        return program.run(lambda: psql(_settings(arguments), only_url=arguments.url))
+        return entry_point.run(lambda: psql(_settings(arguments), only_url=arguments.url))
     if arguments.command == "logs":
-        return program.run(
+        return entry_point.run(
             lambda: show_logs(_settings(arguments), arguments.id, arguments.function)
         )
-    return program.run(lambda: uvloop.run(_command(arguments)))
+    return entry_point.run(lambda: uvloop.run(_command(arguments)))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -83,7 +83,7 @@ async def _run(settings: Settings, *, with_functions: bool) -> int:
         # A second Ctrl-C ends the wait for what the first one lets finish.
         running.cancel()
 
-    program.on_stop_signal(stop)
+    entry_point.on_stop_signal(stop)
     try:
         await running
     except asyncio.CancelledError:

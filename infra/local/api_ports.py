@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from infra.local.gateway.http_api.server import HttpGateway
-from infra.local.gateway.server import Gateway
+from infra.local.gateway.rest_api.server import Gateway
 from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.invocation import Invoke
-from infra.local.listening import CannotListen, bind, serve
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
+from infra.local.network.listening import CannotListen, bind, serve
 from infra.local.template.model import Api, HttpApi
 from infra.services.ports import hold_free_port, is_free, port_of
 

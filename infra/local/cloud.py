@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from infra.local.addresses import check_addresses
+from infra.entry_point import Explained, in_words
 from infra.local.api_ports import ApiPorts
 from infra.local.backing_services import BackingServices
 from infra.local.debugging import debug_ports, without_time_outs
@@ -21,8 +21,9 @@ from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter, refuse_other_runtimes
 from infra.local.lambda_.invoke_api import InvokeApi
 from infra.local.lambda_.process_records import ProcessRecords
-from infra.local.listening import LISTEN_BACKLOG, LOOPBACK, CannotListen, bind, serve
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
+from infra.local.network.addresses import check_addresses
+from infra.local.network.listening import LISTEN_BACKLOG, LOOPBACK, CannotListen, bind, serve
 from infra.local.progress import Progress
 from infra.local.settings import Settings
 from infra.local.storage_buckets import create_buckets
@@ -32,7 +33,6 @@ from infra.local.triggers.custom_resources import CustomResources
 from infra.local.triggers.running import RunningTriggers
 from infra.local.triggers.schedule_expressions import parse
 from infra.local.watch import Watcher
-from infra.program import Explained, in_words
 from infra.services.ports import hold_free_port, is_free, port_of
 from infra.services.records import read_record, write_record
 

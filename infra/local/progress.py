@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from rich.console import Console
 from rich.status import Status
 
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 
 
 class Progress:

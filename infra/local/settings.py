@@ -13,8 +13,8 @@ from urllib.parse import quote
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from infra.entry_point import Explained
 from infra.local.parameters import given, of_a_deployment
-from infra.program import Explained
 from infra.services.process_identity import ProcessIdentity
 from infra.services.records import read_record, write_record
 

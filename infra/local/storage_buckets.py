@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.entry_point import Explained
 from infra.local.template.model import Bucket
-from infra.program import Explained
 
 
 class BucketsFailed(Explained):

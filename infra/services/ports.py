@@ -5,7 +5,7 @@ import random
 import socket
 from pathlib import Path
 
-from infra.program import Explained
+from infra.entry_point import Explained
 from infra.services.records import read_record, write_record
 
 # Below the range that Linux hands out to outgoing connections (32768 and up): a port found free

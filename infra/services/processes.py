@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import psutil
 
-from infra.program import Explained
+from infra.entry_point import Explained
 from infra.services import ports
 from infra.services.process_identity import ProcessIdentity, end_process
 from infra.services.records import read_record, write_record

@@ -19,9 +19,9 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from infra.entry_point import Explained
 from infra.local.settings import Settings, SettingsError, read_settings
 from infra.local.triggers import amqp_values
-from infra.program import Explained
 
 amqp_values.install()
 

@@ -11,7 +11,7 @@ import time
 
 from image_api.core.change_log.queues import dead_queue
 from image_api.rabbitmq import dead_letters
-from infra import program
+from infra import entry_point
 from infra.tools.broker_in_use import channel_in_use, parser_of
 
 
@@ -44,4 +44,4 @@ def _moment(seconds: int | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(program.run(main))
+    sys.exit(entry_point.run(main))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pika.adapters.blocking_connection import BlockingChannel
 
 from image_api.core.change_log.events import EXCHANGE
-from infra import program
+from infra import entry_point
 from infra.tools.broker_in_use import channel_in_use, parser_of
 
 
@@ -38,4 +38,4 @@ def _listen(channel: BlockingChannel, wanted: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(program.run(main))
+    sys.exit(entry_point.run(main))

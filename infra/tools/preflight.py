@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import yaml
 
-from infra import program
-from infra.program import Explained
+from infra import entry_point
+from infra.entry_point import Explained
 
 ROOT = Path(__file__).parents[2]
 
@@ -318,4 +318,4 @@ def _account() -> tuple[Client, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(program.run(main))
+    sys.exit(entry_point.run(main))

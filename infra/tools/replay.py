@@ -11,9 +11,9 @@ import sys
 import urllib.request
 from typing import Any
 
-from infra import program
+from infra import entry_point
+from infra.entry_point import Explained
 from infra.local.settings import SettingsError, read_settings
-from infra.program import Explained
 from infra.tools.broker_in_use import parser_of
 
 _TIMEOUT_SECONDS = 330
@@ -57,4 +57,4 @@ def _invoke(invoke_url: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(program.run(main))
+    sys.exit(entry_point.run(main))

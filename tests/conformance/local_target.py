@@ -15,7 +15,7 @@ from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import inspect_interpreter
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.settings import ROOT, read_settings
 from infra.local.template.model import UNTIMED_SECONDS, Api, HttpApi
 from infra.local.template.reader import read_template

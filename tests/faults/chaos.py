@@ -28,7 +28,7 @@ from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud, Part, breakable_cloud
 from tests.faults.injecting import Repeatedly, failing_storage
-from tests.faults.losing import delete_everything, delete_queue, purge_queue
+from tests.faults.queue_operations import delete_everything, delete_queue, purge_queue
 from tests.faults.storage_proxy import Fault as StorageFault
 from tests.faults.workload import Workload
 from tests.waiting import eventually

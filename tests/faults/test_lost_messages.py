@@ -19,7 +19,7 @@ from tests.e2e.api_client import ApiClient
 from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
-from tests.faults.losing import delete_everything, delete_queue, purge_queue
+from tests.faults.queue_operations import delete_everything, delete_queue, purge_queue
 from tests.integration.accepting import age
 from tests.waiting import eventually
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, expect
 from tests import samples
 from tests.e2e.api_client import PASSWORD
 from tests.gallery.conftest import NewVisitor
-from tests.gallery.hands import HANDS, Hand, payload
+from tests.gallery.interactions import HANDS, Hand, payload
 from tests.gallery.visitor import Visitor
 
 _PHONE: dict[str, Any] = {

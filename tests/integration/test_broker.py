@@ -25,7 +25,7 @@ from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.integration.real_services import RealServices
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 from tests.waiting import eventually
 
 

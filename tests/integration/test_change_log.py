@@ -30,8 +30,8 @@ from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_S
 from image_api.core.library.images import Caller
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
+from image_api.postgres.dead_letters import PostgresLetterRecords
 from image_api.postgres.images import PostgresImageRecords
-from image_api.postgres.owed_letters import PostgresLetterRecords
 from image_api.postgres.processing import PostgresChangeLog
 from image_api.postgres.rerendering import PostgresRerenderRecords
 from image_api.settings import AccountLimits

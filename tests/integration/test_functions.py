@@ -23,7 +23,7 @@ from tests.amqp import open_channel
 from tests.application import forget
 from tests.integration.accepting import age, changes
 from tests.integration.functions import PASSWORD, Api
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 from tests.waiting import eventually
 

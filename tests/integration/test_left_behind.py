@@ -12,7 +12,7 @@ from pg8000.native import Connection
 
 from image_api.core.change_log.changes import MAX_FAILURES
 from image_api.core.upkeep import backfill, rerendering
-from image_api.postgres.withdrawing import PostgresImageMoves
+from image_api.postgres.revocation import PostgresImageMoves
 from tests import samples
 from tests.faults.storage_proxy import StorageProxy
 from tests.integration.functions import Api

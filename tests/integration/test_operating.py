@@ -17,7 +17,7 @@ from image_api.core.accounts.sessions import Sessions
 from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.change_log.messages import ATTEMPT_HEADER, REASON_HEADER, REDRIVEN_HEADER
 from image_api.core.change_log.queues import dead_queue
-from image_api.core.upkeep.operating import OperationRefused
+from image_api.core.upkeep.operator_commands import OperationRefused
 from image_api.errors import RefreshTokenRefused, ServiceUnavailable
 from image_api.postgres.database import Database
 from image_api.postgres.sessions import PostgresSessionRecords

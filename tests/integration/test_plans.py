@@ -27,25 +27,25 @@ from image_api.core.change_log.changes import StoredRendition
 from image_api.core.library.listing import Filters, ListQuery, Position, Sort
 from image_api.postgres import (
     backfill,
-    before_the_log,
     changes,
     closed_accounts,
     database,
+    dead_letters,
     history,
     idempotency,
     images,
     janitor,
+    legacy_outbox,
     listing,
-    operations,
-    owed_letters,
+    operator_commands,
     processing,
     renditions,
     rerendering,
+    revocation,
     sessions,
     tags,
     users,
     waiting_requests,
-    withdrawing,
 )
 from tests.integration.real_services import RealServices, connect
 
@@ -409,11 +409,11 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
         )
     },
     "move": (
-        withdrawing._MOVE,
+        revocation._MOVE,
         {"image_id": 7, "folder": "a/", "new_folder": "b/"},
         3,
     ),
-    "unexpose": (withdrawing._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
+    "unexpose": (revocation._UNEXPOSE, {"image_id": 7, "exposed_key": "a"}, 1),
     **{name: (statement, ACCEPTED, 9) for name, statement in ACCEPTING.items()},
     **{name: (statement, SIGNING_IN, 6) for name, statement in SIGN_IN.items()},
     "is deleted": (processing._IS_DELETED, {"image_id": 7}, 1),
@@ -444,8 +444,8 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
     # The rows to delete, found and then looked up.
     "forget": (changes._FORGET_OLD, {"kept_days": 0, "batch_size": 100}, 200),
     # Each found, its change, and each written.
-    "due letters": (owed_letters._DUE, {"most": 10}, 40),
-    "letter sent": (owed_letters._SENT, {"event_id": "{id}"}, 1),
+    "due letters": (dead_letters._DUE, {"most": 10}, 40),
+    "letter sent": (dead_letters._SENT, {"event_id": "{id}"}, 1),
     "oldest": (changes._OLDEST_UNSETTLED, {}, 1),
     **{
         name: (
@@ -461,18 +461,18 @@ STATEMENTS: dict[str, tuple[str, dict[str, Any], int]] = {
             3,
         )
         for name, statement in (
-            ("believe", before_the_log._BELIEVE),
-            ("reopen before", before_the_log._REOPEN),
-            ("was applied", before_the_log._WAS_APPLIED),
+            ("believe", legacy_outbox._BELIEVE),
+            ("reopen before", legacy_outbox._REOPEN),
+            ("was applied", legacy_outbox._WAS_APPLIED),
         )
     },
     "outbox": (
-        before_the_log._OUTBOX,
+        legacy_outbox._OUTBOX,
         {"after_id": 0, "grace_seconds": 0, "batch_size": 100},
         0,
     ),
-    "give up lost": (before_the_log._GIVE_UP_LOST, {}, 0),
-    "forget inbox": (before_the_log._FORGET_INBOX, {"batch_size": 100}, 0),
+    "give up lost": (legacy_outbox._GIVE_UP_LOST, {}, 0),
+    "forget inbox": (legacy_outbox._FORGET_INBOX, {"batch_size": 100}, 0),
 }
 
 
@@ -671,18 +671,18 @@ STATEMENTS |= {
             ("forget lost", janitor._FORGET_LOST, 1),
         )
     },
-    "backlog": (operations._BACKLOG, {}, 20_000),
-    "user id": (operations._USER_ID, {"username_key": "7", "typed_key": "8"}, 4),
+    "backlog": (operator_commands._BACKLOG, {}, 20_000),
+    "user id": (operator_commands._USER_ID, {"username_key": "7", "typed_key": "8"}, 4),
     **{
         name: (statement, {"user_id": USER}, 2)
         for name, statement in (
-            ("account", operations._ACCOUNT),
-            ("lock", operations._LOCK),
-            ("unlock", operations._UNLOCK),
-            ("end tokens", operations._END_TOKENS),
+            ("account", operator_commands._ACCOUNT),
+            ("lock", operator_commands._LOCK),
+            ("unlock", operator_commands._UNLOCK),
+            ("end tokens", operator_commands._END_TOKENS),
         )
     },
-    "set password": (operations._SET_PASSWORD, {"user_id": USER, "password_hash": "h"}, 2),
+    "set password": (operator_commands._SET_PASSWORD, {"user_id": USER, "password_hash": "h"}, 2),
     "close for an operator": (
         closed_accounts.CLOSE_FOR_OPERATOR,
         {"user_id": USER, "correlation_id": "c"},
@@ -757,7 +757,7 @@ STATEMENTS |= {
     "forget failures": (users._FORGET_OLD_FAILURES, {"batch_size": 100}, 200),
     # Those are passed over that something is about to change.
     "begin rendering anew": (rerendering._BEGIN, {"version": 1, "max_attempts": 3}, 40),
-    "next exposed": (withdrawing._NEXT_EXPOSED, {"after_image_id": 0}, 4),
+    "next exposed": (revocation._NEXT_EXPOSED, {"after_image_id": 0}, 4),
     "next unmeasured": (backfill._NEXT, {}, 1),
     "measured": (backfill._MEASURED, {"image_id": 7, "frames": 1, "size_bytes": 1}, 1),
     **{

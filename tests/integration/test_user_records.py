@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 
-from image_api.core.accounts import users
+from image_api.core.accounts import passwords, users
 from image_api.core.accounts.sessions import Sessions
 from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.accounts.users import Credentials, Registration
@@ -97,7 +97,7 @@ def test_a_name_is_taken_once_however_many_ask_at_once(
 def test_five_failures_are_looked_at_and_then_each_wait_is_longer(
     records: PostgresUserRecords, sql: Connection, name: str
 ) -> None:
-    records.add("Ada", "ada", users._hasher.hash(PASSWORD))
+    records.add("Ada", "ada", passwords.hash_of(PASSWORD))
     assert [fail(records, name) for _ in range(5)] == [0] * 5
     waits = []
     for _ in range(9):

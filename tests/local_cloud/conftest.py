@@ -14,7 +14,7 @@ from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.functions import FunctionService, RuntimeSettings
 from infra.local.lambda_.interpreter import Interpreter, inspect_interpreter
 from infra.local.lambda_.invoke_api import InvokeApi
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.settings import ROOT, read_settings
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template

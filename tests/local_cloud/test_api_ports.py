@@ -12,7 +12,7 @@ import pytest
 
 from infra.local.api_ports import ApiPorts
 from infra.local.invocation import Event, Result
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import Api, FunctionIntegration, HttpApi, Route
 from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint, Request

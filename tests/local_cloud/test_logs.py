@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from infra.local.log_archive import LogArchive
-from infra.local.logs import InvocationRecord, LogStream
+from infra.local.logs.archive import LogArchive
+from infra.local.logs.stream import InvocationRecord, LogStream
 
 RECORD = InvocationRecord(
     function="upload",

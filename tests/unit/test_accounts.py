@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from image_api.core.accounts import users
+from image_api.core.accounts import passwords, users
 from image_api.core.accounts.sessions import Sessions, Tokens
 from image_api.core.accounts.tokens import AccessClaims, TokenSigner
 from image_api.core.accounts.users import Credentials, PasswordChange, Registration, SignInAttempt
@@ -55,7 +55,7 @@ class CountingHasher(argon2.PasswordHasher):
 @pytest.fixture
 def hasher(environment: pytest.MonkeyPatch) -> CountingHasher:
     counting = CountingHasher()
-    environment.setattr(users, "_hasher", counting)
+    environment.setattr(passwords, "_hasher", counting)
     return counting
 
 
@@ -133,7 +133,7 @@ def test_a_password_is_the_same_however_its_letters_are_composed() -> None:
 def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_then() -> None:
     records = FakeUserRecords()
     decomposed = "pa\u0308ss!"
-    records.add("Ada", "ada", users._hasher.hash(decomposed))
+    records.add("Ada", "ada", passwords.hash_of(decomposed))
 
     assert sign_in(records, "Ada", decomposed)
 
@@ -147,8 +147,8 @@ def test_a_password_set_before_it_was_composed_still_signs_in_and_is_composed_th
         ("", "The password is too short; it needs 4 to 50 characters"),
         ("a!b", "The password is too short; it needs 4 to 50 characters"),
         ("!" + "a" * 50, "The password is too long; it may have at most 50 characters"),
-        ("abcd", f"The password needs at least one of {users.SPECIAL_CHARACTERS}"),
-        ('abc-d=e~"`\\', f"The password needs at least one of {users.SPECIAL_CHARACTERS}"),
+        ("abcd", f"The password needs at least one of {passwords.SPECIAL_CHARACTERS}"),
+        ('abc-d=e~"`\\', f"The password needs at least one of {passwords.SPECIAL_CHARACTERS}"),
     ],
 )
 def test_each_rule_of_passwords_has_its_own_message(password: str, message: str) -> None:
@@ -163,13 +163,13 @@ def test_a_lone_surrogate_is_refused_in_both_fields() -> None:
     assert len(messages("ada\ud800", "secret!\ud800")) == 2
 
 
-@pytest.mark.parametrize("special", users.SPECIAL_CHARACTERS)
+@pytest.mark.parametrize("special", passwords.SPECIAL_CHARACTERS)
 def test_every_special_character_of_the_contract_counts(special: str) -> None:
     assert Registration(username="ada", password=f"abc{special}").password == f"abc{special}"
 
 
 def test_the_special_characters_are_those_of_the_contract() -> None:
-    assert set(users.SPECIAL_CHARACTERS) == set("!@#$%^&*()_+[]{}|;:',.<>/?")
+    assert set(passwords.SPECIAL_CHARACTERS) == set("!@#$%^&*()_+[]{}|;:',.<>/?")
 
 
 @pytest.mark.parametrize("password", ["abc!", "!" + "a" * 49, "!" + "🔑" * 49])
@@ -243,7 +243,7 @@ def test_what_nobody_sees_does_not_count_in_a_name(what: str) -> None:
     for name in (f"a{INVISIBLE[what]}da", f"{INVISIBLE[what]} Ada", f"ADA{INVISIBLE[what]}"):
         assert users._username_key(name) == "ada"
     # A name from before, whose key the migration has made.
-    records.add(f"A{INVISIBLE[what]}da", "ada", users._hasher.hash(PASSWORD))
+    records.add(f"A{INVISIBLE[what]}da", "ada", passwords.hash_of(PASSWORD))
     for name in (f"A{INVISIBLE[what]}da", "Ada"):
         assert sign_in(records, name)
     with pytest.raises(UsernameTaken):
@@ -252,8 +252,8 @@ def test_what_nobody_sees_does_not_count_in_a_name(what: str) -> None:
 
 def test_of_two_names_from_before_that_look_alike_each_signs_in() -> None:
     records = FakeUserRecords()
-    records.add("Ada", "ada", users._hasher.hash("the first!"))
-    records.add("A\u200bda", "a\u200bda", users._hasher.hash("the second!"))
+    records.add("Ada", "ada", passwords.hash_of("the first!"))
+    records.add("A\u200bda", "a\u200bda", passwords.hash_of("the second!"))
 
     assert sign_in(records, "Ada", "the first!")
     assert sign_in(records, "A\u200bda", "the second!")
@@ -325,7 +325,7 @@ def test_an_attempt_is_counted_with_its_address_before_the_password_is_looked_at
 def test_an_address_that_registered_too_often_costs_no_hash_and_adds_nobody(
     records: FakeUserRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "_hasher", None)
+    monkeypatch.setattr(passwords, "_hasher", None)
     records.retry_after_seconds = 77
 
     with pytest.raises(TooManyAttempts, match=r"registrations from this address.* 77 seconds"):
@@ -410,12 +410,12 @@ def test_that_an_account_is_locked_is_told_to_who_knows_its_password(
 def test_a_password_that_is_made_for_somebody_keeps_the_rules_and_signs_in(
     records: FakeUserRecords,
 ) -> None:
-    password, password_hash = users.new_password()
+    password, password_hash = passwords.new_password()
     records.replace_hash(1, records.users["ada"][2], password_hash)
 
-    assert users.checked_password(password) == password
+    assert passwords.checked_password(password) == password
     assert sign_in(records, "Ada", password)
-    assert users.new_password()[0] != password
+    assert passwords.new_password()[0] != password
 
 
 def change_password(

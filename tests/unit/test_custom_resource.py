@@ -14,7 +14,7 @@ import pytest
 from image_api.errors import ConfigurationError, ServiceUnavailable, StillInUse
 from image_api.web import custom_resource
 from tests.application import LambdaContext, load_function
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 
 
 class ResponseServer(HTTPServer):

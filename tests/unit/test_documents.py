@@ -61,6 +61,15 @@ def test_the_decisions_are_numbered_without_a_gap_and_all_in_the_index() -> None
         ]
 
 
+def test_each_decision_is_about_one_of_the_subjects_that_are_named_above_them() -> None:
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"one of these subjects: (.+?)\.", index, re.DOTALL)
+    subjects = {subject.removeprefix("and ") for subject in " ".join(named.split()).split(", ")}
+    abouts = [row.split(" | ")[2] for row in index.splitlines() if row.startswith("| [")]
+    assert abouts
+    assert {about.partition(":")[0] for about in abouts} == subjects
+
+
 def test_a_decision_and_the_one_that_replaces_it_name_each_other() -> None:
     texts = {path.name[:4]: path.read_text(encoding="utf-8") for path in DECISIONS.glob("0*.md")}
     for number, text in texts.items():

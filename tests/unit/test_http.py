@@ -27,7 +27,7 @@ from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.time_left import time_left
 from image_api.web import http, problems, request_times
 from tests.application import ENVIRONMENT, Handler, LambdaContext
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 from tests.proxy_events import body_of, header_of, oauth_form_event, proxy_event, upload_event
 
 CONTEXT: Any = LambdaContext()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from image_api.core.upkeep import janitor
 from image_api.core.upkeep.janitor import StoredObject
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 
 DAY_SECONDS = 24 * 3600
 OLD, YOUNG = 2.0 * DAY_SECONDS, 60.0

@@ -28,7 +28,7 @@ from image_api.observability import failures_logged
 from tests import samples
 from tests.application import LambdaContext
 from tests.fakes import FakeStorage
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 from tests.unit.consumer_bench import Bench, FakeRenderer, away, use_fake_pixels
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

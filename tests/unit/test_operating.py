@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from image_api.core.accounts import users
+from image_api.core.accounts import passwords
 from image_api.core.change_log.messages import DeadLetter, MessageCounts
-from image_api.core.upkeep.operating import Backlog, OperationRefused, operate
-from tests.logged import log_lines
+from image_api.core.upkeep.operator_commands import Backlog, OperationRefused, operate
+from tests.log_lines import log_lines
 
 LETTER = DeadLetter("e1", "image.upload.requested", "images/7", 1_793_643_016, 6, "damaged")
 
@@ -167,7 +167,7 @@ def test_a_new_password_is_answered_once_and_logged_never() -> None:
         password = act(records, "reset-password", user_id=1)["password"]
     (_, user_id, password_hash), forgotten = records.done
     assert (user_id, forgotten) == (1, ("forget failures", "ada"))
-    assert users._verify(password_hash, password)
+    assert passwords.matches(password_hash, password)
     (line,) = lines
     assert line["act"] == "reset-password"
     assert password not in str(line)

@@ -9,7 +9,7 @@ from image_api.core.renditions.downloads import filename
 from image_api.core.renditions.on_demand import WIDTHS, asked_for, wants_json
 from image_api.imaging.headers import formats
 from image_api.imaging.model import AVIF, JPEG, PNG, WEBP, Format, Wanted
-from image_api.imaging.pixels.on_demand import render_wanted
+from image_api.imaging.pixels.requested_renditions import render_wanted
 from tests import samples
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"

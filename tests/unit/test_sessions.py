@@ -14,7 +14,7 @@ from image_api.core.accounts.sessions import RefreshToken, SentRefreshToken, Ses
 from image_api.core.accounts.tokens import AccessClaims, TokenSigner
 from image_api.errors import RefreshTokenRefused
 from tests.fakes import FakeSessionRecords
-from tests.logged import log_lines
+from tests.log_lines import log_lines
 
 SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from image_api.aws.credentials import AwsCredentials
-from image_api.aws.networks import Ec2Networks
+from image_api.aws.network_interfaces import Ec2Networks
 from image_api.aws.requests import SignedRequests
 from image_api.core.upkeep.teardown import wait_for_interfaces
 from image_api.errors import ServiceUnavailable, StillInUse

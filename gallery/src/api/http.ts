@@ -1,7 +1,7 @@
 /** Requests to the API beside which this page stands, at `/` or below a stage's path. */
 
 import { signal } from "@preact/signals";
-import { RENEWAL, RETURNS, takeEarly } from "./opening";
+import { RENEWAL, RETURNS, takeEarly } from "./prefetch";
 import { Problem } from "./problem";
 import { words } from "../words";
 

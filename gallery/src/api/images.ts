@@ -3,8 +3,8 @@
 import type { components, operations } from "./schema";
 import { words } from "../words";
 import { Problem } from "./problem";
-import { moment, readAt } from "./moments";
-import { tell } from "./windows";
+import { moment, readAt } from "./ordering";
+import { tell } from "./otherWindows";
 import { dropToken, fetchJson, keepToken, newKey, request } from "./http";
 
 type Schemas = components["schemas"];

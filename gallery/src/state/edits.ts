@@ -6,9 +6,9 @@ import * as api from "../api/images";
 import type { Changes, Image } from "../api/images";
 import { Problem } from "../api/problem";
 import { words } from "../words";
-import type { Change } from "./changes";
+import type { Change } from "./pendingChanges";
 import * as library from "./library";
-import { inTurn } from "./turns";
+import { inTurn } from "./sequencing";
 
 /** Changed elsewhere meanwhile: `now` is there, and `mine` is wanted in its place. */
 export interface Conflict {

@@ -4,11 +4,11 @@ import { batch as batchSignals, computed, effect, signal, untracked } from "@pre
 import * as api from "../api/images";
 import type { Image, Page, Query, Wish } from "../api/images";
 import { presence } from "../api/http";
-import { begunAt, moment } from "../api/moments";
+import { begunAt, moment } from "../api/ordering";
 import { inWords } from "../api/problem";
-import { listen } from "../api/windows";
-import * as changes from "./changes";
-import type { Change } from "./changes";
+import { listen } from "../api/otherWindows";
+import * as pendingChanges from "./pendingChanges";
+import type { Change } from "./pendingChanges";
 
 export const everything: Query = {
   q: "",
@@ -107,7 +107,7 @@ function bringUpToDate(ids: number[]): void {
     const before = each.found.length;
     each.found = each.found.flatMap((image) => {
       if (!changed.has(image.id)) return [image];
-      const now = changes.over(image);
+      const now = pendingChanges.over(image);
       return now && (now.trashed_at !== null) === each.trashed ? [now] : [];
     });
     each.total = { ...each.total, count: each.total.count + each.found.length - before };
@@ -210,7 +210,7 @@ function takeFirst(page: Page, hasTail: boolean): number {
       if (!isNews && !mayBeLacking(image, page.begun) && image.id !== lookedAt) return;
       staying.set(before, [...(staying.get(before) ?? []), image]);
       lacking.add(image.id);
-      if (isNews && !changes.isComing(image.id)) uncounted++;
+      if (isNews && !pendingChanges.isComing(image.id)) uncounted++;
     }
   });
   const behind = (id: number | null) => staying.get(id) ?? [];
@@ -228,7 +228,7 @@ function takeNext(page: Page): void {
 
 /** `lacking`: those that the list has not, as far as it can know; and it has not counted so many that it cannot. */
 function take(page: Page, all: Image[], lacking: ReadonlySet<number>, uncounted: number): void {
-  for (const image of page.images) changes.settle(image);
+  for (const image of page.images) pendingChanges.settle(image);
   found = all;
   show();
   const inPage = idsIn(page.images);
@@ -236,9 +236,9 @@ function take(page: Page, all: Image[], lacking: ReadonlySet<number>, uncounted:
   let count = page.total + uncounted;
   for (const { id } of found) {
     const isCounted = inPage.has(id);
-    const mayCount = isCounted || (!lacking.has(id) && changes.isUnknown(id, page.begun));
+    const mayCount = isCounted || (!lacking.has(id) && pendingChanges.isUnknown(id, page.begun));
     if (!shown.has(id) && mayCount) count--;
-    else if (shown.has(id) && !isCounted && changes.isComing(id)) count++;
+    else if (shown.has(id) && !isCounted && pendingChanges.isComing(id)) count++;
   }
   total.value = { count: Math.max(0, count), isExact: page.isTotalExact };
 }
@@ -353,21 +353,21 @@ export function begin(ids: number[], wish: Wish): Change {
 
 /** Several at once, each of its own pictures. */
 export function beginAll(parts: readonly { ids: number[]; wish: Wish }[]): Change[] {
-  const begun = parts.map(({ ids, wish }) => changes.begin(ids, wish));
+  const begun = parts.map(({ ids, wish }) => pendingChanges.begin(ids, wish));
   showCounted();
   return begun;
 }
 
 /** Of those that a change was accepted for, and as which version if it is one. */
 export function accept(change: Change, ids: number[], version = 0): void {
-  changes.accept(change, ids, version);
+  pendingChanges.accept(change, ids, version);
   bringUpToDate(ids);
   showCounted();
 }
 
 /** They are shown as if it had never been asked for. */
 export function withdraw(change: Change, ids: number[]): void {
-  changes.withdraw(change, ids);
+  pendingChanges.withdraw(change, ids);
   showCounted();
 }
 
@@ -375,13 +375,13 @@ const isHere = (image: Image) => (image.trashed_at !== null) === query.peek().tr
 
 /** Null where it is not seen, or not any more. */
 export function asShown(image: Image): Image | null {
-  const shown = changes.over(image);
+  const shown = pendingChanges.over(image);
   return shown && isHere(shown) ? shown : null;
 }
 
 /** Where a read that began then has not found it: it could not, or need not as an undo may bring it back. */
 const mayBeLacking = (image: Image, begun: number) =>
-  changes.isUnknown(image.id, begun) || (changes.isUnderWay(image.id) && asShown(image) === null);
+  pendingChanges.isUnknown(image.id, begun) || (pendingChanges.isUnderWay(image.id) && asShown(image) === null);
 
 function show(): void {
   images.value = found.map(asShown).filter((shown) => shown !== null);
@@ -399,7 +399,7 @@ function showCounted(): void {
 
 /** Shows what these have become; those that are hidden by the trash go. */
 export function put(now: Image[]): void {
-  for (const image of now) changes.settle(image);
+  for (const image of now) pendingChanges.settle(image);
   const byId = byIdIn(now.map(newestIn(byIdIn(found))));
   found = found.map((image) => byId.get(image.id) ?? image);
   showCounted();

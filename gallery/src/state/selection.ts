@@ -5,7 +5,7 @@ import type { Image } from "../api/images";
 import { inWords } from "../api/problem";
 import * as library from "./library";
 import { asShown, images } from "./library";
-import { isMine } from "./me";
+import { isMine } from "./currentUser";
 import { complain } from "./notices";
 
 const chosen = signal<ReadonlySet<number>>(new Set());

@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { apiUrl, currentToken, fetchJson, newKey, pause, renew } from "../api/http";
 import * as api from "../api/images";
 import { Problem, inWords } from "../api/problem";
-import { tell } from "../api/windows";
+import { tell } from "../api/otherWindows";
 import * as library from "./library";
 
 // What the API takes in one request; larger files go straight to the storage.

@@ -2,14 +2,14 @@ import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/images";
 import { inWords } from "../api/problem";
 import { complain, say } from "../state/notices";
-import { leave as leaveAll } from "../state/place";
-import { ask } from "../state/questions";
+import { leave as leaveAll } from "../state/navigation";
+import { ask } from "../state/confirmation";
 import { words } from "../words";
-import { CountingDown } from "./CountingDown";
+import { Countdown } from "./Countdown";
 import { Dialog } from "./Dialog";
 import { isAccountOpen } from "./Header";
-import { me } from "../state/me";
-import { day, readableBytes } from "./readable";
+import { me } from "../state/currentUser";
+import { day, readableBytes } from "./formatting";
 
 export function AccountDialog() {
   if (!isAccountOpen.value) return null;
@@ -90,7 +90,7 @@ function PasswordForm({ username }: { username: string }) {
         {words.signIn.passwordRule}
       </p>
       <p role="alert" class="problem">
-        {problem && <CountingDown text={problem} />}
+        {problem && <Countdown text={problem} />}
       </p>
       <button disabled={isBusy}>{words.account.change}</button>
     </form>
@@ -117,7 +117,7 @@ function LeaveForm({ username }: { username: string }) {
         <input name="password" type="password" autocomplete="current-password" required />
       </label>
       <p role="alert" class="problem">
-        {problem && <CountingDown text={problem} />}
+        {problem && <Countdown text={problem} />}
       </p>
       <button class="danger" disabled={isBusy}>
         {words.account.leaveConfirm}

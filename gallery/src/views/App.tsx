@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { account } from "../api/images";
 import type { Visibility } from "../api/images";
 import { presence } from "../api/http";
-import { emptyTrash } from "../state/emptying";
+import { emptyTrash } from "../state/emptyTrash";
 import * as library from "../state/library";
 import { enqueue, isOffline, newVisibility, showNewTo } from "../state/uploads";
 import { words } from "../words";
@@ -12,10 +12,10 @@ import { openDialogs } from "./Dialog";
 import { Details } from "./Details";
 import { Grid } from "./Grid";
 import { AddButton, Header } from "./Header";
-import { me } from "../state/me";
+import { me } from "../state/currentUser";
 import { Notices } from "./Notices";
 import { coversAll } from "./Panel";
-import { Question } from "./Question";
+import { Confirmation } from "./Confirmation";
 import { SelectionBar } from "./SelectionBar";
 import { SignIn } from "./SignIn";
 import { UploadPanel } from "./UploadPanel";
@@ -97,7 +97,7 @@ function Library() {
       <Details />
       <AccountDialog />
       <Conflicts />
-      <Question />
+      <Confirmation />
       {isDropping && (
         <div class="drop">
           <p>{words.upload.drop}</p>

@@ -2,19 +2,19 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/images";
 import type { Fit, Image, PastChange } from "../api/images";
 import { inWords } from "../api/problem";
-import { destroy, restore, trash } from "../state/deeds";
+import { destroy, restore, trash } from "../state/actions";
 import { edit } from "../state/edits";
 import * as library from "../state/library";
-import { isMine } from "../state/me";
+import { isMine } from "../state/currentUser";
 import { complain, say } from "../state/notices";
-import { isDetailed, viewed } from "../state/place";
-import { ask } from "../state/questions";
+import { isDetailed, viewed } from "../state/navigation";
+import { ask } from "../state/confirmation";
 import { words } from "../words";
 import { Icon } from "./Icon";
 import { Panel } from "./Panel";
-import { asMarkup, dayAndTime, fileName, kindOf, pixelsOf, readableBytes } from "./readable";
-import { renditionUrl, sourceSet } from "./sources";
-import { Texts } from "./Texts";
+import { asMarkup, dayAndTime, fileName, kindOf, pixelsOf, readableBytes } from "./formatting";
+import { renditionUrl, sourceSet } from "./imageSources";
+import { TextFields } from "./TextFields";
 import { turnFrom } from "./viewer";
 
 export function Details() {
@@ -34,7 +34,7 @@ function Contents({ image, isMine }: { image: Image; isMine: boolean }) {
   return (
     <>
       {image.error && <p class="problem">{image.error}</p>}
-      {isMine ? <Texts image={image} /> : <ReadTexts image={image} />}
+      {isMine ? <TextFields image={image} /> : <ReadTexts image={image} />}
       <Facts image={image} />
       <Downloads image={image} isMine={isMine} />
       {image.visibility === "public" && <PublicLink image={image} />}

@@ -1,15 +1,15 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Image } from "../api/images";
 import * as library from "../state/library";
-import { isMine } from "../state/me";
-import { view as show } from "../state/place";
+import { isMine } from "../state/currentUser";
+import { view as show } from "../state/navigation";
 import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
 import { focusOnTile } from "./focus";
 import { Icon } from "./Icon";
 import { between, heightOf, rowsOf } from "./layout";
 import type { Row } from "./layout";
-import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./sources";
+import { drawnPlaceholder, drawPlaceholder, placeholderColor, tileSourceSet, whenIdle } from "./imageSources";
 import { fetchViewer } from "./viewer";
 
 // As much again above and below what is seen, so that scrolling finds it there.

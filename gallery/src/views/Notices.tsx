@@ -1,6 +1,6 @@
 import { act, dismiss, hold, letGo, notices } from "../state/notices";
 import { words } from "../words";
-import { CountingDown } from "./CountingDown";
+import { Countdown } from "./Countdown";
 
 /** At the lower edge; inside the dialog that is open, as all outside it is hidden from screen readers. */
 export function Notices() {
@@ -16,7 +16,7 @@ export function Notices() {
           onFocusOut={() => letGo(notice)}
         >
           <span>
-            <CountingDown text={notice.text} />
+            <Countdown text={notice.text} />
           </span>
           {notice.action && (
             <button type="button" title={words.undoKeys} aria-keyshortcuts="Control+Z" onClick={() => act(notice)}>

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { tagsOf } from "../api/images";
 import type { Image } from "../api/images";
-import { addTags, destroy, restore, setVisibility, trash } from "../state/deeds";
+import { addTags, destroy, restore, setVisibility, trash } from "../state/actions";
 import * as library from "../state/library";
-import { viewed } from "../state/place";
-import { ask } from "../state/questions";
+import { viewed } from "../state/navigation";
+import { ask } from "../state/confirmation";
 import { clear, gathered, isSelecting, selectAll, selected } from "../state/selection";
 import { words } from "../words";
 import { Dialog, isDialogOpen } from "./Dialog";

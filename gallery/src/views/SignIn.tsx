@@ -3,7 +3,7 @@ import { hasEnded } from "../api/http";
 import { enter } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
-import { CountingDown } from "./CountingDown";
+import { Countdown } from "./Countdown";
 import { Logo } from "./Icon";
 
 export function SignIn() {
@@ -64,7 +64,7 @@ export function SignIn() {
           </p>
         )}
         <p role="alert" class="problem">
-          {problem && <CountingDown text={problem} />}
+          {problem && <Countdown text={problem} />}
         </p>
         <button class="primary" disabled={isBusy}>
           {isNew ? words.signIn.create : words.signIn.signIn}

@@ -8,13 +8,13 @@ import { presence } from "../api/http";
 import { Problem, inWords } from "../api/problem";
 import * as library from "../state/library";
 import { complain, say } from "../state/notices";
-import { isDetailed, view, viewed } from "../state/place";
+import { isDetailed, view, viewed } from "../state/navigation";
 import { words } from "../words";
 import { isDialogOpen } from "./Dialog";
 import { focusOnTile, goOn } from "./focus";
 import { isBeside } from "./Panel";
-import { asMarkup } from "./readable";
-import { sourceSet } from "./sources";
+import { asMarkup } from "./formatting";
+import { sourceSet } from "./imageSources";
 
 // As wide as the style sheet has them, in letters of whatever size somebody reads.
 const DETAILS_REM = 26;

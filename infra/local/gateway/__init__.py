@@ -1,6 +1,6 @@
-"""API Gateway, locally.
+"""API Gateway, locally: REST APIs in `rest_api`, HTTP APIs in `http_api`, here what both share.
 
-`server` has the way of a request: `request` reads it, `routes` finds what answers, `event` is what
-a function is invoked with, `answer` is what it says. Without a function, `mock` answers (CORS
-preflights too) and `gateway_responses` refuse; `mapping` fills in what the template says for both.
+`serving` has the gateway for an API, `request` reads what came, `routes` finds what answers it,
+`authorizers` say who may pass, `event` is what a function is invoked with, `invoking` waits for it,
+`answer` is what it says.
 """

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from infra.local.access import is_own_host, unknown_host
-from infra.local.connection import Server, unknown_version
 from infra.local.gateway.http_api.server import HttpGateway
-from infra.local.gateway.server import Gateway
+from infra.local.gateway.rest_api.server import Gateway
 from infra.local.invocation import Invoke
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
+from infra.local.network.access import is_own_host, unknown_host
+from infra.local.network.connection import Server, unknown_version
 from infra.local.template.model import Api, HttpApi
 
 

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from infra.entry_point import Explained
 from infra.local.code_files import python_files
 from infra.local.lambda_.interpreter import Interpreter
 from infra.local.template.model import Function
-from infra.program import Explained
 
 REQUIREMENTS = "requirements.txt"
 # Of requirements that name everything.

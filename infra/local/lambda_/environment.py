@@ -20,7 +20,7 @@ from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.rie import RieConnection, connect
 from infra.local.lambda_.runtime_watch import RuntimeWatch
 from infra.local.lambda_.time_slices import take_long_turns
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.services.ports import hold_free_port, port_of
 from infra.services.process_identity import ProcessIdentity
 

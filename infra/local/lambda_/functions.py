@@ -11,9 +11,9 @@ from infra.local.lambda_.artifacts import Artifacts
 from infra.local.lambda_.asynchronous import destination_event, invoke_with_retries
 from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
 from infra.local.lambda_.launch import Launch, emulator_path
-from infra.local.lambda_.own_writes import OwnWrites
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
-from infra.local.logs import LogStream
+from infra.local.lambda_.self_writes import SelfWrites
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import (
     UNTIMED_SECONDS,
     Destinations,
@@ -62,7 +62,7 @@ class FunctionService:
         self._cold_starts = ColdStarts(os.cpu_count() or 1)
         self._pools: dict[str, FunctionPool] = {}
         self._launches: dict[str, Launch] = {}
-        self._own_writes: dict[str, OwnWrites] = {}
+        self._self_writes: dict[str, SelfWrites] = {}
         self._template: Template | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._shrinking: asyncio.Task[None] | None = None
@@ -120,7 +120,7 @@ class FunctionService:
                     if any(path.is_relative_to(folder) for folder in function.code_folders)
                 ]
             )
-            and not self._are_own_writes(function, own)
+            and not self._are_self_writes(function, own)
         ]
         await asyncio.to_thread(
             self._artifacts.compile,
@@ -176,14 +176,14 @@ class FunctionService:
             for name, pool in self._pools.items()
         }
 
-    def _are_own_writes(self, function: Function, paths: list[Path]) -> bool:
+    def _are_self_writes(self, function: Function, paths: list[Path]) -> bool:
         name = function.folder_name
 
         def say(text: str) -> None:
             self._logs.event(name, text, is_problem=True)
 
-        own_writes = self._own_writes.setdefault(function.logical_id, OwnWrites(say))
-        return own_writes.are_all(paths, self._pools[function.logical_id].busy_times)
+        self_writes = self._self_writes.setdefault(function.logical_id, SelfWrites(say))
+        return self_writes.are_all(paths, self._pools[function.logical_id].busy_times)
 
     async def _launch(self, function: Function, *, gives_way: bool = False) -> Launch:
         variables = {

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.entry_point import Explained
 from infra.local.template.model import Function, TemplateError
-from infra.program import Explained
 
 _DESCRIBE = """
 import importlib.util, json, platform, sys

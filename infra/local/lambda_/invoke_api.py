@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from infra.local.access import is_of_a_strange_page, is_own_host, strange_page, unknown_host
-from infra.local.connection import Server
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Event, Throttled
 from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.qualifiers import Qualified, Refused, find
+from infra.local.network.access import is_of_a_strange_page, is_own_host, strange_page, unknown_host
+from infra.local.network.connection import Server
 
 # Of ours: the port where a terminal waits for breakpoints.
 TERMINAL_HEADER = "X-Local-Cloud-Terminal"

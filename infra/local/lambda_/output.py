@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from infra.local.invocation import Result, error_summary
 from infra.local.lambda_.memory import peak_memory_mb
-from infra.local.logs import InvocationRecord, LogStream
+from infra.local.logs.stream import InvocationRecord, LogStream
 from infra.local.template.model import Function
 
 _STANDARD_OUTPUT = 1

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 from infra.local.invocation import Event, Result, Throttled, error_summary, failure
 from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
-from infra.local.lambda_.own_writes import BusyTimes
-from infra.local.logs import LogStream
+from infra.local.lambda_.self_writes import BusyTimes
+from infra.local.logs.stream import LogStream
 
 # Up to one environment per core starts at once; a further one only for a request that waited.
 _GROWTH_DELAY_SECONDS = 0.05

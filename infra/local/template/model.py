@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.program import Explained
+from infra.entry_point import Explained
 
 # The account in which the Runtime Interface Emulator places every function.
 ACCOUNT_ID = "012345678912"

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from infra.entry_point import Explained
 from infra.local.template.buckets import read_buckets
 from infra.local.template.functions import read_functions
 from infra.local.template.http_api import read_http_apis
@@ -20,7 +21,6 @@ from infra.local.template.resources import Resources
 from infra.local.template.rest_api import read_rest_apis
 from infra.local.template.translation import translate
 from infra.local.template.triggers import read_custom_resources, read_queue_mappings, read_schedules
-from infra.program import Explained
 
 _NOT_RUN = {
     "AWS::Lambda::Url": "function URLs",

@@ -6,9 +6,9 @@ import secrets
 from typing import Any
 from uuid import uuid4
 
+from infra.entry_point import Explained
 from infra.local.invocation import Invoke, error_summary, json_event
 from infra.local.template.model import ACCOUNT_ID, STACK_NAME, CustomResource
-from infra.program import Explained
 
 _PATH = "/custom-resources/"
 # CloudFormation would wait for an hour; here the function has ended by then, or died.

@@ -18,7 +18,7 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from infra.local.invocation import Invoke, NotInvoked, Throttled, error_summary, json_event
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import QueueMapping, Template
 from infra.local.triggers import amqp_values
 from infra.local.triggers.rabbitmq_event import batch_event, message_record

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from infra.local.invocation import Event, Invoke
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import Template
 from infra.local.triggers import schedules
 from infra.local.triggers.event_source import QueuePoller, url_of_poller

@@ -114,7 +114,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = {
         PROCESSING: "SELECT, INSERT, UPDATE (reason, attempts, due_at), DELETE",
         OPERATIONS: "SELECT, UPDATE (due_at), DELETE",
     },
-    # Of the release before the log of changes; see `postgres.before_the_log`.
+    # Of the release before the log of changes; see `postgres.legacy_outbox`.
     "outbox": {OPERATIONS: "SELECT, DELETE"},
     "inbox": {PROCESSING: "SELECT, INSERT", OPERATIONS: "SELECT, DELETE"},
     "changes_in_broker": {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from image_api.aws.cdn import CdnUrlSigner
     from image_api.aws.credentials import AwsCredentials
-    from image_api.aws.networks import Ec2Networks
+    from image_api.aws.network_interfaces import Ec2Networks
     from image_api.aws.objects import StoredObjects
     from image_api.aws.s3 import S3Storage
     from image_api.aws.signing import UrlSigner
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
     from image_api.postgres.closed_accounts import PostgresClosedAccounts
     from image_api.postgres.database import Database
+    from image_api.postgres.dead_letters import PostgresLetterRecords
     from image_api.postgres.history import PostgresHistory
     from image_api.postgres.images import PostgresImageRecords
     from image_api.postgres.janitor import PostgresJanitorRecords
-    from image_api.postgres.operations import PostgresOperatorRecords
-    from image_api.postgres.owed_letters import PostgresLetterRecords
+    from image_api.postgres.operator_commands import PostgresOperatorRecords
     from image_api.postgres.renditions import PostgresRenditionRecords
     from image_api.postgres.rerendering import PostgresRerenderRecords
+    from image_api.postgres.revocation import PostgresImageMoves
     from image_api.postgres.sessions import PostgresSessionRecords
     from image_api.postgres.tags import PostgresTagRecords
     from image_api.postgres.token_checks import BoundTokens
     from image_api.postgres.users import PostgresUserRecords
     from image_api.postgres.waiting_requests import PostgresWaitingPlaces
-    from image_api.postgres.withdrawing import PostgresImageMoves
     from image_api.rabbitmq.broker import Broker
 
 
@@ -165,7 +165,7 @@ def rerender_records() -> PostgresRerenderRecords:
 
 @cache
 def image_moves() -> PostgresImageMoves:
-    from image_api.postgres.withdrawing import PostgresImageMoves
+    from image_api.postgres.revocation import PostgresImageMoves
 
     return PostgresImageMoves(database())
 
@@ -193,7 +193,7 @@ def history() -> PostgresHistory:
 
 @cache
 def operator_records() -> PostgresOperatorRecords:
-    from image_api.postgres.operations import PostgresOperatorRecords
+    from image_api.postgres.operator_commands import PostgresOperatorRecords
 
     return PostgresOperatorRecords(database())
 
@@ -214,7 +214,7 @@ def relay_records() -> PostgresRelayRecords:
 
 @cache
 def letter_records() -> PostgresLetterRecords:
-    from image_api.postgres.owed_letters import PostgresLetterRecords
+    from image_api.postgres.dead_letters import PostgresLetterRecords
 
     return PostgresLetterRecords(database())
 
@@ -305,7 +305,7 @@ def original_signer() -> UrlSigner:
 
 @cache
 def networks() -> Ec2Networks:
-    from image_api.aws.networks import Ec2Networks
+    from image_api.aws.network_interfaces import Ec2Networks
     from image_api.aws.requests import SignedRequests
 
     region, endpoint_url = settings.ec2()

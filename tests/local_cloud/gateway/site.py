@@ -12,7 +12,7 @@ from aiohttp import web
 
 from infra.local.gateway.serving import gateway_for, serve_requests
 from infra.local.invocation import Event, Result
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import Api, HttpApi
 from infra.services.ports import hold_free_port, port_of
 from tests.conformance.exchange import Endpoint, Request, Response

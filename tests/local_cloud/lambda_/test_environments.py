@@ -22,7 +22,7 @@ from infra.local.lambda_.environment import emulator_failure
 from infra.local.lambda_.functions import FunctionService
 from infra.local.lambda_.output import EnvironmentOutput
 from infra.local.lambda_.time_slices import turn_nanoseconds
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import Template
 from infra.local.template.reader import read_template
 from infra.services.process_identity import ProcessIdentity

@@ -12,7 +12,7 @@ from infra.local.invocation import Event, Result, Throttled
 from infra.local.lambda_ import pool as pool_module
 from infra.local.lambda_.environment import Environment, InitFailed, RuntimeGone
 from infra.local.lambda_.pool import ColdStarts, FunctionPool
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from tests.waiting import until
 
 EVENT = Event([b"{}"], "request")

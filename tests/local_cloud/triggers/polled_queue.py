@@ -12,7 +12,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel
 
 from infra.local.invocation import Event, Invoke, Result, Throttled
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import QueueMapping
 from infra.local.triggers.event_source import QueuePoller
 from tests.amqp import open_channel

@@ -27,7 +27,7 @@ from infra.local.gateway.request import (
 )
 from infra.local.gateway.routes import RouteTable
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import FunctionIntegration, HttpApi
 
 _MESSAGES = {

@@ -11,8 +11,8 @@ from image_api.core.change_log.events import Event
 from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
 from image_api.observability import logger
-from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.database import RELAXED, Database
+from image_api.postgres.legacy_outbox import BeforeTheLog
 
 if TYPE_CHECKING:
     from image_api.core.change_log.relay import Kind

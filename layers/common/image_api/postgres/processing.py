@@ -21,17 +21,17 @@ from image_api.core.change_log.changes import (
 )
 from image_api.core.change_log.events import Event
 from image_api.core.library.fields import parse_resolution, tag_key
-from image_api.postgres.before_the_log import BeforeTheLog
 from image_api.postgres.changes import EventPublisher, PostgresEventSink, locked_changes
 from image_api.postgres.database import RELAXED, Database, Row, texts
+from image_api.postgres.dead_letters import OWE_LETTER, PostgresLetterRecords
 from image_api.postgres.images import (
     KEPT_VISIBILITY,
     NEW_PUBLIC_SECRET,
     SHOWN_VISIBILITY,
     VISIBILITY,
 )
-from image_api.postgres.owed_letters import OWE_LETTER, PostgresLetterRecords
-from image_api.postgres.withdrawing import IMAGE_STATE, PostgresImageMoves, image_state
+from image_api.postgres.legacy_outbox import BeforeTheLog
+from image_api.postgres.revocation import IMAGE_STATE, PostgresImageMoves, image_state
 
 # `outcome IS NULL` and `settled_at IS NULL` mean the same. The statements here say the first, which
 # is the condition of the indexes made for them: with the second, and statistics of a quiet hour,

@@ -1,34 +1,22 @@
-"""Accounts: the rules of names and passwords; registering, signing in, leaving."""
+"""Accounts: the rules of names; registering, signing in, leaving."""
 
 from __future__ import annotations
 
 import ipaddress
-import secrets
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Protocol
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from image_api.core import metrics
+from image_api.core.accounts import passwords
+from image_api.core.accounts.passwords import Password, TypedPassword
 from image_api.core.accounts.sessions import AsCookie, Tokens
 from image_api.core.characters import has_nothing_to_see, is_invisible, without_ignored
 from image_api.errors import AccountLocked, TooManyAttempts, Unauthenticated, WrongCredentials
 
 USERNAME_MAX_CHARACTERS = 64
-PASSWORD_MIN_CHARACTERS = 4
-PASSWORD_MAX_CHARACTERS = 50
-SPECIAL_CHARACTERS = "!@#$%^&*()_+[]{}|;:',.<>/?"
-_SPECIAL_CHARACTER = "[" + SPECIAL_CHARACTERS.replace("[", r"\[").replace("]", r"\]") + "]"
-
-# Without those that are taken for one another. Twenty of them have 96 bits.
-_READABLE = "abcdefghijkmnpqrstuvwxyz23456789"
-
-# OWASP's minimum for argon2id: 19 MiB, two passes, one lane.
-_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 def checked_username(value: str) -> str:
@@ -43,36 +31,6 @@ def checked_username(value: str) -> str:
     if any(is_invisible(character) for character in name) or has_nothing_to_see(name):
         raise ValueError("The name contains an invisible character")
     return name
-
-
-def checked_password(value: str) -> str:
-    """Composed: the same password typed on another system comes in other pieces (RFC 8265)."""
-    value = unicodedata.normalize("NFC", value)
-    if len(value) < PASSWORD_MIN_CHARACTERS:
-        raise ValueError("The password is too short; it needs 4 to 50 characters")
-    if len(value) > PASSWORD_MAX_CHARACTERS:
-        raise ValueError("The password is too long; it may have at most 50 characters")
-    if not any(character in SPECIAL_CHARACTERS for character in value):
-        raise ValueError(f"The password needs at least one of {SPECIAL_CHARACTERS}")
-    if any(unicodedata.category(character) == "Cs" for character in value):
-        raise ValueError("The password contains an invalid Unicode character")
-    return value
-
-
-Password = Annotated[
-    str,
-    AfterValidator(checked_password),
-    Field(
-        description=f"4 to 50 characters, at least one of {SPECIAL_CHARACTERS}",
-        json_schema_extra={
-            "minLength": PASSWORD_MIN_CHARACTERS,
-            "maxLength": PASSWORD_MAX_CHARACTERS,
-            "pattern": _SPECIAL_CHARACTER,
-        },
-    ),
-]
-# Rules are not checked: what is wrong is wrong.
-TypedPassword = Annotated[str, Field(max_length=1024)]
 
 
 class Registration(BaseModel):
@@ -212,7 +170,7 @@ def register(
     user_id = records.add(
         registration.username,
         _username_key(registration.username),
-        _hasher.hash(registration.password),
+        passwords.hash_of(registration.password),
         network,
     )
     return sessions.begin(user_id, 0)
@@ -246,7 +204,9 @@ def change_password(
     """
     name_key = records.username_key(user_id)
     password_hash = _own_password_hash(records, user_id, name_key, change.current_password, address)
-    generation = records.change_password(user_id, password_hash, _hasher.hash(change.new_password))
+    generation = records.change_password(
+        user_id, password_hash, passwords.hash_of(change.new_password)
+    )
     if generation is None:
         raise Unauthenticated("The password was changed meanwhile: sign in again")
     return sessions.begin(user_id, generation)
@@ -300,19 +260,19 @@ def _verified(
         metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
     password = unicodedata.normalize("NFC", typed_password)
-    compared_hash = attempt.password_hash or _hash_of_nobody()
+    compared_hash = attempt.password_hash or passwords.hash_of_nobody()
     outdated = False
-    matches = _verify(compared_hash, password)
+    matches = passwords.matches(compared_hash, password)
     if not matches and password != typed_password:
         # It may have been set before passwords were composed. What this takes tells of what was
         # typed, not of the account.
-        matches = outdated = _verify(compared_hash, typed_password)
+        matches = outdated = passwords.matches(compared_hash, typed_password)
     if not matches or attempt.user_id is None or attempt.password_hash is None:
         metrics.sign_in_failed()
         return None
     password_hash = attempt.password_hash
-    if outdated or _hasher.check_needs_rehash(password_hash):
-        new_hash = _hasher.hash(password)
+    if outdated or passwords.is_outdated(password_hash):
+        new_hash = passwords.hash_of(password)
         if records.replace_hash(attempt.user_id, password_hash, new_hash):
             password_hash = new_hash
     records.sign_in_succeeded(name_key, network, attempt.user_id)
@@ -356,29 +316,9 @@ def _counted_key(key: str) -> str:
     return unicodedata.normalize("NFKC", without_ignored(key)).strip()
 
 
-def _verify(password_hash: str, password: str) -> bool:
-    try:
-        return _hasher.verify(password_hash, password.encode("utf-8", "surrogatepass"))
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-@cache
-def _hash_of_nobody() -> str:
-    """Compared with when the name is unknown, so that the answer takes as long."""
-    return _hasher.hash("nobody has this password")
-
-
 def keys_of(username: str) -> tuple[str, str]:
     """What an account's row is found by, however somebody writes its name: as typed, which one of
     two names from before may have, and what must be unique.
     """
     typed_key = _key_as_typed(username)
     return typed_key, _counted_key(typed_key)
-
-
-def new_password() -> tuple[str, str]:
-    """One that nobody else knows, easy to read to somebody, and its hash."""
-    groups = ("".join(secrets.choice(_READABLE) for _ in range(4)) for _ in range(5))
-    password = ".".join(groups)
-    return password, _hasher.hash(password)

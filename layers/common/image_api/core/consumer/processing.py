@@ -18,11 +18,11 @@ from image_api.core.renditions.render_requests import (
     Renderings,
     StillRendering,
 )
-from image_api.core.renditions.withdrawing import (
+from image_api.core.renditions.revocation import (
     MovableObjects,
     folder_of,
     folder_of_change,
-    withdraw,
+    revoke,
 )
 from image_api.core.tracing import Origin
 from image_api.errors import ObjectMissing, ServiceUnavailable
@@ -92,7 +92,7 @@ class Processor:
         if image is None:
             return self.fail(work, _DELETED)
         if image.exposed_key is not None:
-            image = self._withdraw(work, image)
+            image = self._revoke(work, image)
         try:
             renditions = self._render(work, image)
         except (RendererFailed, ObjectMissing):
@@ -118,11 +118,11 @@ class Processor:
             self._tidy_up(work.image, [], left_behind)
         return self._finish([failed] if failed is not None else [], "failed")
 
-    def _withdraw(self, work: Work, image: ImageState) -> ImageState:
+    def _revoke(self, work: Work, image: ImageState) -> ImageState:
         """Moves what others hold signed URLs of."""
         new_folder = folder_of_change(image.original_key, work.event.id)
         image_id = work.event.image_id
-        moved = withdraw(self._log(), self._storage, image_id, image, new_folder)
+        moved = revoke(self._log(), self._storage, image_id, image, new_folder)
         if moved is not None:
             return moved
         if not self._log().is_deleted(image_id):

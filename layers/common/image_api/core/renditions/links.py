@@ -32,7 +32,7 @@ _PUBLIC = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 class LinkFacts(NamedTuple):
     """What a link depends on, as the image's row has it. `generation` counts how often those
-    before were withdrawn; `public_secret`: of a public image.
+    before were revoked; `public_secret`: of a public image.
     """
 
     generation: int

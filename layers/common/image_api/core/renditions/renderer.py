@@ -13,8 +13,8 @@ from image_api.core.renditions.render_requests import REPORT, RESULTS_OF_A_PICTU
 from image_api.core.tracing import trace_id_of
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging.model import RENDERER_VERSION, Rendition
-from image_api.imaging.pixels.on_demand import render_wanted
 from image_api.imaging.pixels.rendering import one_by_one
+from image_api.imaging.pixels.requested_renditions import render_wanted
 from image_api.observability import logger
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from image_api.core.accounts import users
+from image_api.core.accounts import passwords, users
 from image_api.core.change_log.messages import DeadLetter, MessageCounts
 from image_api.errors import ImageApiError
 from image_api.observability import logger
@@ -142,7 +142,7 @@ def _on_account(
         case "end-tokens":
             is_done = records.end_tokens(user_id)
         case "reset-password":
-            password["password"], password_hash = users.new_password()
+            password["password"], password_hash = passwords.new_password()
             is_done = records.set_password(user_id, password_hash)
             _forget_failures(records, found)
         case _:  # delete-account

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from image_api.core.upkeep.operating import Backlog
+from image_api.core.upkeep.operator_commands import Backlog
 from image_api.postgres import users
 from image_api.postgres.closed_accounts import CLOSE_FOR_OPERATOR
 from image_api.postgres.database import Database

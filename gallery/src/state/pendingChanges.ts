@@ -5,7 +5,7 @@
  * which such a picture is lacking take it away. What is refused is as if it had never been asked for.
  */
 
-import { begunAt, moment } from "../api/moments";
+import { begunAt, moment } from "../api/ordering";
 import type { Image, Wish } from "../api/images";
 
 /** One request's, of one picture or many. */

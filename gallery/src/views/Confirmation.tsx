@@ -1,8 +1,8 @@
-import { question } from "../state/questions";
+import { question } from "../state/confirmation";
 import { words } from "../words";
 import { Dialog } from "./Dialog";
 
-export function Question() {
+export function Confirmation() {
   const asked = question.value;
   if (!asked) return null;
   return (

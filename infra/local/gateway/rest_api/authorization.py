@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.authorizers import (
     AuthorizerFailed,
     AuthorizerMalformed,
@@ -15,8 +14,9 @@ from infra.local.gateway.authorizers import (
     Verdict,
     in_context,
 )
-from infra.local.gateway.gateway_responses import Failure
 from infra.local.gateway.request import Request
+from infra.local.gateway.rest_api import gateway_responses as failures
+from infra.local.gateway.rest_api.gateway_responses import Failure
 from infra.local.template.model import LambdaAuthorizer
 
 

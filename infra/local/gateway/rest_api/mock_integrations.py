@@ -7,9 +7,13 @@ import re
 
 from aiohttp import web
 
-from infra.local.gateway.gateway_responses import NO_MOCK_ANSWER, UNSUPPORTED_MEDIA_TYPE, Failure
-from infra.local.gateway.mapping import mapped_response
 from infra.local.gateway.request import Request
+from infra.local.gateway.rest_api.gateway_responses import (
+    NO_MOCK_ANSWER,
+    UNSUPPORTED_MEDIA_TYPE,
+    Failure,
+)
+from infra.local.gateway.rest_api.mapping import mapped_response
 from infra.local.template.model import MockIntegration
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from infra.local.gateway.mapping import mapped_response
 from infra.local.gateway.request import MAX_BODY_BYTES, MAX_HEADER_BYTES, Request
+from infra.local.gateway.rest_api.mapping import mapped_response
 from infra.local.template.model import GatewayResponse
 
 _DEFAULT_TEMPLATE = '{"%s":$context.error.messageString}'

@@ -12,7 +12,7 @@ import { VisibilityOptions } from "./VisibilityOptions";
 const PAUSE_OF_CHOOSING_MS = 700;
 
 /** Each field is saved when it is left, or with Enter. */
-export function Texts({ image }: { image: Image }) {
+export function TextFields({ image }: { image: Image }) {
   const title = useEdit(image, image.title, (text) => ({ title: text.trim() }), whyNoTitle);
   const description = useEdit(image, image.description, (text) => ({ description: text }));
   const tags = useEdit<readonly string[]>(image, image.tags, (all) => ({ tags: [...all] }));

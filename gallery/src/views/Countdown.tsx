@@ -4,7 +4,7 @@ import { words } from "../words";
 const PAUSE = /\bagain in (\d+) seconds?\b/;
 
 /** What is said; a pause that it asks for grows shorter as it passes. */
-export function CountingDown({ text }: { text: string }) {
+export function Countdown({ text }: { text: string }) {
   const seconds = Number(PAUSE.exec(text)?.[1] ?? 0);
   const [left, setLeft] = useState(seconds);
   useEffect(() => {

@@ -8,13 +8,9 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from infra.local.gateway import gateway_responses as failures
 from infra.local.gateway.answer import MalformedAnswer, UndecodableBody, read_answer
 from infra.local.gateway.authorizers import Authorizers
-from infra.local.gateway.compression import UnsupportedCoding, compressed, inflated
-from infra.local.gateway.gateway_responses import Failure, body_too_large, gateway_response
 from infra.local.gateway.invoking import Invoker, event_of
-from infra.local.gateway.mock import mock_response
 from infra.local.gateway.request import (
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
@@ -25,11 +21,15 @@ from infra.local.gateway.request import (
     received,
     resource_id,
 )
-from infra.local.gateway.rest_authorization import refusal
+from infra.local.gateway.rest_api import gateway_responses as failures
+from infra.local.gateway.rest_api.authorization import refusal
+from infra.local.gateway.rest_api.compression import UnsupportedCoding, compressed, inflated
+from infra.local.gateway.rest_api.gateway_responses import Failure, body_too_large, gateway_response
+from infra.local.gateway.rest_api.mock_integrations import mock_response
+from infra.local.gateway.rest_api.validation import invalid_request
 from infra.local.gateway.routes import RouteTable
-from infra.local.gateway.validation import invalid_request
 from infra.local.invocation import MAX_PAYLOAD_BYTES, Invoke, Throttled
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.template.model import Api, FunctionIntegration, MockIntegration, Route
 
 

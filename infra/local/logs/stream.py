@@ -9,8 +9,8 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any, TextIO
 
-from infra.local.log_archive import LogArchive
-from infra.local.log_formatting import cut, readable
+from infra.local.logs.archive import LogArchive
+from infra.local.logs.formatting import cut, readable
 
 # Of the 256 that terminals have: all to be read on black and on white.
 _COLOURS = (

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.local.cloud import CloudFailed
-from infra.local.log_archive import records
-from infra.local.logs import InvocationRecord, LogStream
+from infra.local.logs.archive import records
+from infra.local.logs.stream import InvocationRecord, LogStream
 from infra.local.settings import Settings
 
 _NEWEST = 200

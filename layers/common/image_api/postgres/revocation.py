@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from image_api.core.change_log.changes import ImageState
-from image_api.core.renditions.withdrawing import ExposedImage
+from image_api.core.renditions.revocation import ExposedImage
 from image_api.postgres.database import Database, Row
 
 IMAGE_STATE = """i.original_key, i.rendered_at IS NOT NULL,

@@ -3,14 +3,14 @@
 import { pause } from "../api/http";
 import * as api from "../api/images";
 import type { Image, Visibility, Wish } from "../api/images";
-import { moment } from "../api/moments";
+import { moment } from "../api/ordering";
 import { inWords } from "../api/problem";
 import { words } from "../words";
-import { tell } from "../api/windows";
+import { tell } from "../api/otherWindows";
 import * as library from "./library";
 import { complain, say } from "./notices";
 import { clear } from "./selection";
-import { inTurn } from "./turns";
+import { inTurn } from "./sequencing";
 
 export async function trash(targets: Image[]): Promise<void> {
   clear();

@@ -10,11 +10,11 @@ import aiohttp
 from rich.console import Console
 
 from infra.local.cloud import Cloud, CloudFailed
+from infra.local.commands.terminal import terminal
 from infra.local.invocation import Event, json_event
 from infra.local.lambda_.invoke_api import TERMINAL_HEADER
-from infra.local.logs import LogStream
+from infra.local.logs.stream import LogStream
 from infra.local.settings import Settings
-from infra.local.terminal import terminal
 
 
 async def invoke(settings: Settings, function: str, event_path: Path) -> int:

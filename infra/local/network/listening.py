@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from infra.program import Explained
+from infra.entry_point import Explained
 
 LOOPBACK = "127.0.0.1"
 LISTEN_BACKLOG = 512

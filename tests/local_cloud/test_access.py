@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.access import is_of_a_strange_page, is_own_host
+from infra.local.network.access import is_of_a_strange_page, is_own_host
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import * as api from "../api/images";
 import type { Image } from "../api/images";
 import { inWords } from "../api/problem";
 import { words } from "../words";
-import { destroy } from "./deeds";
+import { destroy } from "./actions";
 import { everything } from "./library";
 import { complain } from "./notices";
-import { ask } from "./questions";
+import { ask } from "./confirmation";
 
 export async function emptyTrash(): Promise<void> {
   try {

@@ -2,13 +2,13 @@
 
 import asyncio
 
-from infra.local.logs import LogStream
+from infra.entry_point import on_stop_signal
+from infra.local.logs.stream import LogStream
 from infra.local.settings import Settings, SettingsError
 from infra.local.template.model import QueueMapping, Template, TemplateError
 from infra.local.template.reader import read_template
 from infra.local.triggers.event_source import QueuePoller, url_of_poller
 from infra.local.triggers.lambda_endpoint import LambdaEndpoint
-from infra.program import on_stop_signal
 
 
 async def poll(settings: Settings, lambda_url: str, function_name: str | None) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from jsonschema import Draft4Validator
 
-from infra.local.gateway.gateway_responses import Failure
 from infra.local.gateway.request import Request
+from infra.local.gateway.rest_api.gateway_responses import Failure
 from infra.local.template.model import Validation
 
 

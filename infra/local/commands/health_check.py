@@ -1,6 +1,6 @@
 """Whether the API of a running local cloud is healthy: what a container's health check asks.
 
-python -m infra.local.health_check
+python -m infra.local.commands.health_check
 """
 
 import sys

@@ -42,7 +42,7 @@ class ExposedImages(ImageMoves, Protocol):
         """The next one that is hidden and has not moved, although no change of it waits."""
 
 
-def withdraw(
+def revoke(
     moves: ImageMoves, storage: MovableObjects, image_id: int, image: ImageState, new_folder: str
 ) -> ImageState | None:
     """The image where it lies now, in `new_folder`, or None when somebody else has moved it or it
@@ -65,13 +65,13 @@ def withdraw(
     return moved
 
 
-def withdraw_what_stayed(
+def revoke_overdue(
     images: ExposedImages, storage: MovableObjects, remaining_milliseconds: Callable[[], int]
 ) -> int:
     """The images whose change could not move them, since the storage failed at each of its
     attempts; how many were moved. What fails now is tried again by the next run.
     """
-    withdrawn, failures, image_id = 0, 0, 0
+    revoked, failures, image_id = 0, 0, 0
     while failures < _MOST_FAILURES and remaining_milliseconds() >= _MIN_REMAINING_MILLISECONDS:
         try:
             found = images.next_exposed(image_id)
@@ -80,15 +80,15 @@ def withdraw_what_stayed(
             image_id = found.image_id
             # Nobody else's: a change that comes meanwhile moves the image to another one.
             new_folder = _beside(found.image.original_key, secrets.token_hex(16))
-            if withdraw(images, storage, image_id, found.image, new_folder) is None:
+            if revoke(images, storage, image_id, found.image, new_folder) is None:
                 storage.delete_folder(new_folder)
-            withdrawn, failures = withdrawn + 1, 0
+            revoked, failures = revoked + 1, 0
         except ServiceUnavailable as error:
             failures += 1
             logger.warning("not moved yet", image_id=image_id, reason=error.detail)
-    if withdrawn:
-        logger.info("moved what was hidden", withdrawn=withdrawn)
-    return withdrawn
+    if revoked:
+        logger.info("moved what was hidden", images=revoked)
+    return revoked
 
 
 def folder_of_change(original_key: str, event_id: str) -> str:

@@ -44,7 +44,7 @@ class BusyTimes:
         )
 
 
-class OwnWrites:
+class SelfWrites:
     """For one function. `say` is told, once, in words."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
