@@ -175,6 +175,58 @@ class TestUploading:
         expect(ada.picture("rocket.jpg").locator("img.there")).to_be_visible()
         expect(ada.button("Show them")).to_have_count(0)
 
+    def test_what_is_cancelled_on_its_way_never_arrives_and_the_others_do(
+        self, ada: Visitor
+    ) -> None:
+        held: list[Route] = []
+        ada.page.route("**/image/upload_image", lambda route: held.append(route))
+        ada.drop(THREE)
+        ada.waits_until(lambda: len(held) == 3)
+        ada.button("Cancel dune.png").click()
+        expect(ada.page.get_by_role("list", name="Uploads")).to_be_focused()
+        ada.says("1 upload cancelled")
+        for route in held:
+            if b"dune.png" not in (route.request.post_data_buffer or b""):
+                route.continue_()
+        expect(ada.page.get_by_role("region", name="Uploads")).to_contain_text(
+            "2 pictures are ready"
+        )
+        assert sorted(ada.comes_back()) == ["sea.png", "sky.png"]
+
+    def test_all_that_is_not_there_yet_is_cancelled_at_once_and_sent_after_all(
+        self, ada: Visitor
+    ) -> None:
+        held: list[Route] = []
+        ada.page.route("**/image/upload_image", lambda route: held.append(route))
+        ada.drop({f"{number}.png": samples.png(samples.photo(40 + number)) for number in range(8)})
+        ada.waits_until(lambda: len(held) == 3)
+        ada.button("Cancel all").click()
+        ada.says("8 uploads cancelled")
+        uploads = ada.page.get_by_role("region", name="Uploads")
+        expect(uploads).to_have_count(0)
+        ada.page.unroute("**/image/upload_image")
+        ada.button("Undo").click()
+        expect(uploads).to_contain_text("8 pictures are ready")
+        assert sorted(ada.comes_back()) == [f"{number}.png" for number in range(8)]
+
+    def test_a_file_that_waits_for_its_next_attempt_makes_room_when_it_is_cancelled(
+        self, ada: Visitor
+    ) -> None:
+        def refuse(route: Route) -> None:
+            if b"rocket.jpg" in (route.request.post_data_buffer or b""):
+                route.continue_()
+            else:
+                route.fulfill(status=503, headers={"Retry-After": "3600"}, json={})
+
+        ada.page.route("**/image/upload_image", refuse)
+        ada.drop({**THREE, **ROCKET})
+        uploads = ada.page.get_by_role("region", name="Uploads")
+        expect(uploads.get_by_role("listitem").filter(has_text="rocket.jpg")).to_contain_text(
+            "Waiting"
+        )
+        ada.button("Cancel sky.png").click()
+        expect(ada.picture("rocket.jpg").locator("img.there")).to_be_visible()
+
     def test_a_network_that_fails_loses_and_doubles_nothing(self, ada: Visitor) -> None:
         context = ada.page.context
         ada.drop({f"{number}.png": samples.png(samples.photo(40 + number)) for number in range(12)})

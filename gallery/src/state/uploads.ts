@@ -5,7 +5,9 @@ import { apiUrl, currentToken, fetchJson, newKey, pause, renew } from "../api/ht
 import * as api from "../api/images";
 import { Problem, inWords } from "../api/problem";
 import { tell } from "../api/otherWindows";
+import { words } from "../words";
 import * as library from "./library";
+import { say } from "./notices";
 
 // What the API takes in one request; larger files go straight to the storage.
 const LARGEST_THROUGH_API_BYTES = 4_500_000;
@@ -64,19 +66,41 @@ export const summary = computed(() => {
 let active = 0;
 
 export function enqueue(files: Iterable<File>): void {
-  const fresh = [...files].map<Upload>((file) => ({
-    key: newKey(),
-    file,
-    state: "waiting",
-    sentBytes: 0,
-    imageId: null,
-    visibility: newVisibility.value,
-    problem: null,
-    mayBeTaken: false,
-  }));
+  add([...files].map((file) => asNew(file, newVisibility.value)));
+}
+
+// Under a key of its own, also what was asked for before: it is another request.
+const asNew = (file: File, visibility: api.Visibility): Upload => ({
+  key: newKey(),
+  file,
+  state: "waiting",
+  sentBytes: 0,
+  imageId: null,
+  visibility,
+  problem: null,
+  mayBeTaken: false,
+});
+
+function add(fresh: Upload[]): void {
   if (!fresh.length) return;
   uploads.value = summary.value.isDone ? fresh : [...uploads.value, ...fresh];
   while (active < AT_ONCE && next()) void work();
+}
+
+/** Whether it can still be kept from arriving: what has been sent as a whole may be there already. */
+export const mayCancel = ({ state, file, sentBytes }: Upload) =>
+  state === "waiting" || (state === "sending" && sentBytes < file.size);
+
+/** Of these, those that have not been sent yet. */
+export function cancel(targets: readonly Upload[]): void {
+  const gone = targets.filter(mayCancel);
+  uploads.value = uploads.value.filter((upload) => !gone.includes(upload));
+  for (const { key } of gone) sending.get(key)?.abort();
+  if (!gone.length) return;
+  say(words.upload.cancelled(gone.length), {
+    label: words.undo,
+    run: () => add(gone.map(({ file, visibility }) => asNew(file, visibility))),
+  });
 }
 
 export function retry(key: string): void {
@@ -97,29 +121,36 @@ export function start(): void {
   });
 }
 
+// What ends each that is being sent.
+const sending = new Map<string, AbortController>();
+
 const next = () => uploads.value.find((upload) => upload.state === "waiting");
 
 async function work(): Promise<void> {
   active++;
   try {
     for (let upload = next(); upload; upload = next()) {
+      const ending = new AbortController();
+      sending.set(upload.key, ending);
       change(upload.key, { state: "sending" });
-      await deliver(upload);
+      await deliver(upload, ending.signal);
+      sending.delete(upload.key);
     }
   } finally {
     active--;
   }
 }
 
-async function deliver(upload: Upload): Promise<void> {
+async function deliver(upload: Upload, ending: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const imageId = await sent(upload);
+      const imageId = await sent(upload, ending);
       change(upload.key, { state: "processing", imageId, sentBytes: upload.file.size });
       tell([imageId]);
       void follow(upload.key, imageId);
       return;
     } catch (error) {
+      if (ending.aborted) return;
       const mayPass = error instanceof Problem && error.mayPass && attempt < ATTEMPTS;
       if (!mayPass) {
         const mayBeTaken = !(error instanceof Problem) || !OF_THE_FILE.includes(error.status);
@@ -127,10 +158,14 @@ async function deliver(upload: Upload): Promise<void> {
         return;
       }
       change(upload.key, { sentBytes: 0 });
-      await untilWorthIt(attempt, error);
+      await Promise.race([untilWorthIt(attempt, error), endOf(ending)]);
+      if (ending.aborted) return;
     }
   }
 }
+
+const endOf = (ending: AbortSignal) =>
+  new Promise<void>((resolve) => ending.addEventListener("abort", () => resolve(), { once: true }));
 
 /** A pause that grows; offline, until the network is back, which counts for no attempt. */
 async function untilWorthIt(attempt: number, problem: Problem): Promise<void> {
@@ -139,14 +174,14 @@ async function untilWorthIt(attempt: number, problem: Problem): Promise<void> {
   while (isOffline.value) await pause(500);
 }
 
-async function sent(upload: Upload): Promise<number> {
+async function sent(upload: Upload, ending: AbortSignal): Promise<number> {
   const { file, key, visibility } = upload;
   const onProgress = (sentBytes: number) => change(key, { sentBytes: Math.min(sentBytes, file.size) });
   if (file.size <= LARGEST_THROUGH_API_BYTES) {
     const form = new FormData();
     form.append("visibility", visibility);
     form.append("image", file, file.name || "pasted.png");
-    const answer = await post(new URL("image/upload_image", apiUrl), form, onProgress, key);
+    const answer = await post(new URL("image/upload_image", apiUrl), form, onProgress, ending, key);
     return (answer as { id: number }).id;
   }
   const offer = await fetchJson<{ upload_id: string; url: string; fields: Record<string, string> }>(
@@ -156,7 +191,7 @@ async function sent(upload: Upload): Promise<number> {
   const form = new FormData();
   for (const [name, value] of Object.entries(offer.fields)) form.append(name, value);
   form.append("file", file);
-  await post(new URL(offer.url), form, onProgress, null);
+  await post(new URL(offer.url), form, onProgress, ending, null);
   const answer = await fetchJson<{ id: number }>("POST", `image/direct_upload/${offer.upload_id}`, {
     json: { filename: file.name, visibility },
     headers: { "Idempotency-Key": key },
@@ -165,8 +200,15 @@ async function sent(upload: Upload): Promise<number> {
 }
 
 /** XMLHttpRequest, as fetch tells nothing of what was sent. `key` null: to the storage. */
-async function post(url: URL, form: FormData, onProgress: (sentBytes: number) => void, key: string | null): Promise<unknown> {
+async function post(
+  url: URL,
+  form: FormData,
+  onProgress: (sentBytes: number) => void,
+  ending: AbortSignal,
+  key: string | null,
+): Promise<unknown> {
   const token = key === null ? null : await currentToken();
+  ending.throwIfAborted();
   const request = new XMLHttpRequest();
   const answer = new Promise<unknown>((resolve, reject) => {
     request.upload.onprogress = (event) => onProgress(event.loaded);
@@ -184,6 +226,7 @@ async function post(url: URL, form: FormData, onProgress: (sentBytes: number) =>
     request.setRequestHeader("Idempotency-Key", key);
     if (token !== null) request.setRequestHeader("Authorization", `Bearer ${token}`);
   }
+  ending.addEventListener("abort", () => request.abort(), { once: true });
   request.send(form);
   try {
     return await answer;

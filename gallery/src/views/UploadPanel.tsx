@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import * as library from "../state/library";
-import { dismiss, isOffline, retry, summary, uploads } from "../state/uploads";
+import { cancel, dismiss, isOffline, mayCancel, retry, summary, uploads } from "../state/uploads";
 import type { Upload } from "../state/uploads";
 import { words } from "../words";
 import { Icon } from "./Icon";
@@ -28,6 +28,11 @@ export function UploadPanel() {
         {now.ready > 0 && library.hidesNew.value && (
           <button type="button" class="link" onClick={() => library.find(library.everything)}>
             {words.upload.look}
+          </button>
+        )}
+        {uploads.value.filter(mayCancel).length > 1 && (
+          <button type="button" class="link" onClick={() => cancel(uploads.value)}>
+            {words.upload.cancelAll}
           </button>
         )}
         <button
@@ -59,11 +64,26 @@ export function UploadPanel() {
 
 function Line({ upload }: { upload: Upload }) {
   const share = upload.file.size ? upload.sentBytes / upload.file.size : 0;
+  const name = upload.file.name || "pasted.png";
   return (
     <li class={upload.state}>
-      <span class="name">{upload.file.name || "pasted.png"}</span>
+      <span class="name">{name}</span>
+      {mayCancel(upload) && (
+        <button
+          type="button"
+          class="icon"
+          aria-label={words.upload.cancel(name)}
+          onClick={(event) => {
+            // This line goes, and the focus with it.
+            event.currentTarget.closest("ul")?.focus();
+            cancel([upload]);
+          }}
+        >
+          <Icon name="close" />
+        </button>
+      )}
       {upload.state === "sending" ? (
-        <progress aria-label={upload.file.name} max={1} value={share} />
+        <progress aria-label={name} max={1} value={share} />
       ) : (
         <span class="quiet">{stateOf(upload)}</span>
       )}
