@@ -24,7 +24,7 @@ from tests.integration.release_before import ReleaseBefore
 from tests.integration.test_change_log import waiting_for_locks
 from tests.integration.test_migrations import downgrade
 from tests.integration.test_relay import MemoryBroker, run
-from tests.unit.consumer_bench import TIMEOUT_MILLISECONDS, processor_of, sent, use_fake_pixels
+from tests.unit.core.consumer_bench import TIMEOUT_MILLISECONDS, processor_of, sent, use_fake_pixels
 from tests.waiting import eventually
 
 

@@ -29,7 +29,7 @@ from tests import samples
 from tests.application import LambdaContext
 from tests.fakes import FakeStorage
 from tests.log_lines import log_lines
-from tests.unit.consumer_bench import Bench, FakeRenderer, away, use_fake_pixels
+from tests.unit.core.consumer_bench import Bench, FakeRenderer, away, use_fake_pixels
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ORIGIN = Origin("request-7", f"00-{TRACE}-0012345678901234-01")

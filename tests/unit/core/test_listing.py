@@ -15,7 +15,7 @@ from image_api.core.library import cursors, listing
 from image_api.core.library.listing import Filters, ListQuery, Position, SentFilters
 from image_api.errors import InvalidRequest
 from tests.fakes import FakeImageRecords, FakeUrlSigner
-from tests.unit.test_images import ADA, BOB, accepted_image
+from tests.unit.core.test_images import ADA, BOB, accepted_image
 
 NONE = Filters()
 MOMENT = "2026-11-02T18:10:16.510939Z"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from image_api import __version__
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_newest_release_of_the_changelog_is_this_version() -> None:

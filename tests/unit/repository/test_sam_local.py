@@ -11,7 +11,7 @@ import yaml
 
 from image_api import settings
 from tests.application import ROOT, use_environment
-from tests.unit.test_swagger import TemplateLoader
+from tests.unit.web.test_swagger import TemplateLoader
 
 VALUES: dict[str, str] = json.loads((ROOT / "infra" / "sam-local.json").read_bytes())["Parameters"]
 # Other ways to say the same, and what is only there while a key is exchanged.

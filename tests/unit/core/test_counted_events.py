@@ -29,7 +29,7 @@ from tests.fakes import (
     FakeUserRecords,
     RecordingSink,
 )
-from tests.unit.test_janitor import OLD, Bucket, Rows, sweep
+from tests.unit.core.test_janitor import OLD, Bucket, Rows, sweep
 
 SIGNER = TokenSigner("a secret of the tests, thirty-two bytes long", None, 24 * 3600)
 SESSIONS = Sessions(FakeSessionRecords(), SIGNER)

@@ -20,7 +20,7 @@ from image_api.core.consumer.burying import bury_due
 from image_api.core.consumer.settling import Consumer
 from image_api.errors import ServiceUnavailable
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
-from tests.unit.consumer_bench import (
+from tests.unit.core.consumer_bench import (
     TIMEOUT_MILLISECONDS,
     again,
     away,

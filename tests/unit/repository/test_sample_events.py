@@ -15,7 +15,7 @@ from image_api.rabbitmq import lambda_event
 from infra.tools import sample_events
 from tests.proxy_events import KEYS, keys_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVENTS = sample_events.sample_events()
 AWS_BATCH = json.loads((ROOT / "tests" / "conformance" / "rabbitmq_event.json").read_bytes())
 REQUESTS = {name: event for name, event in EVENTS.items() if "httpMethod" in event}

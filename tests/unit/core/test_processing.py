@@ -13,7 +13,7 @@ from image_api.core.change_log import events
 from image_api.core.change_log.changes import Work
 from image_api.errors import DamagedImage, ServiceUnavailable, StillDeleting
 from image_api.imaging import Rendition
-from tests.unit.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
+from tests.unit.core.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
 from tests.waiting import PATIENCE_SECONDS
 
 

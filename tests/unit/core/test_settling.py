@@ -31,7 +31,7 @@ from image_api.errors import ServiceUnavailable
 from image_api.imaging import Rendition
 from image_api.rabbitmq import lambda_event
 from tests.bad_messages import HEADERS, KINDS, bad_bodies, deep
-from tests.unit.consumer_bench import (
+from tests.unit.core.consumer_bench import (
     DEAD,
     Bench,
     ProcessEnded,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))

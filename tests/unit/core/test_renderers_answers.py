@@ -24,7 +24,7 @@ from image_api.imaging import RENDERER_VERSION
 from image_api.imaging.pixels.rendering import render
 from tests import samples
 from tests.fakes import FakeStorage
-from tests.unit.consumer_bench import FakeRenderer
+from tests.unit.core.consumer_bench import FakeRenderer
 from tests.waiting import PATIENCE_SECONDS
 
 ORIGINAL = "storage/6f1c/original.png"
