@@ -139,7 +139,9 @@ def test_an_http_api_that_is_added_is_said_served_and_gone_with_it(
     eventually(lambda: url() is not None, "it has an address", watch=cloud.assert_alive)
     address = url()
     assert address is not None
-    assert f"ServerlessHttpApi is at {address}" in cloud.log()[told:]
+    # What is said is written at the end of the turn in which the address was.
+    said = f"ServerlessHttpApi is at {address}"
+    eventually(lambda: said in cloud.log()[told:], "it is said", watch=cloud.assert_alive)
     answer = requests.get(f"{address}/any/path")
     assert (answer.status_code, answer.text) == (200, "hello")
     assert cloud.get("/hello") == (200, "hello")
