@@ -77,15 +77,6 @@ rm -rf "$RESULTS"
 mkdir -p "$RESULTS"
 export FAILURES=$PWD/$RESULTS/failures
 : >"$FAILURES"
-# Job control gives each lane a process group of its own, which can be stopped as a whole.
-set -m
-run_shown_lane </dev/null &
-shown=$!
-run_quiet_lane </dev/null &
-quiet=$!
-tail --pid=$$ -f "$FAILURES" &
-failures=$!
-set +m
 # Where the quiet lane is: who waits for it, or gives up waiting, wants to know.
 show_quiet_lane() {
     local stage
@@ -99,11 +90,25 @@ stop() {
     show_quiet_lane
     # Whoever asks once more need not wait for what is cleaning up.
     trap - INT TERM HUP
-    kill -INT -- "-$shown" "-$quiet" "-$failures" 2>/dev/null || true
+    kill -INT -- "${lanes[@]}" 2>/dev/null || true
     wait
     exit 130
 }
+lanes=()
+# Before the lanes begin: whoever interrupts at once leaves none of them behind.
 trap stop INT TERM HUP
+# Job control gives each lane a process group of its own, which can be stopped as a whole.
+set -m
+run_shown_lane </dev/null &
+shown=$!
+lanes+=("-$shown")
+run_quiet_lane </dev/null &
+quiet=$!
+lanes+=("-$quiet")
+tail --pid=$$ -f "$FAILURES" &
+failures=$!
+lanes+=("-$failures")
+set +m
 wait "$shown" || true
 if kill -0 "$quiet" 2>/dev/null; then
     show_quiet_lane

@@ -143,6 +143,15 @@ class ApiClient:
         assert image["status"] == status, image
         return image
 
+    def rendition(self, path: str, **options: Any) -> requests.Response:
+        """Asked for again while it is under way, as the answer says."""
+
+        def look() -> requests.Response | None:
+            answer = self.get(path, **options)
+            return None if answer.status_code == 503 else answer
+
+        return eventually(look, "the rendition is made")
+
     def download(self, url: str) -> requests.Response:
         """A signed link, opened like a browser does: without the token."""
         answer = self._session.get(url)

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -103,7 +103,9 @@ class RunningCloud:
         return self.data_folder / "state.json"
 
     def log(self) -> str:
-        return self._log_path.read_text(encoding="utf-8", errors="replace")
+        """All lines that are whole."""
+        text = self._log_path.read_text(encoding="utf-8", errors="replace")
+        return text[: text.rfind("\n") + 1]
 
     def start(self) -> None:
         """Returns when the API is ready."""
@@ -179,15 +181,11 @@ class RunningCloud:
         name = self.function_name(folder_name)
         pids = [pid for pid in self.pids() if has_variable(pid, "AWS_LAMBDA_FUNCTION_NAME", name)]
         assert pids, f"{folder_name} does not run"
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        _send(signal.SIGSTOP, pids)
         try:
             yield
         finally:
-            for pid in pids:
-                # It may have been killed meanwhile.
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            _send(signal.SIGCONT, pids)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the local cloud, on the same data folder."""
@@ -217,3 +215,10 @@ class RunningCloud:
 
     def _log_tail(self) -> str:
         return "\n".join(self.log().splitlines()[-_LOG_TAIL_LINES:])
+
+
+def _send(number: signal.Signals, pids: Iterable[int]) -> None:
+    for pid in pids:
+        # It may have ended meanwhile.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

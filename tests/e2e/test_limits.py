@@ -135,7 +135,7 @@ def test_new_renditions_are_counted_by_account_and_by_address(
         f"address {visitor.address}": (visitor, f"{link}&format=webp"),
     }
     for who, (client, path) in ways.items():
-        assert client.get(f"{path}&width=64").status_code == 302
+        assert client.rendition(f"{path}&width=64").status_code == 302
         database.run(
             "UPDATE new_renditions SET begun = :limit, window_started_at = now() WHERE key = :key",
             limit=profile["limits"]["new_renditions_per_minute"],
@@ -143,7 +143,7 @@ def test_new_renditions_are_counted_by_account_and_by_address(
         )
         _refused(client.get(f"{path}&width=128"), 429, "too_many_renditions")
         # One that is there is none that is made.
-        assert client.get(f"{path}&width=64").status_code == 302
+        assert client.rendition(f"{path}&width=64").status_code == 302
 
 
 def test_counting_and_reading_end_where_they_would_cost_too_much(

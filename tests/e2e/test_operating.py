@@ -14,11 +14,11 @@ from tests import samples
 from tests.application import ROOT
 from tests.e2e.api_client import ApiClient
 from tests.e2e.running_cloud import RunningCloud
+from tests.links import LINKS
 from tests.processes import is_running
 from tests.waiting import eventually
 
 ROCKET = samples.rocket()
-LINKS = {"url", "thumbnail_url", "preview_url", "rendition_url"}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.amqp import open_channel
 from tests.e2e.api_client import ApiClient
 from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud
+from tests.links import lasting
 from tests.waiting import eventually
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0012345678901234-01"
@@ -238,6 +239,6 @@ def test_an_event_that_is_delivered_twice_is_applied_once(
 
     # What is accepted later is applied later: when this is done, so is the repeated event.
     ada.uploaded(samples.gif())
-    assert ada.image(image_id).json() == last
+    assert lasting(ada.image(image_id).json()) == lasting(last)
     heard = listener.events_of(image_id)
     assert [item.routing_key for item in heard].count("image.update.completed") == 2

@@ -47,6 +47,10 @@ def test_a_service_that_joins_late_gets_what_has_happened_since(
     since = datetime.now(UTC).isoformat()
     image = ada.uploaded(samples.png(), title="late.png")
     ada.updated(image["id"], title="later.png")
+    eventually(
+        lambda: not database.run("SELECT FROM changes WHERE outcome_published_at IS NULL"),
+        "all that has happened is told",
+    )
     latecomer, listener = (channel.queue_declare("", exclusive=True).method.queue for _ in range(2))
     channel.queue_bind(listener, "image.events", "#")
 

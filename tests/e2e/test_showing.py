@@ -10,6 +10,7 @@ from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.conftest import NewClient
 from tests.e2e.holding import Processing
+from tests.links import lasting
 from tests.waiting import eventually
 
 FIELDS = [
@@ -80,7 +81,7 @@ def test_what_is_said_of_an_image_is_so(ada: ApiClient, bob: ApiClient) -> None:
 def test_an_image_looks_the_same_in_a_list(ada: ApiClient) -> None:
     image = ada.uploaded(samples.png())
 
-    assert ada.images(owner="me").json() == [image]
+    assert [lasting(each) for each in ada.images(owner="me").json()] == [lasting(image)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_a_shared_image_is_seen_by_every_signed_in_user(
     image = ada.uploaded(samples.jpeg(exif=samples.exif(taken_at="2024:11:02 18:10:16")))
     assert image["taken_at"] == "2024-11-02T18:10:16"
 
-    assert bob.image(image["id"]).json() == {**image, "taken_at": None}
+    assert lasting(bob.image(image["id"]).json()) == lasting({**image, "taken_at": None})
     assert visitor.image(image["id"]).status_code == 401
 
 
@@ -112,13 +113,18 @@ def test_nobody_waits_for_as_long_as_they_like(ada: ApiClient, seconds: str) -> 
 def test_who_waits_for_an_image_hears_of_it_when_it_is_ready(
     ada: ApiClient, processing: Processing
 ) -> None:
-    with ThreadPoolExecutor(1) as threads:
-        with processing.held():
-            image_id = ada.upload(samples.png()).json()["id"]
-            answer = threads.submit(ada.get, f"/image/{image_id}?wait=15")
-            eventually(lambda: processing.waiting_requests() == 1, "it waits", watch=answer.running)
-        assert answer.result().json()["status"] == "ready"
-    assert ada.get(f"/image/{image_id}?wait=15").json()["status"] == "ready"
+    def hears_of_it() -> bool:
+        """False where it takes longer than one may wait: on a machine that is very busy."""
+        with ThreadPoolExecutor(1) as threads:
+            with processing.held():
+                image_id = ada.upload(samples.png()).json()["id"]
+                answer = threads.submit(ada.get, f"/image/{image_id}?wait=15")
+                eventually(lambda: processing.waiting_requests() == 1 or answer.done(), "it waits")
+            heard = bool(answer.result().json()["status"] == "ready")
+        assert ada.settled(image_id)["status"] == "ready"
+        return heard
+
+    eventually(hears_of_it, "it is heard of")
 
 
 def test_as_many_wait_as_may_and_plain_requests_wait_for_none_of_them(

@@ -40,12 +40,12 @@ def test_what_is_trashed_is_gone_with_the_answer_and_comes_back_as_it_was(
         assert requests.get(others[link]).status_code in (403, 404)
         ada.download(trashed[link])
     assert bob.get(others["rendition_url"]).status_code == 404
-    assert ada.get(trashed["rendition_url"]).status_code == 302
+    assert ada.rendition(trashed["rendition_url"]).status_code == 302
 
     restored = ada.updated(image_id, trashed=False)
     assert restored["trashed_at"] is None
     assert bob.get(others["rendition_url"]).status_code == 404
-    assert bob.get(restored["rendition_url"]).status_code == 302
+    assert bob.rendition(restored["rendition_url"]).status_code == 302
     assert _is_listed(bob, image_id)
     links = {"url", "thumbnail_url", "preview_url", "rendition_url"}
     changing = {"updated_at", "version", "file_path", *links}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -41,6 +42,8 @@ _NONE = {
 }
 # Of the hour after which the cloud's clock first invokes the janitor.
 _LONGEST_RUN_SECONDS = 30 * 60.0
+# Of the minute after which it invokes the relay, and of what that takes with a broker that is away.
+_CLOCKS_PATIENCE_SECONDS = 180.0
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -197,8 +200,18 @@ class BreakableCloud:
                     killed += 1
         return killed
 
+    def await_the_clocks_relay(self) -> None:
+        """Until the cloud's clock has invoked it, as it does every minute."""
+        told = len(self.cloud.log())
+        eventually(
+            lambda: re.search(r"\brelay .* MB", self.cloud.log()[told:]),
+            "the relay has run by itself",
+            watch=self.cloud.assert_alive,
+            patience_seconds=_CLOCKS_PATIENCE_SECONDS,
+        )
+
     def relay(self) -> int:
-        """What the schedule does every minute; how many events waited."""
+        """What the schedule does every minute; how many events waited, none where it failed."""
         answer = self.cloud.invoke("relay", {})
         return int(answer.get("published", 0))
 

@@ -14,6 +14,7 @@ from tests.e2e.api_client import ApiClient
 from tests.faults import batches
 from tests.faults.audit import Audit
 from tests.faults.breakable_cloud import BreakableCloud
+from tests.links import lasting
 from tests.waiting import eventually
 
 
@@ -36,7 +37,7 @@ def test_forty_kinds_of_messages_change_nothing_and_delay_nobody(
         (real,) = batches.logged_events(database, image_id)[-1:]
     bodies = bad_bodies(real, other_id)
     assert len(bodies) >= 40
-    before = [user.image(each).json() for each in (other_id, image_id)]
+    before = [lasting(user.image(each).json()) for each in (other_id, image_id)]
     batches_before = system.cloud.log().count("messages return to")
 
     with system.broker() as channel:
@@ -51,7 +52,7 @@ def test_forty_kinds_of_messages_change_nothing_and_delay_nobody(
     eventually(lambda: audit.dead() == len(bodies), "all are set aside")
     assert Counter(dead_letters(system)) == Counter(bodies.values())
     assert {image["status"] for image in uploaded} == {"ready"}
-    assert [user.image(each).json() for each in (other_id, image_id)] == before
+    assert [lasting(user.image(each).json()) for each in (other_id, image_id)] == before
     assert system.cloud.log().count("messages return to") == batches_before
     audit.settle()
     assert audit.hear().duplicated == []
@@ -77,7 +78,9 @@ def test_headers_and_properties_of_any_kind_fail_no_batch(
 
     counts = system.cloud.invoke("consumer", batches.batch(system.queue, records))
 
-    assert counts == {"applied": 1, "rejected": len(kinds)}
+    assert counts.pop("rejected") == len(kinds)
+    # On a busy machine the renderer may not have ended when nobody waits for it any more.
+    assert counts in ({"applied": 1}, {"rendering": 1}, {"waiting": 1})
+    audit.settle()
     assert user.image(image_id).json()["status"] == "ready"
     assert dead_letters(system) == [b"bad"] * len(kinds)
-    audit.settle()

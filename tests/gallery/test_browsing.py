@@ -71,13 +71,12 @@ def test_all_pictures_are_one_stop_of_the_tab_key_and_arrow_keys_lead_on(ada: Vi
 def test_the_picture_that_has_the_focus_has_an_edge_that_shows_it(ada: Visitor) -> None:
     first = ada.picture(ada.titles()[0])
     ada.page.mouse.move(0, 0)
-    before = edge(first)
+    ada.waits_until(lambda: edge(first).getcolors(1) is None)
     ada.page.get_by_label("New pictures are").focus()
     ada.page.keyboard.press("Tab")
     expect(first).to_be_focused()
-    assert before.getcolors(1) is None
     # A line of one colour.
-    assert edge(first).getcolors(1) is not None
+    ada.waits_until(lambda: edge(first).getcolors(1) is not None)
 
 
 def test_the_picture_that_has_the_focus_is_below_no_bar(ada: Visitor) -> None:

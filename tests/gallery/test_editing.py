@@ -82,11 +82,18 @@ def test_edits_that_come_before_the_first_is_processed_queue_behind_it(
 def test_what_is_being_written_stays_while_an_earlier_edit_settles(
     ada: Visitor, device: Device
 ) -> None:
-    write(ada, "Title", "The sea")
-    field(ada, "Description").press_sequentially("At no")
-    device.changes(title="The ocean")
+    with ada.page.expect_response("**/image/update/*"):
+        write(ada, "Title", "The sea")
+        field(ada, "Description").press_sequentially("At no")
     expect(field(ada, "Title")).to_have_value("The sea")
+    device.changes(title="The ocean")
     assert device.image["title"] == "The ocean"
+
+    def is_shown() -> bool:
+        ada.comes_back()
+        return field(ada, "Title").input_value() == "The ocean"
+
+    ada.waits_until(is_shown)
     expect(field(ada, "Description")).to_have_value("At no")
     ada.page.keyboard.type("on")
     # Closing leaves the field too.
@@ -218,7 +225,7 @@ def test_words_alone_leave_the_download_where_it_is(ada: Visitor, processing: Pr
 def test_what_was_written_offline_is_saved_when_the_network_is_back(ada: Visitor) -> None:
     ada.page.context.set_offline(True)
     write(ada, "Title", "The sea")
-    ada.says("You are offline")
+    ada.holds_the_notice("You are offline")
     # Which hides nothing of the details beside it.
     notices = ada.page.get_by_role("log").bounding_box()
     details = ada.dialog("Details").bounding_box()

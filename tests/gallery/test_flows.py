@@ -128,6 +128,7 @@ class Walk:
         self.leaves_the_viewer()
 
     def copies(self, what: str) -> str:
+        self.ada.forgets_notices()
         self.press(f"Copy: {what}")
         self.ada.says("Copied")
         text: str = self.page.evaluate("navigator.clipboard.readText()")
@@ -171,7 +172,8 @@ class Walk:
         for title in ("dune.jpg", "sky.jpg"):
             expect(self.page.get_by_label(f"Select {title}", exact=True)).to_be_checked()
         self.press("Trash", bar)
-        self.ada.says("2 pictures moved to the trash")
+        # With the keyboard alone it takes a while to get there.
+        self.ada.holds_the_notice("2 pictures moved to the trash")
         self.hand.press(self.button("Undo").last)
         self.ada.waits_until(lambda: len(self.ada.titles()) == 3)
 

@@ -124,13 +124,13 @@ def test_files_dropped_at_once_arrive_once_whatever_the_network_does(
 
     ada.hold(photos(SIZE.photos) | hopeless)
     ada.page.evaluate(_WATCH)
-    ada.let_go()
-    ada.waits_until(lambda: is_uploaded(0.25))
+    # The first that are sent, so that they are lost however fast the others follow.
+    with answers_lost(ada.page, 3):
+        ada.let_go()
+        ada.waits_until(lambda: is_uploaded(0.25))
     ada.page.context.set_offline(True)
     expect(ada.page.get_by_text("You are offline")).to_be_visible()
     ada.page.context.set_offline(False)
-    with answers_lost(ada.page, 3):
-        ada.waits_until(lambda: is_uploaded(0.6))
     ada.waits_until(lambda: "refused" in uploads.inner_text() and is_uploaded(1))
     expect(uploads).to_contain_text(
         f"{SIZE.photos} pictures are ready, {SIZE.broken} pictures were refused"
@@ -265,9 +265,10 @@ def test_any_number_of_pictures_scrolls_and_few_of_them_are_in_the_page(
     ada.waits_until(lambda: bool(held))
     # What is below the screen waits for what is on it.
     assert ada.page.evaluate(_LOWEST_TILE) < 1
+    # First this: what is asked for as soon as these go on is not held any more.
+    ada.page.unroute("**/storage/**")
     for route in held:
         route.continue_()
-    ada.page.unroute("**/storage/**")
     ada.waits_until(lambda: ada.page.evaluate(_LOWEST_TILE) > 1)
     session = ada.page.context.new_cdp_session(ada.page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})

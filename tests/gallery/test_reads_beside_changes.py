@@ -187,7 +187,7 @@ def test_of_many_those_that_are_refused_come_back_and_the_others_do_not(
     assert reads(ada, device) == []
     change.answer_next(refuses(device, refused, "busy"))
     ada.says("1 picture was refused: Later")
-    ada.says("2 pictures moved to the trash")
+    ada.holds_the_notice("2 pictures moved to the trash")
     assert titles(ada) == [refused]
     expect(count(ada, 2)).to_be_visible()
     change.end()
@@ -243,7 +243,7 @@ def test_undo_is_seen_at_once_and_where_it_is_lost_taken_back(
 ) -> None:
     ada.choose([pictures[1]])
     ada.button("Trash").last.click()
-    ada.says("1 picture moved to the trash")
+    ada.holds_the_notice("1 picture moved to the trash")
     assert reads(ada, device) == without(pictures, pictures[1])
     undo = Held(ada.page, BATCH)
     ada.button("Undo").click()

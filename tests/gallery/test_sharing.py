@@ -86,6 +86,7 @@ def test_another_window_shows_what_changes_in_this_one(ada: Visitor) -> None:
         expect(other.picture(title).locator("img.there")).to_be_visible()
     ada.choose(["dune.png"])
     ada.button("Trash").last.click()
+    ada.holds_the_notice("1 picture moved to the trash")
     expect(other.picture("dune.png")).to_have_count(0)
     ada.button("Undo").click()
     expect(other.picture("dune.png")).to_be_visible()

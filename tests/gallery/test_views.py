@@ -103,7 +103,7 @@ def views(ada: Visitor, client: ApiClient) -> Iterator[str]:
     ada.button("Close the list").click()
     ada.choose(["Spoon"])
     ada.button("Trash").last.click()
-    ada.says("1 picture moved to the trash")
+    ada.holds_the_notice("1 picture moved to the trash")
     yield "undo"
     ada.forgets_notices()
     ada.button("Trash").first.click()

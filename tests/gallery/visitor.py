@@ -34,6 +34,10 @@ _LET_GO = """
   }
 }
 """
+_PRESS_ALL = """(buttons) => {
+  buttons.forEach((button) => button.click());
+  return buttons.length;
+}"""
 
 
 class Visitor:
@@ -117,10 +121,17 @@ class Visitor:
         """In passing, at the lower edge."""
         expect(self.page.get_by_role("log")).to_contain_text(text)
 
+    def holds_the_notice(self, text: str) -> None:
+        """As soon as it says so: it stays as long as somebody is at it."""
+        # A pointer that lay there, and left, would let it go.
+        self.page.mouse.move(0, 0)
+        notice = self.page.get_by_role("log").locator(".notice").filter(has_text=text)
+        notice.dispatch_event("pointerenter")
+
     def forgets_notices(self) -> None:
         close = self.page.get_by_role("log").get_by_role("button", name="Close")
-        while close.count():
-            close.first.click()
+        # In one look, as any of them may go meanwhile.
+        self.waits_until(lambda: close.evaluate_all(_PRESS_ALL) == 0)
 
     def waits_until(self, look: Callable[[], bool]) -> None:
         """For what the page alone does not show, while the page goes on."""

@@ -322,13 +322,14 @@ def test_a_statement_that_waits_for_a_lock_gives_up_and_is_never_done(
 
 
 def test_a_statement_that_takes_too_long_gives_up_and_is_not_done(database: Database) -> None:
-    database.rows("SET statement_timeout = '50ms'")
     before = backend(database)
+    database.rows("SET statement_timeout = '300ms'")
     with pytest.raises(ServiceUnavailable):
         database.rows(
             "WITH added AS (INSERT INTO users (username, username_key, password_hash) "
             "VALUES ('a', 'a', 'h')) SELECT pg_sleep(600)"
         )
+    database.rows("SET statement_timeout = 0")
     assert database.rows("SELECT count(*) FROM users") == [[0]]
     assert backend(database) == before
 
@@ -337,9 +338,9 @@ def test_a_transaction_that_is_left_open_holds_its_locks_only_so_long(
     database: Database, sql: Connection
 ) -> None:
     database.rows(ADD_USER, n="ada")
-    database.rows("SET idle_in_transaction_session_timeout = '50ms'")
     database.rows("BEGIN")
     database.rows("UPDATE users SET password_hash = 'half'")
+    database.rows("SET idle_in_transaction_session_timeout = '50ms'")
     # It waits for the lock, and gets it without anybody's help.
     sql.run("UPDATE users SET password_hash = 'whole'")
     assert database.rows("SELECT password_hash FROM users") == [["whole"]]

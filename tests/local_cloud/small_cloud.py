@@ -74,3 +74,10 @@ def refused(cloud: Cloud, *arguments: str) -> str:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def replace(path: Path, text: str, project: Path) -> None:
+    """In one step, as editors do it: nobody sees half of the file, or two changes."""
+    draft = project.with_name("draft")
+    draft.write_text(text)
+    draft.replace(path)

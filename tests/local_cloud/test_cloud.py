@@ -282,6 +282,8 @@ def test_the_log_has_all_that_an_id_went_through(project: Path) -> None:
         cloud.get("/hello?id=correlation-2")
         eventually(lambda: cloud.log().count(" MB") == 2, "both are logged")
         assert f"characters more: make logs ID={request_id}" in cloud.log()
+        # What is kept is written a moment later than what is shown.
+        eventually(lambda: request_id in cloud.run("logs", "--id", request_id).stdout, "it is kept")
         found = [cloud.run("logs", "--id", wanted) for wanted in ("correlation-1", request_id[:8])]
         assert "nothing on that" in refused(cloud, "logs", "--id", "correlation-3")
     for done in found:

@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.local.settings import ROOT
 from infra.services.ports import hold_free_port, port_of
 from tests.local_cloud.debug_client import DebugClient
-from tests.local_cloud.small_cloud import Cloud, refused, running
+from tests.local_cloud.small_cloud import Cloud, refused, replace, running
 from tests.processes import ended_with_the_test
 from tests.waiting import eventually
 
@@ -61,7 +61,7 @@ def test_an_editor_attaches_and_stops_a_request(project: Path) -> None:
             editor.go_on(thread)
             assert asked.result() == (200, "/hello")
             # An edit is served by an environment that waits for the editor again.
-            source.write_text(HANDLER.replace('"body": path', '"body": "edited"'))
+            replace(source, HANDLER.replace('"body": path', '"body": "edited"'), project)
             editor.wait_for_end()
         asked = threads.submit(cloud.get, "/hello")
         with DebugClient(port) as editor:

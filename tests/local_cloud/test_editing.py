@@ -15,7 +15,7 @@ import requests
 from infra.local.lambda_.interpreter import Interpreter
 from tests.commands import output_of
 from tests.local_cloud.conftest import copy_of_project
-from tests.local_cloud.small_cloud import Cloud, running
+from tests.local_cloud.small_cloud import Cloud, replace, running
 from tests.waiting import eventually
 
 ROOT_FUNCTION = """
@@ -115,12 +115,9 @@ def test_half_a_template_is_named_and_the_last_whole_one_is_kept(
     path.write_text(
         whole.replace("Resources:\n", f"Resources:\n{typed}") if is_resource else typed + whole
     )
-    eventually(
-        lambda: "keeps its last working version" in cloud.log()[told:],
-        "it is told",
-        watch=cloud.assert_alive,
-    )
-    assert words in cloud.log()[told:]
+    # Whoever looks between the emptying of the file and the writing is told of the empty one first.
+    eventually(lambda: words in cloud.log()[told:], "it is told", watch=cloud.assert_alive)
+    assert "keeps its last working version" in cloud.log()[told:]
     assert cloud.get("/hello") == (200, "hello")
 
 
@@ -231,7 +228,7 @@ def test_what_the_cloud_and_git_write_into_a_folder_of_code_is_not_code(
     told = len(cloud.log())
     (cloud.data_folder / "written.py").write_text("")
     (project / ".git/written.py").write_text("")
-    (project / "root.py").write_text(SAYS.format("edited"))
+    replace(project / "root.py", SAYS.format("edited"), project)
     serves(cloud, "/root", "edited")
     # The edit alone: what came before it would have been told before it.
     eventually(lambda: "new code: project" in cloud.log()[told:], "it is told")

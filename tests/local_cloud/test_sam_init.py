@@ -9,6 +9,7 @@ import samcli.lib.init
 from infra.local.lambda_.interpreter import Interpreter
 from tests.commands import output_of
 from tests.local_cloud.small_cloud import Cloud, running
+from tests.waiting import eventually
 
 TEMPLATES = Path(samcli.lib.init.__path__[0]) / "templates"
 
@@ -28,8 +29,9 @@ def test_the_project_of_sam_init_is_served_and_invoked(
     # What pip finds on an index is pip's affair; tests of artifacts install without hashes.
     requirements.write_text("")
     with running(Cloud(project)) as cloud:
-        status, text = cloud.get("/hello")
-        assert (status, json.loads(text)) == (200, {"message": "hello world"})
+        # Its time-out of three seconds is that of its start as well.
+        eventually(lambda: cloud.get("/hello")[0] == 200, "it answers", watch=cloud.assert_alive)
+        assert json.loads(cloud.get("/hello")[1]) == {"message": "hello world"}
         event = project / "events/event.json"
         done = cloud.run("invoke", "HelloWorldFunction", "--event", str(event))
     assert json.loads(json.loads(done.stdout)["body"]) == {"message": "hello world"}

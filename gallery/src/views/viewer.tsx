@@ -117,10 +117,11 @@ async function openViewer(): Promise<void> {
   const place = placeOf(viewed.value);
   // It went meanwhile; where all are loaded anew, they open it when they are there.
   if (place < 0) return library.isLoading.value ? undefined : lookUp(viewed.value);
+  // By when they were made: a busy browser may handle them long after, and far apart.
   let clickedAt = performance.now();
-  const isSecondClick = () => {
+  const isSecondClick = (click: PointerEvent) => {
     const before = clickedAt;
-    clickedAt = performance.now();
+    clickedAt = click.timeStamp;
     return clickedAt - before < DOUBLE_CLICK_MS;
   };
   const viewer: PhotoSwipe = new found.default({
@@ -142,14 +143,14 @@ async function openViewer(): Promise<void> {
     arrowPrevTitle: words.viewer.previous,
     arrowNextTitle: words.viewer.next,
     errorMsg: words.grid.failed,
-    imageClickAction: (point) => {
+    imageClickAction: (point, click) => {
       const slide = viewer.currSlide;
-      if (!isSecondClick() && slide?.isZoomable() && slide.zoomLevels.secondary !== slide.zoomLevels.initial) {
+      if (!isSecondClick(click) && slide?.isZoomable() && slide.zoomLevels.secondary !== slide.zoomLevels.initial) {
         slide.toggleZoom(point);
       }
     },
-    bgClickAction: () => {
-      if (isSecondClick()) return;
+    bgClickAction: (_point, click) => {
+      if (isSecondClick(click)) return;
       if (isDetailed.value) isDetailed.value = false;
       else viewer.close();
     },

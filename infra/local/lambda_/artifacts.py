@@ -142,7 +142,9 @@ class Artifacts:
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
             try:
-                unpacked = len({*temporary.glob("*/*/*/*.dist-info"), *draft.glob("*.dist-info")})
+                # By name, as one may be moved from the one folder to the other between two looks.
+                found = (*temporary.glob("*/*/*/*.dist-info"), *draft.glob("*.dist-info"))
+                unpacked = len({path.name for path in found})
             except FileNotFoundError:
                 # pip moved a folder away while it was looked at.
                 continue

@@ -26,6 +26,7 @@ from infra.local.triggers.rabbitmq_event import batch_event, message_record
 # Lambda's payload limit, less what stands around the messages.
 _MAX_BATCH_BYTES = 6 * 1024 * 1024 - 4096
 _MAX_RECONNECT_SECONDS = 5.0
+_CLOSE_SECONDS = 10.0
 _MAX_RETRY_SECONDS = 10.0
 _QUEUE_MISSING = 404
 
@@ -290,7 +291,7 @@ async def _unless_closed(
 
 
 async def _close(connection: AsyncioConnection) -> None:
-    """Closes the connection after everything sent on it, or gives up after a second."""
+    """Closes the connection after everything sent on it, or gives up on a broker that is silent."""
     if connection.is_closed:
         return
     closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -298,7 +299,7 @@ async def _close(connection: AsyncioConnection) -> None:
     if not connection.is_closing:
         connection.close()
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(_CLOSE_SECONDS):
             await closed
     except TimeoutError:
         return

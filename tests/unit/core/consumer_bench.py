@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -87,13 +88,14 @@ def use_fake_pixels(
 class FakeRenderer:
     """The renderer's function, its URLs and its forms, beside a storage.
 
-    `is_slow`: it is not waited for, and ends with `finish`; `is_lost`: nor heard of any more;
-    `is_busy`: it has no place.
+    `is_slow`: it is not waited for, and ends with `finish`; `is_late`: it ends just before that;
+    `is_lost`: it is not heard of any more; `is_busy`: it has no place.
     `answer` is what it says instead of the truth.
     """
 
     storage: Any
     is_slow: bool = False
+    is_late: bool = False
     is_lost: bool = False
     is_busy: bool = False
     answer: bytes | None = None
@@ -108,7 +110,8 @@ class FakeRenderer:
         if self.is_lost:
             raise RendererLost("The connection to the renderer broke")
         try:
-            report = renderer.run(self.tasks[-1], self, lambda: 60, lambda: 0)
+            ends_at = 1e12 if self.is_late else 0
+            report = renderer.run(self.tasks[-1], self, lambda: 60, lambda: ends_at)
         except Exception as error:
             raise RendererFailed(f"The renderer failed: {type(error).__name__}") from error
         return self.answer or json.dumps(report).encode()
@@ -133,9 +136,14 @@ class FakeRenderer:
         self.storage.put(fields["key"], data, fields["Content-Type"])
 
 
-def processor_of(log: Any, storage: Any, fake: FakeRenderer | None = None) -> Processor:
+def processor_of(
+    log: Any,
+    storage: Any,
+    fake: FakeRenderer | None = None,
+    now_seconds: Callable[[], float] = time.monotonic,
+) -> Processor:
     fake = fake or FakeRenderer(storage)
-    return Processor(lambda: log, Renderings(fake, fake, storage), storage)
+    return Processor(lambda: log, Renderings(fake, fake, storage), storage, now_seconds)
 
 
 def away(*operations: str) -> Any:
@@ -155,6 +163,7 @@ class Bench:
     publisher: FakePublisher = field(default_factory=FakePublisher)
     workers: int = 2
     remaining_milliseconds: int = TIMEOUT_MILLISECONDS
+    now_seconds: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.renderer = FakeRenderer(self.storage)
@@ -162,7 +171,7 @@ class Bench:
 
     def restart(self) -> None:
         """Another process goes on."""
-        processor = processor_of(self.log, self.storage, self.renderer)
+        processor = processor_of(self.log, self.storage, self.renderer, self.now_seconds)
         self.consumer = Consumer(
             lambda: self.log, processor, self.publisher, QUEUE, workers=self.workers
         )

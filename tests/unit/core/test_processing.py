@@ -11,6 +11,7 @@ import pytest
 
 from image_api.core.change_log import events
 from image_api.core.change_log.changes import Work
+from image_api.core.renditions.render_requests import REPORT
 from image_api.errors import DamagedImage, ServiceUnavailable, StillDeleting
 from image_api.imaging import Rendition
 from tests.unit.core.consumer_bench import DEAD, Bench, away, rendered, use_fake_pixels
@@ -415,6 +416,17 @@ def test_files_left_by_a_render_that_was_given_up_go_with_the_image(bench: Bench
     assert len(bench.storage.objects) == 3
     bench.process(bench.accept_delete(image_id))
     assert bench.storage.objects == {}
+
+
+def test_a_renderer_that_was_nearly_given_up_leaves_no_report(bench: Bench) -> None:
+    bench.consumer.close()
+    bench.now_seconds = count(step=3.5).__next__
+    bench.restart()
+    bench.renderer.is_late = True
+    image_id = bench.ready_image()
+    assert not [key for key in bench.storage.objects if key.endswith(REPORT)]
+    assert len(bench.storage.objects) == 3
+    assert bench.image(image_id).status == "ready"
 
 
 def test_a_deletion_waits_for_nothing_and_makes_void_what_was_accepted_before(

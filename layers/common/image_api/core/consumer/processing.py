@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -12,6 +13,7 @@ from image_api.core.change_log.changes import ChangeLog, ImageState, Outcome, St
 from image_api.core.change_log.events import Event
 from image_api.core.library import fields
 from image_api.core.renditions.render_requests import (
+    NO_REPORT_SECONDS,
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererFailed,
@@ -65,12 +67,17 @@ class Processor:
     """Applies one change at a time in each thread; threads work on different images."""
 
     def __init__(
-        self, log: Callable[[], ChangeLog], renderings: Renderings, storage: RenditionStore
+        self,
+        log: Callable[[], ChangeLog],
+        renderings: Renderings,
+        storage: RenditionStore,
+        now_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """`log` is called for each use: every thread has one of its own."""
         self._log = log
         self._renderings = renderings
         self._storage = storage
+        self._now_seconds = now_seconds
 
     def apply(self, work: Work) -> Outcome:
         """Raises NeverPossible, RendererBusy, RendererFailed, InvalidImage, ObjectMissing or
@@ -93,6 +100,7 @@ class Processor:
             return self.fail(work, _DELETED)
         if image.exposed_key is not None:
             image = self._revoke(work, image)
+        begun_at = self._now_seconds()
         try:
             renditions = self._render(work, image)
         except (RendererFailed, ObjectMissing):
@@ -101,8 +109,8 @@ class Processor:
             raise
         if renditions is None:
             return "rendering"
-        is_repeated = work.failures or work.crashes or work.left
-        left_behind = self._left_behind(work, image) if renditions and is_repeated else []
+        has_more = self._now_seconds() - begun_at > NO_REPORT_SECONDS or _is_repeated(work)
+        left_behind = self._left_behind(work, image) if renditions and has_more else []
         completed = self._log().complete(work, _COMPLETED[event.type], renditions)
         if completed is None:
             return self._come_too_late(work, image)
@@ -211,6 +219,10 @@ class Processor:
             return "duplicate"
         self._log().publish(outcomes)
         return outcome
+
+
+def _is_repeated(work: Work) -> bool:
+    return bool(work.failures or work.crashes or work.left)
 
 
 def _folders_of(work: Work, image: ImageState) -> str:

@@ -40,6 +40,8 @@ RENDERER_TIMEOUT_SECONDS = 90
 PATIENCE_SECONDS = 5.0
 # A renderer that ends later than so long before that stores its report as well.
 _REPORT_MARGIN_SECONDS = 1.5
+# What took less than this left no report, by whoever's clock.
+NO_REPORT_SECONDS = PATIENCE_SECONDS - _REPORT_MARGIN_SECONDS - 0.5
 _MAX_REASON_CHARACTERS = 300
 MAX_REPORT_BYTES = 16_384
 
