@@ -146,11 +146,11 @@ class ApiClient:
     def rendition(self, path: str, **options: Any) -> requests.Response:
         """Asked for again while it is under way, as the answer says."""
 
-        def look() -> requests.Response | None:
+        def look() -> list[requests.Response]:
             answer = self.get(path, **options)
-            return None if answer.status_code == 503 else answer
+            return [] if answer.status_code == 503 else [answer]
 
-        return eventually(look, "the rendition is made")
+        return eventually(look, "the rendition is made")[0]
 
     def download(self, url: str) -> requests.Response:
         """A signed link, opened like a browser does: without the token."""

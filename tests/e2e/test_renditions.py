@@ -252,7 +252,8 @@ def test_after_three_renderers_that_ended_it_is_tried_again_in_an_hour(
 ) -> None:
     image = ada.uploaded(ROCKET)
     this = "image_id = :id AND width = 640"
-    with _killed_at_work(cloud, database, image, partial(_rendition, ada, image["id"], width=640)):
+    path = f"/image/{image['id']}/rendition?width=640"
+    with _killed_at_work(cloud, database, image, partial(ada.get, path)):
         # As if two had ended before.
         database.run(f"UPDATE requested_renditions SET failures = 2 WHERE {this}", id=image["id"])
 
@@ -264,7 +265,6 @@ def test_after_three_renderers_that_ended_it_is_tried_again_in_an_hour(
         f"UPDATE requested_renditions SET making_until = now() - interval '1 hour' WHERE {this}",
         id=image["id"],
     )
-    path = f"/image/{image['id']}/rendition?width=640"
     _made(ada.get(path))
     assert _size(ada, _made_after_all(database, image, ada, path)) == (640, 427)
 

@@ -156,6 +156,27 @@ class Audit:
             declared = channel.queue_declare(dead_queue(self._system.queue), passive=True)
             return int(declared.method.message_count)
 
+    def empty_queue(self) -> None:
+        """Returns when no message of before is in the consumer's hands any more: one behind all of
+        them has been set aside.
+        """
+        queue, mark = self._system.queue, events.new_id().encode()
+        with self._system.broker() as channel:
+            channel.confirm_delivery()
+            channel.queue_purge(queue)
+            channel.basic_publish("", queue, mark, mandatory=True)
+
+        def is_set_aside() -> bool:
+            with self._system.broker() as channel:
+                # All that it does not take go back to where they were when it is closed.
+                while (got := channel.basic_get(dead_queue(queue)))[0] is not None:
+                    if got[2] == mark:
+                        channel.basic_ack(got[0].delivery_tag)
+                        return True
+            return False
+
+        eventually(is_set_aside, "what was published last is set aside")
+
     def make_overdue(self) -> None:
         """What was published and is not settled is so for longer than the relay waits for it."""
         with self.database() as database:

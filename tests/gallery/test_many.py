@@ -265,10 +265,9 @@ def test_any_number_of_pictures_scrolls_and_few_of_them_are_in_the_page(
     ada.waits_until(lambda: bool(held))
     # What is below the screen waits for what is on it.
     assert ada.page.evaluate(_LOWEST_TILE) < 1
-    # First this: what is asked for as soon as these go on is not held any more.
-    ada.page.unroute("**/storage/**")
     for route in held:
         route.continue_()
+    ada.page.unroute("**/storage/**")
     ada.waits_until(lambda: ada.page.evaluate(_LOWEST_TILE) > 1)
     session = ada.page.context.new_cdp_session(ada.page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})

@@ -24,6 +24,7 @@ from tests.integration.functions import Api
 from tests.integration.lambda_server import LambdaServer
 from tests.links import unsigned, within_one_window
 from tests.proxy_events import body_of, header_of, proxy_event
+from tests.waiting import eventually
 
 TABLE = "SELECT width, ratio, format, failures, object_key FROM requested_renditions ORDER BY 1"
 
@@ -472,7 +473,6 @@ def test_one_that_takes_longer_goes_on_and_is_there_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
     sql: Connection,
 ) -> None:
-    patience_seconds = on_demand.PATIENCE_SECONDS
     monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", 0.3)
     invoke, may_end, ended = lambda_server.invoke, threading.Event(), threading.Event()
 
@@ -492,9 +492,13 @@ def test_one_that_takes_longer_goes_on_and_is_there_the_next_time(
     # Whoever began it is not waited for any more.
     sql.run("UPDATE requested_renditions SET claimed_at = claimed_at - interval '10 seconds'")
     monkeypatch.setattr(lambda_server, "invoke", lambda *_: pytest.fail("made twice"))
-    monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", patience_seconds)
 
-    assert opened(ask(api, image, ada, width="64")).ok
+    def look() -> dict[str, Any] | None:
+        # On a busy machine looking for it may take longer than anybody waits here.
+        answer = ask(api, image, ada, width="64")
+        return None if answer["statusCode"] == 503 else answer
+
+    assert opened(eventually(look, "it is there")).ok
 
 
 @pytest.fixture

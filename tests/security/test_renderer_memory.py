@@ -43,12 +43,12 @@ def sent(client: ApiClient, data: bytes) -> int:
     client.token = token
     assert answer.status_code == 204, answer.text
 
-    def complete() -> requests.Response | None:
+    def complete() -> list[requests.Response]:
         # A storage that still has its hands full is asked again, as any client does.
         completed = client.request("POST", f"/image/direct_upload/{offer['upload_id']}", json={})
-        return None if completed.status_code == 503 else completed
+        return [] if completed.status_code == 503 else [completed]
 
-    completed = eventually(complete, "the upload is completed")
+    (completed,) = eventually(complete, "the upload is completed")
     assert completed.status_code == 200, completed.text
     return int(completed.json()["id"])
 
