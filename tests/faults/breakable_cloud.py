@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -204,7 +203,7 @@ class BreakableCloud:
         """Until the cloud's clock has invoked it, as it does every minute."""
         told = len(self.cloud.log())
         eventually(
-            lambda: re.search(r"\brelay .* MB", self.cloud.log()[told:]),
+            lambda: '"kind": "invocation", "function": "relay"' in self.cloud.log()[told:],
             "the relay has run by itself",
             watch=self.cloud.assert_alive,
             patience_seconds=_CLOCKS_PATIENCE_SECONDS,
