@@ -234,8 +234,6 @@ class Audit:
     @contextmanager
     def database(self) -> Iterator[Connection]:
         with closing(self._system.database()) as connection:
-            # What a test holds stays held, longer than the application may.
-            connection.run("SET idle_in_transaction_session_timeout = 0")
             yield connection
 
     def _named(self) -> list[tuple[str, str]]:

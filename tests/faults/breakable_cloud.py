@@ -159,7 +159,13 @@ class BreakableCloud:
         }
 
     def database(self) -> Connection:
-        return connect(self.services["database"].url)
+        """What a test looks at, holds or waits for may take longer than the application's own."""
+        connection = connect(self.services["database"].url)
+        connection.run(
+            "SET statement_timeout = 0; SET lock_timeout = 0;"
+            "SET idle_in_transaction_session_timeout = 0"
+        )
+        return connection
 
     def broker(self) -> AbstractContextManager[BlockingChannel]:
         return open_channel(self.services["broker"].url)
