@@ -122,6 +122,7 @@ def test_who_waits_for_an_image_hears_of_it_when_it_is_ready(
                 eventually(lambda: processing.waiting_requests() == 1 or answer.done(), "it waits")
             heard = bool(answer.result().json()["status"] == "ready")
         assert ada.settled(image_id)["status"] == "ready"
+        assert ada.get(f"/image/{image_id}?wait=15").json()["status"] == "ready"
         return heard
 
     eventually(hears_of_it, "it is heard of")

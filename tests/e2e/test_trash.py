@@ -11,6 +11,7 @@ from tests import samples
 from tests.e2e.api_client import ApiClient, field_messages
 from tests.e2e.holding import Processing
 from tests.e2e.running_cloud import RunningCloud
+from tests.links import LINKS
 from tests.waiting import eventually
 
 
@@ -47,8 +48,7 @@ def test_what_is_trashed_is_gone_with_the_answer_and_comes_back_as_it_was(
     assert bob.get(others["rendition_url"]).status_code == 404
     assert bob.rendition(restored["rendition_url"]).status_code == 302
     assert _is_listed(bob, image_id)
-    links = {"url", "thumbnail_url", "preview_url", "rendition_url"}
-    changing = {"updated_at", "version", "file_path", *links}
+    changing = {"updated_at", "version", "file_path", *LINKS}
     assert {k: v for k, v in restored.items() if k not in changing} == {
         k: v for k, v in before.items() if k not in changing
     }

@@ -110,7 +110,7 @@ def broken(
         (accepted,) = (event for event in changes if event.image_id == image_id)
         event = batches.batch(system.queue, [batches.record(accepted)])
         # On a busy machine the renderer may not have ended when nobody waits for it any more.
-        assert system.cloud.invoke("consumer", event).keys() <= {"dead", "rendering"}
+        assert system.cloud.invoke("consumer", event) in ({"dead": 1}, {"rendering": 1})
     audit.settle()
     assert user.image(image_id).json()["status"] == "failed"
     return BrokenUpload(image_id, key, data)

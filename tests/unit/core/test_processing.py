@@ -18,14 +18,6 @@ from tests.unit.core.consumer_bench import DEAD, Bench, away, rendered, use_fake
 from tests.waiting import PATIENCE_SECONDS
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    use_fake_pixels(monkeypatch)
-    made = Bench()
-    yield made
-    made.consumer.close()
-
-
 def test_an_upload_becomes_ready_with_its_renditions(bench: Bench) -> None:
     image = bench.image(bench.ready_image())
     assert (image.status, image.error, image.rendered) == ("ready", None, True)

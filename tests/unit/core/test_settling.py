@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NoReturn
 from unittest.mock import Mock
@@ -42,14 +41,6 @@ from tests.unit.core.consumer_bench import (
     use_fake_pixels,
 )
 from tests.waiting import PATIENCE_SECONDS
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    use_fake_pixels(monkeypatch)
-    made = Bench()
-    yield made
-    made.consumer.close()
 
 
 def test_a_duplicate_changes_nothing_costs_nothing_and_is_told_to_nobody(bench: Bench) -> None:
