@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# The stages of `make test`, in two lanes side by side: most tests wait for processes, and one after
-# the other they take twice as long. Every stage runs, whatever became of the others; a table of all
-# of them comes last. One lane's output is shown as it comes, the other's is kept in .cache/test, and
-# shown at the end where a stage failed.
+# The stages of `make test`, in three lanes side by side: most tests wait for processes, and one after
+# the other they take more than twice as long. Every stage runs, whatever became of the others; a table
+# of all of them comes last. One lane's output is shown as it comes, that of the others is kept in
+# .cache/test, and shown at the end where a stage failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Each stage with its budget: the seconds it may take on two cores that do nothing else. Taking longer
 # is not a failure, but the table shows it.
-readonly SHOWN_LANE=(lint:10 types:60 lint-template:40 unit:120 template:240 integration:420 coverage-floor:10 pooler:120 clients:60 gallery:480 e2e:300)
-readonly QUIET_LANE=(local-cloud:480 conformance:90 cases:180 faults:720 deployment:180 security:240)
+readonly SHOWN_LANE=(lint:10 types:60 lint-template:40 unit:120 template:240 integration:420 coverage-floor:10 pooler:120 clients:60 e2e:300)
+readonly QUIET_LANES=(
+    "local-cloud:480 conformance:90 security:240 gallery:480"
+    "faults:720 cases:180 deployment:180"
+)
+read -ra ALL_STAGES <<<"${SHOWN_LANE[*]} ${QUIET_LANES[*]}"
+readonly ALL_STAGES
 readonly RESULTS=.cache/test
 export COVERED=yes
 
@@ -32,12 +37,13 @@ run_shown_lane() {
     done
 }
 
+# One of QUIET_LANES, by its number; while it goes on, a file names the stage where it is.
 run_quiet_lane() {
-    local entry stage
+    local number=$1 entry stage
     trap 'exit 130' INT TERM
-    for entry in "${QUIET_LANE[@]}"; do
+    for entry in ${QUIET_LANES[number]}; do
         stage=${entry%:*}
-        echo "$stage" >"$RESULTS/quiet"
+        echo "$stage" >"$RESULTS/beside.$number"
         if run_stage "$stage" >"$RESULTS/$stage.log" 2>&1; then
             printf '\n== beside this: %s passed, after %d s\n' "$stage" "$SECONDS"
         else
@@ -45,6 +51,7 @@ run_quiet_lane() {
             grep -E '^(FAILED|ERROR) ' "$RESULTS/$stage.log" || true
         fi
     done
+    rm "$RESULTS/beside.$number"
 }
 
 # A stage's exit status and seconds; 1 and 0 for one that was kept from running.
@@ -59,7 +66,7 @@ count() {
 show_table() {
     local entry stage status seconds tests passed failed note
     printf '\n%-14s %7s %7s %8s %7s\n' stage passed failed seconds budget
-    for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do
+    for entry in "${ALL_STAGES[@]}"; do
         stage=${entry%:*} passed=- failed=- note=
         read -r status seconds <<<"$(result_of "$stage")"
         tests=$(count "$stage" tests)
@@ -77,17 +84,18 @@ rm -rf "$RESULTS"
 mkdir -p "$RESULTS"
 export FAILURES=$PWD/$RESULTS/failures
 : >"$FAILURES"
-# Where the quiet lane is: who waits for it, or gives up waiting, wants to know.
-show_quiet_lane() {
-    local stage
-    [[ -f $RESULTS/quiet ]] || return 0
-    stage=$(<"$RESULTS/quiet")
-    printf '\n== beside this: %s, its last lines\n' "$stage"
-    tail -n 5 "$RESULTS/$stage.log" || true
+# Where the quiet lanes are: who waits for them, or gives up waiting, wants to know.
+show_quiet_lanes() {
+    local number stage
+    for number in "${!QUIET_LANES[@]}"; do
+        stage=$(cat "$RESULTS/beside.$number" 2>/dev/null) || continue
+        printf '\n== beside this, after %d s: %s, its last lines\n' "$SECONDS" "$stage"
+        tail -n 5 "$RESULTS/$stage.log" || true
+    done
 }
 
 stop() {
-    show_quiet_lane
+    show_quiet_lanes
     # Whoever asks once more need not wait for what is cleaning up.
     trap - INT TERM HUP
     kill -INT -- "${lanes[@]}" 2>/dev/null || true
@@ -102,24 +110,24 @@ set -m
 run_shown_lane </dev/null &
 shown=$!
 lanes+=("-$shown")
-run_quiet_lane </dev/null &
-quiet=$!
-lanes+=("-$quiet")
+for number in "${!QUIET_LANES[@]}"; do
+    run_quiet_lane "$number" </dev/null &
+    lanes+=("-$!")
+done
+running=("${lanes[@]#-}")
 tail --pid=$$ -f "$FAILURES" &
 failures=$!
 lanes+=("-$failures")
 set +m
 wait "$shown" || true
-if kill -0 "$quiet" 2>/dev/null; then
-    show_quiet_lane
-    printf '\n== waiting for what is left of %s, after %d s\n' "${QUIET_LANE[*]%:*}" "$SECONDS"
-fi
-wait "$quiet" || true
-rm -f "$RESULTS/quiet"
+show_quiet_lanes
+for lane in "${running[@]}"; do
+    wait "$lane" || true
+done
 kill "$failures"
 
 failed=()
-for entry in "${SHOWN_LANE[@]}" "${QUIET_LANE[@]}"; do
+for entry in "${ALL_STAGES[@]}"; do
     stage=${entry%:*}
     read -r status _ <<<"$(result_of "$stage")"
     if ((status)); then

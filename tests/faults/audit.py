@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +155,21 @@ class Audit:
         with self._system.broker() as channel:
             declared = channel.queue_declare(dead_queue(self._system.queue), passive=True)
             return int(declared.method.message_count)
+
+    def letters_of(self, image_id: int) -> int:
+        """How many dead letters are about this image; they stay where they are."""
+        bodies: list[bytes] = []
+        with self._system.broker() as channel:
+            while (body := channel.basic_get(dead_queue(self._system.queue))[2]) is not None:
+                bodies.append(body)
+            if bodies:
+                channel.basic_nack(0, multiple=True, requeue=True)
+        eventually(lambda: self.dead() >= len(bodies), "all are back for the next look")
+        number = 0
+        for body in bodies:
+            with suppress(events.MalformedEvent):
+                number += events.decode(body).image_id == image_id
+        return number
 
     def empty_queue(self) -> None:
         """Returns when no message of before is in the consumer's hands any more: one behind all of

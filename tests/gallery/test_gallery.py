@@ -457,6 +457,7 @@ class TestMany:
         ada.page.reload()
         ada.choose(["sea.png"])
         ada.button("Trash").last.click()
+        ada.holds_the_notice("moved to the trash")
         undo = ada.button("Undo")
         undo.hover()
         ada.page.clock.fast_forward(60_000)

@@ -187,15 +187,16 @@ def test_a_test_that_fails_is_told_before_its_stage_ends(
     assert run.returncode == 1
 
 
-def test_ctrl_c_ends_both_lanes(project: Path) -> None:
+def test_ctrl_c_ends_all_lanes(project: Path) -> None:
     waiting = "echo $$$$ >$@.pid; exec sleep infinity"
-    pid_files = [project / "lint.pid", project / "local-cloud.pid"]
+    firsts = ["lint", "local-cloud", "faults"]
+    pid_files = [project / f"{stage}.pid" for stage in firsts]
     with start_all_stages(
-        project, {"lint": waiting, "local-cloud": waiting, "types": "touch went-on"}
+        project, {**dict.fromkeys(firsts, waiting), "types": "touch went-on"}
     ) as run:
         eventually(
             lambda: all(path.exists() and path.read_text() for path in pid_files),
-            "both lanes run",
+            "all lanes run",
             watch=lambda: run.poll() is None or pytest.fail("it ended"),
         )
         run.send_signal(signal.SIGINT)
