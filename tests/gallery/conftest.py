@@ -121,6 +121,8 @@ def looking(new_visitor: NewVisitor, owner: str) -> Visitor:
     visitor.sign_in()
     for name in PICTURES:
         expect(visitor.picture(name).locator("img.there")).to_be_visible()
+        # There once the page knows whose it is, which may come after the picture.
+        expect(visitor.page.get_by_label(f"Select {name}", exact=True)).to_be_attached()
     return visitor
 
 
