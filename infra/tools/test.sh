@@ -38,13 +38,12 @@ run_shown_lane() {
     done
 }
 
-# One of QUIET_LANES, by its number; while it goes on, a file names the stage where it is.
+# One of QUIET_LANES.
 run_quiet_lane() {
-    local number=$1 entry stage
+    local entry stage
     trap 'exit 130' INT TERM
-    for entry in ${QUIET_LANES[number]}; do
+    for entry in $1; do
         stage=${entry%:*}
-        echo "$stage" >"$RESULTS/beside.$number"
         if run_stage "$stage" >"$RESULTS/$stage.log" 2>&1; then
             printf '\n== beside this: %s passed, after %d s\n' "$stage" "$SECONDS"
         else
@@ -52,7 +51,6 @@ run_quiet_lane() {
             grep -E '^(FAILED|ERROR) ' "$RESULTS/$stage.log" || true
         fi
     done
-    rm "$RESULTS/beside.$number"
 }
 
 # A stage's exit status and seconds; 1 and 0 for one that was kept from running.
@@ -87,9 +85,10 @@ export FAILURES=$PWD/$RESULTS/failures
 : >"$FAILURES"
 # Where the quiet lanes are: who waits for them, or gives up waiting, wants to know.
 show_quiet_lanes() {
-    local number stage
-    for number in "${!QUIET_LANES[@]}"; do
-        stage=$(cat "$RESULTS/beside.$number" 2>/dev/null) || continue
+    local entry stage
+    for entry in "${ALL_STAGES[@]}"; do
+        stage=${entry%:*}
+        [[ -f $RESULTS/$stage.log && ! -f $RESULTS/$stage.result ]] || continue
         printf '\n== beside this, after %d s: %s, its last lines\n' "$SECONDS" "$stage"
         tail -n 5 "$RESULTS/$stage.log" || true
     done
@@ -111,8 +110,8 @@ set -m
 run_shown_lane </dev/null &
 shown=$!
 lanes+=("-$shown")
-for number in "${!QUIET_LANES[@]}"; do
-    run_quiet_lane "$number" </dev/null &
+for lane in "${QUIET_LANES[@]}"; do
+    run_quiet_lane "$lane" </dev/null &
     lanes+=("-$!")
 done
 running=("${lanes[@]#-}")
@@ -122,9 +121,7 @@ lanes+=("-$failures")
 set +m
 wait "$shown" || true
 show_quiet_lanes
-for lane in "${running[@]}"; do
-    wait "$lane" || true
-done
+wait "${running[@]}" || true
 kill "$failures"
 
 failed=()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from pg8000.native import Connection
 from image_api.core.change_log import events
 from image_api.core.change_log.events import Event
 from image_api.core.change_log.queues import dead_queue
+from image_api.rabbitmq import dead_letters
 from tests.consistency import contradictions
 from tests.faults.batches import accepted_events
 from tests.faults.breakable_cloud import BreakableCloud
@@ -158,18 +159,10 @@ class Audit:
 
     def letters_of(self, image_id: int) -> int:
         """How many dead letters are about this image; they stay where they are."""
-        bodies: list[bytes] = []
         with self._system.broker() as channel:
-            while (body := channel.basic_get(dead_queue(self._system.queue))[2]) is not None:
-                bodies.append(body)
-            if bodies:
-                channel.basic_nack(0, multiple=True, requeue=True)
-        eventually(lambda: self.dead() >= len(bodies), "all are back for the next look")
-        number = 0
-        for body in bodies:
-            with suppress(events.MalformedEvent):
-                number += events.decode(body).image_id == image_id
-        return number
+            letters = list(dead_letters.listed(channel, self._system.queue))
+        eventually(lambda: self.dead() >= len(letters), "all are back for the next look")
+        return sum(letter.subject == f"images/{image_id}" for letter in letters)
 
     def empty_queue(self) -> None:
         """Returns when no message of before is in the consumer's hands any more: one behind all of
