@@ -53,21 +53,28 @@ class Lived:
     response: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Died:
+    """`session`: the server process of its connection to the database, which may outlive it."""
+
+    session: int
+
+
 class DyingFunctions:
     """The program, as a test speaks with it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def run(self, function: str, event: Mapping[str, Any], death: Death) -> Lived | None:
-        """None when the process died where it was to."""
+    def run(self, function: str, event: Mapping[str, Any], death: Death) -> Lived | Died:
+        """Died when the process died where it was to."""
         assert self._process.stdin is not None and self._process.stdout is not None
         order = {"function": function, "event": event, "death": asdict(death)}
         print(json.dumps(order), file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         assert line, f"the program ended with {self._process.wait()}"
-        lived = json.loads(line)
-        return None if lived is None else Lived(**lived)
+        result = json.loads(line)
+        return Lived(**result) if "steps" in result else Died(**result)
 
 
 @contextmanager
@@ -151,30 +158,32 @@ def _serve() -> None:
         reader, writer = os.pipe()
         if (pid := os.fork()) == 0:
             os.close(reader)
-            lived = _lived(handlers[order["function"]], order["event"], death)
             with os.fdopen(writer, "w") as pipe:
-                json.dump(vars(lived), pipe)
+                for result in _results(handlers[order["function"]], order["event"], death):
+                    print(json.dumps(vars(result)), file=pipe, flush=True)
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as pipe:
-            written = pipe.read()
+            results = pipe.read().splitlines()
         _, status = os.waitpid(pid, 0)
         is_killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-        print("null" if is_killed else written, file=answers, flush=True)
+        assert len(results) == (1 if is_killed else 2), results
+        print(results[-1], file=answers, flush=True)
 
 
-def _lived(handler: Any, event: dict[str, Any], death: Death) -> Lived:
+def _results(handler: Any, event: dict[str, Any], death: Death) -> Iterator[Died | Lived]:
+    """What holds if it dies, and then what does since it has not."""
     from image_api import wiring
     from tests.application import LambdaContext
 
     # What is sent to connect changes nothing anywhere.
-    wiring.database().ping()
+    yield Died(wiring.database().number("SELECT pg_backend_pid()"))
     wiring.broker().ping()
     killer = _Killer(death)
     killer.arm()
     response = handler(event, LambdaContext())
     killer.disarm()
-    return Lived(killer.steps, sorted(killer.parts), response)
+    yield Lived(killer.steps, sorted(killer.parts), response)
 
 
 if __name__ == "__main__":
