@@ -29,9 +29,14 @@ SECRET = "s3cr3t"
             {"DATABASE_ADMIN_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/x"},
             "DATABASE_ADMIN_URL: nothing answers at 127.0.0.1:1 (Connection refused)",
         ),
+        # Hosts for which no name server is asked, who may be slow to answer.
         (
-            {"DATABASE_URL": f"postgresql://u:{SECRET}@nowhere.invalid/x"},
-            "DATABASE_URL: there is no host nowhere.invalid",
+            {"DATABASE_URL": f"postgresql://u:{SECRET}@-nowhere/x"},
+            "DATABASE_URL: there is no host -nowhere",
+        ),
+        (
+            {"DATABASE_URL": f"postgresql://u:{SECRET}@no..where/x"},
+            "DATABASE_URL: there is no host no..where",
         ),
         (
             {"DATABASE_URL": f"postgresql://u:{SECRET}/w@localhost:5432/x"},

@@ -64,7 +64,8 @@ async def _problem(variable: str, host: str, port: int) -> str | None:
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
+        # What cannot be a name, such as a..b, the idna codec refuses.
         return f"{variable}: there is no host {host}"
     except TimeoutError:
         return f"{variable}: nothing answers at {host}:{port} within {_LOOK_SECONDS:g} s"
