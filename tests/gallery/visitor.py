@@ -34,6 +34,29 @@ _LET_GO = """
   }
 }
 """
+# Keeps what the page says in passing, which may be gone by the time that a busy machine looks.
+_LISTEN = """
+window.said = [];
+let log = null;
+let shown = [];
+new MutationObserver(() => {
+  const now = document.querySelector("[role=log]");
+  const notices = [...(now?.children ?? [])];
+  // One that moves with the log, into a dialog or out of it, is said only once.
+  const isOld = ({ textContent }) =>
+    now !== log && shown.some((each) => each.textContent === textContent);
+  for (const notice of notices) {
+    if (!shown.includes(notice) && !isOld(notice)) window.said.push(notice.textContent);
+  }
+  [log, shown] = [now, notices];
+}).observe(document, { childList: true, subtree: true });
+"""
+# What was said before it was not waited for.
+_HEAR = """(text) => {
+  const place = window.said.findIndex((each) => each.includes(text));
+  window.said.splice(0, place + 1);
+  return place >= 0;
+}"""
 _PRESS_ALL = """(buttons) => {
   buttons.forEach((button) => button.click());
   return buttons.length;
@@ -45,6 +68,7 @@ class Visitor:
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
+        self.page.add_init_script(_LISTEN)
         self.url = url
         self.username = f"ada-{uuid4().hex[:12]}"
 
@@ -118,8 +142,8 @@ class Visitor:
             self.page.get_by_label(f"Select {title}", exact=True).click(force=True)
 
     def says(self, text: str) -> None:
-        """In passing, at the lower edge."""
-        expect(self.page.get_by_role("log")).to_contain_text(text)
+        """In passing, at the lower edge, since what it was heard to say last."""
+        self.waits_until(lambda: bool(self.page.evaluate(_HEAR, text)))
 
     def holds_the_notice(self, text: str) -> None:
         """As soon as it says so: it stays as long as somebody is at it."""
