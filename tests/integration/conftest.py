@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
@@ -72,6 +72,29 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_demand, "PATIENCE_SECONDS", PATIENCE_SECONDS)
     # Nor does a batch do more than its messages ask for while a renderer takes its time.
     monkeypatch.setattr(settling, "_LOOKOUT_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings_in_a_deployment() -> Iterator[Mapping[str, str]]:
+    """Of the API's roles. Those of the tests' roles have patience, too: whoever holds a row or a
+    transaction may be paused.
+    """
+    in_a_deployment = image_migrations._OF_ROLES
+    patient = dict.fromkeys(
+        ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"),
+        f"{PATIENCE_SECONDS:g}s",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_migrations, "_OF_ROLES", {**in_a_deployment, **patient})
+        yield in_a_deployment
+
+
+@pytest.fixture
+def deployed_roles(
+    settings_in_a_deployment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Roles that are granted something from here on have the time-outs of a deployment's."""
+    monkeypatch.setattr(image_migrations, "_OF_ROLES", settings_in_a_deployment)
 
 
 @pytest.fixture(scope="session")
@@ -143,6 +166,24 @@ def database_url(migrated_database: tuple[str, str, str]) -> str:
     connection.run(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
     connection.close()
     return api_url
+
+
+@pytest.fixture
+def deployed_database(
+    services: RealServices,
+    administrator_url: str,
+    before_postgres: Callable[[str], str],
+    deployed_roles: None,
+) -> Iterator[Database]:
+    """The same for a role as a deployment has it, time-outs and all."""
+    name = urlsplit(administrator_url).path.removeprefix("/")
+    role = f"deployed_{name}"
+    url = services.with_role(name, role, "p")
+    image_migrations.grant(administrator_url, dict.fromkeys(grants.PURPOSES, url))
+    database = Database(before_postgres(url))
+    yield database
+    database.close()
+    services.administer(f"DROP OWNED BY {role}", f"DROP ROLE {role}", database=name)
 
 
 @pytest.fixture

@@ -98,10 +98,10 @@ def test_what_the_code_sets_and_locks_for_a_transaction_ends_with_it(
     assert settings == [["on"]] * len(settings)
 
 
-def test_the_roles_time_outs_hold_on_shared_connections(database: Database) -> None:
+def test_the_roles_time_outs_hold_on_shared_connections(deployed_database: Database) -> None:
     """A pooler passes no settings of a connection on."""
-    assert database.row("SHOW statement_timeout") == ["6s"]
-    assert database.row("SHOW idle_in_transaction_session_timeout") == ["6s"]
+    assert deployed_database.row("SHOW statement_timeout") == ["6s"]
+    assert deployed_database.row("SHOW idle_in_transaction_session_timeout") == ["6s"]
 
 
 def test_a_connection_of_the_poolers_that_ended_is_nobodys_affair_for_long(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -90,12 +91,33 @@ def wait(api: Api, token: str, image_id: int, seconds: object = 15) -> dict[str,
     return api.call("get", proxy_event("GET", path, token=token, query={"wait": str(seconds)}))
 
 
-def still(waiter: Thread) -> None:
-    assert waiter.is_alive(), "it did not wait"
+Waits = Callable[[str, int], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def waits(api: Api, sql: Connection, environment: pytest.MonkeyPatch) -> Waits:
+    """Begins to wait, and returns a list for the answer. By the clock of who waits no time passes:
+    whatever is to happen meanwhile happens in time.
+    """
+    unhurried = partial(long_polling.get_image, now_seconds=lambda: 0.0)
+    environment.setattr(long_polling, "get_image", unhurried)
+
+    def begun(token: str, image_id: int) -> list[dict[str, Any]]:
+        answers: list[dict[str, Any]] = []
+        waiter = Thread(target=lambda: answers.append(wait(api, token, image_id)), daemon=True)
+        waiter.start()
+
+        def waiting() -> None:
+            assert waiter.is_alive(), "it did not wait"
+
+        eventually(lambda: sql.run("SELECT FROM waiting_requests"), "it waits", watch=waiting)
+        return answers
+
+    return begun
 
 
 def test_the_answer_comes_when_the_image_is_ready_and_no_connection_is_held_meanwhile(
-    api: Api, ada: str, sql: Connection, environment: pytest.MonkeyPatch
+    api: Api, ada: str, sql: Connection, environment: pytest.MonkeyPatch, waits: Waits
 ) -> None:
     image_id = api.upload(ada)
     connections = (
@@ -104,17 +126,12 @@ def test_the_answer_comes_when_the_image_is_ready_and_no_connection_is_held_mean
     )
     before = sql.run(connections)
     environment.setattr(long_polling, "_PAUSES_SECONDS", (0.5,))
-    answers: list[dict[str, Any]] = []
-    waiter = Thread(target=lambda: answers.append(wait(api, ada, image_id)))
-    waiter.start()
-    eventually(
-        lambda: sql.run("SELECT FROM waiting_requests"), "it waits", watch=lambda: still(waiter)
-    )
+    answers = waits(ada, image_id)
     assert sql.run("SELECT user_id, place BETWEEN 1 AND 10 FROM waiting_requests") == [[1, True]]
     eventually(lambda: sql.run(connections) == before, "it waits without a connection")
     assert sql.run("SELECT count(*) FROM waiting_requests") == [[1]]
     sql.run("UPDATE images SET status = 'ready', applied_sequence = 1")
-    waiter.join()
+    eventually(lambda: answers, "it is answered")
     assert body_of(answers[0])["status"] == "ready"
     assert sql.run("SELECT FROM waiting_requests") == []
 
@@ -127,17 +144,12 @@ def test_the_answer_comes_when_the_image_is_ready_and_no_connection_is_held_mean
     ],
 )
 def test_what_happens_to_the_image_meanwhile_counts(
-    api: Api, ada: str, bob: str, sql: Connection, statement: str, status: int
+    api: Api, ada: str, bob: str, sql: Connection, waits: Waits, statement: str, status: int
 ) -> None:
     image_id = api.upload(ada)
-    answers: list[dict[str, Any]] = []
-    waiter = Thread(target=lambda: answers.append(wait(api, ada, image_id)))
-    waiter.start()
-    eventually(
-        lambda: sql.run("SELECT FROM waiting_requests"), "it waits", watch=lambda: still(waiter)
-    )
+    answers = waits(ada, image_id)
     sql.run(statement)
-    waiter.join()
+    eventually(lambda: answers, "it is answered")
     assert answers[0]["statusCode"] == status
     assert sql.run("SELECT FROM waiting_requests") == []
 
