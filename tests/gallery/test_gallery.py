@@ -157,6 +157,26 @@ class TestUploading:
             "not an image"
         )
 
+    def test_what_becomes_of_a_file_is_asked_until_somebody_answers(self, ada: Visitor) -> None:
+        unanswered: list[Route] = []
+
+        def fail(route: Route) -> None:
+            unanswered.append(route)
+            route.fulfill(status=500, json={})
+
+        def has_asked_on() -> bool:
+            ada.page.clock.fast_forward(3_000)
+            return len(unanswered) > 15
+
+        ada.page.clock.install()
+        ada.page.route("**/image/get_all_images?ids=*", fail)
+        ada.drop({"half.jpg": samples.jpeg(samples.photo(300, 200))[:-3000]})
+        ada.waits_until(has_asked_on)
+        ada.page.unroute("**/image/get_all_images?ids=*")
+        expect(ada.page.get_by_role("region", name="Uploads")).to_contain_text(
+            "1 picture was refused"
+        )
+
     def test_what_was_refused_is_not_counted_as_uploaded(
         self, ada: Visitor, processing: Processing
     ) -> None:

@@ -1,7 +1,7 @@
 /** Files on their way: a few at a time, each sent again until it is there once. */
 
 import { computed, signal } from "@preact/signals";
-import { apiUrl, currentToken, fetchJson, newKey, pause, renew } from "../api/http";
+import { apiUrl, currentToken, fetchJson, newKey, pause, presence, renew } from "../api/http";
 import * as api from "../api/images";
 import { Problem, inWords } from "../api/problem";
 import { tell } from "../api/otherWindows";
@@ -244,46 +244,46 @@ async function follow(key: string, imageId: number): Promise<void> {
   let missed = 0;
   for (let wait = 0; missed < GONE_AFTER; wait = Math.min(wait + 250, 3000)) {
     await pause(wait);
+    if (presence.value !== "in") continue;
+    let image: api.Image | null;
     try {
-      const image = library.images.value.find((each) => each.id === imageId) ?? (await shown(imageId));
-      if (image === null) missed++;
-      if (image === null || image.status === "processing") continue;
-      if (image.status === "ready") change(key, { state: "ready" });
-      else change(key, { state: "refused", problem: image.error });
-      return;
-    } catch (error) {
-      if (error instanceof Problem && error.mayPass) continue;
-      change(key, { state: "refused", problem: inWords(error) });
-      return;
+      image = library.images.value.find((each) => each.id === imageId) ?? (await shown(imageId));
+    } catch {
+      // Nobody has said what became of it.
+      continue;
     }
+    if (image === null) missed++;
+    if (image === null || image.status === "processing") continue;
+    if (image.status === "ready") change(key, { state: "ready" });
+    else change(key, { state: "refused", problem: image.error });
+    return;
   }
   // Deleted meanwhile, here or elsewhere: it had arrived.
   change(key, { state: "ready" });
 }
 
 // Many are followed at a time, and asked for together.
-const wanted = new Map<number, ((image: api.Image | null) => void)[]>();
+const wanted = new Map<number, ((image: Promise<api.Image | null>) => void)[]>();
 let asking: ReturnType<typeof setTimeout> | null = null;
 
+/** Null where it is not there; fails where that could not be learned. */
 function shown(imageId: number): Promise<api.Image | null> {
-  asking ??= setTimeout(() => void ask(), 250);
+  asking ??= setTimeout(ask, 250);
   return new Promise((resolve) => wanted.set(imageId, [...(wanted.get(imageId) ?? []), resolve]));
 }
 
-async function ask(): Promise<void> {
+function ask(): void {
   asking = null;
   const waiting = new Map([...wanted].slice(0, 100));
   for (const id of waiting.keys()) wanted.delete(id);
-  if (wanted.size) asking = setTimeout(() => void ask(), 250);
-  let found: api.Image[] = [];
-  try {
-    found = await api.byIds([...waiting.keys()]);
+  if (wanted.size) asking = setTimeout(ask, 250);
+  const answer = api.byIds([...waiting.keys()]).then((found) => {
     library.add(found);
-  } catch {
-    // Those who wait ask again.
+    return new Map(found.map((image) => [image.id, image]));
+  });
+  for (const [id, resolves] of waiting) {
+    for (const resolve of resolves) resolve(answer.then((byId) => byId.get(id) ?? null));
   }
-  const byId = new Map(found.map((image) => [image.id, image]));
-  for (const [id, resolves] of waiting) for (const resolve of resolves) resolve(byId.get(id) ?? null);
 }
 
 function change(key: string, fields: Partial<Upload>): void {
