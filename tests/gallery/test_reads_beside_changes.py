@@ -281,6 +281,33 @@ def test_what_comes_back_from_the_trash_is_not_seen_there_before_it_is_processed
     ada.waits_until(lambda: ada.titles() == [back])
 
 
+def test_what_comes_back_from_the_trash_is_waited_for_however_long_it_is_processed(
+    ada: Visitor, pictures: list[str], processing: Processing
+) -> None:
+    looks: list[str] = []
+
+    def has_looked_on() -> bool:
+        ada.page.clock.fast_forward(3_000)
+        # Many more than any that is processed soon needs.
+        return len(looks) > 60
+
+    ada.choose(pictures)
+    ada.button("Trash").last.click()
+    ada.button("Trash").first.click()
+    ada.settles()
+    ada.waits_until(lambda: ada.titles() == pictures)
+    ada.page.clock.install()
+    with processing.held():
+        ada.choose(pictures)
+        ada.button("Bring back").click()
+        ada.says("3 pictures brought back")
+        ada.button("Back to the pictures").first.click()
+        expect(ada.heading("No pictures yet")).to_be_visible()
+        ada.page.on("request", lambda sent: looks.append(sent.url) if "?ids=" in sent.url else None)
+        ada.waits_until(has_looked_on)
+    ada.waits_until(lambda: ada.titles() == pictures)
+
+
 def title_field(ada: Visitor, picture: str) -> Locator:
     ada.picture(picture).click()
     ada.page.get_by_role("button", name="Details").click()

@@ -1,6 +1,6 @@
 /** What is done to pictures, one or many, and how it is undone. */
 
-import { pause } from "../api/http";
+import { pause, presence } from "../api/http";
 import * as api from "../api/images";
 import type { Image, Visibility, Wish } from "../api/images";
 import { moment } from "../api/ordering";
@@ -34,19 +34,28 @@ async function bringBack(ids: number[]): Promise<void> {
   if (!library.query.value.trashed) void library.look(done);
 }
 
-const LOOKS = 40;
-const LOOK_EVERY_MS = 250;
+const LONGEST_PAUSE_MS = 3000;
 
 /** Going to the trash takes effect at once, and coming back once it is processed. */
 async function untilBack(ids: number[]): Promise<void> {
   const awaited = new Set(ids);
-  for (let look = 0; awaited.size && look < LOOKS; look++) {
-    const back = await api.byIds([...awaited].slice(0, AT_ONCE)).catch(() => []);
-    library.put(back);
-    for (const { id } of back) awaited.delete(id);
-    // As long as some come, the others are waited for.
-    if (back.length) look = 0;
-    else await pause(LOOK_EVERY_MS);
+  for (let wait = 0; awaited.size; wait = Math.min(wait + 250, LONGEST_PAUSE_MS)) {
+    await pause(document.hidden ? 5 * wait : wait);
+    if (presence.value !== "in") continue;
+    const asked = [...awaited].slice(0, AT_ONCE);
+    try {
+      const trashed = await api.byIds(asked, true);
+      library.put(trashed);
+      const coming = new Set(idsOf(trashed.filter(({ status }) => status === "processing")));
+      const done = asked.filter((id) => !coming.has(id));
+      if (!done.length) continue;
+      library.put(await api.byIds(done));
+      for (const id of done) awaited.delete(id);
+      // Where some come, the others may follow soon.
+      wait = 0;
+    } catch {
+      // The next look may come through.
+    }
   }
   tell(ids);
 }
