@@ -142,7 +142,7 @@ def test_whoever_has_written_the_same_field_elsewhere_is_not_overwritten_unasked
 def test_what_could_not_be_saved_stays_to_be_sent_again(ada: Visitor, device: Device) -> None:
     ada.page.route("**/image/update/*", lambda route: route.abort())
     write(ada, "Title", "The sea")
-    expect(ada.page.get_by_role("log")).to_contain_text("cannot be reached")
+    ada.says("cannot be reached")
     expect(field(ada, "Title")).to_have_value("The sea")
     ada.page.unroute("**/image/update/*")
     field(ada, "Title").focus()
@@ -224,8 +224,8 @@ def test_words_alone_leave_the_download_where_it_is(ada: Visitor, processing: Pr
 @pytest.mark.usefixtures("device")
 def test_what_was_written_offline_is_saved_when_the_network_is_back(ada: Visitor) -> None:
     ada.page.context.set_offline(True)
-    write(ada, "Title", "The sea")
-    ada.holds_the_notice("You are offline")
+    with ada.holding_the_notice("You are offline"):
+        write(ada, "Title", "The sea")
     # Which hides nothing of the details beside it.
     notices = ada.page.get_by_role("log").bounding_box()
     details = ada.dialog("Details").bounding_box()

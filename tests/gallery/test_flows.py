@@ -171,9 +171,9 @@ class Walk:
         self.press("Filters")
         for title in ("dune.jpg", "sky.jpg"):
             expect(self.page.get_by_label(f"Select {title}", exact=True)).to_be_checked()
-        self.press("Trash", bar)
         # With the keyboard alone it takes a while to get there.
-        self.ada.holds_the_notice("2 pictures moved to the trash")
+        with self.ada.holding_the_notice("2 pictures moved to the trash"):
+            self.press("Trash", bar)
         self.hand.press(self.button("Undo").last)
         self.ada.waits_until(lambda: len(self.ada.titles()) == 3)
 
@@ -203,7 +203,8 @@ class Walk:
             ),
         )
         self.hand.press(self.page.get_by_label("Select dune.jpg", exact=True))
-        self.press("Trash", self.page.get_by_role("region", name="Selected pictures"))
+        with self.ada.holding_the_notice("Try again in"):
+            self.press("Trash", self.page.get_by_role("region", name="Selected pictures"))
         expect(self.page.get_by_text(re.compile(r"^Try again in \d\d seconds$"))).to_be_visible()
         expect(self.ada.picture("dune.jpg")).to_be_visible()
 

@@ -30,7 +30,8 @@ def presses(ada: Visitor, name: str) -> None:
 
 def test_after_the_trash_it_is_at_the_next_picture_and_after_undo_among_them(ada: Visitor) -> None:
     ada.choose(["dune.png"])
-    presses(ada, "Trash")
+    with ada.holding_the_notice("1 picture moved to the trash"):
+        presses(ada, "Trash")
     expect(ada.picture("sea.png")).to_be_focused()
     presses(ada, "Undo")
     expect(ada.picture("dune.png")).to_be_visible()

@@ -245,8 +245,8 @@ class TestUploading:
         ada.page.route("**/image/upload_image", lambda route: held.append(route))
         ada.drop({f"{number}.png": samples.png(samples.photo(40 + number)) for number in range(8)})
         ada.waits_until(lambda: len(held) == 3)
-        ada.button("Cancel all").click()
-        ada.holds_the_notice("8 uploads cancelled")
+        with ada.holding_the_notice("8 uploads cancelled"):
+            ada.button("Cancel all").click()
         uploads = ada.page.get_by_role("region", name="Uploads")
         expect(uploads).to_have_count(0)
         ada.page.unroute("**/image/upload_image")
@@ -388,8 +388,8 @@ class TestMany:
     def test_selected_pictures_go_to_the_trash_and_come_back(self, ada: Visitor) -> None:
         ada.choose(["sea.png", "sky.png"])
         expect(ada.page.get_by_text("2 pictures selected")).to_be_visible()
-        ada.button("Trash").last.click()
-        ada.holds_the_notice("2 pictures moved to the trash")
+        with ada.holding_the_notice("2 pictures moved to the trash"):
+            ada.button("Trash").last.click()
         expect(ada.picture("sea.png")).to_be_hidden()
         ada.button("Undo").click()
         expect(ada.picture("sea.png")).to_be_visible()
@@ -456,19 +456,19 @@ class TestMany:
         ada.choose(THREE)
         ada.button("Add tags").click()
         ada.page.get_by_label("Tags", exact=True).fill("sand, sea")
-        ada.page.keyboard.press("Enter")
-        ada.holds_the_notice("3 pictures tagged")
+        with ada.holding_the_notice("3 pictures tagged"):
+            ada.page.keyboard.press("Enter")
         ada.page.keyboard.press("Control+z")
         ada.says("3 pictures are as before")
         ada.waits_until(lambda: fields("tags") == [["Sand"], [], []])
         ada.button("Who sees them").click()
-        ada.page.get_by_role("button", name=re.compile("^Public")).click()
-        ada.holds_the_notice("3 pictures changed")
+        with ada.holding_the_notice("3 pictures changed"):
+            ada.page.get_by_role("button", name=re.compile("^Public")).click()
         ada.waits_until(lambda: fields("visibility") == ["public"] * 3)
         ada.button("Undo").click()
         ada.waits_until(lambda: fields("visibility") == ["private", "shared", "shared"])
-        ada.button("Trash").last.click()
-        ada.holds_the_notice("3 pictures moved to the trash")
+        with ada.holding_the_notice("3 pictures moved to the trash"):
+            ada.button("Trash").last.click()
         ada.page.keyboard.press("Control+z")
         ada.waits_until(lambda: len(ada.titles()) == 3)
 
@@ -476,8 +476,8 @@ class TestMany:
         ada.page.clock.install()
         ada.page.reload()
         ada.choose(["sea.png"])
-        ada.button("Trash").last.click()
-        ada.holds_the_notice("moved to the trash")
+        with ada.holding_the_notice("moved to the trash"):
+            ada.button("Trash").last.click()
         undo = ada.button("Undo")
         undo.hover()
         ada.page.clock.fast_forward(60_000)
@@ -570,8 +570,8 @@ def test_a_phone_shows_all_without_scrolling_sideways(new_visitor: NewVisitor) -
             )
     ada.choose(["sea.png", "sky.png"])
     ada.button("Who sees them").tap()
-    ada.page.get_by_role("button", name=re.compile("^Private")).tap()
-    ada.holds_the_notice("2 pictures changed")
+    with ada.holding_the_notice("2 pictures changed"):
+        ada.page.get_by_role("button", name=re.compile("^Private")).tap()
     notices = ada.page.get_by_role("log").bounding_box()
     bar = ada.page.get_by_role("region", name="Selected pictures").bounding_box()
     assert notices is not None and bar is not None

@@ -195,8 +195,8 @@ class TestOneselfs:
         for each, title in ((ada, "sky.png"), (phone, "sea.png")):
             opens_details(each, title)
             each.page.get_by_label("Description").fill("At noon")
-            each.page.get_by_label("Title", exact=True).focus()
-            each.holds_the_notice("Saved")
+            with each.holding_the_notice("Saved"):
+                each.page.get_by_label("Title", exact=True).focus()
             body = details(each).locator(".dialog-body").bounding_box()
             said = each.page.get_by_role("log").bounding_box()
             assert body is not None and said is not None

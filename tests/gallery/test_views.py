@@ -102,8 +102,8 @@ def views(ada: Visitor, client: ApiClient) -> Iterator[str]:
     yield "uploads"
     ada.button("Close the list").click()
     ada.choose(["Spoon"])
-    ada.button("Trash").last.click()
-    ada.holds_the_notice("1 picture moved to the trash")
+    with ada.holding_the_notice("1 picture moved to the trash"):
+        ada.button("Trash").last.click()
     yield "undo"
     ada.forgets_notices()
     ada.button("Trash").first.click()

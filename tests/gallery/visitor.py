@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 from playwright.sync_api import Locator, Page, expect
@@ -34,9 +35,16 @@ _LET_GO = """
   }
 }
 """
-# Keeps what the page says in passing, which may be gone by the time that a busy machine looks.
+# Keeps what the page says in passing, which may be gone by the time that a busy machine looks. At
+# the notice that is to be held somebody is as soon as it is there, wherever the pointer goes.
 _LISTEN = """
 window.said = [];
+window.heldNotice = null;
+const hold = ({ target }) => {
+  if (window.heldNotice && target.textContent.includes(window.heldNotice)) {
+    target.dispatchEvent(new PointerEvent("pointerenter"));
+  }
+};
 let log = null;
 let shown = [];
 new MutationObserver(() => {
@@ -45,8 +53,10 @@ new MutationObserver(() => {
   // One that moves with the log, into a dialog or out of it, is said only once.
   const isOld = ({ textContent }) =>
     now !== log && shown.some((each) => each.textContent === textContent);
-  for (const notice of notices) {
-    if (!shown.includes(notice) && !isOld(notice)) window.said.push(notice.textContent);
+  for (const notice of notices.filter((each) => !shown.includes(each))) {
+    if (!isOld(notice)) window.said.push(notice.textContent);
+    hold({ target: notice });
+    notice.addEventListener("pointerleave", hold);
   }
   [log, shown] = [now, notices];
 }).observe(document, { childList: true, subtree: true });
@@ -145,12 +155,15 @@ class Visitor:
         """In passing, at the lower edge, since what it was heard to say last."""
         self.waits_until(lambda: bool(self.page.evaluate(_HEAR, text)))
 
-    def holds_the_notice(self, text: str) -> None:
-        """As soon as it says so: it stays as long as somebody is at it."""
-        # A pointer that lay there, and left, would let it go.
+    @contextmanager
+    def holding_the_notice(self, text: str) -> Iterator[None]:
+        """Said of what is done inside: it stays, as somebody is at it from the first moment on."""
+        self.page.evaluate("(text) => { window.heldNotice = text; }", text)
+        yield
+        self.says(text)
+        # A pointer that lies there, and leaves later, would let it go.
         self.page.mouse.move(0, 0)
-        notice = self.page.get_by_role("log").locator(".notice").filter(has_text=text)
-        notice.dispatch_event("pointerenter")
+        self.page.evaluate("() => { window.heldNotice = null; }")
 
     def forgets_notices(self) -> None:
         close = self.page.get_by_role("log").get_by_role("button", name="Close")
