@@ -81,6 +81,8 @@ def test_the_picture_that_has_the_focus_has_an_edge_that_shows_it(ada: Visitor) 
 
 def test_the_picture_that_has_the_focus_is_below_no_bar(ada: Visitor) -> None:
     ada.page.set_viewport_size({"width": 360, "height": 560})
+    # The rows become as narrow in the next frame, which may be a late one.
+    ada.waits_until(lambda: ada.page.evaluate("document.documentElement.scrollWidth") == 360)
     titles = ada.titles()
     ada.choose(titles[:1])
     for title in (*titles, *reversed(titles)):
