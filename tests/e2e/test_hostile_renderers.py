@@ -25,7 +25,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
         {
             code_of("renderer"): str(HERE / "hostile_renderer"),
             code_of("consumer"): str(HERE / "impatient_consumer"),
-            "Timeout: 90": "Timeout: 8",
+            "Timeout: 90": "Timeout: 20",
         },
     )
     running.start()

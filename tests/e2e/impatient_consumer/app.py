@@ -1,4 +1,4 @@
-"""The consumer, for which a renderer has ended after eight seconds instead of ninety.
+"""The consumer, for which a renderer has ended after twenty seconds instead of ninety.
 
 Only a template of the tests names this folder, with the renderer's time-out to match.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from image_api.core.consumer import processing
 from image_api.core.renditions import render_requests
 
-SECONDS = 8
+SECONDS = 20
 for _module in (processing, render_requests):
     setattr(_module, "RENDERER_TIMEOUT_SECONDS", SECONDS)  # noqa: B010 - a constant to mypy
 
