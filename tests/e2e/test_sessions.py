@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 import requests
 from pg8000.native import Connection
 
+from image_api.core.accounts.sessions import REPEAT_SECONDS
 from tests.e2e.api_client import PASSWORD, ApiClient, field_messages
 from tests.e2e.conftest import NewClient
+from tests.waiting import eventually
 
 
 def tokens_of(client: ApiClient) -> dict[str, Any]:
@@ -48,11 +51,17 @@ def test_a_refresh_token_gives_new_tokens_that_work(ada: ApiClient) -> None:
 
 
 def test_twenty_refreshes_at_once_give_one_successor(ada: ApiClient, new_client: NewClient) -> None:
-    token = tokens_of(ada)["refresh_token"]
     tabs = [new_client() for _ in range(20)]
 
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(lambda tab: refresh(tab, token), tabs))
+    def look() -> list[requests.Response]:
+        token = tokens_of(ada)["refresh_token"]
+        began_at = time.monotonic()
+        with ThreadPoolExecutor(20) as threads:
+            answers = list(threads.map(lambda tab: refresh(tab, token), tabs))
+        # What comes later than this after the first is a stolen copy.
+        return answers if time.monotonic() - began_at < REPEAT_SECONDS else []
+
+    answers = eventually(look, "all have come in time")
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
