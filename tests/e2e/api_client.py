@@ -58,8 +58,7 @@ class ApiClient:
             method,
             path if path.startswith("http") else self.api_url + path,
             headers={**authorization, **(headers or {})},
-            allow_redirects=False,
-            **options,
+            **{"allow_redirects": False, **options},
         )
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -143,14 +142,23 @@ class ApiClient:
         assert image["status"] == status, image
         return image
 
-    def rendition(self, path: str, **options: Any) -> requests.Response:
+    def rendition(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
         """Asked for again while it is under way, as the answer says."""
 
         def look() -> list[requests.Response]:
-            answer = self.get(path, **options)
+            answer = self.request(method, path, **options)
             return [] if answer.status_code == 503 else [answer]
 
         return eventually(look, "the rendition is made")[0]
+
+    def healthy(self) -> requests.Response:
+        """What is said once everything is up: what stands still for a moment is down for it."""
+
+        def look() -> list[requests.Response]:
+            answer = self.get("/health")
+            return [answer] if answer.status_code == 200 else []
+
+        return eventually(look, "everything is up")[0]
 
     def download(self, url: str) -> requests.Response:
         """A signed link, opened like a browser does: without the token."""

@@ -87,7 +87,7 @@ def test_an_image_has_as_many_renditions_as_are_asked_for(
     assert database.run(
         "SELECT count(*) FROM requested_renditions WHERE image_id = :id", id=image["id"]
     ) == [[202]]
-    assert unsigned(ada.get(f"{path}?width=64").headers["Location"]) == unsigned(first)
+    assert unsigned(ada.rendition(f"{path}?width=64").headers["Location"]) == unsigned(first)
     # Nobody counts how many are begun.
     assert not database.run("SELECT FROM new_renditions")
 
@@ -99,7 +99,7 @@ def test_a_new_image_is_as_visible_as_the_deployment_says(
     image = ada.uploaded(samples.png(), **given)
 
     assert image["visibility"] == bob.image(image["id"]).json()["visibility"] == "public"
-    answer = visitor.get(f"{image['rendition_url']}&width=64")
+    answer = visitor.rendition(f"{image['rendition_url']}&width=64")
     assert answer.headers["Cache-Control"] == "public, max-age=300"
     for visibility in ("shared", "private"):
         assert ada.uploaded(samples.gif(), visibility=visibility)["visibility"] == visibility
@@ -142,7 +142,7 @@ def test_a_token_is_good_for_as_long_as_the_deployment_says(ada: ApiClient) -> N
 def test_a_function_that_takes_too_long_is_given_up(
     cloud: RunningCloud, visitor: ApiClient
 ) -> None:
-    visitor.get("/health")
+    visitor.healthy()
     with cloud.held_back("health"):
         answer = visitor.get("/health")
 

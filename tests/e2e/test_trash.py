@@ -59,7 +59,7 @@ def test_a_public_link_stops_in_the_trash_and_is_the_same_when_its_image_comes_b
 ) -> None:
     image = ada.uploaded(samples.rocket(), visibility="public")
     link = f"{image['rendition_url']}&width=64"
-    shown = visitor.get(link).headers["Location"]
+    shown = visitor.rendition(link).headers["Location"]
 
     with processing.held():
         assert ada.update(image["id"], trashed=True).status_code == 200
@@ -72,7 +72,7 @@ def test_a_public_link_stops_in_the_trash_and_is_the_same_when_its_image_comes_b
     assert (restored["visibility"], restored["rendition_url"]) == (
         *("public", image["rendition_url"]),
     )
-    visitor.download(visitor.get(link).headers["Location"])
+    visitor.download(visitor.rendition(link).headers["Location"])
 
 
 def test_what_has_been_in_the_trash_for_long_enough_is_deleted(

@@ -117,11 +117,11 @@ def test_renditions_of_an_earlier_size_are_made_anew_and_go_with_their_urls(
 ) -> None:
     image = ada.uploaded(ROCKET)
     path = f"/image/{image['id']}/rendition?width=64"
-    before = ada.get(path).headers["Location"]
+    before = ada.rendition(path).headers["Location"]
 
     ada.updated(image["id"], resolution="50x50")
 
-    after = ada.get(path).headers["Location"]
+    after = ada.rendition(path).headers["Location"]
     assert samples.opened(ada.download(after).content).size == (50, 50)
     # As if an hour had passed: who has the URL may use it until then.
     folder = "/".join(image["file_path"].split("/")[:2])

@@ -144,7 +144,8 @@ def _answers(method: str, path: str, *, json: Any = None, **query: Any) -> Look:
 
     def look(client: ApiClient, image: Image, mark: str) -> bool | None:
         filled = path.format(image_id=image["id"])
-        status = client.request(method, filled, params=query, json=json).status_code
+        ask = client.rendition if path.endswith("/rendition") else client.request
+        status = ask(method=method, path=filled, params=query, json=json).status_code
         # 409: it is there, and there is nothing to show of it.
         assert status in (200, 302, 401, 404, 409), status
         return None if status == 401 else status in (200, 302)
@@ -174,7 +175,7 @@ def _link(name: str, **query: Any) -> Look:
     def look(client: ApiClient, image: Image, mark: str) -> bool | None:
         if image[name] is None:
             return False
-        answer = client.get(image[name], params=query)
+        answer = client.rendition(image[name], params=query)
         assert answer.status_code in (302, 404), answer.text
         return answer.status_code == 302
 
@@ -187,10 +188,13 @@ def _urls(client: ApiClient, image: Image, mark: str) -> bool | None:
     if answer.status_code != 200:
         return None if answer.status_code == 401 else False
     shown = answer.json()
-    urls = [shown[name] for name in ("url", "thumbnail_url", "preview_url", "rendition_url")]
-    if urls == [None] * 4:
+    link = shown["rendition_url"]
+    urls = [shown[name] for name in ("url", "thumbnail_url", "preview_url")]
+    if [*urls, link] == [None] * 4:
         return False
-    assert {requests.get(url).status_code for url in urls} == {200}
+    with ApiClient(client.api_url) as nobody:
+        rendition = nobody.rendition(link, allow_redirects=True)
+    assert {answer.status_code for answer in (*map(requests.get, urls), rendition)} == {200}
     return True
 
 
