@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.running_cloud import RunningCloud
-from tests.processes import descendants, has_variable, read
+from tests.processes import descendants, read
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _RESET_PEAK = "5"
-# What a picture goes through. Others run meanwhile for other reasons: the clock, their first start,
-# and whoever looks whether it is done.
-_FUNCTIONS = ("upload", "direct_upload", "consumer", "renderer")
 
 
 @dataclass
@@ -26,7 +23,7 @@ class Cost:
 
 @contextmanager
 def cost_of(cloud: RunningCloud) -> Iterator[Cost]:
-    """Filled in at the end with what the execution environments of these functions took together.
+    """Filled in at the end with what all execution environments took together.
 
     Of processes that ended meanwhile the processor time counts, as their parents collect it.
     """
@@ -42,14 +39,10 @@ def cost_of(cloud: RunningCloud) -> Iterator[Cost]:
 
 
 def _processes(cloud: RunningCloud) -> set[int]:
-    names = [cloud.function_name(folder) for folder in _FUNCTIONS]
-    found = {
-        pid
-        for pid in cloud.environment_pids
-        if any(has_variable(pid, "AWS_LAMBDA_FUNCTION_NAME", name) for name in names)
-    }
-    assert found, "none of these functions runs"
-    return found.union(*map(descendants, found))
+    found = set(cloud.environment_pids)
+    for pid in cloud.environment_pids:
+        found |= descendants(pid)
+    return found
 
 
 def _cpu_seconds(cloud: RunningCloud) -> dict[int, float]:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import samples
 from tests.cases.costs import cost_of
 from tests.cases.inputs import made
 from tests.cases.table import Case, Words, sent_as
@@ -59,9 +58,6 @@ class Sender:
             self._send_directly(made(step["direct_upload"]))
 
     def _request(self, step: Step) -> None:
-        if "cpu_s" in step:
-            # Whoever begins pays for it once.
-            self._owner.uploaded(samples.png())
         with cost_of(self._cloud) as cost:
             answer = self._send(step)
         assert answer.status in step["answer"], answer.text
