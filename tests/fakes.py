@@ -23,9 +23,9 @@ from image_api.core.change_log.changes import (
     StoredRendition,
     Work,
 )
+from image_api.core.change_log.dead_letters import Letter
 from image_api.core.change_log.events import Event
 from image_api.core.change_log.messages import Message
-from image_api.core.consumer.burying import Letter
 from image_api.core.library.idempotency import Answer
 from image_api.core.library.images import Caller
 from image_api.core.library.listing import FoundPage, ListQuery, Position

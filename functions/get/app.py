@@ -36,7 +36,7 @@ def get(
     "/image/<image_id>/history",
     operation_id="getImageHistory",
     summary="Show an image's history",
-    description="To its owner: the changes of 90 days, newest first, and none before the 1,000th.",
+    description="To its owner: the changes of the last 90 days, newest first, 1,000 at most.",
     tags=["Images"],
     responses=problems.documented(list[history.ChangeView], 401, 404, 503),
 )

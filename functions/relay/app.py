@@ -13,8 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from image_api import settings, wiring
 from image_api.core import metrics
 from image_api.core.accounts import closing
-from image_api.core.change_log import relay
-from image_api.core.consumer import burying
+from image_api.core.change_log import dead_letters, relay
 from image_api.core.upkeep import expiry
 from image_api.observability import failures_logged
 
@@ -36,7 +35,9 @@ def lambda_handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, 
 
 
 def _send_owed_letters(context: LambdaContext) -> None:
-    burying.bury_due(letters, broker, settings.broker().queue, context.get_remaining_time_in_millis)
+    dead_letters.send_owed(
+        letters, broker, settings.broker().queue, context.get_remaining_time_in_millis
+    )
 
 
 def _keep_house(context: LambdaContext) -> None:

@@ -1,4 +1,4 @@
-"""The consumer invokes it, for one picture at a time: it alone decodes pixels, and knows nobody."""
+"""Decodes pixels, of one picture an invocation. Nothing else does, and it knows nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /image/tags: which tags the images have that a user may see."""
+"""GET /image/tags: the tags of the images that a user may see."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ LISTS = [
     "functions/migrate/requirements.txt",
     "infra/local/lambda-requirements.txt",
     "infra/local/requirements.txt",
+    "infra/policy/audit-requirements.txt",
     "infra/policy/requirements.txt",
     "layers/dependencies/requirements.txt",
     "tests/clients/requirements.txt",

@@ -84,5 +84,5 @@ def test_a_queue_that_is_not_there_is_told_in_one_line(cloud: RunningCloud, ada:
     ada.uploaded(samples.png())
     done = replay(cloud, "nobodys", "--since", "2020-01-01")
     assert done.returncode == 1
-    assert "The queue nobodys takes nothing: is it there, and not full?" in done.stderr
+    assert "The queue nobodys accepts nothing: does it exist, and has it room?" in done.stderr
     assert done.stderr.count("\n") == 1

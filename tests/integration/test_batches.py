@@ -16,7 +16,6 @@ from image_api.core.library import batch, trash
 from image_api.core.library.batch import BatchRequest
 from image_api.core.library.images import Caller
 from image_api.errors import ImageNotFound, QuotaExceeded, TooMuchUnderWay, Unauthenticated
-from image_api.postgres.changes import PostgresEventSink
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
 from image_api.rabbitmq.broker import Broker
@@ -24,6 +23,7 @@ from image_api.settings import AccountLimits
 from tests.amqp import open_channel
 from tests.fakes import RecordingSink
 from tests.integration.accepting import another_image, changes
+from tests.integration.publishing import sink_of
 
 
 class Sink(RecordingSink):
@@ -137,7 +137,7 @@ def test_many_events_are_published_and_marked(
     ids = upload(database, ada, 30)
     records = PostgresImageRecords(database)
     request = BatchRequest.model_validate({"ids": ids, "delete": True})
-    batch.change_all(records, PostgresEventSink(database, broker), ada, request)
+    batch.change_all(records, sink_of(database, broker), ada, request)
     assert sql.run("SELECT count(*) FROM changes WHERE published_at IS NOT NULL") == [[30]]
     with open_channel(services.rabbitmq_url) as channel:
         declared = channel.queue_declare(queue, passive=True)
@@ -156,7 +156,7 @@ def test_what_cannot_be_published_is_left_to_the_relay(
 
     ids = upload(database, ada, 2)
     request = BatchRequest.model_validate({"ids": ids, "delete": True})
-    sink = PostgresEventSink(database, Away())
+    sink = sink_of(database, Away())
     outcomes = batch.change_all(PostgresImageRecords(database), sink, ada, request)
     assert {each.refusal for each in outcomes} == {None}
     assert sql.run("SELECT count(*) FROM changes WHERE published_at IS NULL") == [[4]]

@@ -19,6 +19,7 @@ from image_api.postgres.database import Database
 from image_api.postgres.processing import PostgresChangeLog
 from tests.fakes import FakePublisher, FakeStorage
 from tests.integration.accepting import age, changes
+from tests.integration.publishing import change_log_of
 from tests.integration.real_services import connect
 from tests.integration.release_before import ReleaseBefore
 from tests.integration.test_change_log import waiting_for_locks
@@ -41,7 +42,7 @@ class Old:
 
     def upgrade(self) -> None:
         image_migrations.upgrade(self.url)
-        self.log = PostgresChangeLog(self.database, MemoryBroker())
+        self.log = change_log_of(self.database, MemoryBroker())
         self.consumer = Consumer(
             lambda: self.log,
             processor_of(self.log, self.storage),

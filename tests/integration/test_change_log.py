@@ -24,9 +24,13 @@ from image_api.core.change_log.changes import (
     StoredRendition,
     Work,
 )
+from image_api.core.change_log.dead_letters import (
+    LETTER_GRACE_SECONDS,
+    LETTER_PAUSE_SECONDS,
+    Letter,
+)
 from image_api.core.change_log.events import Event
 from image_api.core.change_log.queues import dead_queue
-from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
 from image_api.core.library.images import Caller
 from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database
@@ -39,6 +43,7 @@ from tests.consistency import contradictions
 from tests.fakes import FakeChangeLog
 from tests.integration.accepting import Accepting, age, another_image, changes
 from tests.integration.functions import Api
+from tests.integration.publishing import change_log_of
 from tests.waiting import eventually
 
 MESSAGE_ID = events.new_id()
@@ -64,14 +69,14 @@ def publisher() -> Recorder:
 
 @pytest.fixture
 def log(database: Database, publisher: Recorder) -> PostgresChangeLog:
-    return PostgresChangeLog(database, publisher)
+    return change_log_of(database, publisher)
 
 
 @pytest.fixture
 def make_log(
     make_database: Callable[[], Database], publisher: Recorder
 ) -> Callable[[], PostgresChangeLog]:
-    return lambda: PostgresChangeLog(make_database(), publisher)
+    return lambda: change_log_of(make_database(), publisher)
 
 
 @pytest.fixture
@@ -651,12 +656,12 @@ MARKS: dict[str, Callable[[Database, list[Event]], object]] = {
     "outcomes are marked": lambda database, accepted: PostgresRelayRecords(database).mark_published(
         [replace(event, type=events.UPDATE_COMPLETED) for event in accepted]
     ),
-    "changes are freed": lambda database, accepted: PostgresChangeLog(database, Recorder()).free(
+    "changes are freed": lambda database, accepted: change_log_of(database, Recorder()).free(
         [event.id for event in accepted]
     ),
-    "an image is removed": lambda database, accepted: PostgresChangeLog(
-        database, Recorder()
-    ).remove(removal_of(accepted), events.DELETE_COMPLETED),
+    "an image is removed": lambda database, accepted: change_log_of(database, Recorder()).remove(
+        removal_of(accepted), events.DELETE_COMPLETED
+    ),
 }
 
 

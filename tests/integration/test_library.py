@@ -16,8 +16,8 @@ from image_api.core.library.listing import Filters, ListQuery
 from image_api.errors import PreconditionFailed
 from image_api.postgres.database import Database
 from image_api.postgres.images import PostgresImageRecords
-from image_api.postgres.processing import PostgresChangeLog
 from tests.integration.accepting import another_image
+from tests.integration.publishing import change_log_of
 
 ODD_TAGS = ["NULL", "null", "", '"', "\\", "a,b", "{c}", "'", "\t", "Köln", "🚀", " x "]
 
@@ -36,7 +36,7 @@ class Library:
     def __init__(self, database: Database, ada: int, bob: int) -> None:
         self.ada, self.bob = Caller(ada, "request"), Caller(bob, "request")
         self.records = PostgresImageRecords(database)
-        self.log = PostgresChangeLog(database, Silent())
+        self.log = change_log_of(database, Silent())
         self.image_id = self.records.accept_upload(self.ada, another_image()).image_id
 
     def change(self, **changes: Any) -> int:

@@ -667,7 +667,7 @@ STATEMENTS |= {
             ("forget unmade", renditions._FORGET_UNMADE, 200),
             ("forget counts", renditions._FORGET_COUNTS, 200),
             ("forgotten objects", janitor._FORGOTTEN, 100),
-            ("forget forgotten", janitor._FORGET_FORGOTTEN, 1),
+            ("forget forgotten", janitor._DROP_FORGOTTEN, 1),
             ("forget lost", janitor._FORGET_LOST, 1),
         )
     },

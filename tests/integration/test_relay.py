@@ -18,13 +18,14 @@ from image_api.core.change_log.events import Event
 from image_api.core.change_log.messages import MessageCounts, OfferedEvents
 from image_api.core.time_left import time_left
 from image_api.errors import ServiceUnavailable
-from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
+from image_api.postgres.changes import PostgresRelayRecords
 from image_api.postgres.database import Database, StatementFailed
 from image_api.postgres.processing import PostgresChangeLog
 from image_api.rabbitmq.broker import Broker
 from image_api.settings import BrokerSettings
 from tests.e2e.cuttable_proxy import CuttableProxy
 from tests.integration.accepting import Accepting, age, changes
+from tests.integration.publishing import change_log_of, sink_of
 from tests.integration.real_services import RealServices
 from tests.waiting import eventually
 
@@ -144,7 +145,7 @@ def test_what_is_published_is_written_down(
     sql: Connection,
 ) -> None:
     event = accept.upload()
-    PostgresEventSink(database, broker).publish(event)
+    sink_of(database, broker).publish(event)
     assert changes(sql, "published_at IS NULL") == [[False]]
     assert received(channel, queue, 1) == [event]
 
@@ -153,7 +154,7 @@ def test_while_the_broker_is_away_the_request_goes_on_and_the_event_is_the_relay
     database: Database, records: PostgresRelayRecords, accept: Accepting, sql: Connection
 ) -> None:
     event = accept.upload()
-    PostgresEventSink(database, MemoryBroker(room=0)).publish(event)
+    sink_of(database, MemoryBroker(room=0)).publish(event)
     assert changes(sql, "published_at IS NULL") == [[True]]
     # Whose request may still publish it is left alone.
     assert run(records, MemoryBroker()) == {"published": 0, "repeated": 0}
@@ -181,7 +182,7 @@ def test_whatever_publishing_does_what_was_accepted_is_answered(
     with monkeypatch.context() as odd:
         odd.setattr(broker, "publish_event", fail)
         odd.setattr(broker, "publish_events", fail)
-        sink = PostgresEventSink(database, broker)
+        sink = sink_of(database, broker)
         sink.publish(accepted[0])
         sink.publish_requests(accepted)
         sink.publish_outcomes(accepted)
@@ -200,7 +201,7 @@ def test_a_request_that_has_no_time_left_leaves_what_it_accepted_to_the_relay(
             return super().offer_events(*arguments, **options)
 
     broker = SlowBroker()
-    sink = PostgresEventSink(database, broker)
+    sink = sink_of(database, broker)
 
     def publish(accepted: Event) -> None:
         with time_left.during(lambda: remaining[0]):
@@ -230,7 +231,7 @@ def test_the_relay_publishes_requests_and_outcomes_in_order_and_unchanged(
     monkeypatch: pytest.MonkeyPatch,
     sql: Connection,
 ) -> None:
-    log = PostgresChangeLog(database, broker)
+    log = change_log_of(database, broker)
     accepted = [accept.upload() for _ in range(5)]
     outcomes = [settle(log) for _ in accepted]
     monkeypatch.setattr(relay, "GRACE_SECONDS", 0)
@@ -250,10 +251,10 @@ def test_what_is_overdue_is_published_again_until_it_is_settled(
     broker = MemoryBroker()
     lost, postponed, settled, young = [accept.upload() for _ in range(4)]
     sql.run("UPDATE changes SET due_at = now() + interval '1 hour' WHERE image_id <> 3")
-    settle(PostgresChangeLog(database, broker))
+    settle(change_log_of(database, broker))
     sql.run("UPDATE changes SET due_at = accepted_at WHERE image_id <> 2")
     for event in (lost, postponed, settled, young):
-        PostgresEventSink(database, broker).publish(event)
+        sink_of(database, broker).publish(event)
     assert run(records, broker) == {"published": 0, "repeated": 0}
     age(sql, relay.OVERDUE_SECONDS + 1)
     sql.run("UPDATE changes SET published_at = now() WHERE image_id = 4")
@@ -271,7 +272,7 @@ def test_what_only_waits_for_its_turn_is_not_published_again(
 ) -> None:
     broker = MemoryBroker(soon=3)
     for _ in range(3):
-        PostgresEventSink(database, broker).publish(accept.upload())
+        sink_of(database, broker).publish(accept.upload())
     age(sql, relay.OVERDUE_SECONDS + 1)
     assert run(records, broker) == {"published": 0, "repeated": 0}
     broker.soon = 2
@@ -335,7 +336,7 @@ def test_what_a_full_work_queue_refuses_is_offered_once_a_run_and_holds_up_no_ou
     sql: Connection,
 ) -> None:
     monkeypatch.setattr(relay, "BATCH_SIZE", 4)
-    log = PostgresChangeLog(database, MemoryBroker())
+    log = change_log_of(database, MemoryBroker())
     accepted = [accept.upload().id for _ in range(20)]
     sql.run("UPDATE changes SET published_at = now() WHERE id <= 3")
     outcomes = {settle(log).id for _ in range(3)}
@@ -358,7 +359,7 @@ def test_what_somebody_elses_full_queue_refuses_wakes_the_consumer_and_ends_some
     database: Database, records: PostgresRelayRecords, accept: Accepting, sql: Connection
 ) -> None:
     accepted = [accept.upload().id for _ in range(20)]
-    outcome = settle(PostgresChangeLog(database, MemoryBroker())).id
+    outcome = settle(change_log_of(database, MemoryBroker())).id
     age(sql, relay.GRACE_SECONDS + 1)
     broker = MemoryBroker(soon=1000)
     broker.other_is_full = True
@@ -439,7 +440,7 @@ def test_whatever_becomes_of_the_queues_what_was_accepted_reaches_the_work_queue
     if is_heard:
         # Its queue takes what has no other: the broker confirms it.
         channel.queue_bind(channel.queue_declare("", exclusive=True).method.queue, exchange, "#")
-    sink = PostgresEventSink(database, broker)
+    sink = sink_of(database, broker)
     if moment == "before":
         break_topology(channel, queue, exchange)
     accepted = [accept.upload() for _ in range(5)]
@@ -468,7 +469,7 @@ def test_an_exchange_that_is_gone_is_declared_again(
 ) -> None:
     channel.exchange_delete(exchange)
     event = accept.upload()
-    PostgresEventSink(database, broker).publish(event)
+    sink_of(database, broker).publish(event)
     monkeypatch.setattr(relay, "GRACE_SECONDS", 0)
     assert run(records, broker) == {"published": 1, "repeated": 0}
     assert received(channel, queue, 1) == [event]
@@ -515,8 +516,8 @@ def test_old_changes_leave_in_bounded_steps_and_what_is_not_told_stays(
     database: Database, records: PostgresRelayRecords, accept: Accepting, sql: Connection
 ) -> None:
     broker = MemoryBroker()
-    log = PostgresChangeLog(database, broker)
-    sink = PostgresEventSink(database, broker)
+    log = change_log_of(database, broker)
+    sink = sink_of(database, broker)
     for number in range(6):
         sink.publish(accept.upload())
         outcome = settle(log)
@@ -540,5 +541,5 @@ def test_the_age_of_what_waits_longest_is_measured(
     age(sql, 1_000_000)
     accept.upload()
     assert records.oldest_unsettled_age_seconds() >= 1_000_000
-    settle(PostgresChangeLog(database, MemoryBroker()))
+    settle(change_log_of(database, MemoryBroker()))
     assert 0 <= records.oldest_unsettled_age_seconds() < time.monotonic() - started_at + 1

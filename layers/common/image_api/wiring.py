@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from image_api.aws.transfers import SignedTransfers
     from image_api.core.accounts.sessions import Sessions
     from image_api.core.accounts.tokens import TokenSigner
+    from image_api.core.change_log.publishing import PublishingSink
     from image_api.core.consumer.settling import Consumer
     from image_api.core.renditions.links import ImageLinks, LinkSigner
     from image_api.core.renditions.on_demand import RenditionsOnDemand
     from image_api.core.renditions.render_requests import Renderings
     from image_api.postgres.backfill import PostgresUnmeasuredImages
-    from image_api.postgres.changes import PostgresEventSink, PostgresRelayRecords
+    from image_api.postgres.changes import PostgresRelayRecords
     from image_api.postgres.closed_accounts import PostgresClosedAccounts
     from image_api.postgres.database import Database
     from image_api.postgres.dead_letters import PostgresLetterRecords
@@ -199,10 +200,15 @@ def operator_records() -> PostgresOperatorRecords:
 
 
 @cache
-def event_sink() -> PostgresEventSink:
-    from image_api.postgres.changes import PostgresEventSink
+def event_sink() -> PublishingSink:
+    return _sink(database())
 
-    return PostgresEventSink(database(), broker())
+
+def _sink(database: Database) -> PublishingSink:
+    from image_api.core.change_log.publishing import PublishingSink
+    from image_api.postgres.changes import PostgresPublications
+
+    return PublishingSink(PostgresPublications(database), broker())
 
 
 @cache
@@ -384,10 +390,9 @@ def consumer() -> Consumer:
     def log() -> PostgresChangeLog:
         # Each thread of the consumer talks to the database over a connection of its own.
         if not hasattr(threads, "log"):
+            own = Database(url, settings.database_url_now)
             threads.log = PostgresChangeLog(
-                Database(url, settings.database_url_now),
-                broker(),
-                renderers_per_account=renderers.per_account,
+                own, _sink(own), renderers_per_account=renderers.per_account
             )
         made: PostgresChangeLog = threads.log
         return made

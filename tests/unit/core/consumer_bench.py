@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from image_api.core.change_log import events
+from image_api.core.change_log import dead_letters, events
 from image_api.core.change_log.events import Event
 from image_api.core.change_log.messages import Message, ReceivedMessage
-from image_api.core.consumer import burying, settling
+from image_api.core.consumer import settling
 from image_api.core.consumer.processing import Processor
 from image_api.core.consumer.settling import Consumer
 from image_api.core.renditions import render_requests, renderer
@@ -193,9 +193,9 @@ class Bench:
         ]
         return self.consumer.consume(messages, lambda: self.remaining_milliseconds)
 
-    def bury_due(self) -> int:
+    def send_owed_letters(self) -> int:
         """What the relay does about dead letters."""
-        return burying.bury_due(self.log, self.publisher, QUEUE, lambda: TIMEOUT_MILLISECONDS)
+        return dead_letters.send_owed(self.log, self.publisher, QUEUE, lambda: TIMEOUT_MILLISECONDS)
 
     def ready_image(self, data: bytes = b"original", *, user_id: int = 1) -> int:
         upload = self.accept_upload(data, user_id=user_id)

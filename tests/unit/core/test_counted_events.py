@@ -15,13 +15,13 @@ from image_api.core.accounts.tokens import TokenSigner
 from image_api.core.accounts.users import Credentials, Registration
 from image_api.core.change_log import events
 from image_api.core.change_log.events import Event
+from image_api.core.change_log.publishing import PublishingSink
 from image_api.core.library import uploads
 from image_api.core.library.images import Caller
 from image_api.core.library.uploads import UploadDetails
 from image_api.core.upkeep import expiry
 from image_api.errors import ImageApiError
 from image_api.imaging import Header
-from image_api.postgres.changes import PostgresEventSink
 from tests.fakes import (
     FakeImageRecords,
     FakeSessionRecords,
@@ -65,9 +65,9 @@ class Odd:
         raise KeyError(batch_size)
 
 
-def sink() -> PostgresEventSink:
+def sink() -> PublishingSink:
     nobody: Any = None
-    return PostgresEventSink(nobody, Odd())
+    return PublishingSink(nobody, Odd())
 
 
 def reuse_a_token() -> None:

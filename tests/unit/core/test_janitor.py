@@ -59,7 +59,7 @@ class Rows:
     def forgotten(self, batch_size: int) -> list[str]:
         return self.forgotten_keys[:batch_size]
 
-    def forget_forgotten(self, keys: list[str]) -> None:
+    def drop_forgotten(self, keys: list[str]) -> None:
         self.forgotten_keys = [key for key in self.forgotten_keys if key not in keys]
 
     def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from image_api.core.change_log import events
 from image_api.core.change_log.changes import LEASE_SECONDS, MAX_FAILURES
+from image_api.core.change_log.dead_letters import send_owed
 from image_api.core.change_log.events import Event
 from image_api.core.change_log.messages import ReceivedMessage
-from image_api.core.consumer.burying import bury_due
 from image_api.core.consumer.settling import Consumer
 from image_api.errors import ServiceUnavailable
 from tests.fakes import FakeChangeLog, FakePublisher, FakeStorage, ProcessedImage
@@ -198,7 +198,7 @@ class AnyOrder(RuleBasedStateMachine):
                 batch, self.queue = self.queue, []
                 self._process(batch)
                 self.let_time_pass(600)
-            bury_due(self.log, self.publisher, "events", lambda: TIMEOUT_MILLISECONDS)
+            send_owed(self.log, self.publisher, "events", lambda: TIMEOUT_MILLISECONDS)
             self._take_back()
             self._check_the_end()
         finally:

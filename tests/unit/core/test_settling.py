@@ -529,10 +529,10 @@ def test_a_dead_letter_is_owed_until_the_broker_takes_it(bench: Bench) -> None:
     assert bench.process(upload) == {"dead": 1}
     assert bench.image(upload.image_id).status == "failed"
     assert bench.process(upload) == {"duplicate": 1}
-    assert bench.bury_due() == 0
+    assert bench.send_owed_letters() == 0
     bench.publisher.refuses.clear()
-    assert bench.bury_due() == 1
-    assert bench.bury_due() == 0
+    assert bench.send_owed_letters() == 1
+    assert bench.send_owed_letters() == 0
     (dead,) = bench.publisher.to(DEAD)
     assert dead.headers == {"x-reason": "The image is damaged", "x-attempt": 1}
     assert events.decode(dead.body) == upload
@@ -550,7 +550,7 @@ def test_a_crash_after_the_verdict_loses_no_dead_letter(bench: Bench) -> None:
             bench.process(upload)
     bench.restart()
     assert bench.process(sent(upload, redelivered=True)) == {"duplicate": 1}
-    assert bench.bury_due() == 1
+    assert bench.send_owed_letters() == 1
     assert len(bench.publisher.to(DEAD)) == 1
 
 
@@ -562,7 +562,7 @@ def test_an_owed_letter_that_went_back_to_work_is_owed_no_more(bench: Bench) -> 
     (dead,) = bench.publisher.to(DEAD)
     bench.storage.objects[bench.image(upload.image_id).original_key] = (b"original", "image/png")
     assert bench.process(redriven(dead)) == {"applied": 1}
-    assert bench.bury_due() == 0
+    assert bench.send_owed_letters() == 0
 
 
 def test_a_removal_that_fails_six_times_has_one_letter_and_goes_on(bench: Bench) -> None:
@@ -642,7 +642,7 @@ def test_while_the_broker_is_away_work_is_done_and_nothing_is_sent_twice(bench: 
         bench.process(bad)
     bench.publisher.down = False
     assert bench.process(good, bad, damaged) == {"duplicate": 2, "rejected": 1}
-    assert bench.bury_due() == 1
+    assert bench.send_owed_letters() == 1
     assert len(bench.publisher.messages) == 2
 
 

@@ -27,7 +27,7 @@ class LambdaRenderer:
         self._url = f"{endpoint_url.rstrip('/')}/2015-03-31/functions/{name}/invocations"
 
     def invoke(self, payload: bytes, wait_seconds: float) -> bytes:
-        """What it answers; raises as `core.rendering.RendererFunction` says."""
+        """What it answers; raises as `core.renditions.render_requests.RendererFunction` says."""
         from urllib3.exceptions import (
             ConnectTimeoutError,
             HTTPError,

@@ -21,7 +21,7 @@ class Origin(NamedTuple):
     traceparent: str = ""
 
 
-NOBODYS = Origin()
+NO_ORIGIN = Origin()
 
 
 def traceparent_of(sent: str | None, xray_header: str | None) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from image_api.core import metrics
 from image_api.core.change_log import events
 from image_api.core.change_log.events import Event
-from image_api.core.time_left import time_left
-from image_api.errors import ServiceUnavailable
-from image_api.observability import logger
 from image_api.postgres.database import RELAXED, Database
 from image_api.postgres.legacy_outbox import BeforeTheLog
 
@@ -107,114 +103,41 @@ FROM changes AS c WHERE c.settled_at IS NULL ORDER BY c.id LIMIT 1
 """
 
 
-# A broker that just does not time out takes so long, a connection to it and one before included;
-# and a database so long to write down what became of it. Who waits for an answer has it before.
-_PUBLISHING_SECONDS = 12.0
-_MARKING_SECONDS = 9.0
-# In which so many as may come of one batch are sent.
-_OUTCOMES_SECONDS = 5.0
-# What a request waits for the confirms of many messages.
-_REQUESTS_SECONDS = 2.0
+class PostgresPublications:
+    """Which of the accepted changes and of their outcomes are published."""
 
-
-class EventPublisher(Protocol):
-    def publish_event(self, event: Event) -> None: ...
-
-    def publish_events(self, events: Sequence[Event], seconds: float) -> list[Event]:
-        """Those that were confirmed; as many are begun as can be in about that time."""
-
-
-class PostgresEventSink:
-    """Publishes what is committed, and writes down that it was.
-
-    Raises nothing: what was accepted is answered, and what fails here is left to the relay.
-    """
-
-    def __init__(self, database: Database, publisher: EventPublisher) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._publisher = publisher
 
-    def publish(self, event: Event) -> None:
-        about: dict[str, Any] = {
-            "event_id": event.id,
-            "event_type": event.type,
-            "correlation_id": event.correlation_id,
-        }
-        try:
-            self._check_time_left()
-            self._publisher.publish_event(event)
-            if not time_left.is_enough_for(_MARKING_SECONDS):
-                # It is published once more.
-                return
-            if event.type in events.REQUESTS:
-                self._database.rows(_MARK_REQUEST, event_id=event.id)
-            else:
-                self._database.rows(
-                    _MARK_OUTCOME,
-                    event_id=event.id,
-                    image_id=event.image_id,
-                    sequence=event.sequence,
-                )
-        except ServiceUnavailable as error:
-            logger.warning("event left to the relay", **about, reason=error.detail)
-        except Exception:
-            metrics.publishing_failed()
-            logger.exception("an event could not be published", **about)
+    def mark_one_published(self, event: Event) -> None:
+        if event.type in events.REQUESTS:
+            self._database.rows(_MARK_REQUEST, event_id=event.id)
+        else:
+            self._database.rows(
+                _MARK_OUTCOME,
+                event_id=event.id,
+                image_id=event.image_id,
+                sequence=event.sequence,
+            )
 
-    def publish_outcomes(self, outcomes: Sequence[Event]) -> None:
-        """Without awaiting each confirm before the next is sent."""
-        self._publish_many(outcomes, _OUTCOMES_SECONDS, _mark_outcomes)
-
-    def publish_requests(self, accepted: Sequence[Event]) -> None:
-        """The same of what one request accepted, which waits for it."""
-        self._publish_many(accepted, _REQUESTS_SECONDS, _mark_requests)
-
-    def _publish_many(
-        self,
-        published: Sequence[Event],
-        seconds: float,
-        mark: Callable[[Database, Sequence[Event]], None],
-    ) -> None:
-        if not published:
-            return
-        try:
-            self._check_time_left()
-            confirmed = self._publisher.publish_events(published, seconds)
-            if time_left.is_enough_for(_MARKING_SECONDS):
-                mark(self._database, confirmed)
-        except ServiceUnavailable as error:
-            logger.warning("events left to the relay", count=len(published), reason=error.detail)
-            return
-        except Exception:
-            metrics.publishing_failed()
-            logger.exception("events could not be published", count=len(published))
-            return
-        if left := len(published) - len(confirmed):
-            logger.warning("events left to the relay", count=left, reason="No confirm came")
-
-    def _check_time_left(self) -> None:
-        if not time_left.is_enough_for(_PUBLISHING_SECONDS):
-            raise ServiceUnavailable("The request has no time left for it")
-
-
-def _mark_outcomes(database: Database, outcomes: Sequence[Event]) -> None:
-    if outcomes:
-        database.rows(
-            _MARK_OUTCOMES,
-            image_ids=[event.image_id for event in outcomes],
-            sequences=[event.sequence for event in outcomes],
-            event_ids=[event.id for event in outcomes],
-        )
-
-
-def _mark_requests(database: Database, requests: Sequence[Event]) -> None:
-    if requests:
-        database.rows(_MARK_REQUESTS, event_ids=[event.id for event in requests])
+    def mark_published(self, published: Sequence[Event]) -> None:
+        requests = [event for event in published if event.type in events.REQUESTS]
+        outcomes = [event for event in published if event.type not in events.REQUESTS]
+        if requests:
+            self._database.rows(_MARK_REQUESTS, event_ids=[event.id for event in requests])
+        if outcomes:
+            self._database.rows(
+                _MARK_OUTCOMES,
+                image_ids=[event.image_id for event in outcomes],
+                sequences=[event.sequence for event in outcomes],
+                event_ids=[event.id for event in outcomes],
+            )
 
 
 class PostgresRelayRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._publications = PostgresPublications(database)
         self._before = BeforeTheLog(database)
 
     def unpublished(
@@ -235,10 +158,7 @@ class PostgresRelayRecords:
         return [Event(*row) for row in rows]
 
     def mark_published(self, published: Sequence[Event]) -> None:
-        requests = [event for event in published if event.type in events.REQUESTS]
-        outcomes = [event for event in published if event.type not in events.REQUESTS]
-        _mark_requests(self._database, requests)
-        _mark_outcomes(self._database, outcomes)
+        self._publications.mark_published(published)
         self._before.mark_published(published)
 
     def forget_old(self, kept_days: int | None, batch_size: int) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from image_api.core.change_log.dead_letters import (
+    LETTER_GRACE_SECONDS,
+    LETTER_PAUSE_SECONDS,
+    Letter,
+)
 from image_api.core.change_log.events import Event
-from image_api.core.consumer.burying import LETTER_GRACE_SECONDS, LETTER_PAUSE_SECONDS, Letter
 from image_api.postgres.database import Database
 
 # A step of the statement that gives a change up, after its step `written`, which has a row if it

@@ -1,4 +1,4 @@
-"""The tables `images`, `renditions` and `image_totals`, and the events written with them."""
+"""The tables `images` and `renditions`, and the events written with them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ _FORGOTTEN = """
 SELECT f.object_key FROM forgotten_objects AS f
 WHERE f.delete_after <= now() ORDER BY f.delete_after LIMIT :batch_size
 """
-_FORGET_FORGOTTEN = "DELETE FROM forgotten_objects WHERE object_key = ANY(:keys::text[])"
+_DROP_FORGOTTEN = "DELETE FROM forgotten_objects WHERE object_key = ANY(:keys::text[])"
 
 # One that is asked for again is made again.
 _FORGET_LOST = """
@@ -100,8 +100,8 @@ class PostgresJanitorRecords:
     def forgotten(self, batch_size: int) -> list[str]:
         return [row[0] for row in self._database.rows(_FORGOTTEN, batch_size=batch_size)]
 
-    def forget_forgotten(self, keys: list[str]) -> None:
-        self._database.rows(_FORGET_FORGOTTEN, keys=keys)
+    def drop_forgotten(self, keys: list[str]) -> None:
+        self._database.rows(_DROP_FORGOTTEN, keys=keys)
 
     def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:
         self._database.rows(_FORGET_LOST, keys=keys, min_age_seconds=min_age_seconds)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from image_api.core.change_log import events
 from image_api.core.change_log.changes import (
@@ -21,7 +22,7 @@ from image_api.core.change_log.changes import (
 )
 from image_api.core.change_log.events import Event
 from image_api.core.library.fields import parse_resolution, tag_key
-from image_api.postgres.changes import EventPublisher, PostgresEventSink, locked_changes
+from image_api.postgres.changes import locked_changes
 from image_api.postgres.database import RELAXED, Database, Row, texts
 from image_api.postgres.dead_letters import OWE_LETTER, PostgresLetterRecords
 from image_api.postgres.images import (
@@ -465,8 +466,9 @@ SELECT NOT EXISTS (SELECT FROM images AS i WHERE i.id = :image_id AND i.deleted_
 """
 
 
-# So many are sent together, over a connection of their own.
-_MANY = 5
+class OutcomeSink(Protocol):
+    def publish_outcomes(self, outcomes: Sequence[Event]) -> None:
+        """Raises nothing."""
 
 
 class PostgresChangeLog:
@@ -475,7 +477,7 @@ class PostgresChangeLog:
     def __init__(
         self,
         database: Database,
-        publisher: EventPublisher,
+        sink: OutcomeSink,
         *,
         renderers_per_account: int = RENDERERS_PER_ACCOUNT,
     ) -> None:
@@ -484,7 +486,7 @@ class PostgresChangeLog:
         self._before = BeforeTheLog(database)
         self._moves = PostgresImageMoves(database)
         self._letters = PostgresLetterRecords(database)
-        self._sink = PostgresEventSink(database, publisher)
+        self._sink = sink
 
     def look_up(self, received: list[Event]) -> dict[str, LoggedChange]:
         found = self._logged([event.id for event in received])
@@ -609,11 +611,7 @@ class PostgresChangeLog:
         return row is not None and bool(row[0])
 
     def publish(self, outcomes: list[Event]) -> None:
-        if len(outcomes) < _MANY:
-            for outcome in outcomes:
-                self._sink.publish(outcome)
-        else:
-            self._sink.publish_outcomes(outcomes)
+        self._sink.publish_outcomes(outcomes)
 
     def _leave(
         self, work: Work, folder: str | None, busy_seconds: float | None, delay_seconds: int

@@ -195,7 +195,7 @@ class PostgresRenditionRecords:
         if row[1] is None:
             return None
         width, made_of, title, status, is_rendered, is_public, source_key = row[2:9]
-        object_key, claim_id, age_seconds, seconds_left, failures, was_long_unasked = row[9:]
+        object_key, claim_id, age_seconds, seconds_left, failures, is_long_unused = row[9:]
         return FoundRendition(
             key=RenditionKey(image_id, width, asked.ratio or "", made_of),
             title=title,
@@ -207,7 +207,7 @@ class PostgresRenditionRecords:
             making=None if claim_id is None else Making(claim_id, age_seconds, seconds_left),
             failures=failures or 0,
             failed_seconds_ago=-(seconds_left or 0.0),
-            was_long_unasked=bool(was_long_unasked),
+            is_long_unused=bool(is_long_unused),
         )
 
     def touch(self, key: RenditionKey) -> None:

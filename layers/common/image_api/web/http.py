@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _COMMON_HEADERS = {
     "X-Content-Type-Options": ["nosniff"],
     "Cache-Control": ["no-store"],
-    # Nothing but the documentation is a page.
+    # For answers that are no page: pages have a policy of their own.
     "Content-Security-Policy": ["default-src 'none'; frame-ancestors 'none'"],
     "Referrer-Policy": ["no-referrer"],
 }

@@ -70,7 +70,7 @@ def matches(password_hash: str, password: str) -> bool:
 
 
 @cache
-def hash_of_nobody() -> str:
+def decoy_hash() -> str:
     """Compared with when the name is unknown, so that the answer takes as long."""
     return _hasher.hash("nobody has this password")
 

@@ -260,7 +260,7 @@ def _verified(
         metrics.sign_in_refused()
         raise TooManyAttempts(attempt.retry_after_seconds)
     password = unicodedata.normalize("NFC", typed_password)
-    compared_hash = attempt.password_hash or passwords.hash_of_nobody()
+    compared_hash = attempt.password_hash or passwords.decoy_hash()
     outdated = False
     matches = passwords.matches(compared_hash, password)
     if not matches and password != typed_password:

@@ -75,7 +75,7 @@ def replay(
             after, sent = position, sent + 1
         if found and not confirmed:
             raise ReplayRefused(
-                f"The queue {queue} takes nothing: is it there, and not full? Go on with "
+                f"The queue {queue} accepts nothing: does it exist, and has it room? Go on with "
                 f"after={after} and until={until}"
             )
         is_over = len(found) < BATCH_SIZE and len(confirmed) == len(found)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import secrets
 import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from image_api.core import object_keys
 from image_api.core.change_log import events
 from image_api.core.change_log.changes import ChangeLog, ImageState, Outcome, StoredRendition, Work
 from image_api.core.change_log.events import Event
@@ -20,12 +20,7 @@ from image_api.core.renditions.render_requests import (
     Renderings,
     StillRendering,
 )
-from image_api.core.renditions.revocation import (
-    MovableObjects,
-    folder_of,
-    folder_of_change,
-    revoke,
-)
+from image_api.core.renditions.revocation import MovableObjects, revoke
 from image_api.core.tracing import Origin
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.imaging import Fit
@@ -88,7 +83,7 @@ class Processor:
             if image is not None:
                 # The whole folder: a render that was given up may have left files no row names.
                 for key in {image.original_key, image.exposed_key or image.original_key}:
-                    self._storage.delete_folder(folder_of(key))
+                    self._storage.delete_folder(object_keys.image_folder(key))
             if work.busy_seconds > 0:
                 # What is stored after this would stay.
                 # Most have ended long before they must.
@@ -128,7 +123,7 @@ class Processor:
 
     def _revoke(self, work: Work, image: ImageState) -> ImageState:
         """Moves what others hold signed URLs of."""
-        new_folder = folder_of_change(image.original_key, work.event.id)
+        new_folder = object_keys.image_folder_after(work.event.id, image.original_key)
         image_id = work.event.image_id
         moved = revoke(self._log(), self._storage, image_id, image, new_folder)
         if moved is not None:
@@ -142,7 +137,7 @@ class Processor:
     def _come_too_late(self, work: Work, image: ImageState) -> Outcome:
         """A removal waits for nothing, so what was stored meanwhile may have to go as well."""
         if self._log().is_deleted(work.event.image_id):
-            self._storage.delete_folder(folder_of(image.original_key))
+            self._storage.delete_folder(object_keys.image_folder(image.original_key))
             # The removal need not wait for this attempt any more.
             self._log().put_back(work, 0)
         return "duplicate"
@@ -169,8 +164,7 @@ class Processor:
             if renditions is None:
                 self._wait_on(work, picture, work.left.seconds_left)
             return renditions
-        # No two attempts write to the same keys: a late renderer overwrites nothing.
-        folder = _folders_of(work, image) + secrets.token_hex(4)
+        folder = object_keys.new_attempt(image.original_key, work.event.sequence)
         picture = Picture(image.original_key, folder, size, fit, origin=origin)
         try:
             return self._renderings.render(picture)
@@ -190,7 +184,9 @@ class Processor:
         anew, and what lies there may be what is served.
         """
         try:
-            return self._storage.versions(_folders_of(work, image))
+            return self._storage.versions(
+                object_keys.attempts(image.original_key, work.event.sequence)
+            )
         except ServiceUnavailable as error:
             logger.warning("objects were left behind", reason=error.detail)
             return []
@@ -223,11 +219,6 @@ class Processor:
 
 def _is_repeated(work: Work) -> bool:
     return bool(work.failures or work.crashes or work.left)
-
-
-def _folders_of(work: Work, image: ImageState) -> str:
-    """How those begin in which the attempts of a change store."""
-    return f"{folder_of(image.original_key)}{work.event.sequence}-"
 
 
 def _wanted_size(event: Event) -> tuple[tuple[int, int] | None, Fit]:

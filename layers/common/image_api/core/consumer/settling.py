@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
 
-from image_api.core.change_log import events
+from image_api.core.change_log import dead_letters, events
 from image_api.core.change_log.changes import (
     LATE_SECONDS,
     MAX_CRASHES,
@@ -35,7 +35,6 @@ from image_api.core.change_log.messages import (
     message_of,
 )
 from image_api.core.change_log.queues import RETRY_DELAYS_SECONDS, dead_queue, retry_queue
-from image_api.core.consumer import burying
 from image_api.core.consumer.processing import NeverPossible, Processor
 from image_api.core.metrics import OutcomeMetrics
 from image_api.core.renditions.render_requests import RendererBusy, RendererFailed, RendererLost
@@ -173,7 +172,7 @@ class Consumer:
                 reason = "No change was accepted under this id"
                 rejected.append(_Rejected(hint.message, reason, hint.event))
             elif not _says_the_same(hint.event, known):
-                reason = "The message says something else than was accepted"
+                reason = "The message differs from what was accepted"
                 rejected.append(_Rejected(hint.message, reason, hint.event))
             elif not known.is_settled or (hint.message.is_redriven and self._reopen(known.event)):
                 hints[known.event.id] = _Hint(hint.message, known.event)
@@ -408,9 +407,9 @@ class Consumer:
 
     def _bury(self, work: Work, reason: str) -> None:
         """What is settled must not be tried again for what happens here."""
-        letter = burying.Letter(work.event, reason, work.attempt)
+        letter = dead_letters.Letter(work.event, reason, work.attempt)
         try:
-            burying.bury(letter, self._log(), self._publisher, self._queue)
+            dead_letters.send(letter, self._log(), self._publisher, self._queue)
         except ServiceUnavailable as error:
             logger.warning(
                 "a dead letter is left to the relay", event_id=work.event.id, reason=error.detail

@@ -104,7 +104,7 @@ def _base_name(value: str) -> str:
 
 def _checked_title_part(value: str) -> str:
     if any(is_control(character) for character in value):
-        raise ValueError("A title contains no control character")
+        raise ValueError("A title must not contain control characters")
     return normalised(value)
 
 

@@ -47,7 +47,7 @@ def _moment(value: str) -> str:
 def _searched(value: str) -> str:
     text = normalised(value)
     if any(is_control(character) for character in text):
-        raise ValueError("What is searched for contains no control character")
+        raise ValueError("The search text must not contain control characters")
     if not any(character.isalnum() for character in text):
         raise ValueError("At least one word is needed, of letters or digits")
     return text
@@ -157,7 +157,7 @@ def filters_of(user_id: int, sent: SentFilters, sort: Sort) -> Filters:
     if owner_id is not None and owner_id > _MAX_ID:
         raise InvalidRequest("owner", "The id is too large")
     if any(is_control(character) for tag in sent.tags or [] for character in tag):
-        raise InvalidRequest("tag", "A tag contains no control character")
+        raise InvalidRequest("tag", "A tag must not contain control characters")
     if sent.trashed and owner_id not in (None, user_id):
         raise InvalidRequest("owner", "Only your own trash is yours to see")
     if sort == "-taken_at":

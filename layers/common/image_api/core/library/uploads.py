@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from image_api.core import metrics
+from image_api.core import metrics, object_keys
 from image_api.core.change_log.events import Event
 from image_api.core.library.fields import Description, Tags, Title, each_once, title_from_filename
 from image_api.core.library.idempotency import Answer, KeyRecords, fingerprint, once
@@ -188,7 +188,7 @@ def offer_direct_upload(
     upload_id = uuid4().hex
     records.offer_direct_upload(user_id, upload_id, DIRECT_UPLOAD_TTL_SECONDS)
     url, fields = storage.presigned_post(
-        _incoming_key(user_id, upload_id), MAX_DIRECT_UPLOAD_BYTES, DIRECT_UPLOAD_TTL_SECONDS
+        object_keys.incoming(user_id, upload_id), MAX_DIRECT_UPLOAD_BYTES, DIRECT_UPLOAD_TTL_SECONDS
     )
     return DirectUploadOffer(
         upload_id=upload_id,
@@ -239,7 +239,7 @@ def _complete(
     upload_id: str,
     details: UploadDetails,
 ) -> Answer:
-    incoming_key = _incoming_key(caller.user_id, upload_id)
+    incoming_key = object_keys.incoming(caller.user_id, upload_id)
     data = storage.get_if_present(incoming_key)
     if data is None:
         raise UploadNotFound
@@ -260,7 +260,7 @@ def _measured(data: bytes, details: UploadDetails) -> NewImage:
     return NewImage(
         title=details.title or title_from_filename(details.filename, header.extension),
         visibility=details.visibility,
-        original_key=f"storage/{uuid4().hex}/original.{header.extension}",
+        original_key=object_keys.new_original(header.extension),
         content_type=header.content_type,
         size_bytes=len(data),
         width=header.width,
@@ -306,7 +306,3 @@ def _fingerprint(operation: str, details: UploadDetails, data: bytes = b"") -> b
     if details.description or details.tags:
         fields += [details.description, details.tags]
     return fingerprint(operation, *fields, data=data)
-
-
-def _incoming_key(user_id: int, upload_id: str) -> str:
-    return f"incoming/{user_id}/{upload_id}"

@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel, Field
 
+from image_api.core import object_keys
 from image_api.core.change_log.changes import StoredRendition
 from image_api.core.renditions.downloads import filename
 from image_api.core.renditions.links import LinkToken
 from image_api.core.renditions.render_requests import (
-    ON_DEMAND_FOLDER,
     RENDERER_TIMEOUT_SECONDS,
     Picture,
     RendererBusy,
@@ -26,7 +26,7 @@ from image_api.core.renditions.render_requests import (
     Renderings,
     StillRendering,
 )
-from image_api.core.tracing import NOBODYS, Origin
+from image_api.core.tracing import NO_ORIGIN, Origin
 from image_api.errors import (
     ImageFailed,
     ImageNotFound,
@@ -94,7 +94,7 @@ class Viewer:
     address: str
     user_id: int | None = None
     link: LinkToken | None = None
-    origin: Origin = NOBODYS
+    origin: Origin = NO_ORIGIN
 
 
 class RenditionKey(NamedTuple):
@@ -126,7 +126,7 @@ class FoundRendition:
     making: Making | None = None
     failures: int = 0
     failed_seconds_ago: float = 0.0
-    was_long_unasked: bool = False
+    is_long_unused: bool = False
     """So that it has to be written down that it is asked for."""
 
 
@@ -262,7 +262,7 @@ class RenditionsOnDemand:
     def _answer(self, found: FoundRendition, asked: Asked) -> Answer:
         key = found.object_key
         assert key is not None
-        if found.was_long_unasked:
+        if found.is_long_unused:
             self._records.touch(found.key)
         if not asked.download:
             return Answer(self._links.signed(key), found.is_public)
@@ -329,14 +329,12 @@ class RenditionsOnDemand:
 
 
 def _picture(
-    found: FoundRendition, claim_id: str, asked: Asked, origin: Origin = NOBODYS
+    found: FoundRendition, claim_id: str, asked: Asked, origin: Origin = NO_ORIGIN
 ) -> Picture:
-    """Its folder follows from the claim, so that whoever comes later finds it."""
-    folder = found.source_key.split("/")
     wanted = Wanted(found.key.width, asked.proportions, _FORMATS[found.key.format])
     return Picture(
         found.source_key,
-        f"{'/'.join(folder[:2])}/{ON_DEMAND_FOLDER}/{claim_id}",
+        object_keys.on_demand(found.source_key, claim_id),
         wanted=wanted,
         origin=origin,
     )

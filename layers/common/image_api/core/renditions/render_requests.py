@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from image_api.core.change_log.changes import StoredRendition
-from image_api.core.tracing import NOBODYS, Origin
+from image_api.core.tracing import NO_ORIGIN, Origin
 from image_api.errors import InvalidImage, ObjectMissing, ServiceUnavailable
 from image_api.imaging import MAX_PIXELS, Fit
 from image_api.imaging.headers import formats
@@ -59,8 +59,6 @@ _LARGE_BYTES = 8_000_000
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9+/]{8,35}={0,2}", re.ASCII)
 
 REPORT = "report.json"
-# Of what lies beside an original, for renditions that are asked for one by one.
-ON_DEMAND_FOLDER = "on-demand"
 _JSON = "application/json"
 
 
@@ -109,7 +107,7 @@ class Picture:
     size: tuple[int, int] | None = None
     fit: Fit = "cover"
     wanted: Wanted | None = None
-    origin: Origin = NOBODYS
+    origin: Origin = NO_ORIGIN
 
     @property
     def kinds(self) -> dict[str, _Kind]:

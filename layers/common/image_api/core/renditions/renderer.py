@@ -40,7 +40,7 @@ def run(
     now_seconds: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Renders what `core.rendering` asks for, and reports what it made, or why nothing.
+    """Renders what `render_requests` asks for, and reports what it made, or why nothing.
 
     Whoever asked may have gone on by the time of `report_after`: then the report is stored as well,
     for as long as it takes. One that is missing is taken for a crash, and three of these for the

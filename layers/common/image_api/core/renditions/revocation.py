@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from image_api.core import object_keys
 from image_api.core.change_log.changes import ImageMoves, ImageState
 from image_api.errors import ObjectMissing, ServiceUnavailable
 from image_api.observability import logger
@@ -53,14 +52,14 @@ def revoke(
         return image
     moved: ImageState | None = image
     if image.original_key == exposed_key:
-        folder = folder_of(image.original_key)
+        folder = object_keys.image_folder(image.original_key)
         for key in sorted({image.original_key, *image.rendition_keys}):
             # What is missing is as missing under any key.
             with suppress(ObjectMissing):
                 storage.copy(key, new_folder + key.removeprefix(folder))
         moved = moves.move(image_id, folder, new_folder)
     if moved is not None:
-        storage.delete_folder(folder_of(exposed_key))
+        storage.delete_folder(object_keys.image_folder(exposed_key))
         moves.unexpose(image_id, exposed_key)
     return moved
 
@@ -79,7 +78,7 @@ def revoke_overdue(
                 break
             image_id = found.image_id
             # Nobody else's: a change that comes meanwhile moves the image to another one.
-            new_folder = _beside(found.image.original_key, secrets.token_hex(16))
+            new_folder = object_keys.other_image_folder(found.image.original_key)
             if revoke(images, storage, image_id, found.image, new_folder) is None:
                 storage.delete_folder(new_folder)
             revoked, failures = revoked + 1, 0
@@ -89,19 +88,3 @@ def revoke_overdue(
     if revoked:
         logger.info("moved what was hidden", images=revoked)
     return revoked
-
-
-def folder_of_change(original_key: str, event_id: str) -> str:
-    """Beside the old one, and the same for each attempt of a change; nobody can tell it from what
-    they know of that.
-    """
-    return _beside(original_key, hashlib.sha256(f"{original_key} {event_id}".encode()).hexdigest())
-
-
-def folder_of(original_key: str) -> str:
-    """Where everything of one image lies, with a slash at the end."""
-    return original_key.rpartition("/")[0] + "/"
-
-
-def _beside(original_key: str, name: str) -> str:
-    return f"{folder_of(original_key)[:-1].rpartition('/')[0]}/{name[:32]}/"

@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
-from image_api.core.renditions.render_requests import ON_DEMAND_FOLDER
+from image_api.core import object_keys
 from image_api.observability import logger, write_metrics
 
-PREFIX = "storage/"
-_LAST_KEY = "storage/~"
 # What is left for what was found when the listing ends, and for one step of that.
 _MIN_REMAINING_MILLISECONDS = 30_000
 _MIN_REMAINING_FOR_A_STEP_MILLISECONDS = 10_000
@@ -64,7 +62,7 @@ class JanitorRecords(Protocol):
     def forgotten(self, batch_size: int) -> list[str]:
         """Keys whose rows are gone for so long that nobody has a URL of one any more."""
 
-    def forget_forgotten(self, keys: list[str]) -> None: ...
+    def drop_forgotten(self, keys: list[str]) -> None: ...
 
     def forget_lost(self, keys: list[str], min_age_seconds: int) -> None:
         """Rows of renditions on demand, old enough to be judged, whose objects are missing."""
@@ -132,8 +130,10 @@ class _Sweep:
         if not report.dry_run:
             self._delete_forgotten()
         run_started_at = self._records.now()
-        begin = f"{PREFIX}{int(start * 256) % 256:02x}"
-        report.finished = self._compare(begin, _LAST_KEY) and self._compare(PREFIX, begin)
+        begin = f"{object_keys.STORED}{int(start * 256) % 256:02x}"
+        report.finished = self._compare(begin, object_keys.LAST_STORED) and self._compare(
+            object_keys.STORED, begin
+        )
         report.rows_without_object = len(self._incomplete)
         report.stopped = self._is_too_much(report.objects_without_row, report.objects_seen)
         report.stopped |= self._is_too_much(self._keys_missing, self._keys_judged)
@@ -151,7 +151,7 @@ class _Sweep:
 
     def _compare(self, after: str, until: str) -> bool:
         """Whether there was time for all of the range."""
-        for page in self._storage.pages(PREFIX, after):
+        for page in self._storage.pages(object_keys.STORED, after):
             within = [stored for stored in page if stored.key <= until]
             reached = page[-1].key if len(within) == len(page) else until
             self._note(within, after, reached)
@@ -179,7 +179,7 @@ class _Sweep:
         missing = {key: image_id for key, image_id in judged.items() if key not in present}
         self._incomplete |= set(missing.values())
         self._lost += [
-            key for key in expected if f"/{ON_DEMAND_FOLDER}/" in key and key not in present
+            key for key in expected if object_keys.is_on_demand(key) and key not in present
         ]
         self._keys_judged += len(judged)
         self._keys_missing += len(missing)
@@ -203,7 +203,7 @@ class _Sweep:
     def _delete_forgotten(self) -> None:
         while self._has_time_for_a_step() and (keys := self._records.forgotten(_STEP)):
             self._storage.delete(keys)
-            self._records.forget_forgotten(keys)
+            self._records.drop_forgotten(keys)
             self._report.objects_deleted += len(keys)
 
     def _forget_lost(self) -> None:

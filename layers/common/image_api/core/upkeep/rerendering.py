@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from image_api.core import object_keys
 from image_api.core.change_log.changes import StoredRendition
 from image_api.core.renditions.render_requests import (
     RENDERER_TIMEOUT_SECONDS,
@@ -105,7 +105,7 @@ def rerender(
 def _replace(
     records: RerenderRecords, renderings: Renderings, storage: RerenderStore, image: OutdatedImage
 ) -> str:
-    folder = f"{image.original_key.rpartition('/')[0]}/{image.sequence}-{secrets.token_hex(4)}"
+    folder = object_keys.new_attempt(image.original_key, image.sequence)
     try:
         original = formats.header(storage.get(image.original_key))
         asked = image.asked or _guessed(image, original)

@@ -182,7 +182,7 @@ def _read_properties(cursor: Cursor, items: Items) -> None:
         tables.add((table.kind, version, flags))
     for associations in items.associations.values():
         if any(number > len(items.properties) for number, _ in associations):
-            raise DamagedImage("The image is damaged: one of its items has a property it lacks")
+            raise DamagedImage("The image is damaged: an item has a property that is not there")
 
 
 def _read_associations(cursor: Cursor, version: int, flags: int, items: Items) -> None:

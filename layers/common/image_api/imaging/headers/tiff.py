@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import operator
 import struct
-import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from sys import byteorder
 from typing import Any
 
 from image_api.errors import DamagedImage, UnsupportedFormat
@@ -170,7 +170,7 @@ class _Directory:
         values = array(_INTEGERS[entry.kind])
         end = entry.values_start + entry.value_bytes
         values.frombytes(memoryview(self.data)[entry.values_start : end])
-        if (self.layout.order == "<") != (sys.byteorder == "little"):
+        if (self.layout.order == "<") != (byteorder == "little"):
             values.byteswap()
         return values
 

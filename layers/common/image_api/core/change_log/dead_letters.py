@@ -1,4 +1,4 @@
-"""Letters to the dead, one for each change that is given up.
+"""Dead letters, one for each change that is given up.
 
 One is owed from the transaction on that gives the change up until the broker has it: so what comes
 again multiplies none, and what dies between loses none.
@@ -53,7 +53,7 @@ class OwedLetters(SentLetters, Protocol):
         """Those that are owed for long; nobody else is given them meanwhile."""
 
 
-def bury(letter: Letter, records: SentLetters, publisher: MessagePublisher, queue: str) -> None:
+def send(letter: Letter, records: SentLetters, publisher: MessagePublisher, queue: str) -> None:
     """`queue`: of the work. Raises ServiceUnavailable."""
     headers = {
         REASON_HEADER: letter.reason[:_MAX_REASON_CHARACTERS],
@@ -63,7 +63,7 @@ def bury(letter: Letter, records: SentLetters, publisher: MessagePublisher, queu
     records.letter_sent(letter.event)
 
 
-def bury_due(
+def send_owed(
     records: OwedLetters,
     publisher: MessagePublisher,
     queue: str,
@@ -89,7 +89,7 @@ def _is_taken(
     letter: Letter, records: OwedLetters, publisher: MessagePublisher, queue: str
 ) -> bool:
     try:
-        bury(letter, records, publisher, queue)
+        send(letter, records, publisher, queue)
     except MessageRefused as error:
         logger.warning("a dead letter is still owed", event_id=letter.event.id, reason=error.detail)
         return False
