@@ -8,12 +8,11 @@ export const words = {
   skipToPictures: "Skip to the pictures",
   close: "Close",
   cancel: "Cancel",
-  save: "Save",
   undo: "Undo",
   undoKeys: "Ctrl+Z",
   retry: "Try again",
   pictures: (count: number) => plural(count, "picture", "pictures"),
-  atLeast: (count: number) => `${count.toLocaleString("en")} pictures and more`,
+  atLeast: (count: number) => `${count.toLocaleString("en")} or more pictures`,
 
   signIn: {
     title: "Sign in",
@@ -24,7 +23,7 @@ export const words = {
     signIn: "Sign in",
     create: "Create account",
     toRegister: "New here? Create an account",
-    toSignIn: "You have an account? Sign in",
+    toSignIn: "Already have an account? Sign in",
     welcome: "Drag your pictures in, find them again, share them.",
   },
 

@@ -69,7 +69,7 @@ def test_what_closes_by_itself_leaves_it_on_the_page(ada: Visitor) -> None:
 def test_after_signing_in_it_is_at_the_pictures(ada: Visitor) -> None:
     ada.button("Your account").click()
     ada.button("Sign out").click()
-    for press in ("New here? Create an account", "You have an account? Sign in"):
+    for press in ("New here? Create an account", "Already have an account? Sign in"):
         expect(ada.page.get_by_label("User name")).to_be_focused()
         presses(ada, press)
     expect(ada.page.get_by_label("User name")).to_be_focused()

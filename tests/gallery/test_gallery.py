@@ -425,6 +425,21 @@ class TestMany:
         ada.button("Back to the pictures").first.click()
         expect(ada.page.get_by_text("1 picture", exact=True)).to_be_visible()
 
+    def test_nothing_opens_that_was_to_be_selected_before_it_is_known_whose_it_is(
+        self, ada: Visitor
+    ) -> None:
+        held: list[Route] = []
+        ada.page.route("**/auth/me", lambda route: held.append(route))
+        ada.page.reload()
+        ada.picture("sea.png").click(modifiers=["Control"])
+        ada.waits_until(lambda: bool(held))
+        expect(ada.page.get_by_role("dialog")).to_have_count(0)
+        held.pop().continue_()
+        expect(ada.page.get_by_role("checkbox", name="Select sea.png")).to_be_attached()
+        ada.picture("sea.png").click(modifiers=["Control"])
+        expect(ada.page.get_by_role("region", name="Selected pictures")).to_be_visible()
+        expect(ada.page.get_by_role("dialog")).to_have_count(0)
+
     def test_whoever_is_in_the_trash_before_the_pictures_sees_them_come(self, ada: Visitor) -> None:
         held: list[Route] = []
         ada.page.route("**/image/batch", lambda route: held.append(route))

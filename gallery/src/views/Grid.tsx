@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Image } from "../api/images";
 import * as library from "../state/library";
-import { isMine } from "../state/currentUser";
+import { isMine, me } from "../state/currentUser";
 import { view as show } from "../state/navigation";
 import { isSelected, isSelecting, toggle } from "../state/selection";
 import { words } from "../words";
@@ -138,8 +138,10 @@ function Tile({ image, index, count, width, isSeen, isStop, onReach, style }: Ti
     // The second half of a double click on what lay above it.
     if (event.detail > 1) return;
     const selects = event.shiftKey || event.ctrlKey || event.metaKey || isSelecting.value;
-    if (selects && isMine(image)) toggle(image.id, event.shiftKey);
-    else show(image.id);
+    if (!selects) show(image.id);
+    else if (isMine(image)) toggle(image.id, event.shiftKey);
+    // Nothing opens that was to be selected, because it is not known yet whose it is.
+    else if (me.value) show(image.id);
   };
   return (
     <div
