@@ -8,8 +8,8 @@
 #   --no-tests  `make run` and the walk alone
 #
 # The machine is a container, so this needs a Docker engine. What it clones is the commit that HEAD
-# names. Behind a mirror or a proxy: pip's own settings, proxies and certificates of this machine
-# apply inside, too. Further:
+# names. Behind a mirror or a proxy: pip's own settings, npm's from the environment, proxies and
+# certificates of this machine apply inside, too. Further:
 #
 #   BARE_MACHINE_IMAGE        another image, such as debian:bookworm-slim or ubuntu:24.04 (debian:trixie-slim)
 #   BARE_MACHINE_NETWORK      another Docker network; `host` where a proxy listens on this machine
@@ -53,11 +53,12 @@ mount() {
     options+=(--volume "$1:${2:-$1}:ro")
 }
 
-# What pip is told here (an index, a proxy, certificates), and the local files that this names.
+# What pip and npm are told here (an index, a proxy, certificates), and the local files that this names.
 for variable in $(compgen -e); do
     case ${variable^^} in
         PIP_CONFIG_FILE) mount "${!variable}" ;;&
-        PIP_* | HTTP_PROXY | HTTPS_PROXY | NO_PROXY | ALL_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE | GIT_SSL_CAINFO)
+        PIP_* | NPM_CONFIG_* | HTTP_PROXY | HTTPS_PROXY | NO_PROXY | ALL_PROXY | \
+            SSL_CERT_FILE | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE | GIT_SSL_CAINFO | NODE_EXTRA_CA_CERTS)
             options+=(--env "$variable") ;;
     esac
 done

@@ -201,7 +201,7 @@ def test_the_apis_own_queues_never_get_anything(
 
 def test_a_queue_that_is_not_there_is_said_so(api: Api, ada: str, channel: BlockingChannel) -> None:
     fill(api, ada, channel)
-    with pytest.raises(ReplayRefused, match=r"nowhere takes nothing.*after=-infinity"):
+    with pytest.raises(ReplayRefused, match=r"nowhere accepts nothing.*after=-infinity"):
         api.call("replay", {"queue": "nowhere", "since": LONG_AGO})
 
 
