@@ -1,10 +1,14 @@
 """Settings that are wrong are named before anything starts, and no password with them."""
 
+import asyncio
+import errno
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from infra.local.network.addresses import check_addresses
 from infra.local.settings import SettingsError, read_settings
 from infra.local.template.reader import read_template
 from infra.services.ports import hold_free_port, port_of
@@ -190,3 +194,21 @@ def test_a_password_file_that_completes_nothing_is_named(
     monkeypatch.setenv("DATABASE_PASSWORD_FILE", file)
     with pytest.raises(SettingsError, match=words):
         read_settings(template=project / "template.yaml")
+
+
+@pytest.mark.parametrize("hosts", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+async def test_a_machine_without_ipv6_says_why_nothing_answers(
+    project: Path, monkeypatch: pytest.MonkeyPatch, hosts: tuple[str, ...]
+) -> None:
+    async def resolve(_name: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(None, None, None, "", (host, port)) for host in hosts]
+
+    async def connect(host: str, _port: int) -> None:
+        reason = errno.EADDRNOTAVAIL if host == "::1" else errno.ECONNREFUSED
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://localhost:1/%2F")
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+    with pytest.raises(SettingsError, match=r"nothing answers at localhost:1 \(Connection refused"):
+        await check_addresses(read_settings(template=project / "template.yaml"))

@@ -1,6 +1,7 @@
 """Where services are that run already: looked at before anything is started."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from infra.local.settings import Settings, SettingsError
 
 _LOOK_SECONDS = 5.0
+# What a machine without IPv6 says of the other address of a name; it says nothing of the service.
+_NO_SUCH_NETWORK = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
 # By variable: what its URL may begin with, and the port that it then stands for.
 _SCHEMES: Mapping[str, Mapping[str, int]] = {
     "DATABASE_URL": {"postgresql": 5432, "postgres": 5432},
@@ -63,15 +66,29 @@ def _host_and_port(variable: str, url: str, schemes: Mapping[str, int]) -> tuple
 async def _problem(variable: str, host: str, port: int) -> str | None:
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
+            refused = await _refusal(host, port)
     except (socket.gaierror, UnicodeError):
         # What cannot be a name, such as a..b, the idna codec refuses.
         return f"{variable}: there is no host {host}"
     except TimeoutError:
         return f"{variable}: nothing answers at {host}:{port} within {_LOOK_SECONDS:g} s"
-    except OSError as error:
-        # asyncio puts the address into the message.
-        reason = f" ({os.strerror(error.errno)})" if error.errno else ""
-        return f"{variable}: nothing answers at {host}:{port}{reason}"
-    writer.close()
-    return None
+    if refused is None:
+        return None
+    # asyncio puts the address into the message.
+    reason = f" ({os.strerror(refused.errno)})" if refused.errno else ""
+    return f"{variable}: nothing answers at {host}:{port}{reason}"
+
+
+async def _refusal(host: str, port: int) -> OSError | None:
+    """Why none of the addresses that a name stands for takes a connection."""
+    loop = asyncio.get_running_loop()
+    refusals = []
+    for *_, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            _, writer = await asyncio.open_connection(*address[:2])
+        except OSError as error:
+            refusals.append(error)
+        else:
+            writer.close()
+            return None
+    return min(refusals, key=lambda refusal: refusal.errno in _NO_SUCH_NETWORK)
