@@ -34,8 +34,8 @@ def refresh(sent: Annotated[SentRefreshToken, Body()]) -> Response[Any]:
     "/auth/logout",
     summary="Sign out",
     operation_id="logout",
-    description="The refresh token is good no longer, nor are those that came before it. An access "
-    "token stays good until it expires.",
+    description="The refresh token stops working, as do those before it. An access token works "
+    "until it expires.",
     tags=["Accounts"],
     responses=problems.documented(SignedOut, 400, 413, 503, headers=cookies.ENDED),
 )

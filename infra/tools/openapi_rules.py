@@ -60,7 +60,7 @@ def _add_not_modified(operation: Json) -> None:
     names = [parameter["name"].lower() for parameter in operation.get("parameters", [])]
     if "if-none-match" in names:
         operation["responses"]["304"] = {
-            "description": "What is known is still so",
+            "description": "Not modified: an ETag in If-None-Match is current",
             "headers": {**operation["responses"]["200"]["headers"]},
         }
 

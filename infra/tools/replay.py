@@ -27,8 +27,8 @@ def main() -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--queue", required=True, help="a queue of another service")
     parser.add_argument("--since", required=True, help="a time like 2026-11-02T18:10:16Z")
-    parser.add_argument("--until", help="such a time; now unless given")
-    parser.add_argument("--after", help="where to go on")
+    parser.add_argument("--until", help="a time like --since; now unless given")
+    parser.add_argument("--after", help="where an interrupted replay stopped")
     options = parser.parse_args()
     state = read_settings(data_folder=options.data_folder).running_cloud()
     if state is None:

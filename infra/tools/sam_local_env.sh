@@ -12,7 +12,7 @@ readonly FILE=${1:-.local/sam-local.json}
 umask 077
 mkdir -p "$(dirname "$FILE")"
 for name in POSTGRES_PASSWORD POSTGRES_API_PASSWORD RABBITMQ_PASSWORD RABBITMQ_API_PASSWORD; do
-    [[ -n ${!name} ]] || { echo "docker compose up --detach --wait db rabbitmq localstack, first." >&2; exit 1; }
+    [[ -n ${!name} ]] || { echo "First run: docker compose up --detach --wait db rabbitmq localstack" >&2; exit 1; }
 done
 sed "s/:POSTGRES_PASSWORD@/:$POSTGRES_PASSWORD@/
 s/:POSTGRES_API_PASSWORD@/:$POSTGRES_API_PASSWORD@/

@@ -221,7 +221,7 @@ def test_ones_own_images_are_listed_as_they_were_taken(ada: ApiClient, bob: ApiC
     assert _ids(ada.images(sort="-taken_at", owner="me")) == list(ids.values())
     owner = ada.image(ids["newer"]).json()["user_id"]
     assert field_messages(bob.images(sort="-taken_at", owner=owner)) == {
-        "owner": "When an image was taken is its owner's alone to see"
+        "owner": "-taken_at lists your own images only: send owner=me, or no owner"
     }
 
 

@@ -185,7 +185,7 @@ def test_whatever_publishing_does_what_was_accepted_is_answered(
         sink = sink_of(database, broker)
         sink.publish(accepted[0])
         sink.publish_requests(accepted)
-        sink.publish_outcomes(accepted)
+        sink.publish_outcomes(accepted * 3)
     age(sql, relay.GRACE_SECONDS + 1)
     assert run(records, broker) == {"published": 2, "repeated": 0}
 

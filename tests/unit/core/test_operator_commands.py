@@ -137,7 +137,7 @@ def test_an_account_is_found_however_its_name_is_written(broker: Broker) -> None
 def test_an_account_is_found_by_its_number_too_and_both_have_to_agree(broker: Broker) -> None:
     assert act(Records(), "find-account", user_id=2)["username"] == "Bob"
     assert act(Records(), "find-account", user_id=2, username="BOB")["username"] == "Bob"
-    with pytest.raises(OperationRefused, match="are of two accounts"):
+    with pytest.raises(OperationRefused, match="belong to different accounts"):
         act(Records(), "find-account", user_id=2, username="Ada")
 
 
@@ -179,7 +179,7 @@ def test_an_account_is_deleted_where_name_and_number_agree() -> None:
     for whose in ({"username": "ada"}, {"user_id": 1}):
         with pytest.raises(OperationRefused, match="needs both"):
             act(records, "delete-account", **whose)
-    with pytest.raises(OperationRefused, match="are of two accounts"):
+    with pytest.raises(OperationRefused, match="belong to different accounts"):
         act(records, "delete-account", username="ada", user_id=2)
     assert records.done == []
 
@@ -205,22 +205,22 @@ def test_an_account_that_its_owner_deletes_meanwhile_is_not_said_to_be_changed(
         ({}, "action is None, not one of status"),
         ({"action": "drop"}, "action is 'drop', not one of status"),
         ({"action": ["status"]}, "not one of status"),
-        ({"action": "status", "event_id": "e1"}, "status has no 'event_id'"),
-        ({"action": "redrive", "event": "e1"}, "redrive has no 'event'"),
-        ({"action": "redrive", "event_id": None}, "event_id is None, not a text"),
-        ({"action": "redrive", "event_id": " "}, "event_id is ' ', not a text"),
+        ({"action": "status", "event_id": "e1"}, "status takes no 'event_id'"),
+        ({"action": "redrive", "event": "e1"}, "redrive takes no 'event'"),
+        ({"action": "redrive", "event_id": None}, "event_id is None, not a non-empty string"),
+        ({"action": "redrive", "event_id": " "}, "event_id is ' ', not a non-empty string"),
         ({"action": "dead-letters", "limit": 0}, "not a number from 1 to 1000"),
         ({"action": "dead-letters", "limit": 1001}, "not a number from 1 to 1000"),
         ({"action": "dead-letters", "limit": True}, "not a number from 1 to 1000"),
         ({"action": "dead-letters", "limit": "5"}, "not a number from 1 to 1000"),
-        ({"action": "find-account"}, "username is None, not a text"),
+        ({"action": "find-account"}, "username is None, not a non-empty string"),
         ({"action": "find-account", "username": "eve"}, "no account with this name"),
         ({"action": "find-account", "username": "\x00"}, "no account with this name"),
         ({"action": "find-account", "user_id": 7}, "no such account"),
         ({"action": "lock-account", "user_id": "1"}, "not a number from 1"),
         ({"action": "lock-account", "user_id": True}, "not a number from 1"),
         ({"action": "lock-account", "user_id": 2**63}, "not a number from 1"),
-        ({"action": "unlock-account", "user": "ada"}, "unlock-account has no 'user'"),
+        ({"action": "unlock-account", "user": "ada"}, "unlock-account takes no 'user'"),
         ({"action": "reset-password", "username": "ada", "password": "x!yz"}, "no 'password'"),
     ],
 )

@@ -144,7 +144,7 @@ def _complain(error: Exception, status: int, hint: str | None = None) -> int:
     else:
         output.remarks.print(f"[red]{escape(words)}[/red]" + (f" ({hint})" if hint else ""))
         if isinstance(error, errors.ServerError) and error.correlation_id:
-            output.remarks.print(f"Its number, for whoever runs the server: {error.correlation_id}")
+            output.remarks.print(f"Reference for whoever runs the server: {error.correlation_id}")
     return status
 
 
@@ -585,7 +585,9 @@ def delete(
     if not yes:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="--yes")
-        typer.confirm(f"Delete {len(ids)} for good?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {len(ids)} image{'' if len(ids) == 1 else 's'} for good?", abort=True, err=True
+        )
     with _client() as client:
         _report(client.delete_all(ids))
 
@@ -748,7 +750,9 @@ def _save(client: Client, url: str, path: Path, *, force: bool) -> None:
             task = bars.add_task(escape(path.name), total=None)
             client.download(url, file, on_progress=lambda done: bars.update(task, completed=done))
         if path.exists() and not force and not filecmp.cmp(partial, path, shallow=False):
-            raise FileExistsError(f"{path} is there with other bytes: --force overwrites it")
+            raise FileExistsError(
+                f"{path} already exists with different content; --force overwrites it"
+            )
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

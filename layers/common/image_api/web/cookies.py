@@ -22,7 +22,7 @@ from image_api.web import http
 _NAME = "refresh_token"
 HEADERS = {"Set-Cookie": "The refresh token, where the request asks for it as a cookie"}
 """For `problems.documented`."""
-ENDED = {"Set-Cookie": "Ends the cookie of whoever has sent one"}
+ENDED = {"Set-Cookie": "Clears the cookie, if one was sent"}
 """Of signing out."""
 
 

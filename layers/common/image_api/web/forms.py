@@ -107,7 +107,7 @@ def _boundary(content_type: str) -> bytes:
     boundary = dict(_parameters(content_type)).get("boundary", "")
     if not boundary.strip() or not boundary.isascii():
         raise MalformedForm(
-            "The Content-Type has no boundary; do not set this header, so that your client does",
+            "The Content-Type has no boundary; let your client set this header",
             _HEADER,
         )
     return boundary.encode("ascii")
@@ -135,8 +135,7 @@ def _without_delimiters(body: bytes, boundary: bytes) -> MalformedForm:
     if b"--" + boundary + b"\n" in body[:4096]:
         return MalformedForm("The lines of the form end in LF; they must end in CRLF")
     return MalformedForm(
-        "The boundary of the Content-Type is not in the form; do not set this header, so that "
-        "your client does",
+        "The boundary of the Content-Type is not in the form; let your client set this header",
         _HEADER,
     )
 

@@ -17,7 +17,7 @@ Sort = Annotated[
     listing.Sort,
     Query(
         description="With a minus: the last, or largest, first. `-taken_at`: your own alone, by "
-        "the camera's clock; what has no time of it comes last"
+        "the camera's clock; images without such a time come last"
     ),
 ]
 Owner = Annotated[listing.Owner | None, Query(description="`me`, or the id of a user")]

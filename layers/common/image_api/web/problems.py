@@ -107,7 +107,10 @@ def documented(
         success["headers"] = _described(headers)
     responses = {200: success, **documented_errors(*statuses)}
     if "ETag" in (headers or {}):
-        responses[304] = {"description": "Nothing changed for who sent its ETag", "content": {}}
+        responses[304] = {
+            "description": "Not modified: an ETag in If-None-Match is current",
+            "content": {},
+        }
     return responses
 
 

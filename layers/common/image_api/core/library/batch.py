@@ -30,7 +30,7 @@ class BatchRequest(BaseModel):
     ]
     changes: Changes | None = None
     delete: Annotated[
-        Literal[True] | None, Field(description="In the place of changes: they are deleted")
+        Literal[True] | None, Field(description="Instead of changes: delete the images")
     ] = None
 
     @model_validator(mode="after")
@@ -41,7 +41,7 @@ class BatchRequest(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """The status and the code that a request for this image alone would have been answered."""
+    """The status and the code that a request for this image alone would have been answered with."""
 
     id: int
     status_code: int

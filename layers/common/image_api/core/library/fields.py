@@ -28,7 +28,9 @@ def parse_resolution(value: str) -> tuple[int, int]:
         raise ValueError("The resolution must look like 1920x1080")
     width, height = int(match[1]), int(match[2])
     if max(width, height) > MAX_SIDE_PIXELS or width * height > MAX_PIXELS:
-        raise ValueError("The resolution is too large: 10000 pixels a side, 50 megapixels in all")
+        raise ValueError(
+            "The resolution is too large: at most 10000 pixels a side, and 50 megapixels"
+        )
     return width, height
 
 
@@ -54,7 +56,9 @@ def checked_description(value: str) -> str:
             f"{DESCRIPTION_MAX_CHARACTERS} are allowed"
         )
     if any(is_control(character) and character not in "\n\t" for character in description):
-        raise ValueError("The description contains a control character other than line ends")
+        raise ValueError(
+            "The description contains a control character other than line ends and tabs"
+        )
     return description
 
 

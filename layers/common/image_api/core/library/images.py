@@ -38,7 +38,7 @@ class Changes(BaseModel):
     tags: Annotated[
         Tags | None,
         Field(
-            description="In the place of those it has: at most 32, each of 1 to 64 characters, and "
+            description="Replaces the image's tags: at most 32, each of 1 to 64 characters, and "
             "once, whatever its case"
         ),
     ] = None

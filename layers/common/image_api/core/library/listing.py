@@ -159,13 +159,15 @@ def filters_of(user_id: int, sent: SentFilters, sort: Sort) -> Filters:
     if any(is_control(character) for tag in sent.tags or [] for character in tag):
         raise InvalidRequest("tag", "A tag must not contain control characters")
     if sent.trashed and owner_id not in (None, user_id):
-        raise InvalidRequest("owner", "Only your own trash is yours to see")
+        raise InvalidRequest("owner", "You can list only your own trash")
     if sort == "-taken_at":
         if owner_id not in (None, user_id):
-            raise InvalidRequest("owner", "When an image was taken is its owner's alone to see")
+            raise InvalidRequest(
+                "owner", "-taken_at lists your own images only: send owner=me, or no owner"
+            )
         owner_id = user_id
     if sent.trashed and sent.visibility is not None:
-        raise InvalidRequest("visibility", "What is in the trash is its owner's alone to see")
+        raise InvalidRequest("visibility", "It cannot be combined with trashed=true")
     return Filters(
         owner_id=owner_id,
         ids=tuple(sorted({int(each) for each in sent.ids.split(",")})) if sent.ids else None,

@@ -22,7 +22,7 @@ class TagView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "rocket", "images": 12}]})
 
     tag: str
-    images: Annotated[int, Field(description="How many have it of those that you may see")]
+    images: Annotated[int, Field(description="How many of the images that you may see have it")]
 
 
 class Position(NamedTuple):

@@ -125,7 +125,9 @@ def _on_account(
     _only(request, "username", "user_id")
     if action == "delete-account" and not {"username", "user_id"} <= request.keys():
         # A slip of the pen in one of them would be somebody else's account.
-        raise OperationRefused("delete-account needs both username and user_id, as find-account")
+        raise OperationRefused(
+            "delete-account needs both username and user_id, as find-account shows them"
+        )
     user_id = _user_id(records, request)
     found = records.account(user_id)
     if found is None:
@@ -163,7 +165,7 @@ def _user_id(records: OperatorRecords, request: Mapping[str, Any]) -> int:
         if named is None:
             raise OperationRefused("There is no account with this name")
         if number not in (None, named):
-            raise OperationRefused("username and user_id are of two accounts")
+            raise OperationRefused("username and user_id belong to different accounts")
         return named
     return number
 
@@ -179,13 +181,13 @@ def _log_act(act: str, request_id: str, **fields: Any) -> None:
 
 def _only(request: Mapping[str, Any], *fields: str) -> None:
     if others := sorted(request.keys() - {"action", *fields}):
-        raise OperationRefused(f"{request['action']} has no {', '.join(map(repr, others))}")
+        raise OperationRefused(f"{request['action']} takes no {', '.join(map(repr, others))}")
 
 
 def _text(request: Mapping[str, Any], name: str) -> str:
     value = request.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise OperationRefused(f"{name} is {value!r}, not a text")
+        raise OperationRefused(f"{name} is {value!r}, not a non-empty string")
     return value
 
 

@@ -84,7 +84,7 @@ def _check_memory(size: tuple[int, int], bytes_per_pixel: list[float]) -> None:
     width, height = size
     if width * height * sum(bytes_per_pixel) * _FRAMES_IN_MEMORY > MAX_AVIF_FRAMES_BYTES:
         raise TooManyPixels(
-            f"The animation has {width}x{height} pixels, too many for how finely they are coded; "
+            f"The animation has {width}x{height} pixels, too many at this bit depth; "
             "export it smaller, or with 8 bits for each colour"
         )
 

@@ -40,7 +40,7 @@ UNDERSTOOD = frozenset(
 
 _COMPOSED = {
     b"iovl": "an overlay of several pictures",
-    b"iden": "another picture that it changes",
+    b"iden": "a transformed copy of another picture",
     b"tmap": "two pictures of different brightness",
     b"grid": "a grid of other grids",
 }
