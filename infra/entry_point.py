@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
+
+# More than anything here needs; RabbitMQ and others set aside memory for as many as they may have.
+_MOST_OPEN_FILES = 65_536
 
 
 class Explained(Exception):
@@ -27,6 +31,16 @@ def run(work: Callable[[], int]) -> int:
             raise
         print(*reasons, sep="\n", file=sys.stderr)
         return 1
+
+
+def allow_many_connections() -> None:
+    """For this process and those it starts: a login begins with 1,024 open files, of which each
+    connection is one, and a server that has no more hangs up on its next client.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_OPEN_FILES)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def on_stop_signal(stop: Callable[[], None]) -> None:

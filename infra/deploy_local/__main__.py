@@ -24,6 +24,7 @@ class WalkFailed(Explained):
 def main() -> int:
     """The exit status: 0, or 1 with the reason on standard error."""
     arguments = _parser().parse_args()
+    entry_point.allow_many_connections()
     return entry_point.run(lambda: uvloop.run(_run(arguments)))
 
 

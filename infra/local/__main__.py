@@ -32,6 +32,7 @@ def main() -> int:
         return entry_point.run(
             lambda: show_logs(_settings(arguments), arguments.id, arguments.function)
         )
+    entry_point.allow_many_connections()
     return entry_point.run(lambda: uvloop.run(_command(arguments)))
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pg8000.native import Connection
 from pika.adapters.blocking_connection import BlockingChannel
 
+from infra import entry_point
 from tests.amqp import open_channel
 from tests.commands import output_of
 from tests.e2e.cuttable_proxy import CuttableProxy
@@ -224,6 +225,8 @@ class BreakableCloud:
 @contextmanager
 def breakable_cloud(folder: Path, **variables: str) -> Iterator[BreakableCloud]:
     """Everything up; `variables` are settings of the functions."""
+    # Those that pass by the proxies are two of this process each.
+    entry_point.allow_many_connections()
     with ExitStack() as stack:
         services: dict[str, OwnService] = {}
         storage_variables: dict[str, str] = {}

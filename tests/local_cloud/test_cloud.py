@@ -6,18 +6,22 @@ The services are said to run elsewhere: this project uses none of them.
 import json
 import os
 import platform
+import resource
 import socket
 import stat
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from infra.local.settings import read_settings
 from tests.local_cloud.small_cloud import ELSEWHERE, Cloud, refused, running
-from tests.processes import is_running
+from tests.processes import is_running, is_runtime_of
 from tests.waiting import eventually
 
 RUNTIME = f"python3.{sys.version_info.minor}"
@@ -63,6 +67,26 @@ def test_two_hundred_requests_at_once_are_all_answered(project: Path) -> None:
         # The others waited for these.
         eventually(lambda: cloud.log().count(" MB") == 200, "all are logged")
         assert 1 <= cloud.log().count("  init ") <= max(4, 2 * (os.cpu_count() or 1))
+
+
+def test_a_login_that_may_open_few_files_serves_more_connections_than_that(project: Path) -> None:
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, most))
+        try:
+            cloud = stack.enter_context(running(Cloud(project)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+        address = urlsplit(cloud.api_url)
+        for _ in range(200):
+            connection = HTTPConnection(str(address.hostname), address.port)
+            stack.callback(connection.close)
+            connection.request("GET", "/hello")
+            assert connection.getresponse().read() == b"hello"
+        # A function has as many as on Lambda.
+        name = cloud.function_name("hello")
+        runtimes = [pid for pid in cloud.pids() if is_runtime_of(pid, name)]
+        assert {resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] for pid in runtimes} == {1024}
 
 
 def test_a_generated_secret_is_kept(project: Path) -> None:

@@ -22,6 +22,9 @@ _MEMORY_MB_OF_A_CPU = 1769
 # Of what works behind an API: so much that whoever answers a request hardly notices it.
 _NICENESS = 10
 
+# As Lambda allows.
+_OPEN_FILES = 1024
+
 _NO_MODULES = Path(os.devnull)
 _RUNTIME = Path(__file__).parent / "runtime" / "bootstrap.py"
 
@@ -54,7 +57,7 @@ class Launch:
             f"--runtime-interface-emulator-address=127.0.0.1:{emulator_port}",
             f"--runtime-api-address=127.0.0.1:{runtime_port}",
             *bound,
-            *self._memory_limit(),
+            *self._limits(),
             str(self.interpreter.path),
             str(_RUNTIME),
             self.function.handler,
@@ -70,12 +73,13 @@ class Launch:
         nice = shutil.which("nice") if self.gives_way else None
         return [nice, "-n", str(_NICENESS)] if nice else []
 
-    def _memory_limit(self) -> list[str]:
+    def _limits(self) -> list[str]:
         """What exceeds even this gets no more; it leaves no core file."""
         # A debugger takes some too.
         prlimit = shutil.which("prlimit") if self.editor_port is None else None
         size = (self.function.memory_mb + _SPARE_MEMORY_MB) << 20
-        return [prlimit, f"--data={size}", "--core=0", "--"] if prlimit else []
+        limits = [f"--data={size}", "--core=0", f"--nofile={_OPEN_FILES}:"]
+        return [prlimit, *limits, "--"] if prlimit else []
 
     def environment(self) -> dict[str, str]:
         """Every variable that the function sees: those of Lambda, and those of its template."""
